@@ -1,0 +1,1 @@
+"""A K-EmoPhone pickle becomes five judged models. Nothing here knows Dagster."""

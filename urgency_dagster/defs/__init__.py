@@ -1,0 +1,1 @@
+"""All Dagster glue. `definitions.py` lists explicitly what is loaded from here."""

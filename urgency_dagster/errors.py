@@ -1,0 +1,64 @@
+"""Every exception of the project. Nothing else lives here, and this module imports nothing of ours.
+
+UrgencyError
+├── SettingsError     a setting or a run configuration that cannot be used
+├── ArchiveError      a ZIP or a pair of ZIPs that cannot be used
+├── LabelError        a label JSON that is not a call
+├── AudioError        a recording that cannot be decoded
+├── ModelError        a pretrained model that cannot be loaded
+├── TrainingDataError rows a model cannot be trained or judged on
+├── AttentionError    an attention pickle, table or exported model that is refused
+└── ArtefactError     a stored artefact that is missing or does not fit its neighbours
+"""
+
+
+class UrgencyError(Exception):
+    """The root of all errors raised on purpose.
+
+    Args:
+        received: what was found, without any call text, address or audio.
+        expected: what would have been right.
+        remedy: what the reader can do about it.
+    """
+
+    def __init__(self, received: str, expected: str = "", remedy: str = "") -> None:
+        # All three go to Exception.args, so that the error survives pickling between processes.
+        super().__init__(received, expected, remedy)
+
+    def __str__(self) -> str:
+        """One line: what was received, what was expected, what to do."""
+        received, expected, remedy = self.args
+        parts = [received, f"expected {expected}" if expected else "", f"to fix it, {remedy}" if remedy else ""]
+        return "; ".join(part for part in parts if part)
+
+
+class SettingsError(UrgencyError):
+    """A setting or run configuration is unknown or has an unusable value."""
+
+
+class ArchiveError(UrgencyError):
+    """A ZIP, or a pair of them, cannot be used at all."""
+
+
+class LabelError(UrgencyError):
+    """A label JSON cannot be read as a call."""
+
+
+class AudioError(UrgencyError):
+    """A recording cannot be decoded."""
+
+
+class ModelError(UrgencyError):
+    """A pretrained model is neither cached, nor reachable, nor a usable folder."""
+
+
+class TrainingDataError(UrgencyError):
+    """The rows cannot train or judge a model: none at all, one class only, one side empty."""
+
+
+class AttentionError(UrgencyError):
+    """An attention pickle, table or exported model is refused."""
+
+
+class ArtefactError(UrgencyError):
+    """A stored artefact is missing, incomplete or does not fit its neighbours."""

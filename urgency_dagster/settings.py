@@ -1,0 +1,71 @@
+"""The four settings of the environment. Hyper-parameters are run configuration and are not here."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from urgency_dagster.errors import SettingsError
+from urgency_dagster.storage import StoragePaths
+
+SPEECH_MODEL = "kresnik/wav2vec2-large-xlsr-korean"
+TEXT_MODEL = "monologg/koelectra-base-v3-discriminator"
+EXECUTORS = ("local", "ray")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment and `<storage>/settings.env` say; see the table in the README."""
+
+    storage: Path
+    speech_model: str
+    text_model: str
+    executor: str
+
+    @classmethod
+    def load(cls, storage: Path | None = None, environment: Mapping[str, str] | None = None) -> "Settings":
+        """The settings of one storage root: defaults, then its `settings.env`, then the process environment.
+
+        Args:
+            storage: the storage root; URGENCY_STORAGE or the default when None.
+            environment: the process environment; `os.environ` when None.
+
+        Raises:
+            SettingsError: an unknown executor.
+        """
+        env = os.environ if environment is None else environment
+        root = Path(storage or env.get("URGENCY_STORAGE") or default_storage()).expanduser().resolve()
+        settings_env = StoragePaths(root).settings_env
+        stored = {k: v for k, v in dotenv_values(settings_env).items() if v} if settings_env.is_file() else {}
+
+        def value(name: str, default: str) -> str:
+            return _model_path(env[name], Path.cwd()) if env.get(name) else _model_path(stored.get(name, default), root)
+
+        executor = env.get("URGENCY_EXECUTOR") or stored.get("URGENCY_EXECUTOR") or EXECUTORS[0]
+        if executor not in EXECUTORS:
+            raise SettingsError(f"URGENCY_EXECUTOR is {executor!r}", f"one of {', '.join(EXECUTORS)}", "correct it")
+        return cls(root, value("URGENCY_SPEECH_MODEL", SPEECH_MODEL), value("URGENCY_TEXT_MODEL", TEXT_MODEL), executor)
+
+    def environment(self) -> dict[str, str]:
+        """The variables that make another process load these same settings."""
+        return {
+            "URGENCY_STORAGE": str(self.storage),
+            "URGENCY_SPEECH_MODEL": self.speech_model,
+            "URGENCY_TEXT_MODEL": self.text_model,
+            "URGENCY_EXECUTOR": self.executor,
+        }
+
+
+def default_storage() -> Path:
+    """`storage` in the repository, or in the working folder when the package is installed elsewhere."""
+    repository = Path(__file__).resolve().parent.parent
+    return (repository if (repository / "pyproject.toml").is_file() else Path.cwd()) / "storage"
+
+
+def _model_path(name: str, folder: Path) -> str:
+    """A hub id as it is; a path (it starts with `.`, `/` or `~`) made absolute from `folder`."""
+    if not name.startswith((".", "/", "~")):
+        return name
+    return str((folder / Path(name).expanduser()).resolve())

@@ -1,0 +1,276 @@
+"""Every path below the storage root, and writing that is complete or absent.
+
+No table is transformed here. A file is written under a temporary name beside its target and renamed over it.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class ArchivePaths:
+    """The files of one archive pair, below `calls/<archive>/`."""
+
+    folder: Path
+
+    @property
+    def audio(self) -> Path:
+        """The extracted WAV files."""
+        return self.folder / "Wave"
+
+    @property
+    def labels(self) -> Path:
+        """The extracted label JSON files."""
+        return self.folder / "Label"
+
+    @property
+    def members(self) -> Path:
+        """The account of every ZIP member, written last by the extraction."""
+        return self.folder / "members.parquet"
+
+    @property
+    def utterances(self) -> Path:
+        """The kept utterances."""
+        return self.folder / "utterances.parquet"
+
+    @property
+    def rejects(self) -> Path:
+        """Everything that is not in the utterance table, with its reason."""
+        return self.folder / "rejects.parquet"
+
+    @property
+    def embeddings(self) -> Path:
+        """One vector per kept utterance, by key."""
+        return self.folder / "embeddings.parquet"
+
+    @property
+    def processed_csv(self) -> Path:
+        """The utterance table as the original's CSV."""
+        return self.folder / "processed_data.csv"
+
+    @property
+    def vectors(self) -> Path:
+        """The vectors as one float32 matrix; row i belongs to row i of the CSV."""
+        return self.folder / "wav2vec2_embeddings.npy"
+
+
+@dataclass(frozen=True)
+class UrgencyPaths:
+    """The files of the urgency model, below `urgency/`."""
+
+    folder: Path
+
+    @property
+    def training_set(self) -> Path:
+        """The folder of the training set."""
+        return self.folder / "training_set"
+
+    @property
+    def rows(self) -> Path:
+        """Every row of the training set with its side of the split."""
+        return self.training_set / "rows.parquet"
+
+    @property
+    def split(self) -> Path:
+        """The call ids of each side, the mode and the hash of the split, and both label orders."""
+        return self.training_set / "split.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The best epoch, in the original's format."""
+        return self.folder / "best_model.pt"
+
+    @property
+    def model(self) -> Path:
+        """The self-contained folder for inference."""
+        return self.folder / "model"
+
+    @property
+    def evaluation(self) -> Path:
+        """Metrics, predictions, report and pictures."""
+        return self.folder / "evaluation"
+
+
+@dataclass(frozen=True)
+class AttentionPaths:
+    """The files of the attention pipeline, below `attention/`, `eval/attention/` and `models/attention/`."""
+
+    features_folder: Path
+    results_folder: Path
+    models_folder: Path
+
+    @property
+    def features(self) -> Path:
+        """X as Parquet: bool and float32 columns."""
+        return self.features_folder / "features.parquet"
+
+    @property
+    def samples(self) -> Path:
+        """Label, participant and time of each row of X."""
+        return self.features_folder / "samples.parquet"
+
+    @property
+    def summary(self) -> Path:
+        """What was loaded: counts, hash of the pickle, features by stream, statistic and window."""
+        return self.features_folder / "features.json"
+
+    def results(self, model: str) -> Path:
+        """The cross-validation folder of one model."""
+        return self.results_folder / model
+
+    @property
+    def leaderboard(self) -> Path:
+        """All models in one table, best first."""
+        return self.results_folder / "leaderboard.csv"
+
+    @property
+    def report(self) -> Path:
+        """The cross-validation report."""
+        return self.results_folder / "report.md"
+
+    def model(self, model: str) -> Path:
+        """The exported pipeline of one model."""
+        return self.models_folder / f"{model}.pkl"
+
+    def card(self, model: str) -> Path:
+        """The card that says what the exported pipeline is and checks its bytes."""
+        return self.models_folder / f"{model}.json"
+
+
+@dataclass(frozen=True)
+class StoragePaths:
+    """Every path below one storage root."""
+
+    root: Path
+
+    @property
+    def landing_calls(self) -> Path:
+        """Where AI Hub's tree is dropped. Never written to."""
+        return self.root / "landing" / "calls"
+
+    @property
+    def attention_pickle(self) -> Path:
+        """Where the K-EmoPhone pickle is dropped. Never written to."""
+        return self.root / "landing" / "attention" / "attention.pkl"
+
+    def archive(self, archive: str) -> ArchivePaths:
+        """The files of one archive pair, e.g. `T_광주_구급`."""
+        return ArchivePaths(self.root / "calls" / archive)
+
+    @property
+    def urgency(self) -> UrgencyPaths:
+        """The files of the urgency model."""
+        return UrgencyPaths(self.root / "urgency")
+
+    @property
+    def attention(self) -> AttentionPaths:
+        """The files of the attention pipeline."""
+        return AttentionPaths(
+            features_folder=self.root / "attention",
+            results_folder=self.root / "eval" / "attention",
+            models_folder=self.root / "models" / "attention",
+        )
+
+    def manifest(self, asset: str, partition: str | None = None) -> Path:
+        """The record of what an artefact was made from; `asset` is the key joined by slashes."""
+        name = f"{asset}/{partition}" if partition else asset
+        return self.root / "manifests" / f"{name}.json"
+
+    @property
+    def landing_hashes(self) -> Path:
+        """Content hashes of landed files, by path, size, mtime and inode."""
+        return self.root / "manifests" / "landing.json"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's run history, unless DAGSTER_HOME says otherwise."""
+        return self.root / "dagster_home"
+
+    @property
+    def settings_env(self) -> Path:
+        """Settings that belong to this storage root."""
+        return self.root / "settings.env"
+
+    @property
+    def run_config(self) -> Path:
+        """Run configuration that unattended runs on this storage root use."""
+        return self.root / "run_config.yaml"
+
+    def relative(self, path: Path) -> str:
+        """`path` as POSIX text relative to the root."""
+        return path.relative_to(self.root).as_posix()
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `target`; renames it over `target` when the block succeeds."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name[:80]}.", suffix=".tmp", dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """Yields a temporary folder beside `target`; puts it in the place of `target` when the block succeeds."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name[:80]}.", suffix=".tmp", dir=target.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Writes `text` as UTF-8."""
+    with replacing(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Writes `value` as readable JSON with sorted keys; NaN is refused, because JSON has none."""
+    write_text(target, json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(source: Path) -> Any:
+    """The value stored by `write_json`."""
+    return json.loads(source.read_text(encoding="utf-8"))
+
+
+def write_table(target: Path, table: "pa.Table") -> None:
+    """Writes `table` as Parquet; the same table gives the same bytes."""
+    import pyarrow.parquet as pq
+
+    with replacing(target) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def file_hash(path: Path) -> str:
+    """The SHA-256 of a file's content, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def text_hash(*parts: str) -> str:
+    """The SHA-256 of some texts, in hex; ("ab", "c") and ("a", "bc") differ."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -1,0 +1,179 @@
+"""The schema, column names and closed value sets of every table. Nothing is read or written here.
+
+Source: AI Hub data set 71768 for the label values; the column names are those of the original pipeline.
+"""
+
+from enum import StrEnum
+
+import pyarrow as pa
+
+URGENCY_LEVELS = ("하", "중", "상")
+"""Urgency names in the order of their fixed ids: 하 (low) 0, 중 (mid) 1, 상 (high) 2."""
+
+SENTIMENTS = ("기타부정", "당황/난처", "불안/걱정", "중립")
+"""The sentiment names of the data set, sorted. Ids are the sorted names that the training set holds."""
+
+ENGLISH = {
+    "하": "low",
+    "중": "mid",
+    "상": "high",
+    "기타부정": "other negative",
+    "당황/난처": "flustered",
+    "불안/걱정": "anxious",
+    "중립": "neutral",
+}
+"""English class names for pictures, whose default font has no Hangul."""
+
+CALL_TAKER, CALLER = 0, 1
+"""Values of `speaker`: a role, not a person."""
+
+
+class RejectReason(StrEnum):
+    """Why a member, call or utterance is not in the utterance table. A closed set."""
+
+    UNSAFE_NAME = "unsafe_name"
+    DUPLICATE_NAME = "duplicate_name"
+    UNKNOWN_TYPE = "unknown_type"
+    ENCRYPTED = "encrypted"
+    CORRUPT = "corrupt"
+    TOO_LARGE = "too_large"
+    UNREADABLE_LABEL = "unreadable_label"
+    ID_MISMATCH = "id_mismatch"
+    DUPLICATE_CALL = "duplicate_call"
+    MISSING_LABEL = "missing_label"
+    MISSING_AUDIO = "missing_audio"
+    UNREADABLE_AUDIO = "unreadable_audio"
+    UNKNOWN_URGENCY = "unknown_urgency"
+    UNKNOWN_SENTIMENT = "unknown_sentiment"
+    BAD_TIMES = "bad_times"
+    OUTSIDE_AUDIO = "outside_audio"
+    TOO_SHORT = "too_short"
+    BAD_UTTERANCE = "bad_utterance"
+
+
+MEMBERS = pa.schema(
+    [
+        pa.field("archive", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("member", pa.string(), nullable=False),
+        pa.field("path", pa.string()),
+        pa.field("size_bytes", pa.int64(), nullable=False),
+        pa.field("crc32", pa.int64(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("detail", pa.string()),
+    ]
+)
+"""One row per ZIP member: `kind` is audio or label, `path` is where it lies (null when rejected)."""
+
+UTTERANCES = pa.schema(
+    [
+        pa.field("_id", pa.string(), nullable=False),
+        pa.field("wav_file_path", pa.string(), nullable=False),
+        pa.field("utterance_id", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("startAt", pa.int64(), nullable=False),
+        pa.field("endAt", pa.int64(), nullable=False),
+        pa.field("sentiment", pa.string(), nullable=False),
+        pa.field("urgencyLevel", pa.string(), nullable=False),
+        pa.field("urgency_label", pa.int64(), nullable=False),
+        pa.field("disasterMedium", pa.string()),
+        pa.field("archive", pa.string(), nullable=False),
+        pa.field("speaker", pa.int64()),
+        pa.field("gender", pa.string()),
+        pa.field("disasterLarge", pa.string()),
+        pa.field("duration_s", pa.float64(), nullable=False),
+    ]
+)
+"""One row per kept utterance, sorted by `_id`, `startAt`, `utterance_id`. Times are the label's milliseconds."""
+
+REJECTS = pa.schema(
+    [
+        pa.field("archive", pa.string(), nullable=False),
+        pa.field("member", pa.string()),
+        pa.field("_id", pa.string()),
+        pa.field("utterance_id", pa.string()),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string()),
+    ]
+)
+"""One row per thing that is not in the utterance table.
+
+`utterance_id` is null on the row of a member or a whole call; each labelled utterance of a rejected call has a
+row of its own besides.
+"""
+
+EMBEDDING = "wav2vec2_embedding"
+
+
+def embeddings_schema(width: int) -> pa.Schema:
+    """The schema of `embeddings.parquet` for vectors of `width` float32."""
+    vector = pa.list_(pa.float32(), width)
+    return pa.schema(
+        [
+            pa.field("_id", pa.string(), nullable=False),
+            pa.field("utterance_id", pa.string(), nullable=False),
+            pa.field(EMBEDDING, vector, nullable=False),
+        ]
+    )
+
+
+TRAIN, VALIDATION = "train", "validation"
+"""Values of `side` in the training set."""
+
+TRAINING_ROWS = pa.schema(
+    [
+        pa.field("archive", pa.string(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("_id", pa.string(), nullable=False),
+        pa.field("utterance_id", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("startAt", pa.int64(), nullable=False),
+        pa.field("endAt", pa.int64(), nullable=False),
+        pa.field("duration_s", pa.float64(), nullable=False),
+        pa.field("speaker", pa.int64()),
+        pa.field("gender", pa.string()),
+        pa.field("disasterLarge", pa.string()),
+        pa.field("disasterMedium", pa.string()),
+        pa.field("urgency_id", pa.int64(), nullable=False),
+        pa.field("sentiment_id", pa.int64(), nullable=False),
+        pa.field("side", pa.string(), nullable=False),
+    ]
+)
+"""One row per utterance of the training set; `row` is its row in the archive's `wav2vec2_embeddings.npy`."""
+
+URGENCY_PREDICTIONS = pa.schema(
+    [
+        pa.field("archive", pa.string(), nullable=False),
+        pa.field("_id", pa.string(), nullable=False),
+        pa.field("utterance_id", pa.string(), nullable=False),
+        pa.field("urgency_id", pa.int64(), nullable=False),
+        pa.field("urgency_predicted", pa.int64(), nullable=False),
+        pa.field("urgency_logits", pa.list_(pa.float32()), nullable=False),
+        pa.field("sentiment_id", pa.int64(), nullable=False),
+        pa.field("sentiment_predicted", pa.int64(), nullable=False),
+        pa.field("sentiment_logits", pa.list_(pa.float32()), nullable=False),
+    ]
+)
+"""One row per validation utterance, in the order of the training set's rows."""
+
+ATTENTION_SAMPLES = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("y", pa.int64(), nullable=False),
+        pa.field("participant", pa.string(), nullable=False),
+        pa.field("t_s", pa.float64()),
+    ]
+)
+"""One row per sample of X: label, participant, and seconds since the earliest local midnight (null when unknown)."""
+
+ATTENTION_PREDICTIONS = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("fold", pa.int64(), nullable=False),
+        pa.field("participant", pa.string(), nullable=False),
+        pa.field("y", pa.int64(), nullable=False),
+        pa.field("predicted", pa.int64(), nullable=False),
+        pa.field("probability", pa.float64(), nullable=False),
+    ]
+)
+"""One out-of-fold row per sample, in the order of X; `probability` is that of class 1. Folds count from 1."""
