@@ -1,0 +1,29 @@
+"""How pictures are drawn: one look, no display needed, the same bytes for the same figures."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from urgency_dagster.storage import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BLUE, ORANGE, GREY = "#3b6fb6", "#d9822b", "#8a8f98"
+
+
+@contextmanager
+def picture(target: Path, *, width_in: float = 5.0, height_in: float = 3.6) -> "Iterator[Axes]":
+    """Yields the axes of a new picture and writes it to `target` as PNG when the block succeeds.
+
+    The object interface is used, not pyplot: it needs no display and keeps no global state.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width_in, height_in), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    yield axes
+    with replacing(target) as temporary:
+        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
