@@ -8,7 +8,8 @@ UrgencyError
 ├── ModelError        a pretrained model that cannot be loaded
 ├── TrainingDataError rows a model cannot be trained or judged on
 ├── AttentionError    an attention pickle, table or exported model that is refused
-└── ArtefactError     a stored artefact that is missing or does not fit its neighbours
+├── ArtefactError     a stored artefact that is missing or does not fit its neighbours
+└── Rejected          a member, call or utterance that goes to the reject table
 """
 
 
@@ -62,3 +63,21 @@ class AttentionError(UrgencyError):
 
 class ArtefactError(UrgencyError):
     """A stored artefact is missing, incomplete or does not fit its neighbours."""
+
+
+class Rejected(UrgencyError):  # noqa: N818 - an outcome of one item, not a failure of the step
+    """A member, call or utterance is left out of the utterance table.
+
+    Args:
+        reason: one of `tables.RejectReason`.
+        detail: more, without call text, address or audio.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.args = (reason, detail)
+        self.reason, self.detail = reason, detail
+
+    def __str__(self) -> str:
+        """The reason and the detail."""
+        return f"{self.reason}: {self.detail}"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 
 @dataclass(frozen=True)
@@ -263,6 +264,44 @@ def write_table(target: Path, table: "pa.Table") -> None:
 
     with replacing(target) as temporary:
         pq.write_table(table, temporary, compression="zstd")
+
+
+class TableSink:
+    """Collects rows and writes them as row groups of fixed length, so that memory stays flat."""
+
+    ROWS_PER_GROUP = 32_768
+
+    def __init__(self, writer: "pq.ParquetWriter") -> None:
+        self._writer = writer
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        """Appends rows; missing keys are nulls."""
+        self._rows += rows
+        while len(self._rows) >= self.ROWS_PER_GROUP:
+            self._flush(self.ROWS_PER_GROUP)
+
+    def _flush(self, count: int) -> None:
+        import pyarrow as pa
+
+        self._writer.write_table(pa.Table.from_pylist(self._rows[:count], schema=self._writer.schema))
+        del self._rows[:count]
+
+    def close(self) -> None:
+        """Writes what is left."""
+        if self._rows:
+            self._flush(len(self._rows))
+
+
+@contextmanager
+def table_sink(target: Path, schema: "pa.Schema") -> Iterator[TableSink]:
+    """Yields a sink for the rows of a Parquet file, which is there when the block succeeds."""
+    import pyarrow.parquet as pq
+
+    with replacing(target) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        sink = TableSink(writer)
+        yield sink
+        sink.close()
 
 
 def file_hash(path: Path) -> str:

@@ -1,0 +1,110 @@
+"""Which archive pairs have landed, and what identifies their content. Nothing is unpacked here."""
+
+import os
+import re
+import unicodedata
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from urgency_dagster.storage import StoragePaths, file_hash, read_json, text_hash, write_json
+
+AUDIO, LABEL = "S", "L"
+PAIR_NAME = re.compile(r"(?P<split>[TV])(?P<kind>[SL])_(?P<rest>[^/\\]+)\.zip", re.IGNORECASE)
+"""AI Hub's naming: split (Training, Validation), kind (Source, Label), then region and category."""
+
+
+@dataclass(frozen=True)
+class ArchivePair:
+    """The audio ZIP and the label ZIP of one region, category and split.
+
+    Attributes:
+        archive: the pair's name less its S/L letter, e.g. `T_광주_구급`; also the partition key.
+        audio: the path of `TS_….zip` or `VS_….zip`.
+        labels: the path of `TL_….zip` or `VL_….zip`.
+    """
+
+    archive: str
+    audio: Path
+    labels: Path
+
+
+@dataclass(frozen=True)
+class Landing:
+    """What lies in `landing/calls`: pairs that can be read, and files that cannot be used yet with the reason."""
+
+    pairs: dict[str, ArchivePair] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+def scan_landing(folder: Path) -> Landing:
+    """The complete pairs below `folder`, at any depth, and every ZIP that is not part of one.
+
+    Names are compared in NFC, because copies from macOS carry decomposed Hangul.
+    """
+    found: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    landing = Landing()
+    for path in _zips(folder):
+        match = PAIR_NAME.fullmatch(unicodedata.normalize("NFC", path.name))
+        if match is None:
+            landing.problems[_shown(path, folder)] = "not named like an AI Hub archive (TS_x, TL_x, VS_x or VL_x)"
+            continue
+        archive = f"{match['split'].upper()}_{match['rest']}"
+        found[archive][match["kind"].upper()].append(path)
+    for archive, kinds in sorted(found.items()):
+        _add_pair(landing, archive, kinds, folder)
+    return landing
+
+
+def _zips(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            if name.lower().endswith(".zip") and not name.startswith("._"):
+                yield Path(parent) / name
+
+
+def _shown(path: Path, folder: Path) -> str:
+    return unicodedata.normalize("NFC", path.relative_to(folder).as_posix())
+
+
+def _add_pair(landing: Landing, archive: str, kinds: dict[str, list[Path]], folder: Path) -> None:
+    """Adds the pair when both of its ZIPs are there once and readable, otherwise the reasons why not."""
+    problems: dict[str, str] = {}
+    for kind, other in ((AUDIO, LABEL), (LABEL, AUDIO)):
+        paths = kinds.get(kind, [])
+        for path in paths:
+            if not kinds.get(other):
+                problems[_shown(path, folder)] = f"its partner {archive[0]}{other}{archive[1:]}.zip has not landed"
+            elif len(paths) > 1:
+                problems[_shown(path, folder)] = f"lies here {len(paths)} times; leave one copy"
+            elif not zipfile.is_zipfile(path):
+                problems[_shown(path, folder)] = "not a complete ZIP; still being copied, or damaged"
+    if problems:
+        landing.problems.update(problems)
+    else:
+        landing.pairs[archive] = ArchivePair(archive, kinds[AUDIO][0], kinds[LABEL][0])
+
+
+class ContentHashes:
+    """SHA-256 of landed files, computed once per (path, size, mtime, inode) and kept in a JSON file."""
+
+    def __init__(self, paths: StoragePaths) -> None:
+        self._file = paths.landing_hashes
+        self._known: dict[str, str] = read_json(self._file) if self._file.is_file() else {}
+
+    def of_file(self, path: Path) -> str:
+        """The SHA-256 of `path`, read again only if the file was touched since the last time."""
+        stat = path.stat()
+        key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}"
+        if key not in self._known:
+            kept = {k: v for k, v in self._known.items() if not k.startswith(f"{path}|")}
+            self._known = {**kept, key: file_hash(path)}
+            write_json(self._file, self._known)
+        return self._known[key]
+
+    def of_pair(self, pair: ArchivePair) -> str:
+        """The identity of a pair's content: the same bytes under any path and time give the same text."""
+        return text_hash(self.of_file(pair.audio), self.of_file(pair.labels))

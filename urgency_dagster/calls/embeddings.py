@@ -1,0 +1,232 @@
+"""Kept utterances become wav2vec2 vectors, one per row of the utterance table and in its order.
+
+An embedding is the mean over the valid frames of the last hidden state of that segment alone. Batching must not
+change it: each segment is normalised alone, padding is masked, and models that cannot mask are not padded.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from urgency_dagster.calls.audio import SAMPLE_RATE, cut, load_waveform
+from urgency_dagster.errors import ArtefactError, ModelError
+from urgency_dagster.pretrained import PretrainedModel
+from urgency_dagster.progress import Progress, silent
+from urgency_dagster.storage import StoragePaths, replacing
+from urgency_dagster.tables import EMBEDDING, embeddings_schema
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+GROUP_NORM = "group"
+"""`feat_extract_norm` of models whose first layer normalises over time, padding included: never pad them."""
+
+
+@dataclass(frozen=True)
+class EmbeddingConfig:
+    """How segments are batched and where the model runs; the vectors do not depend on it.
+
+    Attributes:
+        batch_audio_s: seconds of audio in one batch, padding included.
+        window_utterances: utterances that are sorted by length and written together.
+        device: `auto` (cuda, else mps, else cpu) or a torch device.
+        workers: processes that decode and resample; -1 is one per core.
+    """
+
+    batch_audio_s: float = 30.0
+    window_utterances: int = 1024
+    device: str = "auto"
+    workers: int = -1
+
+
+class SpeechEncoder:
+    """A wav2vec2-family model in eval mode that turns segments into mean-pooled vectors.
+
+    Args:
+        model: where the files lie.
+        device: `auto` or a torch device.
+
+    Raises:
+        ModelError: the folder holds no usable speech model, or one whose frames cannot be counted.
+    """
+
+    def __init__(self, model: PretrainedModel, device: str = "auto") -> None:
+        from transformers import AutoFeatureExtractor, AutoModel
+
+        try:
+            self._extractor = AutoFeatureExtractor.from_pretrained(model.folder, local_files_only=True)
+            self._model = AutoModel.from_pretrained(model.folder, local_files_only=True)
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"{model.name} cannot be loaded as a speech model ({type(error).__name__})",
+                "a wav2vec2-family model with its feature extractor",
+                "set URGENCY_SPEECH_MODEL to one",
+            ) from error
+        config = self._model.config
+        if not hasattr(config, "conv_kernel") or getattr(config, "add_adapter", False):
+            raise ModelError(
+                f"{model.name} is a {config.model_type}", "a wav2vec2-family encoder", "set URGENCY_SPEECH_MODEL to one"
+            )
+        self.source = model
+        self.width: int = config.hidden_size
+        self.can_pad: bool = config.feat_extract_norm != GROUP_NORM
+        self.device = resolve_device(device)
+        self._model.to(self.device).eval()
+
+    def frames(self, samples: int) -> int:
+        """The frames that the convolutions make of a segment.
+
+        Source: the output length of an unpadded convolution, (n - kernel) // stride + 1, layer by layer.
+        """
+        for kernel, stride in zip(self._model.config.conv_kernel, self._model.config.conv_stride, strict=True):
+            samples = (samples - kernel) // stride + 1
+        return samples
+
+    def embed(self, segments: "Sequence[np.ndarray]") -> "np.ndarray":
+        """The vectors of some segments, float32 of shape (B, D).
+
+        Args:
+            segments: mono float32 at 16 kHz; all of one length if the model cannot be padded.
+        """
+        import torch
+
+        inputs = self._extractor(
+            list(segments),
+            sampling_rate=SAMPLE_RATE,
+            padding=True,
+            return_attention_mask=self.can_pad,
+            return_tensors="pt",
+        ).to(self.device)
+        with torch.inference_mode():
+            hidden = self._model(**inputs).last_hidden_state  # (B, T, D)
+        frames = torch.tensor([self.frames(len(segment)) for segment in segments], device=self.device)
+        valid = torch.arange(hidden.shape[1], device=self.device) < frames[:, None]  # (B, T)
+        pooled = (hidden.float() * valid[:, :, None]).sum(dim=1) / frames[:, None]
+        return pooled.cpu().numpy()
+
+
+def resolve_device(device: str) -> "torch.device":
+    """The torch device of a name; `auto` is cuda, else mps, else cpu."""
+    import torch
+
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def batches(lengths: Sequence[int], samples_max: int, can_pad: bool) -> Iterator[list[int]]:
+    """Positions grouped so that a batch, padded to its longest, holds at most `samples_max` samples.
+
+    A segment longer than that is a batch of its own. Without padding only equal lengths share a batch.
+    """
+    batch: list[int] = []
+    for position in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        full = batch and (len(batch) + 1) * lengths[batch[0]] > samples_max
+        if batch and (full or (not can_pad and lengths[position] != lengths[batch[0]])):
+            yield batch
+            batch = []
+        batch.append(position)
+    if batch:
+        yield batch
+
+
+def embed_in_batches(encoder: SpeechEncoder, segments: "Sequence[np.ndarray]", batch_audio_s: float) -> "np.ndarray":
+    """The vectors of many segments in their order, float32 of shape (N, D)."""
+    import numpy as np
+
+    vectors = np.empty((len(segments), encoder.width), dtype=np.float32)
+    lengths = [len(segment) for segment in segments]
+    for positions in batches(lengths, int(batch_audio_s * SAMPLE_RATE), encoder.can_pad):
+        vectors[positions] = encoder.embed([segments[i] for i in positions])
+    return vectors
+
+
+def embed_archive(
+    paths: StoragePaths, archive: str, encoder: SpeechEncoder, config: EmbeddingConfig, progress: Progress = silent
+) -> dict[str, Any]:
+    """Writes `embeddings.parquet`: one vector per row of `utterances.parquet`, in its order.
+
+    Returns:
+        Counts of utterances and calls, seconds of audio, the width and the device.
+
+    Raises:
+        ArtefactError: the archive has no utterance table.
+    """
+    table = _utterance_table(paths, archive)
+    schema = embeddings_schema(encoder.width).with_metadata(
+        {"model": encoder.source.name, "revision": encoder.source.revision, "precision": "float32"}
+    )
+    target = paths.archive(archive).embeddings
+    with replacing(target) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        done = 0
+        for rows, segments in _windows(table, paths.root, config):
+            vectors = embed_in_batches(encoder, segments, config.batch_audio_s)
+            writer.write_table(_embedding_rows(rows, vectors, schema))
+            done += len(segments)
+            progress(done, table.num_rows)
+    return {
+        "utterances": table.num_rows,
+        "calls": len(table["_id"].unique()),
+        "audio_s": round(sum(table["duration_s"].to_pylist()), 3),
+        "width": encoder.width,
+        "device": str(encoder.device),
+    }
+
+
+def _utterance_table(paths: StoragePaths, archive: str) -> pa.Table:
+    source = paths.archive(archive).utterances
+    if not source.is_file():
+        raise ArtefactError(f"{archive} has no utterances.parquet", "an utterance table", "materialise utterances")
+    return pq.read_table(source, columns=["_id", "utterance_id", "wav_file_path", "startAt", "endAt", "duration_s"])
+
+
+def _windows(table: pa.Table, root: Path, config: EmbeddingConfig) -> "Iterator[tuple[pa.Table, list[np.ndarray]]]":
+    """Slices of the table with the segments of their rows; calls are decoded ahead in worker processes."""
+    from joblib import Parallel, delayed
+
+    slices = list(_whole_calls(table, config.window_utterances))
+    with Parallel(n_jobs=config.workers, return_as="generator") as pool:
+        decoded = pool(
+            delayed(call_segments)(root / path, times) for piece in slices for path, times in _recordings(piece)
+        )
+        for piece in slices:
+            yield piece, [segment for _ in _recordings(piece) for segment in next(decoded)]
+
+
+def _whole_calls(table: pa.Table, rows_max: int) -> Iterator[pa.Table]:
+    """The table in slices of about `rows_max` rows that end between two calls."""
+    ids = table["_id"].to_pylist()
+    start = 0
+    for row in range(1, len(ids) + 1):
+        ended = row == len(ids) or ids[row] != ids[row - 1]
+        if ended and (row - start >= rows_max or row == len(ids)):
+            yield table.slice(start, row - start)
+            start = row
+
+
+def _recordings(piece: pa.Table) -> list[tuple[str, list[tuple[int, int]]]]:
+    """Each recording of a slice, in row order, with the times of its utterances."""
+    recordings: dict[str, list[tuple[int, int]]] = {}
+    for row in piece.select(["wav_file_path", "startAt", "endAt"]).to_pylist():
+        recordings.setdefault(row["wav_file_path"], []).append((row["startAt"], row["endAt"]))
+    return list(recordings.items())
+
+
+def call_segments(path: Path, times: Sequence[tuple[int, int]]) -> "list[np.ndarray]":
+    """The segments of one recording, which is decoded and resampled once."""
+    waveform = load_waveform(path)
+    return [cut(waveform, start_ms, end_ms) for start_ms, end_ms in times]
+
+
+def _embedding_rows(rows: pa.Table, vectors: "np.ndarray", schema: pa.Schema) -> pa.Table:
+    flat = pa.array(vectors.reshape(-1), type=pa.float32())
+    column = pa.FixedSizeListArray.from_arrays(flat, type=schema.field(EMBEDDING).type)
+    columns = [rows["_id"].combine_chunks(), rows["utterance_id"].combine_chunks(), column]
+    return pa.Table.from_arrays(columns, schema=schema)

@@ -1,0 +1,89 @@
+"""Finding a pretrained model: a local folder, the hub's cache, or the hub itself, in this order.
+
+Everything is then loaded from a folder, so `from_pretrained` itself never opens a connection.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from urgency_dagster.errors import ModelError
+
+PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors")
+HUB_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class PretrainedModel:
+    """Where the files of a model lie, and what they are.
+
+    Attributes:
+        name: the hub id without its revision, or the folder as it was given.
+        folder: the local folder to load from.
+        revision: the hub's commit; `local` for a folder.
+    """
+
+    name: str
+    folder: Path
+    revision: str
+
+
+def find_pretrained(name: str, variable: str) -> PretrainedModel:
+    """The local files of a model, downloaded if they are neither a folder nor cached.
+
+    Args:
+        name: a hub id, `id@revision`, or an absolute path of a local folder.
+        variable: the setting that names the model, for the error.
+
+    Raises:
+        ModelError: the folder has no `config.json`, or the model is neither cached nor reachable.
+    """
+    if name.startswith("/"):
+        return _local_folder(Path(name), variable)
+    hub_id, _, revision = name.partition("@")
+    folder = _cached(hub_id, revision or None) or _downloaded(hub_id, revision or None, variable)
+    return PretrainedModel(hub_id, folder, folder.name)
+
+
+def _local_folder(folder: Path, variable: str) -> PretrainedModel:
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"{variable} names the folder {folder}, which holds no config.json",
+            "a folder written by save_pretrained, or a hub id",
+            f"set {variable} to one",
+        )
+    return PretrainedModel(str(folder), folder, "local")
+
+
+def _has_weights(folder: Path) -> bool:
+    return any(folder.glob("*.safetensors")) or (folder / "pytorch_model.bin").is_file()
+
+
+def _cached(hub_id: str, revision: str | None) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    return folder if _has_weights(folder) else None
+
+
+def _downloaded(hub_id: str, revision: str | None, variable: str) -> Path:
+    import httpx2
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    try:
+        # One short request first: the downloader itself would try an unreachable hub for minutes.
+        info = HfApi().model_info(hub_id, revision=revision, timeout=HUB_TIMEOUT_S)
+        names = {sibling.rfilename for sibling in info.siblings or ()}
+        safe = any(name.endswith(".safetensors") for name in names)
+        patterns = [*PATTERNS, *([] if safe else ["pytorch_model.bin"])]
+        return Path(snapshot_download(hub_id, revision=info.sha, allow_patterns=patterns))
+    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, httpx2.HTTPError, OSError) as error:
+        raise ModelError(
+            f"the model {hub_id!r} is neither in the local cache nor reachable on the hub ({type(error).__name__})",
+            "a cached or reachable hub id, or a local folder",
+            f"connect to the hub once, or set {variable} to a local folder with the model",
+        ) from error
