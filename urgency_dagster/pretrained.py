@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from urgency_dagster.errors import ModelError
+from urgency_dagster.storage import file_hash, text_hash
 
 PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors")
 HUB_TIMEOUT_S = 10.0
@@ -87,3 +88,15 @@ def _downloaded(hub_id: str, revision: str | None, variable: str) -> Path:
             "a cached or reachable hub id, or a local folder",
             f"connect to the hub once, or set {variable} to a local folder with the model",
         ) from error
+
+
+def model_identity(name: str) -> str:
+    """What changes when other weights would be loaded: the hub id, or a hash of a local folder's files.
+
+    A hub id without a revision stands for whatever the cache holds; pin one with `id@revision`.
+    """
+    folder = Path(name)
+    if not name.startswith("/") or not folder.is_dir():
+        return name
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return text_hash(*(part for path in files for part in (path.name, file_hash(path))))

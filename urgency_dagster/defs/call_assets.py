@@ -1,0 +1,156 @@
+"""The calls pipeline: archive pairs in `landing/calls` become rows and vectors, one partition per pair.
+
+Each asset reads, makes one call into `calls`, and records what it wrote. How audio or labels are read is not here.
+"""
+
+import dagster as dg
+from pydantic import Field
+
+from urgency_dagster.calls.archives import scan_landing
+from urgency_dagster.calls.embeddings import EmbeddingConfig, SpeechEncoder, embed_archive
+from urgency_dagster.calls.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.processed import write_processed_data
+from urgency_dagster.calls.utterances import build_utterance_table
+from urgency_dagster.defs.checks import COUNTS_ADD_UP, VECTORS_FIT, counts_add_up, vectors_fit_rows
+from urgency_dagster.defs.executors import CPU_TAGS, GPU_POOL, GPU_TAGS
+from urgency_dagster.defs.lineage import Record
+from urgency_dagster.defs.metadata import count_table, table_schema
+from urgency_dagster.defs.partitions import call_archives
+from urgency_dagster.defs.progress import shown_progress
+from urgency_dagster.defs.resources import ModelsResource, StorageResource
+from urgency_dagster.errors import ArchiveError
+from urgency_dagster.tables import UTTERANCES
+
+GROUP = "calls"
+
+call_archive = dg.AssetSpec(
+    "call_archive",
+    group_name=GROUP,
+    partitions_def=call_archives,
+    kinds={"zip"},
+    description="A pair of AI Hub ZIPs that landed: audio (TS_x or VS_x) and labels (TL_x or VL_x). "
+    "Its data version is a hash of both files' content.",
+)
+
+
+class ExtractionOptions(dg.Config):
+    """Limits that protect the disk from a damaged or malicious ZIP."""
+
+    members: int = Field(ExtractionLimits.members, description="Members of one ZIP at most.")
+    member_bytes: int = Field(ExtractionLimits.member_bytes, description="Unpacked bytes of one member at most.")
+    total_bytes: int = Field(ExtractionLimits.total_bytes, description="Unpacked bytes of one ZIP at most.")
+    ratio: int = Field(ExtractionLimits.ratio, description="Unpacked to packed bytes of one member at most.")
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=call_archives,
+    deps=[call_archive],
+    code_version="1",
+    op_tags=CPU_TAGS,
+    kinds={"wav", "json"},
+)
+def call_recordings(
+    context: dg.AssetExecutionContext, config: ExtractionOptions, storage: StorageResource
+) -> dg.MaterializeResult:
+    """The members of the pair, unpacked into `Wave/` and `Label/`, with an account of every member."""
+    record = Record.open(context, storage, config=config)
+    pair = scan_landing(storage.paths.landing_calls).pairs.get(context.partition_key)
+    if pair is None:
+        raise ArchiveError(
+            f"the ZIPs of {context.partition_key} are not (or no longer) complete in {storage.paths.landing_calls}",
+            "both ZIPs of the pair",
+            "copy them there again",
+        )
+    files = storage.paths.archive(context.partition_key)
+    counts = extract_pair(pair, files, ExtractionLimits(**config.model_dump()))
+    return record.close([files.members, files.audio, files.labels], counts)
+
+
+class UtteranceOptions(dg.Config):
+    """How the labels and recordings are read."""
+
+    workers: int = Field(-1, description="Processes that parse and decode; -1 is one per core.")
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=call_archives,
+    deps=[call_recordings],
+    code_version="1",
+    op_tags=CPU_TAGS,
+    kinds={"parquet"},
+    check_specs=[COUNTS_ADD_UP],
+)
+def utterances(
+    context: dg.AssetExecutionContext, config: UtteranceOptions, storage: StorageResource
+) -> dg.MaterializeResult:
+    """One row per kept utterance, and one reject row with a reason for everything else."""
+    record = Record.open(context, storage, config=config)
+    archive = context.partition_key
+    with shown_progress(context, "calls") as progress:
+        funnel = build_utterance_table(storage.paths, archive, workers=config.workers, progress=progress)
+    files = storage.paths.archive(archive)
+    metadata = {
+        "dagster/row_count": funnel["kept"],
+        "dagster/column_schema": table_schema(UTTERANCES),
+        "funnel": count_table({key: value for key, value in funnel.items() if key != "rejects"}),
+        "rejects": count_table(funnel["rejects"]),
+    }
+    check = counts_add_up(storage.paths, archive, funnel["labelled"])
+    return record.close([files.utterances, files.rejects], metadata, checks=[check])
+
+
+class EmbeddingOptions(dg.Config):
+    """How segments are batched and where the model runs. The vectors do not depend on it."""
+
+    batch_audio_s: float = Field(EmbeddingConfig.batch_audio_s, description="Seconds of audio in one batch, padded.")
+    window_utterances: int = Field(
+        EmbeddingConfig.window_utterances, description="Utterances that are sorted by length and written together."
+    )
+    device: str = Field(EmbeddingConfig.device, description="`auto` (cuda, else mps, else cpu) or a torch device.")
+    workers: int = Field(EmbeddingConfig.workers, description="Processes that decode; -1 is one per core.")
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=call_archives,
+    deps=[utterances],
+    code_version="1",
+    op_tags=GPU_TAGS,
+    pool=GPU_POOL,
+    kinds={"pytorch", "parquet"},
+    check_specs=[VECTORS_FIT],
+)
+def utterance_embeddings(
+    context: dg.AssetExecutionContext, config: EmbeddingOptions, storage: StorageResource, models: ModelsResource
+) -> dg.MaterializeResult:
+    """One wav2vec2 vector per kept utterance: the mean over the frames of that segment alone."""
+    record = Record.open(context, storage, config=config, models=models)
+    archive = context.partition_key
+    encoder = SpeechEncoder(models.speech_model(), config.device)
+    with shown_progress(context, "utterances") as progress:
+        counts = embed_archive(storage.paths, archive, encoder, EmbeddingConfig(**config.model_dump()), progress)
+    metadata = {**counts, "dagster/row_count": counts["utterances"], "model": encoder.source.name}
+    check = vectors_fit_rows(storage.paths, archive)
+    return record.close([storage.paths.archive(archive).embeddings], metadata, checks=[check])
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=call_archives,
+    deps=[utterances, utterance_embeddings],
+    code_version="1",
+    op_tags=CPU_TAGS,
+    kinds={"csv", "numpy"},
+)
+def processed_data(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
+    """The original's `processed_data.csv` and `wav2vec2_embeddings.npy`: row i of one is row i of the other."""
+    record = Record.open(context, storage)
+    counts = write_processed_data(storage.paths, context.partition_key)
+    files = storage.paths.archive(context.partition_key)
+    metadata = {"dagster/row_count": counts["rows"], "width": counts["width"]}
+    return record.close([files.processed_csv, files.vectors], metadata)
+
+
+CALL_ASSETS = (call_archive, call_recordings, utterances, utterance_embeddings, processed_data)

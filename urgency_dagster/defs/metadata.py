@@ -1,0 +1,32 @@
+"""How figures, schemas and pictures are shown in the Dagster UI. Never call text, addresses or audio."""
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def count_table(counts: Mapping[str, object]) -> dg.MarkdownMetadataValue:
+    """A two-column table of names and figures."""
+    lines = [f"| {name} | {value} |" for name, value in counts.items()] or ["| none | 0 |"]
+    return dg.MetadataValue.md("\n".join(["| what | count |", "| --- | ---: |", *lines]))
+
+
+def table_schema(schema: "pa.Schema") -> dg.TableSchemaMetadataValue:
+    """The columns of a Parquet table."""
+    columns = [
+        dg.TableColumn(item.name, str(item.type), constraints=dg.TableColumnConstraints(nullable=item.nullable))
+        for item in schema
+    ]
+    return dg.MetadataValue.table_schema(dg.TableSchema(columns))
+
+
+def pictures(*files: Path) -> dg.MarkdownMetadataValue:
+    """PNG files inside the page itself, so that the UI needs no other server."""
+    parts = [f"![{file.stem}](data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()})" for file in files]
+    return dg.MetadataValue.md("\n\n".join(parts))

@@ -1,0 +1,44 @@
+"""What assets are given: the storage root, and the names of the pretrained models."""
+
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from urgency_dagster.pretrained import PretrainedModel, find_pretrained
+from urgency_dagster.settings import Settings
+from urgency_dagster.storage import StoragePaths
+
+
+class StorageResource(dg.ConfigurableResource):
+    """The storage root that every artefact lies below."""
+
+    root: str = Field(description="Absolute path of the storage root (URGENCY_STORAGE).")
+
+    @property
+    def paths(self) -> StoragePaths:
+        """Every path below the root."""
+        return StoragePaths(Path(self.root))
+
+
+class ModelsResource(dg.ConfigurableResource):
+    """The pretrained models: hub ids, `id@revision`, or local folders."""
+
+    speech: str = Field(description="The speech model (URGENCY_SPEECH_MODEL).")
+    text: str = Field(description="The text model (URGENCY_TEXT_MODEL).")
+
+    def speech_model(self) -> PretrainedModel:
+        """The local files of the speech model."""
+        return find_pretrained(self.speech, "URGENCY_SPEECH_MODEL")
+
+    def text_model(self) -> PretrainedModel:
+        """The local files of the text model."""
+        return find_pretrained(self.text, "URGENCY_TEXT_MODEL")
+
+
+def resources(settings: Settings) -> dict[str, object]:
+    """The resources of the code location by the name that assets ask for."""
+    return {
+        "storage": StorageResource(root=str(settings.storage)),
+        "models": ModelsResource(speech=settings.speech_model, text=settings.text_model),
+    }
