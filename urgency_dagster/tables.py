@@ -177,3 +177,29 @@ ATTENTION_PREDICTIONS = pa.schema(
     ]
 )
 """One out-of-fold row per sample, in the order of X; `probability` is that of class 1. Folds count from 1."""
+
+ATTENTION_SCORES = (
+    "accuracy",
+    "balanced_accuracy",
+    "f1_macro",
+    "f1_0",
+    "f1_1",
+    "roc_auc",
+    "pr_auc",
+    "mcc",
+    "brier",
+    "log_loss",
+)
+"""What is measured in each fold. `f1_<class>` is of one class; `pr_auc` is the average precision of class 1."""
+
+ATTENTION_FOLDS = pa.schema(
+    [
+        pa.field("fold", pa.int64(), nullable=False),
+        pa.field("n", pa.int64(), nullable=False),
+        pa.field("n_positive", pa.int64(), nullable=False),
+        pa.field("n_participants", pa.int64(), nullable=False),
+        pa.field("n_features", pa.int64(), nullable=False),
+        *(pa.field(name, pa.float64(), nullable=False) for name in ATTENTION_SCORES),
+    ]
+)
+"""One row per fold and model: test rows, features the model was given, and scores."""

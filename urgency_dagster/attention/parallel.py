@@ -1,0 +1,61 @@
+"""The fits of a cross-validation as tasks on Ray. What a fit does is in `folds`; nothing else of the room knows Ray."""
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+
+from urgency_dagster.attention.folds import Naming, fit_and_predict, prepare_fold
+from urgency_dagster.attention.pickles import AttentionData
+from urgency_dagster.attention.protocol import CrossValidationConfig, Fold, FoldOutcome
+
+ONE_CORE = {"num_cpus": 1}
+"""Each fit computes on one thread, so as many run as there are cores."""
+
+
+def fit_on_ray(
+    data: AttentionData, folds: Sequence[Fold], models: Sequence[str], config: CrossValidationConfig
+) -> Generator[FoldOutcome, None, None]:
+    """Every (model, fold), in the order in which they finish.
+
+    X, y and groups go to the object store once; one task per fold scales and selects; the fits of that fold read its
+    result there. A worker or node that dies costs a repetition by Ray, not the run.
+
+    Raises:
+        Exception: whatever a fit raises, as Ray's twin of it, with a note that names its model and fold.
+    """
+    import ray
+
+    with connected(config.address):
+        prepare = ray.remote(**ONE_CORE)(prepare_fold)
+        fit = ray.remote(**ONE_CORE)(fit_and_predict)
+        shared = [ray.put(value) for value in (data.X, data.y, data.groups)]
+        tasks: dict[ray.ObjectRef, tuple[str, int]] = {}
+        for fold in folds:
+            prepared = prepare.remote(*shared, fold, config.seed)
+            tasks |= {fit.remote(model, prepared, config.seed): (model, fold.number) for model in models}
+        waiting = list(tasks)
+        while waiting:
+            (finished,), waiting = ray.wait(waiting, num_returns=1)
+            with Naming(*tasks[finished]):
+                outcome = ray.get(finished)
+            yield outcome
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """A block in which this process is connected to Ray.
+
+    A connection that exists is used and left as it is. Otherwise the cluster at `address` is joined, or a private one
+    is started on this machine when it is None, and left or stopped again at the end.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    # "local", not None: without an address Ray joins whatever cluster happens to run on the machine.
+    private = {"include_dashboard": False} if address is None else {}
+    ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", configure_logging=False, **private)
+    try:
+        yield
+    finally:
+        ray.shutdown()

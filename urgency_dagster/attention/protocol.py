@@ -1,0 +1,123 @@
+"""The cross-validation protocol: which models, how they are split, what a result is. Light to import; computes nothing.
+
+Source: the K-EmoPhone supplementary code and the attention models built on it, whose settings are the defaults.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from urgency_dagster.errors import AttentionError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+MODEL_NAMES = ("logreg", "rf", "lgbm", "voting", "xgb")
+"""The models that are judged and exported."""
+
+BASELINE = "dummy"
+"""The model that ignores the features; judged, never exported."""
+
+VOTERS = ("logreg", "rf", "lgbm")
+"""The members of the soft vote, in its order."""
+
+THRESHOLD = 0.5
+"""A sample is given class 1 if its probability is above this."""
+
+LEAKAGE_SUSPICION = 0.70
+"""The macro-F1 above which a leakage check is asked for.
+
+An honest model for participants it has not seen reaches 0.50 to 0.55 on this data set.
+"""
+
+
+@dataclass(frozen=True)
+class CrossValidationConfig:
+    """How the models are judged.
+
+    Attributes:
+        n_splits: the number of folds; no participant is on both sides of one.
+        seed: of the shuffled folds, the selector and every model.
+        backend: `ray` runs the fits as tasks, `sequential` one after another in this process; same results.
+        address: the Ray cluster, e.g. `auto` or `host:6379`; None starts a private one on this machine and stops it
+            again. Not used when this process is already connected, nor by `sequential`.
+    """
+
+    n_splits: int = 5
+    seed: int = 42
+    backend: Literal["ray", "sequential"] = "ray"
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.n_splits < 2:
+            raise AttentionError(f"{self.n_splits} folds", "at least 2", "raise n_splits")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One split of the rows.
+
+    Attributes:
+        number: counts from 1.
+        train: row numbers to fit on, ascending.
+        test: row numbers to judge on, ascending.
+    """
+
+    number: int
+    train: "np.ndarray"
+    test: "np.ndarray"
+
+
+@dataclass(frozen=True)
+class PreparedFold:
+    """One fold, scaled and selected: what every model of that fold is fitted and judged on.
+
+    Attributes:
+        number: the fold, from 1.
+        X_train: (n_train, k) float32, the k selected features.
+        y_train: (n_train,) int64.
+        groups_train: (n_train,) str.
+        X_test: (n_test, k) float32.
+    """
+
+    number: int
+    X_train: "np.ndarray"
+    y_train: "np.ndarray"
+    groups_train: "np.ndarray"
+    X_test: "np.ndarray"
+
+
+@dataclass(frozen=True)
+class FoldOutcome:
+    """What one model said about the test rows of one fold.
+
+    Attributes:
+        model: the model's name.
+        fold: the fold, from 1.
+        n_features: how many features the model was given.
+        probability: (n_test,) float64, of class 1.
+    """
+
+    model: str
+    fold: int
+    n_features: int
+    probability: "np.ndarray"
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """One model, cross-validated.
+
+    Attributes:
+        model: the model's name.
+        predictions: one out-of-fold row per sample, in the order of X, with the columns of ATTENTION_PREDICTIONS.
+        folds: one row per fold, with the columns of ATTENTION_FOLDS.
+        source_sha256: the SHA-256 of the pickle that the samples came from.
+        config: how the folds were made.
+    """
+
+    model: str
+    predictions: "pd.DataFrame"
+    folds: "pd.DataFrame"
+    source_sha256: str
+    config: CrossValidationConfig
