@@ -6,6 +6,7 @@ Source: the K-EmoPhone supplementary code and the attention models built on it, 
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from xgboost import XGBClassifier
 
 from urgency_dagster.attention.protocol import BASELINE, VOTERS
@@ -28,6 +30,12 @@ from urgency_dagster.errors import AttentionError
 
 SELECTION_THRESHOLD = 1e-5
 """A feature is kept if the linear SVC gives it a larger absolute weight."""
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """A block in which the numerical libraries compute on one thread."""
+    limits: AbstractContextManager[Any] = threadpool_limits(limits=1)
+    return limits
 
 
 class FeatureScaler(TransformerMixin, BaseEstimator):

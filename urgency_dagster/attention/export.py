@@ -34,11 +34,10 @@ def fit_pipeline(data: AttentionData, model: str, seed: int) -> "Pipeline":
         AttentionError: the selector keeps no feature.
     """
     from sklearn.pipeline import Pipeline
-    from threadpoolctl import threadpool_limits
 
-    from urgency_dagster.attention.estimators import fit_estimator, fit_preprocessing
+    from urgency_dagster.attention.estimators import fit_estimator, fit_preprocessing, one_thread
 
-    with threadpool_limits(limits=1):
+    with one_thread():
         preprocessing = fit_preprocessing(data.X, data.y, seed)
         estimator = fit_estimator(model, preprocessing.transform(data.X), data.y, data.groups, seed)
     return Pipeline([*preprocessing.steps, ("model", estimator)])

@@ -128,11 +128,9 @@ def prepare_fold(X: pd.DataFrame, y: np.ndarray, groups: np.ndarray, fold: Fold,
     Raises:
         AttentionError: the selector keeps no feature.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from urgency_dagster.attention.estimators import fit_preprocessing, one_thread
 
-    from urgency_dagster.attention.estimators import fit_preprocessing
-
-    with threadpool_limits(limits=1):
+    with one_thread():
         X_train = X.iloc[fold.train]
         preprocessing = fit_preprocessing(X_train, y[fold.train], seed)
         return PreparedFold(
@@ -146,11 +144,9 @@ def prepare_fold(X: pd.DataFrame, y: np.ndarray, groups: np.ndarray, fold: Fold,
 
 def fit_and_predict(model: str, prepared: PreparedFold, seed: int) -> FoldOutcome:
     """One model fitted on one fold's training rows, on one thread, and asked about its test rows."""
-    from threadpoolctl import threadpool_limits
+    from urgency_dagster.attention.estimators import fit_estimator, one_thread
 
-    from urgency_dagster.attention.estimators import fit_estimator
-
-    with threadpool_limits(limits=1):
+    with one_thread():
         # Arrays that come from Ray's object store are read-only, and not every library copies what it changes.
         X, y = prepared.X_train.copy(), prepared.y_train.copy()
         estimator = fit_estimator(model, X, y, prepared.groups_train, seed)

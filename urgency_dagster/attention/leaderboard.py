@@ -113,15 +113,16 @@ def _remarks(table: pd.DataFrame) -> list[str]:
 
 def _draw(target: Path, metrics: dict[str, dict[str, Any]], table: pd.DataFrame, score: str) -> None:
     """Each fold a dot, the mean of each model a line; the baseline's mean across."""
+    # A label that starts with an underscore stays out of the legend.
     models = table["model"].tolist()
     with picture(target) as axes:
         baseline = metrics[BASELINE]["mean"][score]
         axes.axhline(baseline, color=GREY, linestyle="--", linewidth=1, label=f"{BASELINE} {baseline:.2f}")
         for x, model in enumerate(models):
             values = [fold[score] for fold in metrics[model]["folds"]]
-            axes.scatter([x] * len(values), values, s=18, color=BLUE, alpha=0.6, label="fold" if x == 0 else None)
+            axes.scatter([x] * len(values), values, s=18, color=BLUE, alpha=0.6, label="fold" if x == 0 else "_")
             mean = metrics[model]["mean"][score]
-            axes.hlines(mean, x - 0.3, x + 0.3, color=ORANGE, linewidth=2.5, label="mean" if x == 0 else None)
+            axes.plot([x - 0.3, x + 0.3], [mean, mean], color=ORANGE, linewidth=2.5, label="mean" if x == 0 else "_")
         axes.set_xticks(range(len(models)), models)
         axes.set_ylabel(COMPARED[score])
         axes.legend(frameon=False, fontsize="small")

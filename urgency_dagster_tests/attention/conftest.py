@@ -1,0 +1,69 @@
+"""A small data set with the real name grammar: ten participants, a weak signal in three columns."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from urgency_dagster.attention.pickles import AttentionData
+from urgency_dagster.storage import AttentionPaths, StoragePaths
+
+STATISTICS = ("AVG", "STD", "MED", "TSC")
+WINDOWS = ("S30", "M05", "H01", "H06")
+
+
+def make_data(seed: int = 7, rows: int = 300, participants: int = 10) -> AttentionData:
+    rng = np.random.default_rng(seed)
+    groups = np.sort(np.array([f"P{n:02d}" for n in rng.integers(1, participants + 1, size=rows)]))
+    y = (rng.random(rows) < 0.5).astype(np.int64)
+    columns: dict[str, np.ndarray] = {"PIF#AGE": np.array([int(g[1:]) + 18 for g in groups], dtype="float32")}
+    for stream in ("HRT", "EDA"):
+        columns[f"{stream}#VAL"] = rng.normal(70, 10, rows).astype("float32")
+        for statistic in STATISTICS:
+            for window in WINDOWS:
+                columns[f"{stream}#{statistic}#{window}"] = rng.normal(0, 5, rows).astype("float32")
+    for name, strength in (("HRT#AVG#M05", 4.0), ("EDA#STD#H01", 3.0), ("HRT#TSC#S30", 3.0)):
+        columns[name] = (columns[name] + strength * y).astype("float32")
+    columns["DST_MOT#DUR=WALKING#M05"] = rng.random(rows).astype("float32")
+    for value in ("IDLE", "WALKING"):
+        columns[f"DST_MOT#VAL={value}"] = rng.random(rows) < 0.3 + 0.3 * y
+    columns["ESM#DOW=MON"] = rng.random(rows) < 0.2
+    columns["ESM#LIK#H06"] = rng.random(rows).astype("float32")
+    return AttentionData(pd.DataFrame(columns), y, groups, np.arange(rows) * 60.0, "0" * 64)
+
+
+@pytest.fixture(scope="session")
+def data() -> AttentionData:
+    return make_data()
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> AttentionPaths:
+    return StoragePaths(tmp_path).attention
+
+
+@pytest.fixture
+def write_pickle(tmp_path: Path):
+    """Pickles any object and gives the path of the file."""
+
+    def write(value: object, protocol: int = 5) -> Path:
+        path = tmp_path / "attention.pkl"
+        path.write_bytes(pickle.dumps(value, protocol=protocol))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def as_tuple(data: AttentionData):
+    """The 5-tuple of the original, with some elements replaced."""
+    instants = pd.date_range("2019-04-30 10:00", periods=len(data.X), freq="h", tz="+09:00")
+
+    def make(**changed: object) -> tuple[object, ...]:
+        elements = {"X": data.X, "y": data.y, "groups": data.groups, "t": data.t_s}
+        elements["date_times"] = np.array(list(instants), dtype=object)
+        return tuple({**elements, **changed}.values())
+
+    return make
