@@ -1,0 +1,49 @@
+"""`best_model.pt`: the best epoch in the original's format, plus what the original left out.
+
+It holds tensors, numbers, texts, lists and dicts only, so `torch.load(weights_only=True)` reads it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from urgency_dagster.errors import ArtefactError
+
+
+def write_checkpoint(target: Path, checkpoint: dict[str, Any]) -> None:
+    """Writes a checkpoint with its tensors on the CPU; the same content gives the same bytes."""
+    import torch
+
+    # Given a path, torch would name the folder inside the file after it: a temporary name would change the bytes.
+    with target.open("wb") as stream:
+        torch.save(_on_cpu(checkpoint), stream)
+
+
+def read_checkpoint(source: Path) -> dict[str, Any]:
+    """The stored checkpoint, its tensors on the CPU.
+
+    Raises:
+        ArtefactError: the file is missing, damaged, or holds more than tensors and plain values.
+    """
+    import pickle
+
+    import torch
+
+    try:
+        checkpoint: dict[str, Any] = torch.load(source, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise ArtefactError(
+            f"the checkpoint {source.name} cannot be read ({type(error).__name__})",
+            "a checkpoint of tensors and plain values",
+            "train the model again",
+        ) from error
+    return checkpoint
+
+
+def _on_cpu(value: Any) -> Any:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.cpu()
+    if isinstance(value, dict):
+        return {key: _on_cpu(item) for key, item in value.items()}
+    return [_on_cpu(item) for item in value] if isinstance(value, list) else value

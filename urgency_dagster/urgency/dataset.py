@@ -1,0 +1,296 @@
+"""Joining the archives' utterance tables into one training set, and reading it back.
+
+Rows stay Arrow tables and vectors stay in the archives' NPY files. Tokens and batches are `batches`'.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from urgency_dagster.errors import ArtefactError, TrainingDataError
+from urgency_dagster.storage import (
+    StoragePaths,
+    file_hash,
+    read_json,
+    replacing_folder,
+    text_hash,
+    write_json,
+    write_table,
+)
+from urgency_dagster.tables import TRAIN, TRAINING_ROWS, URGENCY_LEVELS, UTTERANCES, VALIDATION
+from urgency_dagster.urgency.splits import Split, SplitConfig, split_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+MIN_URGENCY_CLASSES = 2
+"""A classifier needs something to tell apart."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The class names of both tasks, in the order of their ids."""
+
+    urgency: tuple[str, ...]
+    sentiment: tuple[str, ...]
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Sequence[str]]) -> "Labels":
+        """The labels that `dataclasses.asdict` turned into lists by task."""
+        return cls(tuple(stored["urgency"]), tuple(stored["sentiment"]))
+
+
+@dataclass(frozen=True)
+class TrainingSetSummary:
+    """What a training set holds; also the content of `split.json`, less the call ids.
+
+    Attributes:
+        mode_asked: the split mode of the configuration.
+        mode_used: the split mode that was possible.
+        note: why the two differ; empty when they do not.
+        sha256: hash over every row and its side.
+        data_sha256: hash over the rows, their sides and the vectors.
+        archives: the archives joined, sorted.
+        audio_width: width of one audio vector.
+        labels: the class names of both tasks, in the order of their ids.
+        calls: number of calls on each side.
+        utterances: number of utterances on each side.
+        class_counts: utterances per class name, by side and task.
+    """
+
+    mode_asked: str
+    mode_used: str
+    note: str
+    sha256: str
+    data_sha256: str
+    archives: tuple[str, ...]
+    audio_width: int
+    labels: Labels
+    calls: dict[str, int]
+    utterances: dict[str, int]
+    class_counts: dict[str, dict[str, dict[str, int]]]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The stored rows (schema `tables.TRAINING_ROWS`) and their summary."""
+
+    rows: pa.Table
+    summary: TrainingSetSummary
+
+    @property
+    def labels(self) -> Labels:
+        """The class names of both tasks."""
+        return self.summary.labels
+
+    def side(self, side: str) -> pa.Table:
+        """The rows of one side, in the stored order."""
+        return self.rows.filter(pc.equal(self.rows["side"], side))
+
+
+def build_training_set(paths: StoragePaths, archives: Sequence[str], config: SplitConfig) -> TrainingSetSummary:
+    """What was joined, after writing `rows.parquet` and `split.json` of the training set.
+
+    Args:
+        paths: the storage root; `utterances.parquet` and `wav2vec2_embeddings.npy` of each archive are read.
+        archives: names of the archives to join, in any order.
+        config: how to divide the rows.
+
+    Raises:
+        ArtefactError: an archive has no utterances or vectors, or their numbers, columns or widths disagree.
+        TrainingDataError: there are no rows; a side is empty; the same `_id` is in two archives; a call has two
+            different labels or an unknown urgency; the training side has fewer than two urgency classes.
+    """
+    names = sorted(set(archives))
+    tables = [_archive_rows(paths, archive) for archive in names]
+    _check_widths(paths, names)
+    if not any(table.num_rows for table in tables):
+        raise TrainingDataError(
+            f"{len(names)} archives hold no utterances", "at least one", "see the rejects.parquet of each archive"
+        )
+    utterances = pa.concat_tables(tables)
+    _check_ids(utterances)
+    rows, sentiments = _with_ids(utterances)
+    _check_one_label_per_call(rows)
+    split = split_rows(rows, config)
+    rows = rows.append_column("side", pa.array(np.where(split.validation, VALIDATION, TRAIN)))
+    rows = rows.select(TRAINING_ROWS.names).cast(TRAINING_ROWS)
+    _check_sides(rows)
+    return _write(paths, rows, names, config, split, Labels(URGENCY_LEVELS, sentiments))
+
+
+def read_training_set(paths: StoragePaths) -> TrainingSet:
+    """The stored training set.
+
+    Raises:
+        ArtefactError: it was not built.
+    """
+    urgency = paths.urgency
+    if not (urgency.rows.is_file() and urgency.split.is_file()):
+        raise ArtefactError(f"no training set in {urgency.training_set}", "rows and split", "make the training set")
+    stored: dict[str, Any] = read_json(urgency.split)
+    del stored["call_ids"]
+    stored["archives"] = tuple(stored["archives"])
+    stored["labels"] = Labels.from_json(stored["labels"])
+    return TrainingSet(pq.read_table(urgency.rows, schema=TRAINING_ROWS), TrainingSetSummary(**stored))
+
+
+def open_vectors(paths: StoragePaths, archive: str) -> "NDArray[np.float32]":
+    """The audio vectors of an archive as a read-only memory map, float32, shape (N, D).
+
+    Raises:
+        ArtefactError: the file is missing, damaged, or no float32 matrix.
+    """
+    source = paths.archive(archive).vectors
+    try:
+        vectors: NDArray[np.float32] = np.load(source, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ArtefactError(
+            f"the vectors of {archive} cannot be read ({type(error).__name__})", "an NPY file", "embed it again"
+        ) from error
+    if vectors.ndim != 2 or vectors.dtype != np.float32:
+        raise ArtefactError(
+            f"the vectors of {archive} are {vectors.dtype} of shape {vectors.shape}",
+            "float32 of shape (N, D)",
+            "embed the archive again",
+        )
+    return vectors
+
+
+def _archive_rows(paths: StoragePaths, archive: str) -> pa.Table:
+    """The utterance table of one archive with `archive` and `row`, checked against its vectors."""
+    utterances = _read_utterances(paths.archive(archive).utterances, archive)
+    vectors = open_vectors(paths, archive)
+    if len(vectors) != utterances.num_rows:
+        raise ArtefactError(
+            f"{archive} has {utterances.num_rows} utterances and {len(vectors)} vectors",
+            "one vector per utterance",
+            "embed the archive again",
+        )
+    row = pa.array(np.arange(utterances.num_rows), pa.int64())
+    return utterances.set_column(
+        utterances.schema.get_field_index("archive"), "archive", pa.array([archive] * utterances.num_rows, pa.string())
+    ).append_column("row", row)
+
+
+def _read_utterances(source: "Path", archive: str) -> pa.Table:
+    try:
+        return pq.read_table(source, columns=UTTERANCES.names).cast(UTTERANCES)
+    except (OSError, pa.ArrowException) as error:
+        raise ArtefactError(
+            f"the utterances of {archive} cannot be read ({type(error).__name__})",
+            "the utterance table",
+            "make the archive's utterances again",
+        ) from error
+
+
+def _check_widths(paths: StoragePaths, archives: Sequence[str]) -> None:
+    widths = {open_vectors(paths, archive).shape[1] for archive in archives}
+    if len(widths) > 1:
+        raise ArtefactError(
+            f"audio vectors of the widths {sorted(widths)}", "one width", "embed all archives with one speech model"
+        )
+
+
+def _check_ids(utterances: pa.Table) -> None:
+    pairs = utterances.select(["_id", "archive"]).group_by(["_id", "archive"]).aggregate([])
+    archives_per_id = pairs.group_by("_id").aggregate([("archive", "count")])
+    repeated = pc.sum(pc.greater(archives_per_id["archive_count"], 1)).as_py()
+    if repeated:
+        raise TrainingDataError(
+            f"{repeated} call ids are in more than one archive",
+            "each call in one archive",
+            "remove the archive that repeats them",
+        )
+
+
+def _with_ids(utterances: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
+    """The rows with `urgency_id` and `sentiment_id`, and the sentiment names in the order of their ids."""
+    urgency = pc.index_in(utterances["urgencyLevel"], pa.array(URGENCY_LEVELS))
+    if urgency.null_count:
+        raise TrainingDataError(
+            f"{urgency.null_count} utterances have an unknown urgency",
+            f"one of {', '.join(URGENCY_LEVELS)}",
+            "make the utterances again",
+        )
+    sentiments = sorted(pc.unique(utterances["sentiment"]).to_pylist())
+    sentiment = pc.index_in(utterances["sentiment"], pa.array(sentiments))
+    rows = utterances.append_column("urgency_id", urgency.cast(pa.int64()))
+    return rows.append_column("sentiment_id", sentiment.cast(pa.int64())), tuple(sentiments)
+
+
+def _check_one_label_per_call(rows: pa.Table) -> None:
+    spread = rows.group_by("_id").aggregate([(c, f) for c in ("urgency_id", "sentiment_id") for f in ("min", "max")])
+    torn = pc.or_(
+        pc.not_equal(spread["urgency_id_min"], spread["urgency_id_max"]),
+        pc.not_equal(spread["sentiment_id_min"], spread["sentiment_id_max"]),
+    )
+    if count := pc.sum(torn).as_py():
+        raise TrainingDataError(
+            f"{count} calls carry two different labels", "one label per call", "make the utterances again"
+        )
+
+
+def _check_sides(rows: pa.Table) -> None:
+    present = set(pc.unique(rows["side"]).to_pylist())
+    for side in (TRAIN, VALIDATION):
+        if side not in present:
+            raise TrainingDataError(
+                f"no row is on the {side} side", "rows on both sides", "add calls, or change the split"
+            )
+    training = rows.filter(pc.equal(rows["side"], TRAIN))
+    classes = len(pc.unique(training["urgency_id"]))
+    if classes < MIN_URGENCY_CLASSES:
+        raise TrainingDataError(
+            f"the training side has {classes} urgency class",
+            f"at least {MIN_URGENCY_CLASSES}",
+            "add calls of another urgency",
+        )
+
+
+def _write(
+    paths: StoragePaths, rows: pa.Table, archives: Sequence[str], config: SplitConfig, split: Split, labels: Labels
+) -> TrainingSetSummary:
+    urgency = paths.urgency
+    call_ids = {side: _call_ids(rows, side) for side in (TRAIN, VALIDATION)}
+    with replacing_folder(urgency.training_set) as folder:
+        write_table(folder / urgency.rows.name, rows)
+        summary = TrainingSetSummary(
+            mode_asked=config.mode,
+            mode_used=split.mode,
+            note=split.note,
+            sha256=split.sha256,
+            data_sha256=_data_hash(paths, archives, folder / urgency.rows.name),
+            archives=tuple(archives),
+            audio_width=open_vectors(paths, archives[0]).shape[1],
+            labels=labels,
+            calls={side: len(ids) for side, ids in call_ids.items()},
+            utterances={side: pc.sum(pc.equal(rows["side"], side)).as_py() for side in call_ids},
+            class_counts={side: _class_counts(rows, side, labels) for side in call_ids},
+        )
+        write_json(folder / urgency.split.name, asdict(summary) | {"call_ids": call_ids})
+    return summary
+
+
+def _data_hash(paths: StoragePaths, archives: Sequence[str], rows: "Path") -> str:
+    return text_hash(file_hash(rows), *(file_hash(paths.archive(archive).vectors) for archive in archives))
+
+
+def _call_ids(rows: pa.Table, side: str) -> list[str]:
+    return sorted(pc.unique(rows.filter(pc.equal(rows["side"], side))["_id"]).to_pylist())
+
+
+def _class_counts(rows: pa.Table, side: str, labels: Labels) -> dict[str, dict[str, int]]:
+    here = rows.filter(pc.equal(rows["side"], side))
+    counts = {}
+    for task, names in (("urgency", labels.urgency), ("sentiment", labels.sentiment)):
+        tally = np.bincount(here[f"{task}_id"].to_numpy(), minlength=len(names))
+        counts[task] = {name: int(count) for name, count in zip(names, tally, strict=True)}
+    return counts

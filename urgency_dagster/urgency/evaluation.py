@@ -1,0 +1,224 @@
+"""Judging the trained model on the validation side: by utterance, by call, and against the majority class.
+
+Only rows no weight was fitted to are read. How the findings are told is `report`'s.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from urgency_dagster.errors import ArtefactError, SettingsError
+from urgency_dagster.progress import Progress, silent
+from urgency_dagster.storage import StoragePaths, replacing_folder, write_json, write_table, write_text
+from urgency_dagster.tables import TRAIN, URGENCY_PREDICTIONS, VALIDATION
+from urgency_dagster.urgency.batches import UtteranceDataset, tokenise
+from urgency_dagster.urgency.dataset import Labels, TrainingSet, read_training_set
+from urgency_dagster.urgency.devices import AUTO, reproducible, resolve_device
+from urgency_dagster.urgency.inference import TaskLogits, predict_logits
+from urgency_dagster.urgency.metrics import Judged, accuracy, f1_macro, f1_macro_interval, share_read_as
+from urgency_dagster.urgency.model_folder import load_urgency_model, read_card
+from urgency_dagster.urgency.report import classification_text, draw_confusions, report_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+METRICS, CLASSIFICATION, PREDICTIONS, REPORT = (
+    "metrics.json",
+    "classification_report.txt",
+    "predictions.parquet",
+    "report.md",
+)
+LOW, HIGH = "하", "상"
+"""The urgency levels whose confusion costs most: a high one read as low."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How the model is judged.
+
+    Attributes:
+        batch_size: utterances per forward pass.
+        bootstrap_resamples: bootstrap samples of the calls for each 95 % interval.
+        seed: seed of the bootstrap.
+        device: `auto`, `cpu`, `mps`, `cuda` or `cuda:<n>`.
+
+    Raises:
+        SettingsError: `batch_size` or `bootstrap_resamples` is below 1.
+    """
+
+    batch_size: int = 64
+    bootstrap_resamples: int = 1000
+    seed: int = 42
+    device: str = AUTO
+
+    def __post_init__(self) -> None:
+        if min(self.batch_size, self.bootstrap_resamples) < 1:
+            raise SettingsError(
+                f"batch_size = {self.batch_size}, bootstrap_resamples = {self.bootstrap_resamples}",
+                "numbers of at least 1",
+                "correct the evaluation's configuration",
+            )
+
+
+def evaluate_urgency_model(
+    paths: StoragePaths, config: EvaluationConfig, progress: Progress = silent
+) -> dict[str, Any]:
+    """The metrics, after writing them, the predictions, the report and its pictures to the evaluation folder.
+
+    Args:
+        paths: the storage root, with its training set and its model folder.
+        config: how to judge.
+        progress: told the utterances done so far.
+
+    Raises:
+        ArtefactError: the training set or the model is missing or damaged, or the model was trained on another split.
+        SettingsError: the device is not available.
+    """
+    training_set = read_training_set(paths)
+    card = read_card(paths.urgency.model)
+    _check_same_data(training_set, card)
+    rows = training_set.side(VALIDATION)
+    logits = _logits(paths, rows, config, progress)
+    judged = {"utterance": _judge_utterances(rows, logits), "call": _judge_calls(rows, logits)}
+    metrics = _metrics(judged, training_set, config)
+    with replacing_folder(paths.urgency.evaluation) as folder:
+        write_json(folder / METRICS, metrics)
+        write_table(folder / PREDICTIONS, _predictions(rows, logits))
+        _write_report(folder, judged, metrics, card)
+    return metrics
+
+
+def mean_by_call(logits: TaskLogits, calls: "NDArray[np.int64]") -> TaskLogits:
+    """The mean logits of each call; `calls` are ids 0 to C - 1, (N,)."""
+    counts = np.bincount(calls)[:, None]
+
+    def mean(scores: "NDArray[np.float32]") -> "NDArray[np.float32]":
+        sums = np.zeros((len(counts), scores.shape[1]))
+        np.add.at(sums, calls, scores)
+        return (sums / counts).astype(np.float32)
+
+    return TaskLogits(mean(logits.urgency), mean(logits.sentiment))
+
+
+def _check_same_data(training_set: TrainingSet, card: dict[str, Any]) -> None:
+    if card["data_sha256"] != training_set.summary.data_sha256:
+        raise ArtefactError(
+            "the model was trained on another training set than the stored one",
+            "one training set for both",
+            "train the model again",
+        )
+
+
+def _logits(paths: StoragePaths, rows: pa.Table, config: EvaluationConfig, progress: Progress) -> TaskLogits:
+    model = load_urgency_model(paths.urgency.model)
+    device = resolve_device(config.device)
+    dataset = UtteranceDataset(paths, rows, tokenise(rows["text"], model.tokenizer, model.max_length))
+    with reproducible(config.seed, device):
+        network = model.network.to(device)
+        return predict_logits(network, dataset, batch_size=config.batch_size, device=device, progress=progress)
+
+
+def _call_codes(rows: pa.Table) -> "NDArray[np.int64]":
+    """The call of each row as an id 0 to C - 1, in the order in which the calls appear."""
+    codes = rows["_id"].combine_chunks().dictionary_encode().indices
+    return codes.to_numpy().astype(np.int64)
+
+
+def _judge_utterances(rows: pa.Table, logits: TaskLogits) -> Judged:
+    return Judged(
+        urgency=rows["urgency_id"].to_numpy(),
+        urgency_predicted=logits.urgency.argmax(axis=1),
+        sentiment=rows["sentiment_id"].to_numpy(),
+        sentiment_predicted=logits.sentiment.argmax(axis=1),
+        calls=_call_codes(rows),
+    )
+
+
+def _judge_calls(rows: pa.Table, logits: TaskLogits) -> Judged:
+    codes = _call_codes(rows)
+    mean = mean_by_call(logits, codes)
+    _, first = np.unique(codes, return_index=True)
+    return Judged(
+        urgency=rows["urgency_id"].to_numpy()[first],
+        urgency_predicted=mean.urgency.argmax(axis=1),
+        sentiment=rows["sentiment_id"].to_numpy()[first],
+        sentiment_predicted=mean.sentiment.argmax(axis=1),
+        calls=np.arange(len(first)),
+    )
+
+
+def _judge_majority(judged: Judged, training: pa.Table) -> Judged:
+    """The same rows, all read as the training side's most frequent class."""
+    frequent = {task: int(np.bincount(training[f"{task}_id"].to_numpy()).argmax()) for task in ("urgency", "sentiment")}
+    return Judged(
+        urgency=judged.urgency,
+        urgency_predicted=np.full_like(judged.urgency, frequent["urgency"]),
+        sentiment=judged.sentiment,
+        sentiment_predicted=np.full_like(judged.sentiment, frequent["sentiment"]),
+        calls=judged.calls,
+    )
+
+
+def _one_row_per_call(rows: pa.Table) -> pa.Table:
+    _, first = np.unique(_call_codes(rows), return_index=True)
+    return rows.take(first)
+
+
+def _metrics(judged: dict[str, Judged], training_set: TrainingSet, config: EvaluationConfig) -> dict[str, Any]:
+    labels = training_set.labels
+    training = training_set.side(TRAIN)
+    metrics: dict[str, Any] = {unit: _scores(of_unit, labels) for unit, of_unit in judged.items()}
+    for unit, of_unit in judged.items():
+        metrics[unit]["urgency"]["f1_macro_interval"] = list(_interval(of_unit, labels, config))
+    majority = _judge_majority(judged["utterance"], training)
+    majority_call = _judge_majority(judged["call"], _one_row_per_call(training))
+    summary = training_set.summary
+    return metrics | {
+        "majority": _scores(majority, labels),
+        "majority_call": _scores(majority_call, labels),
+        "bootstrap_resamples": config.bootstrap_resamples,
+        "split": {"mode_asked": summary.mode_asked, "mode_used": summary.mode_used, "sha256": summary.sha256},
+        "data_sha256": summary.data_sha256,
+    }
+
+
+def _scores(judged: Judged, labels: Labels) -> dict[str, Any]:
+    matrices = judged.matrices(labels)
+    scores: dict[str, Any] = {
+        task: {"accuracy": accuracy(matrix), "f1_macro": f1_macro(matrix)} for task, matrix in matrices.items()
+    }
+    high, low = labels.urgency.index(HIGH), labels.urgency.index(LOW)
+    scores["urgency"]["recall_high"] = share_read_as(matrices["urgency"], high, high)
+    scores["urgency"]["high_read_as_low"] = share_read_as(matrices["urgency"], high, low)
+    scores["average_f1"] = (scores["urgency"]["f1_macro"] + scores["sentiment"]["f1_macro"]) / 2
+    scores["n"] = len(judged.calls)
+    return scores
+
+
+def _interval(judged: Judged, labels: Labels, config: EvaluationConfig) -> tuple[float, float]:
+    return f1_macro_interval(
+        judged.urgency,
+        judged.urgency_predicted,
+        judged.calls,
+        len(labels.urgency),
+        resamples=config.bootstrap_resamples,
+        seed=config.seed,
+    )
+
+
+def _predictions(rows: pa.Table, logits: TaskLogits) -> pa.Table:
+    columns = {name: rows[name] for name in ("archive", "_id", "utterance_id", "urgency_id", "sentiment_id")}
+    for task, scores in (("urgency", logits.urgency), ("sentiment", logits.sentiment)):
+        columns[f"{task}_predicted"] = pa.array(scores.argmax(axis=1), pa.int64())
+        columns[f"{task}_logits"] = pa.array(scores.tolist(), pa.list_(pa.float32()))
+    return pa.table([columns[name] for name in URGENCY_PREDICTIONS.names], schema=URGENCY_PREDICTIONS)
+
+
+def _write_report(folder: Path, judged: dict[str, Judged], metrics: dict[str, Any], card: dict[str, Any]) -> None:
+    labels = Labels.from_json(card["labels"])
+    pictures = draw_confusions(folder, {unit: of_unit.matrices(labels) for unit, of_unit in judged.items()}, labels)
+    write_text(folder / CLASSIFICATION, classification_text(judged, labels))
+    write_text(folder / REPORT, report_text(metrics, card, pictures))

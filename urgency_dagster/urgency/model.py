@@ -1,0 +1,108 @@
+"""The network: a text encoder's CLS vector attends to the audio of the utterance, two heads judge the result.
+
+Only the architecture lives here; weights come from `training` and travel through `checkpoints` and `model_folder`.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from urgency_dagster.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of the network around its text encoder.
+
+    Attributes:
+        text_width: width of the encoder's hidden state; every inner layer has it.
+        audio_width: width of one audio vector.
+        urgency_classes: number of urgency classes.
+        sentiment_classes: number of sentiment classes.
+        attention_heads: heads of the cross-attention.
+        dropout: dropout of the attention weights, of the attention's output, and before the heads.
+
+    Raises:
+        SettingsError: `text_width` is no multiple of `attention_heads`.
+
+    Source: the original pipeline for the defaults.
+    """
+
+    text_width: int
+    audio_width: int
+    urgency_classes: int
+    sentiment_classes: int
+    attention_heads: int = 4
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.text_width % self.attention_heads:
+            raise SettingsError(
+                f"{self.attention_heads} attention heads for a text model of width {self.text_width}",
+                "a divisor of the width",
+                "change `attention_heads` or the text model",
+            )
+
+
+class Logits(NamedTuple):
+    """Unnormalised scores: urgency of shape (B, U), sentiment of shape (B, S)."""
+
+    urgency: Tensor
+    sentiment: Tensor
+
+
+class CrossAttention(nn.Module):
+    """One query attends to the audio; dropout, residual and layer norm follow.
+
+    With a single audio vector the attention weight is always 1, so that the query and key projections learn nothing.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.attn = nn.MultiheadAttention(width, heads, dropout=dropout, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, query: Tensor, audio: Tensor) -> Tensor:
+        """The query enriched by the audio, (B, 1, W), from a query (B, 1, W) and audio (B, T, W)."""
+        attended, _ = self.attn(query, audio, audio, need_weights=False)
+        return self.norm(query + self.dropout(attended))
+
+
+class KoElectraCrossModal(nn.Module):
+    """Urgency and sentiment of an utterance from its tokens and its audio vector.
+
+    The state dict has the prefixes `text_encoder. wav_fc. cross_attn.attn. cross_attn.norm. sent_head. urg_head.`.
+
+    Args:
+        text_encoder: any encoder of the BERT family; its first token is taken as the text's vector.
+        config: the shape of the rest.
+
+    Source: the original pipeline.
+    """
+
+    def __init__(self, text_encoder: PreTrainedModel, config: ModelConfig) -> None:
+        super().__init__()
+        self.text_encoder = text_encoder
+        self.wav_fc = nn.Linear(config.audio_width, config.text_width)
+        self.cross_attn = CrossAttention(config.text_width, config.attention_heads, config.dropout)
+        self.dropout = nn.Dropout(config.dropout)
+        self.sent_head = nn.Linear(config.text_width, config.sentiment_classes)
+        self.urg_head = nn.Linear(config.text_width, config.urgency_classes)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, audio: Tensor) -> Logits:
+        """The logits of both tasks.
+
+        Args:
+            input_ids: token ids, int64, (B, L).
+            attention_mask: 1 for tokens and 0 for padding, int64, (B, L).
+            audio: audio vectors, float32, (B, T, D); T is 1 for the mean over the utterance.
+        """
+        hidden = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        query = hidden[:, :1]
+        keys = torch.relu(self.wav_fc(audio))
+        fused = self.dropout(self.cross_attn(query, keys).squeeze(1))
+        return Logits(self.urg_head(fused), self.sent_head(fused))

@@ -1,0 +1,158 @@
+"""Telling what an evaluation found: Markdown, the classification reports, and confusion matrices as pictures.
+
+Every figure is computed by `evaluation`. Nothing here names a call or quotes its text.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from urgency_dagster.pictures import picture
+from urgency_dagster.tables import ENGLISH, TRAIN, VALIDATION
+from urgency_dagster.urgency.dataset import Labels
+from urgency_dagster.urgency.metrics import Judged
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+TASKS = ("urgency", "sentiment")
+INK_FLIPS_AT = 0.55
+"""Share of a row above which a cell is so dark that its figures are written in white."""
+
+
+def draw_confusions(
+    folder: Path, matrices: "Mapping[str, Mapping[str, NDArray[np.int64]]]", labels: Labels
+) -> list[str]:
+    """The names of the pictures, after drawing one confusion matrix per task and unit into `folder`."""
+    names = []
+    for task in TASKS:
+        classes = [ENGLISH.get(name, name) for name in getattr(labels, task)]
+        for unit, of_unit in matrices.items():
+            names.append(f"confusion_{task}_{unit}.png")
+            with picture(
+                folder / names[-1], width_in=1.1 * len(classes) + 1.6, height_in=0.8 * len(classes) + 1.3
+            ) as axes:
+                _draw_confusion(axes, of_unit[task], classes)
+                axes.set_title(f"{task.capitalize()} by {unit}: share of each true class", fontsize=10)
+    return names
+
+
+def classification_text(judged: "Mapping[str, Judged]", labels: Labels) -> str:
+    """Precision, recall and F1 of every class, per task and unit."""
+    from sklearn.metrics import classification_report
+
+    parts = []
+    for unit, of_unit in judged.items():
+        for task in TASKS:
+            names = [f"{name} ({ENGLISH.get(name, name)})" for name in getattr(labels, task)]
+            table = classification_report(
+                getattr(of_unit, task),
+                getattr(of_unit, f"{task}_predicted"),
+                labels=range(len(names)),
+                target_names=names,
+                digits=3,
+                zero_division=0,
+            )
+            parts.append(f"{task} by {unit}\n\n{table}")
+    return "\n".join(parts)
+
+
+def report_text(metrics: Mapping[str, Any], card: Mapping[str, Any], pictures: list[str]) -> str:
+    """The report as Markdown."""
+    split = card["split"]
+    calls, utterances = card["calls"], card["utterances"]
+    return f"""\
+# Urgency model: evaluation
+
+Validation rows only: {utterances[VALIDATION]} utterances of {calls[VALIDATION]} calls. Trained on
+{utterances[TRAIN]} utterances of {calls[TRAIN]} calls. Archives: {", ".join(card["archives"])}.
+
+{_split_text(split)} Split sha256 `{split["sha256"]}`, data sha256 `{card["data_sha256"]}`.
+
+## Scores
+
+{_score_table(metrics)}
+
+Macro-F1 is the mean over all classes; brackets hold the 95 % bootstrap interval over calls
+({metrics["bootstrap_resamples"]} resamples). The majority rows always answer the training side's most frequent class.
+A call's answer is the class with the highest mean logit over its utterances.
+
+## What must not happen
+
+{_danger_table(metrics)}
+
+## Confusion matrices
+
+{chr(10).join(f"![{name}]({name})" for name in pictures)}
+
+## How to read this
+
+- The best epoch ({card["epoch"]} of {card["config"]["epochs"]}) was chosen on these same rows: the scores lean to the
+  high side.
+- Labels belong to calls. A score by utterance asks one sentence for the label of the whole call.
+- The interval covers the choice of calls, not the choice of seed, nor other regions and categories.
+"""
+
+
+def _draw_confusion(axes: "Axes", matrix: "NDArray[np.int64]", classes: list[str]) -> None:
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(classes)), classes)
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    for (row, column), share in np.ndenumerate(shares):
+        ink = "white" if share > INK_FLIPS_AT else "black"
+        text = f"{share:.0%}\n{matrix[row, column]:,}"
+        axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=9)
+
+
+def _split_text(split: Mapping[str, str]) -> str:
+    if split["mode_used"] == "utterance":
+        return "**Split by utterance: calls lie on both sides, and these scores are inflated by an unknown amount.**"
+    if split["mode_used"] == split["mode_asked"]:
+        return f"Split: `{split['mode_used']}`; no call is on both sides."
+    return (
+        f"Split: `{split['mode_used']}` instead of `{split['mode_asked']}`, because only one side of AI Hub's border "
+        "is present; no call is on both sides."
+    )
+
+
+def _score_table(metrics: Mapping[str, Any]) -> str:
+    lines = [
+        "| | n | urgency accuracy | urgency macro-F1 | sentiment accuracy | sentiment macro-F1 | average F1 |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    rows = (
+        ("model, by utterance", "utterance"),
+        ("majority, by utterance", "majority"),
+        ("model, by call", "call"),
+        ("majority, by call", "majority_call"),
+    )
+    for title, key in rows:
+        scores = metrics[key]
+        urgency, sentiment = scores["urgency"], scores["sentiment"]
+        interval = urgency.get("f1_macro_interval")
+        brackets = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+        lines.append(
+            f"| {title} | {scores['n']} | {urgency['accuracy']:.3f} | {urgency['f1_macro']:.3f}{brackets} "
+            f"| {sentiment['accuracy']:.3f} | {sentiment['f1_macro']:.3f} | {scores['average_f1']:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def _danger_table(metrics: Mapping[str, Any]) -> str:
+    lines = ["| | recall of 상 (high) | 상 (high) read as 하 (low) |", "| --- | --- | --- |"]
+    for title, key in (("by utterance", "utterance"), ("by call", "call")):
+        urgency = metrics[key]["urgency"]
+        lines.append(f"| {title} | {_share(urgency['recall_high'])} | {_share(urgency['high_read_as_low'])} |")
+    return "\n".join(lines)
+
+
+def _share(value: float | None) -> str:
+    return "none present" if value is None else f"{value:.1%}"

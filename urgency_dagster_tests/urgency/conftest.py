@@ -1,0 +1,171 @@
+"""A storage root with three small archives whose labels can be learnt, and a tiny text model."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import ElectraConfig, ElectraModel, PreTrainedTokenizerFast
+
+from urgency_dagster.pretrained import PretrainedModel
+from urgency_dagster.storage import StoragePaths, write_table
+from urgency_dagster.tables import SENTIMENTS, URGENCY_LEVELS, UTTERANCES
+from urgency_dagster.urgency.dataset import build_training_set
+from urgency_dagster.urgency.evaluation import EvaluationConfig, evaluate_urgency_model
+from urgency_dagster.urgency.splits import SplitConfig
+from urgency_dagster.urgency.training import TrainingConfig, TrainingSummary, train_urgency_model
+
+WORDS = {"하": ["문의", "천천히", "내일"], "중": ["다쳤", "아파", "넘어"], "상": ["호흡", "의식", "빨리"]}
+FILLERS = ["네", "예", "여기", "지금", "우리", "집", "앞", "사람"]
+AUDIO_WIDTH = 12
+ARCHIVES = {"T_광주_구급": 30, "T_서울_화재": 20, "V_광주_구급": 20}
+
+FAST = TrainingConfig(epochs=4, learning_rate=5e-3, device="cpu")
+"""Overrides that a tiny model needs to learn within seconds."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the fixtures."""
+
+    call_id: str
+    urgency: str
+    sentiment: str
+    utterances: int
+
+
+def calls(archive: str, count: int, rng: np.random.Generator) -> list[Call]:
+    start = sum(map(ord, archive)) * 1000
+    return [
+        Call(
+            call_id=f"{start + i:024x}",
+            urgency=URGENCY_LEVELS[int(rng.integers(3))],
+            sentiment=SENTIMENTS[1 + int(rng.integers(2))],
+            utterances=int(rng.integers(3, 7)),
+        )
+        for i in range(count)
+    ]
+
+
+def utterance(archive: str, call: Call, index: int, text: str) -> dict[str, object]:
+    return {
+        "_id": call.call_id,
+        "wav_file_path": f"calls/{archive}/Wave/{call.call_id}_20230101.wav",
+        "utterance_id": f"{index:08x}",
+        "text": text,
+        "startAt": index * 2000,
+        "endAt": index * 2000 + 1500,
+        "sentiment": call.sentiment,
+        "urgencyLevel": call.urgency,
+        "urgency_label": URGENCY_LEVELS.index(call.urgency),
+        "disasterMedium": "부상",
+        "archive": archive,
+        "speaker": index % 2,
+        "gender": "F",
+        "disasterLarge": "구급",
+        "duration_s": 1.5,
+    }
+
+
+def write_archive(paths: StoragePaths, archive: str, of_archive: list[Call], rng: np.random.Generator) -> None:
+    """Writes rows whose words and vectors lean to their label, as the calls pipeline would."""
+    rows, vectors = [], []
+    for call in sorted(of_archive, key=lambda call: call.call_id):
+        for index in range(call.utterances):
+            words = [*rng.choice(FILLERS, int(rng.integers(1, 6))), rng.choice(WORDS[call.urgency])]
+            rows.append(utterance(archive, call, index, " ".join(rng.permutation(words))))
+            vector = rng.normal(size=AUDIO_WIDTH)
+            vector[SENTIMENTS.index(call.sentiment)] += 2
+            vectors.append(vector)
+    table = pa.Table.from_pylist(rows, schema=UTTERANCES)
+    write_table(paths.archive(archive).utterances, table)
+    np.save(paths.archive(archive).vectors, np.asarray(vectors, np.float32).reshape(-1, AUDIO_WIDTH))
+
+
+def write_root(folder: Path, *, shuffle_labels: bool = False, archives: dict[str, int] = ARCHIVES) -> StoragePaths:
+    """Writes a storage root; `shuffle_labels` breaks the tie between label and content."""
+    rng = np.random.default_rng(0)
+    paths = StoragePaths(folder)
+    for archive, count in archives.items():
+        write_archive(paths, archive, calls(archive, count, rng), rng)
+        if shuffle_labels:
+            relabel(paths, archive, lambda call, rng=rng: URGENCY_LEVELS[int(rng.integers(3))])
+    return paths
+
+
+def relabel(paths: StoragePaths, archive: str, urgency: Callable[[str], str]) -> None:
+    """Gives every call of an archive another urgency, whatever its content."""
+    rows = pq.read_table(paths.archive(archive).utterances).to_pylist()
+    drawn = {call: urgency(call) for call in sorted({row["_id"] for row in rows})}
+    for row in rows:
+        row["urgencyLevel"] = drawn[row["_id"]]
+        row["urgency_label"] = URGENCY_LEVELS.index(drawn[row["_id"]])
+    write_table(paths.archive(archive).utterances, pa.Table.from_pylist(rows, schema=UTTERANCES))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Several threads only wait for each other on networks this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> StoragePaths:
+    return write_root(tmp_path / "root")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A storage root after training and evaluation, and what both returned. Not to be written to."""
+
+    paths: StoragePaths
+    summary: TrainingSummary
+    metrics: dict[str, Any]
+
+
+def train_and_judge(paths: StoragePaths, text_model: PretrainedModel) -> Trained:
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    summary = train_urgency_model(paths, text_model, FAST)
+    return Trained(paths, summary, evaluate_urgency_model(paths, EvaluationConfig(device="cpu")))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, text_model: PretrainedModel) -> Trained:
+    return train_and_judge(write_root(tmp_path_factory.mktemp("trained") / "root"), text_model)
+
+
+@pytest.fixture(scope="session")
+def text_model(tmp_path_factory: pytest.TempPathFactory) -> PretrainedModel:
+    """A tiny ELECTRA with a WordPiece vocabulary, written as the hub's models are."""
+    folder = tmp_path_factory.mktemp("models") / "tiny-electra"
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = [*special, *FILLERS, *(word for words in WORDS.values() for word in words)]
+    wordpiece = Tokenizer(models.WordPiece({word: i for i, word in enumerate(vocabulary)}, unk_token="[UNK]"))
+    wordpiece.pre_tokenizer = pre_tokenizers.Whitespace()
+    wordpiece.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = {name: f"[{name[:-6].upper()}]" for name in ("pad_token", "unk_token", "cls_token", "sep_token")}
+    PreTrainedTokenizerFast(tokenizer_object=wordpiece, **names).save_pretrained(folder)
+    config = ElectraConfig(
+        vocab_size=len(vocabulary),
+        embedding_size=16,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        ElectraModel(config).save_pretrained(folder)
+    return PretrainedModel(str(folder), folder, "local")

@@ -1,0 +1,103 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+from urgency_dagster.errors import ArtefactError
+from urgency_dagster.tables import VALIDATION
+from urgency_dagster.urgency import batches
+from urgency_dagster.urgency.batches import UtteranceDataset, batches_in_order, shuffled_batches, tokenise
+from urgency_dagster.urgency.dataset import build_training_set, read_training_set
+from urgency_dagster.urgency.splits import SplitConfig
+from urgency_dagster_tests.urgency.conftest import ARCHIVES, FILLERS
+
+
+@pytest.fixture
+def tokenizer(text_model):
+    return AutoTokenizer.from_pretrained(text_model.folder, local_files_only=True)
+
+
+@pytest.fixture
+def dataset(paths, tokenizer):
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    rows = read_training_set(paths).side(VALIDATION)
+    return UtteranceDataset(paths, rows, tokenise(rows["text"], tokenizer, 64))
+
+
+TEXTS = ["네", "", "여기 지금 우리 집 앞", "예 사람", "모르는 말"]
+
+
+def test_padding_is_what_the_tokenizer_would_do(tokenizer):
+    ids, mask = tokenise(pa.chunked_array([TEXTS]), tokenizer, 64).padded(np.arange(len(TEXTS)))
+    expected = tokenizer(TEXTS, padding=True, return_tensors="np")
+    np.testing.assert_array_equal(ids, expected["input_ids"])
+    np.testing.assert_array_equal(mask, expected["attention_mask"])
+
+
+def test_a_batch_is_padded_to_its_own_longest(tokenizer):
+    tokens = tokenise(pa.chunked_array([TEXTS]), tokenizer, 64)
+    assert tokens.padded(np.array([1, 0]))[0].tolist() == [[2, 3, 0], [2, 5, 3]]
+
+
+def test_long_texts_are_cut_at_the_limit(tokenizer):
+    tokens = tokenise(pa.chunked_array([[" ".join(FILLERS * 4)]]), tokenizer, 10)
+    ids, mask = tokens.padded(np.array([0]))
+    assert ids.shape == (1, 10)
+    assert ids[0, -1] == tokenizer.sep_token_id
+    assert mask.all()
+
+
+def test_chunks_of_the_tokeniser_leave_no_trace(tokenizer, monkeypatch):
+    whole = tokenise(pa.chunked_array([TEXTS]), tokenizer, 64)
+    monkeypatch.setattr(batches, "TOKENISER_CHUNK", 2)
+    pieces = tokenise(pa.chunked_array([TEXTS[:3], TEXTS[3:]]), tokenizer, 64)
+    np.testing.assert_array_equal(whole.ids, pieces.ids)
+    np.testing.assert_array_equal(whole.starts, pieces.starts)
+
+
+def test_a_batch_holds_the_rows_of_its_indices(paths, dataset):
+    rows = read_training_set(paths).side(VALIDATION).to_pylist()
+    batch = dataset[np.array([5, 0, 17])]
+    for place, index in enumerate((5, 0, 17)):
+        row = rows[index]
+        vector = np.load(paths.archive(row["archive"]).vectors)[row["row"]]
+        np.testing.assert_array_equal(batch.audio[place, 0], vector)
+        assert batch.urgency[place] == row["urgency_id"]
+        assert batch.sentiment[place] == row["sentiment_id"]
+    assert batch.audio.dtype == torch.float32
+    assert batch.input_ids.dtype == torch.int64
+
+
+def test_vectors_stay_on_disk(dataset):
+    assert all(isinstance(vectors, np.memmap) for vectors in dataset._vectors)
+
+
+def test_vectors_that_shrank_are_refused(paths, tokenizer):
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    rows = read_training_set(paths).side(VALIDATION)
+    target = paths.archive("V_광주_구급").vectors
+    np.save(target, np.load(target)[:-1])
+    with pytest.raises(ArtefactError, match="fewer vectors"):
+        UtteranceDataset(paths, rows, tokenise(rows["text"], tokenizer, 64))
+
+
+@given(count=st.integers(1, 200), size=st.integers(1, 50), seed=st.integers(0, 99), epoch=st.integers(1, 9))
+def test_every_order_visits_each_row_once(count, size, seed, epoch):
+    shuffled = shuffled_batches(count, size, seed=seed, epoch=epoch)
+    ordered = batches_in_order(count, size)
+    assert sorted(np.concatenate(shuffled)) == np.concatenate(ordered).tolist() == list(range(count))
+    assert max(map(len, shuffled)) <= size
+    assert len(shuffled) == len(ordered) == -(-count // size)
+
+
+def test_the_order_depends_on_seed_and_epoch_alone():
+    def order(seed: int, epoch: int) -> list[int]:
+        return np.concatenate(shuffled_batches(100, 16, seed=seed, epoch=epoch)).tolist()
+
+    np.random.default_rng(0).random()
+    assert order(1, 1) == order(1, 1)
+    assert order(1, 1) != order(1, 2)
+    assert order(1, 1) != order(2, 1)

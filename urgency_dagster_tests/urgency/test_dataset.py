@@ -1,0 +1,189 @@
+import json
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from urgency_dagster.errors import ArtefactError, TrainingDataError
+from urgency_dagster.storage import StoragePaths, write_table
+from urgency_dagster.tables import TRAIN, TRAINING_ROWS, URGENCY_LEVELS, UTTERANCES, VALIDATION
+from urgency_dagster.urgency.dataset import build_training_set, open_vectors, read_training_set
+from urgency_dagster.urgency.splits import SplitConfig
+from urgency_dagster_tests.urgency.conftest import ARCHIVES, AUDIO_WIDTH, relabel, write_root
+
+NAMES = list(ARCHIVES)
+
+
+def test_every_utterance_is_kept_with_its_row_and_side(paths):
+    build_training_set(paths, NAMES, SplitConfig())
+    rows = read_training_set(paths).rows
+    assert rows.schema.equals(TRAINING_ROWS)
+    for archive in NAMES:
+        utterances = pq.read_table(paths.archive(archive).utterances)
+        here = rows.filter(pc.equal(rows["archive"], archive))
+        assert here["row"].to_pylist() == list(range(utterances.num_rows))
+        for column in ("_id", "utterance_id", "text", "startAt", "endAt", "speaker"):
+            assert here[column].to_pylist() == utterances[column].to_pylist()
+        assert set(here["side"].to_pylist()) == {VALIDATION if archive.startswith("V_") else TRAIN}
+
+
+def test_ids_follow_the_stored_label_orders(paths):
+    summary = build_training_set(paths, NAMES, SplitConfig())
+    assert summary.labels.urgency == ("하", "중", "상")
+    assert summary.labels.sentiment == ("당황/난처", "불안/걱정")
+    rows = read_training_set(paths).rows.to_pylist()
+    stored = {
+        (archive, i): row
+        for archive in NAMES
+        for i, row in enumerate(pq.read_table(paths.archive(archive).utterances).to_pylist())
+    }
+    for row in rows:
+        source = stored[row["archive"], row["row"]]
+        assert row["urgency_id"] == source["urgency_label"]
+        assert summary.labels.sentiment[row["sentiment_id"]] == source["sentiment"]
+
+
+def test_the_split_file_accounts_for_calls_and_classes(paths):
+    summary = build_training_set(paths, NAMES, SplitConfig(mode="call"))
+    stored = json.loads(paths.urgency.split.read_text(encoding="utf-8"))
+    training, validation = stored["call_ids"][TRAIN], stored["call_ids"][VALIDATION]
+    assert not set(training) & set(validation)
+    assert len(training) + len(validation) == sum(ARCHIVES.values())
+    assert stored["calls"] == {TRAIN: len(training), VALIDATION: len(validation)}
+    rows = read_training_set(paths).rows
+    for side in (TRAIN, VALIDATION):
+        here = rows.filter(pc.equal(rows["side"], side))
+        assert stored["utterances"][side] == here.num_rows
+        for task in ("urgency", "sentiment"):
+            counts = np.bincount(here[f"{task}_id"].to_numpy())
+            assert list(summary.class_counts[side][task].values()) == counts.tolist()
+    assert stored["mode_asked"] == stored["mode_used"] == "call"
+
+
+def test_the_stored_summary_is_the_one_returned(paths):
+    assert build_training_set(paths, NAMES, SplitConfig()) == read_training_set(paths).summary
+
+
+def test_one_sided_archives_are_split_by_call_and_say_so(paths):
+    summary = build_training_set(paths, ["T_광주_구급", "T_서울_화재"], SplitConfig())
+    assert (summary.mode_asked, summary.mode_used) == ("official", "call")
+    assert summary.note
+
+
+def test_the_same_archives_in_any_order_give_the_same_bytes(tmp_path):
+    first, second = write_root(tmp_path / "a"), write_root(tmp_path / "b")
+    build_training_set(first, NAMES, SplitConfig())
+    build_training_set(second, [*reversed(NAMES), NAMES[0]], SplitConfig())
+    assert first.urgency.rows.read_bytes() == second.urgency.rows.read_bytes()
+    assert first.urgency.split.read_bytes() == second.urgency.split.read_bytes()
+
+
+def test_other_vectors_are_other_data(paths):
+    before = build_training_set(paths, NAMES, SplitConfig())
+    vectors = np.load(paths.archive(NAMES[0]).vectors)
+    np.save(paths.archive(NAMES[0]).vectors, vectors + 1)
+    after = build_training_set(paths, NAMES, SplitConfig())
+    assert before.sha256 == after.sha256
+    assert before.data_sha256 != after.data_sha256
+
+
+def test_an_archive_without_utterances_adds_nothing(paths):
+    empty = paths.archive("T_인천_기타")
+    write_table(empty.utterances, UTTERANCES.empty_table())
+    np.save(empty.vectors, np.zeros((0, AUDIO_WIDTH), np.float32))
+    with_empty = build_training_set(paths, [*NAMES, "T_인천_기타"], SplitConfig())
+    assert sum(with_empty.calls.values()) == sum(ARCHIVES.values())
+
+
+@pytest.mark.parametrize("archives", [[], ["T_광주_구급"]])
+def test_no_rows_are_refused(tmp_path, archives):
+    paths = write_root(tmp_path, archives={"T_광주_구급": 0})
+    with pytest.raises(TrainingDataError, match="no utterances"):
+        build_training_set(paths, archives, SplitConfig())
+
+
+def test_an_empty_side_is_refused(tmp_path):
+    paths = write_root(tmp_path, archives={"T_광주_구급": 1})
+    with pytest.raises(TrainingDataError, match="validation side"):
+        build_training_set(paths, ["T_광주_구급"], SplitConfig())
+
+
+def test_a_call_in_two_archives_is_refused_with_its_count(paths):
+    shutil.copytree(paths.archive(NAMES[0]).folder, paths.archive("T_인천_구급").folder)
+    with pytest.raises(TrainingDataError, match=f"{ARCHIVES[NAMES[0]]} call ids are in more than one archive"):
+        build_training_set(paths, [*NAMES, "T_인천_구급"], SplitConfig())
+
+
+def test_a_single_urgency_in_training_is_refused(paths):
+    for archive in NAMES[:2]:
+        relabel(paths, archive, lambda _: "상")
+    with pytest.raises(TrainingDataError, match="1 urgency class"):
+        build_training_set(paths, NAMES, SplitConfig())
+
+
+def edit(paths: StoragePaths, change) -> None:
+    source = paths.archive(NAMES[0]).utterances
+    rows = pq.read_table(source).to_pylist()
+    change(rows)
+    write_table(source, pa.Table.from_pylist(rows, schema=UTTERANCES))
+
+
+def test_an_unknown_urgency_is_refused(paths):
+    edit(paths, lambda rows: rows[0].update(urgencyLevel="최상"))
+    with pytest.raises(TrainingDataError, match="unknown urgency"):
+        build_training_set(paths, NAMES, SplitConfig())
+
+
+@pytest.mark.parametrize("column", ["urgencyLevel", "sentiment"])
+def test_a_call_with_two_labels_is_refused(paths, column):
+    names = {"urgencyLevel": URGENCY_LEVELS, "sentiment": ("당황/난처", "불안/걱정")}[column]
+    edit(paths, lambda rows: rows[0].update({column: next(name for name in names if name != rows[0][column])}))
+    with pytest.raises(TrainingDataError, match="two different labels"):
+        build_training_set(paths, NAMES, SplitConfig())
+
+
+def test_missing_rows_of_vectors_are_refused(paths):
+    vectors = np.load(paths.archive(NAMES[1]).vectors)
+    np.save(paths.archive(NAMES[1]).vectors, vectors[:-1])
+    with pytest.raises(ArtefactError, match="one vector per utterance"):
+        build_training_set(paths, NAMES, SplitConfig())
+
+
+def test_vectors_of_two_models_are_refused(paths):
+    vectors = np.load(paths.archive(NAMES[1]).vectors)
+    np.save(paths.archive(NAMES[1]).vectors, vectors[:, :-1])
+    with pytest.raises(ArtefactError, match="one width"):
+        build_training_set(paths, NAMES, SplitConfig())
+
+
+@pytest.mark.parametrize("content", [b"", b"no matrix", np.zeros(3, np.float32), np.zeros((2, 2)), np.array([None])])
+def test_a_file_that_is_no_matrix_is_refused(paths, content):
+    target = paths.archive(NAMES[0]).vectors
+    if isinstance(content, bytes):
+        target.write_bytes(content)
+    else:
+        np.save(target, content)
+    with pytest.raises(ArtefactError):
+        open_vectors(paths, NAMES[0])
+
+
+@pytest.mark.parametrize("name", ["utterances", "vectors"])
+def test_a_missing_file_is_refused(paths, name):
+    getattr(paths.archive(NAMES[0]), name).unlink()
+    with pytest.raises(ArtefactError):
+        build_training_set(paths, NAMES, SplitConfig())
+
+
+def test_a_table_without_a_column_is_refused(paths):
+    source = paths.archive(NAMES[0]).utterances
+    write_table(source, pq.read_table(source).drop_columns(["sentiment"]))
+    with pytest.raises(ArtefactError, match="utterance table"):
+        build_training_set(paths, NAMES, SplitConfig())
+
+
+def test_reading_before_building_is_refused(tmp_path):
+    with pytest.raises(ArtefactError, match="no training set"):
+        read_training_set(StoragePaths(tmp_path))

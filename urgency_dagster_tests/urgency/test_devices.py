@@ -1,0 +1,55 @@
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from urgency_dagster.errors import SettingsError
+from urgency_dagster.urgency.devices import reproducible, resolve_device
+
+
+def draw() -> tuple[float, float, float]:
+    return random.random(), float(np.random.random()), float(torch.rand(()))
+
+
+def test_the_same_seed_draws_the_same():
+    with reproducible(7, "cpu"):
+        first = draw()
+    with reproducible(7, "cpu"):
+        second = draw()
+    with reproducible(8, "cpu"):
+        third = draw()
+    assert first == second
+    assert all(a != b for a, b in zip(first, third, strict=True))
+
+
+def test_the_callers_generators_go_on_as_if_nothing_happened():
+    with reproducible(1, "cpu"):
+        expected = draw(), draw()
+    with reproducible(1, "cpu"):
+        first = draw()
+        with reproducible(2, "cpu"):
+            draw()
+        second = draw()
+    assert (first, second) == expected
+
+
+def test_deterministic_kernels_are_asked_for_inside_only():
+    with pytest.raises(KeyError), reproducible(1, "cpu"):
+        assert torch.are_deterministic_algorithms_enabled()
+        raise KeyError
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_auto_finds_a_device_that_works():
+    assert torch.empty(0, device=resolve_device("auto")).numel() == 0
+
+
+def test_a_named_device_is_kept():
+    assert resolve_device("cpu") == "cpu"
+
+
+@pytest.mark.parametrize("name", ["toaster", "cuda:99", ""])
+def test_an_impossible_device_is_refused(name):
+    with pytest.raises(SettingsError, match="cannot be used"):
+        resolve_device(name)

@@ -1,0 +1,123 @@
+import dataclasses
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import accuracy_score, f1_score
+
+from urgency_dagster.errors import ArtefactError, SettingsError
+from urgency_dagster.storage import StoragePaths
+from urgency_dagster.tables import URGENCY_PREDICTIONS, VALIDATION
+from urgency_dagster.urgency.dataset import build_training_set, read_training_set
+from urgency_dagster.urgency.evaluation import EvaluationConfig, evaluate_urgency_model, mean_by_call
+from urgency_dagster.urgency.inference import TaskLogits
+from urgency_dagster.urgency.splits import SplitConfig
+from urgency_dagster_tests.urgency.conftest import ARCHIVES, train_and_judge
+
+CONFIG = EvaluationConfig(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def stored(trained):
+    return json.loads((trained.paths.urgency.evaluation / "metrics.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def predictions(trained):
+    return pq.read_table(trained.paths.urgency.evaluation / "predictions.parquet")
+
+
+def test_the_stored_metrics_are_those_returned(stored, trained):
+    assert stored == trained.metrics
+
+
+@pytest.mark.parametrize("unit", ["utterance", "call", "majority", "majority_call"])
+def test_every_unit_has_the_same_shape(stored, unit):
+    assert stored[unit].keys() == {"urgency", "sentiment", "average_f1", "n"}
+    assert stored[unit]["sentiment"].keys() == {"accuracy", "f1_macro"}
+    assert stored[unit]["urgency"].keys() >= {"accuracy", "f1_macro", "recall_high", "high_read_as_low"}
+    mean = (stored[unit]["urgency"]["f1_macro"] + stored[unit]["sentiment"]["f1_macro"]) / 2
+    assert stored[unit]["average_f1"] == mean
+
+
+@pytest.mark.parametrize("unit", ["utterance", "call"])
+def test_the_interval_surrounds_the_score(stored, unit):
+    low, high = stored[unit]["urgency"]["f1_macro_interval"]
+    assert low < stored[unit]["urgency"]["f1_macro"] < high
+
+
+def test_utterance_scores_follow_from_the_predictions(stored, predictions):
+    for task, classes in (("urgency", 3), ("sentiment", 2)):
+        true, predicted = (predictions[f"{task}_{name}"].to_numpy() for name in ("id", "predicted"))
+        assert stored["utterance"][task]["accuracy"] == pytest.approx(accuracy_score(true, predicted))
+        macro = f1_score(true, predicted, labels=range(classes), average="macro", zero_division=0)
+        assert stored["utterance"][task]["f1_macro"] == pytest.approx(macro)
+
+
+def test_call_scores_follow_from_the_mean_logits(stored, predictions):
+    frame = predictions.to_pandas()
+    grouped = frame.groupby("_id")
+    predicted = grouped["urgency_logits"].agg(lambda logits: np.mean(np.stack(list(logits)), axis=0).argmax())
+    true = grouped["urgency_id"].first()
+    assert stored["call"]["n"] == len(true)
+    assert stored["call"]["urgency"]["accuracy"] == pytest.approx(accuracy_score(true, predicted.astype(int)))
+    high = true == 2
+    assert stored["call"]["urgency"]["recall_high"] == pytest.approx((predicted[high] == 2).mean())
+    assert stored["call"]["urgency"]["high_read_as_low"] == pytest.approx((predicted[high] == 0).mean())
+
+
+def test_only_validation_rows_are_predicted_in_their_order(predictions, trained):
+    rows = read_training_set(trained.paths).side(VALIDATION)
+    assert predictions.schema.equals(URGENCY_PREDICTIONS)
+    for column in ("archive", "_id", "utterance_id", "urgency_id", "sentiment_id"):
+        assert predictions[column].to_pylist() == rows[column].to_pylist()
+
+
+def test_the_majority_is_that_of_the_training_side(stored, trained):
+    summary = read_training_set(trained.paths).summary
+    counts = summary.class_counts["train"]["urgency"]
+    frequent = max(counts, key=lambda name: counts[name])
+    share = summary.class_counts["validation"]["urgency"][frequent] / summary.utterances["validation"]
+    assert stored["majority"]["urgency"]["accuracy"] == pytest.approx(share)
+    assert stored["majority"]["n"] == stored["utterance"]["n"] == summary.utterances["validation"]
+    assert stored["majority_call"]["n"] == stored["call"]["n"] == summary.calls["validation"]
+
+
+def test_the_mean_is_taken_over_each_call():
+    logits = TaskLogits(np.array([[1, 0], [3, 2], [5, 5]], np.float32), np.array([[1], [2], [3]], np.float32))
+    mean = mean_by_call(logits, np.array([1, 1, 0]))
+    assert mean.urgency.tolist() == [[5, 5], [2, 1]]
+    assert mean.sentiment.tolist() == [[3], [1.5]]
+
+
+def test_the_size_of_a_batch_does_not_change_the_predictions(tmp_path, text_model, trained, predictions):
+    again = evaluate_urgency_model(trained.paths, dataclasses.replace(CONFIG, batch_size=7))
+    assert again["utterance"]["urgency"]["accuracy"] == trained.metrics["utterance"]["urgency"]["accuracy"]
+    logits = pq.read_table(trained.paths.urgency.evaluation / "predictions.parquet")["urgency_logits"]
+    np.testing.assert_allclose(logits.to_pylist(), predictions["urgency_logits"].to_pylist(), atol=1e-5)
+
+
+def test_progress_reaches_every_utterance(trained):
+    seen = []
+    evaluate_urgency_model(trained.paths, CONFIG, lambda done, total: seen.append((done, total)))
+    rows = trained.metrics["utterance"]["n"]
+    assert seen[-1] == (rows, rows)
+
+
+def test_a_model_of_another_training_set_is_refused(paths, text_model):
+    train_and_judge(paths, text_model)
+    build_training_set(paths, list(ARCHIVES)[1:], SplitConfig())
+    with pytest.raises(ArtefactError, match="another training set"):
+        evaluate_urgency_model(paths, CONFIG)
+
+
+def test_nothing_to_judge_is_refused(tmp_path):
+    with pytest.raises(ArtefactError, match="no training set"):
+        evaluate_urgency_model(StoragePaths(tmp_path), CONFIG)
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"bootstrap_resamples": 0}])
+def test_a_wrong_configuration_is_refused(wrong):
+    with pytest.raises(SettingsError):
+        EvaluationConfig(**wrong)

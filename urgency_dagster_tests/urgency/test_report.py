@@ -1,0 +1,75 @@
+import copy
+import struct
+
+import pyarrow.parquet as pq
+import pytest
+
+from urgency_dagster.urgency.model_folder import read_card
+from urgency_dagster.urgency.report import report_text
+from urgency_dagster_tests.urgency.conftest import ARCHIVES
+
+PICTURES = {f"confusion_{task}_{unit}.png" for task in ("urgency", "sentiment") for unit in ("utterance", "call")}
+
+
+@pytest.fixture
+def folder(trained):
+    return trained.paths.urgency.evaluation
+
+
+@pytest.fixture
+def card(trained):
+    return copy.deepcopy(read_card(trained.paths.urgency.model))
+
+
+def test_the_folder_holds_what_is_promised(folder):
+    names = {path.name for path in folder.iterdir()}
+    assert names == PICTURES | {"metrics.json", "classification_report.txt", "predictions.parquet", "report.md"}
+
+
+@pytest.mark.parametrize("name", sorted(PICTURES))
+def test_pictures_are_readable_and_small(folder, name):
+    content = (folder / name).read_bytes()
+    assert content.startswith(b"\x89PNG")
+    width, height = struct.unpack(">II", content[16:24])
+    assert 300 < width < 1200
+    assert 200 < height < 1200
+
+
+def test_the_report_tells_the_stored_figures(folder, trained):
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    for unit in ("utterance", "call", "majority", "majority_call"):
+        assert f"{trained.metrics[unit]['urgency']['f1_macro']:.3f}" in text
+    assert f"{trained.metrics['call']['urgency']['recall_high']:.1%}" in text
+    assert all(f"]({name})" in text for name in PICTURES)
+
+
+def test_the_classification_report_covers_both_tasks_and_units(folder):
+    text = (folder / "classification_report.txt").read_text(encoding="utf-8")
+    for heading in ("urgency by utterance", "sentiment by utterance", "urgency by call", "sentiment by call"):
+        assert heading in text
+    assert text.count("상 (high)") == 2
+
+
+def test_a_split_by_utterance_is_called_inflated(trained, card):
+    card["split"] = {"mode_asked": "utterance", "mode_used": "utterance", "sha256": "0"}
+    assert "inflated" in report_text(trained.metrics, card, [])
+
+
+def test_a_fallback_is_told(trained, card):
+    card["split"] = {"mode_asked": "official", "mode_used": "call", "sha256": "0"}
+    assert "`call` instead of `official`" in report_text(trained.metrics, card, [])
+
+
+def test_a_class_that_is_absent_has_no_share(trained, card):
+    metrics = copy.deepcopy(trained.metrics)
+    metrics["call"]["urgency"] |= {"recall_high": None, "high_read_as_low": None}
+    assert "none present" in report_text(metrics, card, [])
+
+
+def test_no_text_is_in_the_report(folder, trained):
+    texts = set()
+    for archive in ARCHIVES:
+        texts |= set(pq.read_table(trained.paths.archive(archive).utterances)["text"].to_pylist())
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        assert not any(text.encode() in content for text in texts if len(text) > 4), path.name

@@ -1,0 +1,141 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from sklearn.utils.class_weight import compute_class_weight
+
+from urgency_dagster.errors import ArtefactError, ModelError, SettingsError, TrainingDataError
+from urgency_dagster.pretrained import PretrainedModel
+from urgency_dagster.storage import StoragePaths
+from urgency_dagster.urgency.dataset import build_training_set
+from urgency_dagster.urgency.splits import SplitConfig
+from urgency_dagster.urgency.training import TrainingConfig, class_weights, train_urgency_model
+from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST, relabel, train_and_judge, write_root
+
+ONE_EPOCH = dataclasses.replace(FAST, epochs=1)
+
+
+def test_the_defaults_are_the_originals():
+    config = TrainingConfig()
+    assert (config.epochs, config.batch_size, config.learning_rate, config.weight_decay) == (5, 16, 2e-5, 0.01)
+    assert (config.min_learning_rate, config.clip_norm, config.max_length) == (1e-6, 1.0, 512)
+    assert (config.sentiment_weight, config.urgency_weight, config.dropout, config.seed) == (0.4, 0.6, 0.1, 42)
+    assert config.attention_heads == 4
+
+
+def test_what_can_be_learnt_is_learnt(trained):
+    majority = trained.metrics["majority"]
+    assert trained.metrics["utterance"]["urgency"]["f1_macro"] > majority["urgency"]["f1_macro"] + 0.2
+    assert trained.metrics["utterance"]["sentiment"]["f1_macro"] > majority["sentiment"]["f1_macro"] + 0.2
+
+
+def test_shuffled_labels_stay_at_chance(tmp_path, text_model):
+    judged = train_and_judge(write_root(tmp_path, shuffle_labels=True), text_model).metrics
+    low, high = judged["utterance"]["urgency"]["f1_macro_interval"]
+    assert low < 1 / 3 < high or high < 1 / 3
+    assert judged["utterance"]["urgency"]["f1_macro"] < 0.45
+
+
+def test_the_best_epoch_is_kept(trained):
+    history = trained.summary.history
+    assert [scores.epoch for scores in history] == [1, 2, 3, 4]
+    assert trained.summary.best.average_f1 == max(scores.average_f1 for scores in history)
+
+
+def test_the_rate_falls_along_half_a_cosine(trained):
+    top, bottom, epochs = FAST.learning_rate, FAST.min_learning_rate, FAST.epochs
+    expected = [bottom + (top - bottom) * (1 + np.cos(np.pi * epoch / epochs)) / 2 for epoch in range(epochs)]
+    assert [scores.learning_rate for scores in trained.summary.history] == pytest.approx(expected)
+
+
+def test_progress_counts_every_step(paths, text_model):
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    seen = []
+    train_urgency_model(
+        paths, text_model, ONE_EPOCH, lambda done, total, **figures: seen.append((done, total, figures))
+    )
+    assert [done for done, _, _ in seen] == list(range(1, seen[0][1] + 1))
+    assert all(figures.keys() == {"loss", "lr"} for _, _, figures in seen)
+
+
+def test_the_same_training_gives_the_same_bytes(tmp_path, trained, text_model):
+    again = train_and_judge(write_root(tmp_path / "elsewhere"), text_model)
+    assert again.summary == trained.summary
+    assert again.metrics == trained.metrics
+    for first in sorted(trained.paths.urgency.folder.rglob("*")):
+        second = again.paths.root / trained.paths.relative(first)
+        assert first.is_dir() or first.read_bytes() == second.read_bytes(), first.name
+
+
+def test_another_seed_is_another_training(paths, trained, text_model):
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    other = train_urgency_model(paths, text_model, dataclasses.replace(ONE_EPOCH, seed=1))
+    assert other.history[0].loss != trained.summary.history[0].loss
+
+
+def test_the_callers_random_state_is_untouched(paths, text_model):
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    before = torch.random.get_rng_state()
+    train_urgency_model(paths, text_model, ONE_EPOCH)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_validation_rows_do_not_reach_the_weights(tmp_path, text_model):
+    """Labels and vectors of the validation side may be anything: the loss of the training side stays."""
+    losses = []
+    for name, factor in (("a", 1), ("b", 100)):
+        paths = write_root(tmp_path / name)
+        target = paths.archive("V_광주_구급").vectors
+        np.save(target, np.load(target) * factor)
+        if factor > 1:
+            relabel(paths, "V_광주_구급", lambda _: "상")
+        build_training_set(paths, list(ARCHIVES), SplitConfig())
+        losses.append(train_urgency_model(paths, text_model, ONE_EPOCH).best.loss)
+    assert losses[0] == losses[1]
+
+
+def test_class_weights_are_balanced():
+    ids = np.array([0, 0, 0, 1, 2, 2])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=ids)
+    np.testing.assert_allclose(class_weights(ids, 3), expected, rtol=1e-6)
+
+
+def test_a_class_without_rows_has_no_weight():
+    np.testing.assert_allclose(class_weights(np.array([0, 0, 2, 2]), 3), [1, 0, 1])
+
+
+def test_vectors_that_are_no_numbers_stop_the_training(paths, text_model):
+    target = paths.archive("T_광주_구급").vectors
+    np.save(target, np.full_like(np.load(target), np.nan))
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    with pytest.raises(TrainingDataError, match="the loss became nan"):
+        train_urgency_model(paths, text_model, ONE_EPOCH)
+    assert not paths.urgency.checkpoint.exists()
+    assert not paths.urgency.model.exists()
+
+
+def test_no_training_set_is_refused(tmp_path, text_model):
+    with pytest.raises(ArtefactError, match="no training set"):
+        train_urgency_model(StoragePaths(tmp_path), text_model, ONE_EPOCH)
+
+
+def test_a_folder_without_a_model_is_refused(paths, tmp_path):
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        train_urgency_model(paths, PretrainedModel("nothing", tmp_path / "nothing", "local"), ONE_EPOCH)
+
+
+def test_heads_that_do_not_divide_the_width_are_refused(paths, text_model):
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    with pytest.raises(SettingsError, match="attention heads"):
+        train_urgency_model(paths, text_model, dataclasses.replace(ONE_EPOCH, attention_heads=5))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"epochs": 0}, {"batch_size": -1}, {"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"dropout": 1.0}],
+)
+def test_a_wrong_configuration_is_refused(wrong):
+    with pytest.raises(SettingsError, match=next(iter(wrong))):
+        TrainingConfig(**wrong)
