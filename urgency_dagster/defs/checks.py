@@ -5,12 +5,14 @@ everything downstream. Their names are declared here once, for the assets that c
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from urgency_dagster.attention.protocol import LEAKAGE_SUSPICION
 from urgency_dagster.storage import StoragePaths
 from urgency_dagster.tables import EMBEDDING
 
@@ -71,8 +73,10 @@ def vectors_fit_rows(paths: StoragePaths, archive: str) -> dg.AssetCheckResult:
     )
 
 
-def split_by_call(shared_calls: int, mode: str) -> dg.AssetCheckResult:
-    """Judges the number of calls that are on both sides of the split."""
+def split_by_call(rows: Path, mode: str) -> dg.AssetCheckResult:
+    """Counts the calls that are on both sides of the stored split."""
+    sides = pq.read_table(rows, columns=["_id", "side"]).group_by("_id").aggregate([("side", "count_distinct")])
+    shared_calls = pc.sum(pc.greater(sides["side_count_distinct"], 1)).as_py() or 0
     return dg.AssetCheckResult(
         check_name=SPLIT_BY_CALL.name,
         passed=shared_calls == 0 or mode == "utterance",
@@ -91,7 +95,7 @@ def beats_majority(metrics: Mapping[str, Any]) -> dg.AssetCheckResult:
     )
 
 
-def plausible_scores(f1_macro: Mapping[str, float], limit: float = 0.70) -> dg.AssetCheckResult:
+def plausible_scores(f1_macro: Mapping[str, float], limit: float = LEAKAGE_SUSPICION) -> dg.AssetCheckResult:
     """Names the models that score above what honest cross-participant models reach."""
     suspicious = sorted(model for model, score in f1_macro.items() if score > limit)
     return dg.AssetCheckResult(

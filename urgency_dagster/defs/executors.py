@@ -46,3 +46,8 @@ def ray_cluster_executor(settings: Settings) -> dg.ExecutorDefinition:
 
 OFFLINE_VARIABLES = ("RAY_AUTH_MODE", "RAY_USAGE_STATS_ENABLED", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK")
 """Variables that steps inherit so that nothing reports usage to anybody."""
+
+
+def executor(settings: Settings) -> dg.ExecutorDefinition:
+    """The executor that URGENCY_EXECUTOR names."""
+    return ray_cluster_executor(settings) if settings.executor == "ray" else local_executor()

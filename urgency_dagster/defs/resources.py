@@ -1,5 +1,6 @@
 """What assets are given: the storage root, and the names of the pretrained models."""
 
+import os
 from pathlib import Path
 
 import dagster as dg
@@ -36,9 +37,19 @@ class ModelsResource(dg.ConfigurableResource):
         return find_pretrained(self.text, "URGENCY_TEXT_MODEL")
 
 
+class RayResource(dg.ConfigurableResource):
+    """Where the cross-validation folds run."""
+
+    @property
+    def address(self) -> str | None:
+        """The cluster at RAY_ADDRESS (a step that runs on Ray is given its own), or None for a private local one."""
+        return os.environ.get("RAY_ADDRESS")
+
+
 def resources(settings: Settings) -> dict[str, object]:
     """The resources of the code location by the name that assets ask for."""
     return {
         "storage": StorageResource(root=str(settings.storage)),
         "models": ModelsResource(speech=settings.speech_model, text=settings.text_model),
+        "ray": RayResource(),
     }

@@ -1,0 +1,31 @@
+# Every target sets up what it needs; `make setup` is redone only when the dependency files change.
+PYTHON ?= python3
+BIN := .venv/bin
+
+export URGENCY_STORAGE
+
+.PHONY: demo test dev setup check bench clean
+
+demo: setup   ## write a synthetic input and run both pipelines on it, from ZIP to report
+	$(BIN)/urgency-dagster demo --storage storage/demo
+	$(BIN)/urgency-dagster run --storage storage/demo
+
+test: setup   ## every test
+	$(BIN)/python -m pytest
+
+dev: setup    ## the Dagster UI with its daemon on http://127.0.0.1:3000
+	@env --default-signal=INT,TERM $(BIN)/urgency-dagster dev
+
+check: setup  ## lint, format, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+setup: .venv/.ready
+
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,32 @@
+"""The one explicit list of what Dagster loads. No logic lives here."""
+
+import dagster as dg
+
+from urgency_dagster.defs.attention_assets import ATTENTION_ASSETS
+from urgency_dagster.defs.call_assets import CALL_ASSETS
+from urgency_dagster.defs.executors import executor
+from urgency_dagster.defs.instance import quiet_process
+from urgency_dagster.defs.jobs import JOBS
+from urgency_dagster.defs.resources import resources
+from urgency_dagster.defs.sensors import landing_sensor
+from urgency_dagster.defs.urgency_assets import URGENCY_ASSETS
+from urgency_dagster.settings import Settings
+
+
+def build_definitions(settings: Settings | None = None) -> dg.Definitions:
+    """The code location for some settings; those of the environment when None."""
+    chosen = settings or Settings.load()
+    return dg.Definitions(
+        assets=[*CALL_ASSETS, *URGENCY_ASSETS, *ATTENTION_ASSETS],
+        jobs=JOBS,
+        sensors=[landing_sensor],
+        resources=resources(chosen),
+        executor=executor(chosen),
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What `dagster dev` and every step process load."""
+    quiet_process()
+    return build_definitions()

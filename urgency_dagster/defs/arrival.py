@@ -1,0 +1,63 @@
+"""What landed, told to Dagster: partitions and the materialisations of the external assets."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from urgency_dagster.defs.lineage import ATTENTION_SOURCE, CALL_ARCHIVE, Landed
+from urgency_dagster.defs.partitions import call_archives
+from urgency_dagster.storage import StoragePaths
+
+DATA_VERSION_TAG = "dagster/data_version"
+
+
+def new_partitions(instance: dg.DagsterInstance, archives: list[str]) -> list[str]:
+    """The archives that Dagster has no partition for yet."""
+    known = set(instance.get_dynamic_partitions(str(call_archives.name)))
+    return [archive for archive in archives if archive not in known]
+
+
+def landing_events(instance: dg.DagsterInstance, landed: Landed, names: list[str]) -> Iterator[dg.AssetMaterialization]:
+    """One event for each of the landed things whose content Dagster has not been told of.
+
+    Args:
+        instance: the Dagster instance.
+        landed: a look at the landing folders.
+        names: archives, and `attention.pkl` for the pickle; what has not landed is passed over.
+    """
+    for name in names:
+        pair, pickle = landed.calls.pairs.get(name), landed.paths.attention_pickle
+        if pair:
+            size = pair.audio.stat().st_size + pair.labels.stat().st_size
+            yield from _event_if_new(instance, landed, CALL_ARCHIVE, name, size)
+        elif name == pickle.name and pickle.is_file():
+            yield from _event_if_new(instance, landed, ATTENTION_SOURCE, None, pickle.stat().st_size)
+
+
+def _event_if_new(
+    instance: dg.DagsterInstance, landed: Landed, key: dg.AssetKey, partition: str | None, size: int
+) -> Iterator[dg.AssetMaterialization]:
+    version = landed.version(key, partition)
+    if version and version != _reported_version(instance, key, partition):
+        yield dg.AssetMaterialization(
+            key, partition=partition, metadata={"bytes": size, "sha256": version}, tags={DATA_VERSION_TAG: version}
+        )
+
+
+def _reported_version(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> str | None:
+    records = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition] if partition else None)
+    events = instance.fetch_materializations(records, limit=1).records
+    last = events[0].asset_materialization if events else None
+    return (last.tags or {}).get(DATA_VERSION_TAG) if last else None
+
+
+def looks_of(paths: StoragePaths, landed: Landed) -> dict[str, list[int]]:
+    """Size and time of every landed file by archive (`attention.pkl` for the pickle), to see whether they change."""
+    looks = {}
+    for archive, pair in landed.calls.pairs.items():
+        stats = [file.stat() for file in (pair.audio, pair.labels)]
+        looks[archive] = [number for stat in stats for number in (stat.st_size, stat.st_mtime_ns)]
+    if paths.attention_pickle.is_file():
+        stat = paths.attention_pickle.stat()
+        looks[paths.attention_pickle.name] = [stat.st_size, stat.st_mtime_ns]
+    return looks

@@ -1,0 +1,161 @@
+"""The attention pipeline: `landing/attention/attention.pkl` becomes five cross-validated and exported models.
+
+What a feature, a fold or a model is, is in `attention`; this module only wires it.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+from pydantic import Field
+
+from urgency_dagster.attention.export import export_model
+from urgency_dagster.attention.features import read_features, write_features
+from urgency_dagster.attention.folds import cross_validate
+from urgency_dagster.attention.leaderboard import write_leaderboard
+from urgency_dagster.attention.pickles import load_attention_pickle
+from urgency_dagster.attention.protocol import BASELINE, MODEL_NAMES, CrossValidationConfig
+from urgency_dagster.attention.results import write_results
+from urgency_dagster.defs.checks import PLAUSIBLE_SCORES, plausible_scores
+from urgency_dagster.defs.executors import CPU_TAGS
+from urgency_dagster.defs.lineage import ATTENTION_SOURCE, Record
+from urgency_dagster.defs.metadata import count_table, pictures
+from urgency_dagster.defs.progress import shown_progress
+from urgency_dagster.defs.resources import RayResource, StorageResource
+
+GROUP = "attention"
+JUDGED = (*MODEL_NAMES, BASELINE)
+
+attention_source = dg.AssetSpec(
+    ATTENTION_SOURCE,
+    group_name=GROUP,
+    kinds={"pickle"},
+    description="A K-EmoPhone pickle (X, y, group, t) that landed. Its data version is the hash of the file.",
+)
+
+
+def cv_key(model: str) -> dg.AssetKey:
+    """The key of a model's cross-validation."""
+    return dg.AssetKey(["attention_cv", model])
+
+
+def model_key(model: str) -> dg.AssetKey:
+    """The key of an exported model."""
+    return dg.AssetKey(["attention_models", model])
+
+
+@dg.asset(
+    group_name=GROUP,
+    deps=[attention_source],
+    code_version="1",
+    op_tags=CPU_TAGS,
+    kinds={"parquet"},
+)
+def attention_features(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
+    """The pickle's samples, read by an unpickler that admits data only, checked, and stored as Parquet."""
+    record = Record.open(context, storage)
+    paths = storage.paths.attention
+    summary = write_features(load_attention_pickle(storage.paths.attention_pickle), paths)
+    metadata = {
+        "dagster/row_count": summary["rows"],
+        "participants": summary["participants"],
+        "positive_rate": summary["positive_rate"],
+        "features": count_table(summary["features"]["by_stream"]),
+        "warnings": len(summary["warnings"]),
+    }
+    return record.close([paths.features, paths.samples, paths.summary], metadata)
+
+
+class CrossValidationOptions(dg.Config):
+    """How the models are judged."""
+
+    n_splits: int = Field(CrossValidationConfig.n_splits, description="Folds; no participant is on both sides of one.")
+    seed: int = Field(CrossValidationConfig.seed, description="Seed of the folds, the selector and every model.")
+
+
+@dg.multi_asset(
+    name="attention_cv",
+    specs=[
+        dg.AssetSpec(
+            cv_key(model),
+            group_name=GROUP,
+            deps=[attention_features],
+            skippable=True,
+            code_version="1",
+            kinds={"ray", "scikitlearn"},
+            description=f"Out-of-fold predictions and scores of `{model}`, by participant-grouped cross-validation.",
+        )
+        for model in JUDGED
+    ],
+    can_subset=True,
+    op_tags=CPU_TAGS,
+)
+def attention_cv(
+    context: dg.AssetExecutionContext, config: CrossValidationOptions, storage: StorageResource, ray: RayResource
+) -> Iterator[dg.MaterializeResult]:
+    """All selected models and folds at once, as tasks on Ray."""
+    record = Record.open(context, storage, config=config)
+    paths = storage.paths.attention
+    models = [model for model in JUDGED if cv_key(model) in context.selected_asset_keys]
+    cross_validation = CrossValidationConfig(**config.model_dump(), address=ray.address)
+    with shown_progress(context, "fits") as progress:
+        results = cross_validate(read_features(paths), models, cross_validation, progress)
+    for model, result in results.items():
+        metrics = write_results(result, paths)
+        files = sorted(paths.results(model).iterdir())
+        yield record.close([paths.results(model), *files], metrics["mean"], key=cv_key(model))
+
+
+@dg.asset(
+    group_name=GROUP,
+    deps=[cv_key(model) for model in JUDGED],
+    code_version="1",
+    op_tags=CPU_TAGS,
+    kinds={"csv", "markdown"},
+    check_specs=[PLAUSIBLE_SCORES],
+)
+def attention_leaderboard(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
+    """All models next to the baseline, with pictures."""
+    record = Record.open(context, storage)
+    paths = storage.paths.attention
+    table = write_leaderboard(paths, JUDGED).set_index("model")
+    drawn = sorted(paths.results_folder.glob("*.png"))
+    scores = {str(model): float(score) for model, score in table["f1_macro_mean"].items()}
+    metadata = {
+        "macro_f1": count_table({model: f"{score:.3f}" for model, score in scores.items()}),
+        "best_f1_macro": max(scores.values()),
+        "baseline_f1_macro": scores[BASELINE],
+        "pictures": pictures(*drawn),
+    }
+    return record.close([paths.leaderboard, paths.report, *drawn], metadata, checks=[plausible_scores(scores)])
+
+
+@dg.multi_asset(
+    name="attention_models",
+    specs=[
+        dg.AssetSpec(
+            model_key(model),
+            group_name=GROUP,
+            deps=[attention_features, cv_key(model)],
+            skippable=True,
+            code_version="1",
+            kinds={"scikitlearn", "pickle"},
+            description=f"`{model}` refitted on all rows: one Pipeline in a .pkl, and the card that vouches for it.",
+        )
+        for model in MODEL_NAMES
+    ],
+    can_subset=True,
+    op_tags=CPU_TAGS,
+)
+def attention_models(context: dg.AssetExecutionContext, storage: StorageResource) -> Iterator[dg.MaterializeResult]:
+    """The selected models, refitted on all rows and exported."""
+    record = Record.open(context, storage)
+    paths = storage.paths.attention
+    data = read_features(paths)
+    for model in MODEL_NAMES:
+        if model_key(model) in context.selected_asset_keys:
+            card = export_model(data, model, paths)
+            metadata = {"sha256": card["sha256"], "selected_features": len(card["selected_features"])}
+            yield record.close([paths.model(model), paths.card(model)], metadata, key=model_key(model))
+
+
+ATTENTION_ASSETS = (attention_source, attention_features, attention_cv, attention_leaderboard, attention_models)

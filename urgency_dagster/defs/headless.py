@@ -1,0 +1,188 @@
+"""The `run` command: the same jobs as in the UI, one after another, until nothing is missing or out of date."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import dagster as dg
+
+from urgency_dagster.defs.arrival import landing_events, new_partitions
+from urgency_dagster.defs.instance import PROCESS_TAG, process_identity, release_orphans
+from urgency_dagster.defs.lineage import name_of
+from urgency_dagster.defs.partitions import call_archives
+from urgency_dagster.defs.planning import GROUPS, Planner, Work
+from urgency_dagster.defs.resources import ModelsResource
+from urgency_dagster.settings import Settings
+from urgency_dagster.storage import StoragePaths
+
+Say = Callable[[str], None]
+
+SESSION_TAG = "urgency/session"
+QUIET_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+FOLLOWED = {
+    dg.DagsterEventType.STEP_START,
+    dg.DagsterEventType.ASSET_MATERIALIZATION,
+    dg.DagsterEventType.ASSET_CHECK_EVALUATION,
+    dg.DagsterEventType.STEP_FAILURE,
+}
+POLL_S = 0.3
+
+
+def _job(name: str) -> dg.JobDefinition:
+    from urgency_dagster.definitions import build_definitions
+
+    return build_definitions().resolve_job_def(name)
+
+
+# Step processes find a job again through a module-level function, so each job has one.
+def calls_job() -> dg.JobDefinition:
+    """The job of one archive pair."""
+    return _job("calls_job")
+
+
+def urgency_job() -> dg.JobDefinition:
+    """The job of the urgency model."""
+    return _job("urgency_job")
+
+
+def attention_job() -> dg.JobDefinition:
+    """The job of the attention models."""
+    return _job("attention_job")
+
+
+JOBS = {"calls": calls_job, "urgency": urgency_job, "attention": attention_job}
+
+
+def run_all(settings: Settings, groups: Sequence[str], say: Say) -> bool:
+    """Makes what is missing or out of date in some groups; returns whether everything succeeded.
+
+    Args:
+        settings: the storage root and the models.
+        groups: some of `calls`, `urgency`, `attention`.
+        say: prints one line.
+    """
+    paths = StoragePaths(settings.storage)
+    models = ModelsResource(speech=settings.speech_model, text=settings.text_model)
+    with dg.DagsterInstance.get() as instance:
+        orphans = release_orphans(instance, Path(instance.root_directory))
+        if orphans:
+            say(f"{orphans} runs of processes that are gone were marked as failed")
+        planner = Planner(paths, models)
+        _tell_dagster(instance, planner, say)
+        outcomes = [
+            _execute(instance, work, say) for group in GROUPS if group in groups for work in _work(planner, group)
+        ]
+    if not outcomes:
+        say("nothing to do: everything is up to date")
+    return all(outcomes)
+
+
+def _tell_dagster(instance: dg.DagsterInstance, planner: Planner, say: Say) -> None:
+    """Adds partitions, reports what landed, and says which files cannot be used."""
+    for file, problem in planner.landed.calls.problems.items():
+        say(f"not used: {file}: {problem}")
+    added = new_partitions(instance, planner.archives())
+    instance.add_dynamic_partitions(str(call_archives.name), added)
+    landed = [*planner.landed.calls.pairs, planner.paths.attention_pickle.name]
+    for event in landing_events(instance, planner.landed, landed):
+        instance.report_runless_asset_event(event)
+
+
+def _work(planner: Planner, group: str) -> Iterator[Work]:
+    """The runs of a group, planned when the runs before them are done."""
+    if group == "calls":
+        yield from planner.calls()
+    elif work := planner.work(group):
+        yield work
+
+
+def _execute(instance: dg.DagsterInstance, work: Work, say: Say) -> bool:
+    say(f"{work.group} {work.partition or ''}".rstrip())
+    session = str(uuid4())
+    tags = {**work.tags, SESSION_TAG: session, PROCESS_TAG: process_identity()}
+    if work.partition:
+        tags["dagster/partition"] = work.partition
+    with _followed(instance, session, say):
+        result = dg.execute_job(
+            dg.reconstructable(JOBS[work.group]),
+            instance=instance,
+            run_config={**work.config, **QUIET_CONSOLE},
+            tags=tags,
+            asset_selection=work.assets,
+        )
+    return result.success
+
+
+@contextmanager
+def _followed(instance: dg.DagsterInstance, session: str, say: Say) -> Iterator[None]:
+    """Says one line per asset while the run goes on."""
+    ended = threading.Event()
+    follower = threading.Thread(target=_follow, args=(instance, session, say, ended), daemon=True)
+    follower.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        follower.join()
+
+
+def _follow(instance: dg.DagsterInstance, session: str, say: Say, ended: threading.Event) -> None:
+    told = 0
+    started: dict[str | None, float] = {}
+    while True:
+        last_look = ended.is_set()
+        runs = instance.get_runs(dg.RunsFilter(tags={SESSION_TAG: session}), limit=1)
+        events = list(instance.all_logs(runs[0].run_id, of_type=FOLLOWED)) if runs else []
+        for entry in events[told:]:
+            line = _line(entry, started)
+            if line:
+                say(line)
+        told = len(events)
+        if last_look:
+            return
+        time.sleep(POLL_S)
+
+
+def _line(entry: dg.EventLogEntry, started: dict[str | None, float]) -> str | None:
+    """One line for an asset, a failed check or a failed step."""
+    event = entry.get_dagster_event()
+    kind = event.event_type
+    if kind == dg.DagsterEventType.STEP_START:
+        started[event.step_key] = entry.timestamp
+        return None
+    if kind == dg.DagsterEventType.ASSET_MATERIALIZATION:
+        seconds = entry.timestamp - started.get(event.step_key, entry.timestamp)
+        materialization = event.step_materialization_data.materialization
+        return (
+            f"  done    {name_of(materialization.asset_key):28} {seconds:6.1f} s  {_figures(materialization.metadata)}"
+        )
+    if kind == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+        check = event.asset_check_evaluation_data
+        return (
+            None
+            if check.passed
+            else f"  {check.severity.value:7} check {check.check_name} of {name_of(check.asset_key)}"
+        )
+    return f"  FAILED  {event.step_key:28} {_cause(event.step_failure_data.error)}"
+
+
+def _figures(metadata: Mapping[str, Any]) -> str:
+    """The plain numbers of an asset's metadata, few enough for one line."""
+    numbers = {name: item.value for name, item in metadata.items() if isinstance(item.value, int | float)}
+    shown = [
+        f"{name.removeprefix('dagster/')}={value:.4g}"
+        if isinstance(value, float)
+        else f"{name.removeprefix('dagster/')}={value}"
+        for name, value in numbers.items()
+    ]
+    return " ".join(shown[:5])
+
+
+def _cause(error: Any) -> str:
+    """The message of the exception that the step raised, without its traceback."""
+    cause = error.cause or error
+    return " ".join(cause.message.split())

@@ -1,0 +1,100 @@
+"""The Dagster instance of a storage root: its home, its quiet configuration, and what a dead process left behind."""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import yaml
+
+from urgency_dagster.defs.executors import GPU_POOL
+from urgency_dagster.settings import Settings
+from urgency_dagster.storage import StoragePaths, write_json, write_text
+
+PROCESS_TAG = "urgency/process"
+"""Run tag: host, process id and start time of the `run` command that drives the run."""
+
+QUIET = {
+    "DAGSTER_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "RAY_AUTH_MODE": "token",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""Nothing reports usage to anybody, and Ray, which listens on all interfaces, asks for its token."""
+
+CONFIGURATION = {
+    "telemetry": {"enabled": False},
+    "concurrency": {"pools": {"granularity": "op"}, "runs": {"max_concurrent_runs": 2}},
+}
+
+OPEN = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
+
+
+def quiet_process() -> None:
+    """Sets `QUIET` in this process and its children, wherever the user has not decided otherwise."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+
+
+def prepare_environment(settings: Settings) -> None:
+    """Makes this process and its children work on one storage root; creates its Dagster home when there is none."""
+    quiet_process()
+    os.environ.update(settings.environment())
+    home = Path(os.environ.setdefault("DAGSTER_HOME", str(StoragePaths(settings.storage).dagster_home)))
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        write_text(home / "dagster.yaml", yaml.safe_dump(CONFIGURATION))
+
+
+def process_identity(process: psutil.Process | None = None) -> str:
+    """Host, process id and start time: the same text never names two processes."""
+    one = process or psutil.Process()
+    return json.dumps([socket.gethostname(), one.pid, round(one.create_time(), 2)])
+
+
+def is_alive(identity: str) -> bool:
+    """Whether the process still runs; one on another host is taken to."""
+    host, pid, _ = json.loads(identity)
+    if host != socket.gethostname():
+        return True
+    return psutil.pid_exists(pid) and process_identity(psutil.Process(pid)) == identity
+
+
+def claim_server(home: Path) -> None:
+    """Notes this process as the UI's server, so that its runs are not taken for orphans."""
+    write_json(home / "server.json", process_identity())
+
+
+def server_is_alive(home: Path) -> bool:
+    """Whether a UI server started by `make dev` runs on this home."""
+    file = home / "server.json"
+    return file.is_file() and is_alive(json.loads(file.read_text(encoding="utf-8")))
+
+
+def release_orphans(instance: dg.DagsterInstance, home: Path) -> int:
+    """Fails the runs whose process is gone and frees their places in the pools; returns how many there were.
+
+    A run that was killed together with everything else would otherwise stay open for ever and block the GPU pool.
+    """
+    storage = instance.event_log_storage
+    if GPU_POOL not in storage.get_concurrency_keys():
+        storage.set_concurrency_slots(GPU_POOL, 1)
+    orphans = [run for run in instance.get_runs(dg.RunsFilter(statuses=OPEN)) if _is_orphan(run, home)]
+    for run in orphans:
+        instance.report_run_failed(run, "Its process is gone (killed, or the machine was restarted).")
+    info = storage.get_concurrency_info(GPU_POOL)
+    holders = {slot.run_id for slot in info.claimed_slots} | {step.run_id for step in info.pending_steps}
+    for run_id in holders | {run.run_id for run in orphans}:
+        holder = instance.get_run_by_id(run_id)
+        if holder is None or holder.is_finished:
+            storage.free_concurrency_slots_for_run(run_id)
+    return len(orphans)
+
+
+def _is_orphan(run: dg.DagsterRun, home: Path) -> bool:
+    identity = run.tags.get(PROCESS_TAG)
+    return not (is_alive(identity) if identity else server_is_alive(home))

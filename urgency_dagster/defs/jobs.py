@@ -1,0 +1,24 @@
+"""One job per pipeline part, for the Launchpad, the sensor and the `run` command."""
+
+import dagster as dg
+
+from urgency_dagster.defs.partitions import call_archives
+
+calls_job = dg.define_asset_job(
+    "calls_job",
+    selection=dg.AssetSelection.groups("calls"),
+    partitions_def=call_archives,
+    description="One archive pair: recordings, utterances, embeddings, processed data.",
+)
+urgency_job = dg.define_asset_job(
+    "urgency_job",
+    selection=dg.AssetSelection.groups("urgency"),
+    description="All complete archives: training set, model, evaluation.",
+)
+attention_job = dg.define_asset_job(
+    "attention_job",
+    selection=dg.AssetSelection.groups("attention"),
+    description="The attention pickle: features, five cross-validated models, leaderboard, exports.",
+)
+
+JOBS = (calls_job, urgency_job, attention_job)

@@ -1,0 +1,153 @@
+"""The urgency pipeline: rows and vectors of all complete archives become a judged model.
+
+How rows are split, trained on and judged is in `urgency`; this module only wires it.
+"""
+
+from dataclasses import asdict
+
+import dagster as dg
+from pydantic import Field
+
+from urgency_dagster.defs.call_assets import processed_data
+from urgency_dagster.defs.checks import BEATS_MAJORITY, SPLIT_BY_CALL, beats_majority, split_by_call
+from urgency_dagster.defs.executors import CPU_TAGS, GPU_POOL, GPU_TAGS
+from urgency_dagster.defs.lineage import Record
+from urgency_dagster.defs.metadata import count_table, pictures, table_schema
+from urgency_dagster.defs.progress import shown_progress
+from urgency_dagster.defs.resources import ModelsResource, StorageResource
+from urgency_dagster.manifests import partitions_with_manifest
+from urgency_dagster.tables import TRAINING_ROWS
+from urgency_dagster.urgency.dataset import build_training_set
+from urgency_dagster.urgency.evaluation import EvaluationConfig, evaluate_urgency_model
+from urgency_dagster.urgency.splits import SplitConfig
+from urgency_dagster.urgency.training import TrainingConfig, train_urgency_model
+
+GROUP = "urgency"
+
+
+class SplitOptions(dg.Config):
+    """How utterances are divided into a training and a validation side."""
+
+    mode: str = Field(
+        SplitConfig.mode,
+        description="`official` keeps AI Hub's Training/Validation border (and is `call` when only one of them is "
+        "present), `call` draws whole calls, `utterance` draws utterances as the original did (scores are inflated).",
+    )
+    validation_share: float = Field(SplitConfig.validation_share, description="Share drawn; unused by `official`.")
+    seed: int = Field(SplitConfig.seed, description="Seed of the draw.")
+
+
+@dg.asset(
+    group_name=GROUP,
+    deps=[dg.AssetDep(processed_data, partition_mapping=dg.AllPartitionMapping())],
+    code_version="1",
+    op_tags=CPU_TAGS,
+    kinds={"parquet"},
+    check_specs=[SPLIT_BY_CALL],
+)
+def training_set(
+    context: dg.AssetExecutionContext, config: SplitOptions, storage: StorageResource
+) -> dg.MaterializeResult:
+    """Every row of every complete archive with its class ids and its side of the split."""
+    record = Record.open(context, storage, config=config)
+    archives = partitions_with_manifest(storage.paths, "processed_data")
+    summary = build_training_set(storage.paths, archives, SplitConfig(**config.model_dump()))
+    metadata = {
+        "dagster/row_count": sum(summary.utterances.values()),
+        "dagster/column_schema": table_schema(TRAINING_ROWS),
+        "archives": len(summary.archives),
+        "split": count_table({f"{side} calls": count for side, count in summary.calls.items()}),
+        "mode": f"{summary.mode_used} {summary.note}".strip(),
+        "split_sha256": summary.sha256,
+    }
+    check = split_by_call(storage.paths.urgency.rows, summary.mode_used)
+    return record.close([storage.paths.urgency.rows, storage.paths.urgency.split], metadata, checks=[check])
+
+
+class TrainingOptions(dg.Config):
+    """The hyper-parameters; the defaults are the original pipeline's."""
+
+    epochs: int = Field(TrainingConfig.epochs, description="Passes over the training side.")
+    batch_size: int = Field(TrainingConfig.batch_size, description="Utterances per step.")
+    learning_rate: float = Field(TrainingConfig.learning_rate, description="AdamW's learning rate at the start.")
+    weight_decay: float = Field(TrainingConfig.weight_decay, description="AdamW's weight decay, on all parameters.")
+    min_learning_rate: float = Field(
+        TrainingConfig.min_learning_rate, description="End of the cosine schedule, which steps once per epoch."
+    )
+    clip_norm: float = Field(TrainingConfig.clip_norm, description="Gradients are scaled down to this norm.")
+    sentiment_weight: float = Field(TrainingConfig.sentiment_weight, description="Share of the sentiment loss.")
+    urgency_weight: float = Field(TrainingConfig.urgency_weight, description="Share of the urgency loss.")
+    attention_heads: int = Field(TrainingConfig.attention_heads, description="Heads of the cross-attention.")
+    dropout: float = Field(TrainingConfig.dropout, description="Dropout around the cross-attention.")
+    max_length: int = Field(TrainingConfig.max_length, description="Tokens at which a text is cut.")
+    seed: int = Field(TrainingConfig.seed, description="Seed of the weights, the order of the rows and dropout.")
+    device: str = Field(TrainingConfig.device, description="`auto` (cuda, else mps, else cpu) or a torch device.")
+
+
+@dg.asset(
+    group_name=GROUP,
+    deps=[training_set],
+    code_version="1",
+    op_tags=GPU_TAGS,
+    pool=GPU_POOL,
+    kinds={"pytorch", "huggingface"},
+)
+def urgency_model(
+    context: dg.AssetExecutionContext, config: TrainingOptions, storage: StorageResource, models: ModelsResource
+) -> dg.MaterializeResult:
+    """KoELECTRA with cross-attention to the audio vector, trained on urgency and sentiment; the best epoch is kept."""
+    record = Record.open(context, storage, config=config, models=models)
+    training = TrainingConfig(**config.model_dump())
+    with shown_progress(context, "steps") as progress:
+        summary = train_urgency_model(storage.paths, models.text_model(), training, progress)
+    best = asdict(summary.best)
+    metadata = {
+        **{f"best_{name}": value for name, value in best.items()},
+        "history": count_table({f"epoch {scores.epoch}": f"{scores.average_f1:.4f}" for scores in summary.history}),
+        "parameters": summary.parameters,
+        "device": summary.device,
+        "data_sha256": summary.data_sha256,
+    }
+    return record.close([storage.paths.urgency.checkpoint, storage.paths.urgency.model], metadata)
+
+
+class EvaluationOptions(dg.Config):
+    """How the model is judged."""
+
+    batch_size: int = Field(EvaluationConfig.batch_size, description="Utterances per forward pass.")
+    bootstrap_resamples: int = Field(
+        EvaluationConfig.bootstrap_resamples, description="Bootstrap samples of the calls for each 95 % interval."
+    )
+    seed: int = Field(EvaluationConfig.seed, description="Seed of the bootstrap.")
+    device: str = Field(EvaluationConfig.device, description="`auto` (cuda, else mps, else cpu) or a torch device.")
+
+
+@dg.asset(
+    group_name=GROUP,
+    deps=[training_set, urgency_model],
+    code_version="1",
+    op_tags=GPU_TAGS,
+    pool=GPU_POOL,
+    kinds={"pytorch", "markdown"},
+    check_specs=[BEATS_MAJORITY],
+)
+def urgency_evaluation(
+    context: dg.AssetExecutionContext, config: EvaluationOptions, storage: StorageResource
+) -> dg.MaterializeResult:
+    """Scores of the validation side, by utterance and by call, next to the majority class; report and pictures."""
+    record = Record.open(context, storage, config=config)
+    with shown_progress(context, "utterances") as progress:
+        metrics = evaluate_urgency_model(storage.paths, EvaluationConfig(**config.model_dump()), progress)
+    folder = storage.paths.urgency.evaluation
+    files = sorted(file for file in folder.iterdir() if file.is_file())
+    scores = {f"{level} urgency macro-F1": metrics[level]["urgency"]["f1_macro"] for level in ("utterance", "call")}
+    metadata = {
+        "scores": count_table({**scores, "majority": metrics["majority"]["urgency"]["f1_macro"]}),
+        "urgency_f1_macro": metrics["utterance"]["urgency"]["f1_macro"],
+        "average_f1": metrics["utterance"]["average_f1"],
+        "pictures": pictures(*(file for file in files if file.suffix == ".png")),
+    }
+    return record.close([folder, *files], metadata, checks=[beats_majority(metrics)])
+
+
+URGENCY_ASSETS = (training_set, urgency_model, urgency_evaluation)

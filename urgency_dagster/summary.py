@@ -1,0 +1,63 @@
+"""A short account of a storage root: rows kept and rejected, scores next to their baselines, where to look."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from urgency_dagster.manifests import partitions_with_manifest, read_manifest
+from urgency_dagster.storage import StoragePaths, read_json
+
+
+def summary_lines(paths: StoragePaths) -> Iterator[str]:
+    """The account, line by line; what has not been made is left out."""
+    yield from _call_lines(paths)
+    if read_manifest(paths, "urgency_evaluation"):
+        yield from _urgency_lines(paths)
+    if read_manifest(paths, "attention_leaderboard"):
+        yield from _attention_lines(paths)
+    exported = sorted(paths.attention.models_folder.glob("*.pkl"))
+    if exported:
+        yield f"exported      {_shown(paths.attention.models_folder)} ({', '.join(file.stem for file in exported)})"
+
+
+def _call_lines(paths: StoragePaths) -> Iterator[str]:
+    for archive in partitions_with_manifest(paths, "utterances"):
+        files = paths.archive(archive)
+        kept = pq.read_metadata(files.utterances).num_rows
+        rejects = pq.read_table(files.rejects, columns=["utterance_id", "reason"])
+        of_utterances = rejects.num_rows - rejects["utterance_id"].null_count
+        reasons = ", ".join(
+            f"{reason} {count}" for reason, count in sorted(Counter(rejects["reason"].to_pylist()).items())
+        )
+        yield f"calls         {archive}: {kept} utterances kept, {of_utterances} rejected ({reasons or 'none'})"
+
+
+def _urgency_lines(paths: StoragePaths) -> Iterator[str]:
+    metrics = read_json(paths.urgency.evaluation / "metrics.json")
+    for task in ("urgency", "sentiment"):
+        scores = {level: metrics[level][task]["f1_macro"] for level in ("utterance", "call", "majority")}
+        yield (
+            f"{task:13} macro-F1 {scores['utterance']:.3f} by utterance, {scores['call']:.3f} by call "
+            f"(majority class {scores['majority']:.3f})"
+        )
+    yield f"report        {_shown(paths.urgency.evaluation / 'report.md')}"
+
+
+def _attention_lines(paths: StoragePaths) -> Iterator[str]:
+    scores = {
+        folder.name: read_json(folder / "metrics.json")["mean"]
+        for folder in paths.attention.results_folder.iterdir()
+        if (folder / "metrics.json").is_file()
+    }
+    baseline = scores.pop("dummy")["f1_macro"]
+    ranked = sorted(scores, key=lambda model: -scores[model]["f1_macro"])
+    told = ", ".join(f"{model} {scores[model]['f1_macro']:.3f}" for model in ranked)
+    yield f"attention     macro-F1 {told} (majority class {baseline:.3f})"
+    yield f"report        {_shown(paths.attention.report)}"
+
+
+def _shown(path: Path) -> str:
+    """The path relative to the working folder where it lies below it."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
