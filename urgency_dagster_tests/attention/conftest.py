@@ -1,4 +1,4 @@
-"""A small data set with the real name grammar: ten participants, a weak signal in three columns."""
+"""A small data set with the real name grammar: ten participants, a signal in a few columns."""
 
 import pickle
 from pathlib import Path
@@ -11,6 +11,9 @@ from urgency_dagster.attention.pickles import AttentionData
 from urgency_dagster.storage import AttentionPaths, StoragePaths
 
 STATISTICS = ("AVG", "STD", "MED", "TSC")
+SIGNAL = {"HRT#AVG#M05": 4, "EDA#STD#H01": 3, "HRT#TSC#S30": 3, "EDA#MED#H06": 3, "EDA#AVG#S30": 3}
+"""How much a column rises when the label is 1; its standard deviation is 5."""
+
 WINDOWS = ("S30", "M05", "H01", "H06")
 
 
@@ -24,7 +27,7 @@ def make_data(seed: int = 7, rows: int = 300, participants: int = 10) -> Attenti
         for statistic in STATISTICS:
             for window in WINDOWS:
                 columns[f"{stream}#{statistic}#{window}"] = rng.normal(0, 5, rows).astype("float32")
-    for name, strength in (("HRT#AVG#M05", 4.0), ("EDA#STD#H01", 3.0), ("HRT#TSC#S30", 3.0)):
+    for name, strength in SIGNAL.items():
         columns[name] = (columns[name] + strength * y).astype("float32")
     columns["DST_MOT#DUR=WALKING#M05"] = rng.random(rows).astype("float32")
     for value in ("IDLE", "WALKING"):

@@ -56,7 +56,7 @@ def test_anything_but_data_is_refused_by_name_and_not_run(tmp_path, hostile, nam
 
 
 def test_the_names_of_python_2_are_no_way_around():
-    with pytest.raises(AttentionError, match="__builtin__.eval"):
+    with pytest.raises(AttentionError, match=r"__builtin__\.eval"):
         load(Calls(eval, "1"), protocol=2)
 
 

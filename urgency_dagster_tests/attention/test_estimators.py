@@ -1,0 +1,218 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
+from sklearn.preprocessing import StandardScaler
+from xgboost import XGBClassifier
+
+from urgency_dagster.attention.estimators import (
+    MODELS,
+    EvXGBClassifier,
+    FeatureScaler,
+    fit_estimator,
+    fit_preprocessing,
+    make_preprocessing,
+)
+from urgency_dagster.attention.protocol import BASELINE, MODEL_NAMES
+from urgency_dagster.errors import AttentionError
+from urgency_dagster_tests.attention.conftest import SIGNAL
+
+
+@pytest.fixture(scope="module")
+def matrix(data):
+    return FeatureScaler().fit(data.X).transform(data.X)
+
+
+class TestFeatureScaler:
+    def test_categorical_columns_come_first_each_kind_sorted(self, data, matrix):
+        categorical = sorted(data.X.select_dtypes("bool"))
+        numeric = sorted(data.X.select_dtypes("float32"))
+        names = FeatureScaler().fit(data.X).get_feature_names_out()
+        assert names.tolist() == categorical + numeric
+        assert matrix.dtype == np.float32
+        np.testing.assert_array_equal(matrix[:, :3], data.X[categorical].to_numpy(dtype="float32"))
+        np.testing.assert_array_equal(matrix[:, 3:], StandardScaler().fit_transform(data.X[numeric].to_numpy()))
+
+    def test_only_fitted_rows_are_learned_from(self, data):
+        train, test = data.X.iloc[:200], data.X.iloc[200:]
+        scaled = FeatureScaler().fit(train).transform(test)
+        expected = (test["HRT#VAL"] - train["HRT#VAL"].mean()) / train["HRT#VAL"].std(ddof=0)
+        column = FeatureScaler().fit(train).get_feature_names_out().tolist().index("HRT#VAL")
+        np.testing.assert_allclose(scaled[:, column], expected, rtol=1e-4)
+
+    def test_order_and_surplus_of_columns_do_not_matter(self, data, matrix):
+        scaler = FeatureScaler().fit(data.X)
+        shuffled = data.X[data.X.columns[::-1]].assign(surplus=np.float32(1))
+        np.testing.assert_array_equal(scaler.transform(shuffled), matrix)
+
+    def test_a_missing_or_renamed_column_is_named(self, data):
+        scaler = FeatureScaler().fit(data.X)
+        with pytest.raises(AttentionError, match="1 columns are missing: HRT#VAL"):
+            scaler.transform(data.X.rename(columns={"HRT#VAL": "hrt#VAL"}))
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_values_that_are_no_number_are_refused(self, data, value):
+        scaler = FeatureScaler().fit(data.X)
+        with pytest.raises(AttentionError, match="NaN or infinity"):
+            scaler.transform(data.X.assign(**{"HRT#VAL": np.float32(value)}))
+
+    def test_a_matrix_without_names_is_refused(self, data, matrix):
+        with pytest.raises(AttentionError, match="ndarray"):
+            FeatureScaler().fit(data.X).transform(matrix)
+
+    @pytest.mark.parametrize("kind", ["bool", "float32"])
+    def test_one_kind_alone_is_enough(self, data, kind):
+        X = data.X.select_dtypes(kind)
+        assert FeatureScaler().fit(X).transform(X).shape == X.shape
+
+
+class TestPreprocessing:
+    def test_the_selectors_settings(self):
+        selector = make_preprocessing(42)["select"]
+        parameters = selector.estimator.get_params()
+        expected = {"penalty": "l1", "loss": "squared_hinge", "dual": False, "tol": 1e-3, "C": 1e-2}
+        assert expected.items() <= parameters.items()
+        assert (parameters["max_iter"], parameters["random_state"], selector.threshold) == (5000, 42, 1e-5)
+
+    def test_it_keeps_the_informative_columns(self, data):
+        names = fit_preprocessing(data.X, data.y, 42).get_feature_names_out().tolist()
+        assert set(SIGNAL) <= set(names)
+        assert len(names) < data.X.shape[1]
+
+    def test_nothing_selected_is_an_error(self, data):
+        constant = pd.DataFrame({"HRT#VAL": np.ones(len(data.X), "float32")})
+        with pytest.raises(AttentionError, match="keeps none of 1 features"):
+            fit_preprocessing(constant, data.y, 42)
+
+
+class TestModels:
+    def test_every_name_has_a_factory(self):
+        assert tuple(MODELS) == (*MODEL_NAMES, BASELINE)
+
+    @pytest.mark.parametrize("name", MODELS)
+    def test_each_computes_on_one_thread_with_the_seed(self, name):
+        parameters = MODELS[name](13).get_params()
+        assert {value for key, value in parameters.items() if key.endswith("n_jobs")} <= {1, None}
+        seeds = {value for key, value in parameters.items() if key.endswith("random_state")}
+        assert seeds == {13}
+
+    def test_the_stated_hyper_parameters(self):
+        lgbm = MODELS["lgbm"](42).get_params()
+        expected = {
+            "random_state": 42, "learning_rate": 0.03, "max_depth": 5, "num_leaves": 31, "min_child_samples": 10,
+            "reg_alpha": 2, "reg_lambda": 2, "subsample": 0.8, "colsample_bytree": 0.8, "n_estimators": 100,
+            "importance_type": "gain", "verbosity": -1,
+        }  # fmt: skip
+        assert expected.items() <= lgbm.items()
+        assert MODELS["rf"](42).get_params()["max_depth"] is None
+        assert MODELS["rf"](42).get_params()["n_estimators"] == 100
+        assert MODELS["logreg"](42).get_params()["solver"] == "liblinear"
+        assert MODELS["logreg"](42).get_params()["l1_ratio"] == 1.0
+        xgb = MODELS["xgb"](42).get_params()
+        assert {
+            "eval_size": 0.2,
+            "early_stopping_rounds": 50,
+            "learning_rate": 0.03,
+            "max_depth": 3,
+        }.items() <= xgb.items()
+        assert MODELS["voting"](42).voting == "soft"
+
+    @pytest.mark.parametrize("name", MODELS)
+    def test_each_fits_twice_to_the_same_bytes(self, data, matrix, name):
+        first, second = (fit_estimator(name, matrix, data.y, data.groups, 42) for _ in range(2))
+        assert pickle.dumps(first) == pickle.dumps(second)
+
+    def test_logreg_is_sparse(self, data, matrix):
+        assert (fit_estimator("logreg", matrix, data.y, data.groups, 42).coef_ == 0).any()
+
+
+CHANGED = {
+    "eval_size": 0.25,
+    "inner_split": "stratified",
+    "eval_metric": "error",
+    "early_stopping_rounds": 3,
+    "random_state": 1,
+    "n_estimators": 17,
+    "learning_rate": 0.11,
+    "max_depth": 2,
+    "reg_alpha": 0.5,
+    "reg_lambda": 0.6,
+    "gamma": 0.7,
+    "subsample": 0.9,
+    "colsample_bytree": 0.95,
+    "n_jobs": 2,
+}
+"""A value other than the default for every parameter."""
+
+
+class TestEvXGBClassifier:
+    def test_clone_and_set_params_keep_every_parameter(self):
+        changed = EvXGBClassifier(**CHANGED)
+        assert set(CHANGED) == set(EvXGBClassifier().get_params())
+        assert not set(CHANGED.items()) & set(EvXGBClassifier().get_params().items())
+        assert clone(clone(changed)).get_params() == CHANGED
+        assert EvXGBClassifier().set_params(**CHANGED).get_params() == CHANGED
+
+    def test_the_parameters_reach_xgboost(self, data, matrix):
+        fitted = EvXGBClassifier(**{**CHANGED, "n_jobs": 1}).fit(matrix, data.y)
+        inner = fitted.model_.get_params()
+        for name in set(CHANGED) - {"eval_size", "inner_split", "n_jobs"}:
+            assert inner[name] == CHANGED[name], name
+        assert inner["objective"] == "binary:logistic"
+
+    def test_it_is_a_classifier(self, data, matrix):
+        fitted = EvXGBClassifier().fit(matrix, data.y, data.groups)
+        assert is_classifier(fitted)
+        assert fitted.classes_.tolist() == [0, 1]
+        assert fitted.predict_proba(matrix).shape == (300, 2)
+        assert fitted.score(matrix, data.y) > 0.7
+        assert fitted.feature_importances_.shape == (matrix.shape[1],)
+
+    @pytest.mark.parametrize("eval_size", [0.2, 0.5])
+    def test_the_inner_split_shares_no_participant(self, data, matrix, eval_size):
+        train, stop = EvXGBClassifier(eval_size=eval_size)._inner_rows(matrix, data.y, data.groups)
+        assert not set(data.groups[train]) & set(data.groups[stop])
+        assert sorted([*train, *stop]) == list(range(300))
+        assert len(stop) / 300 == pytest.approx(eval_size, abs=0.08)
+
+    def test_it_equals_xgboost_on_that_split(self, data, matrix):
+        train, stop = next(StratifiedGroupKFold(5, shuffle=True, random_state=42).split(matrix, data.y, data.groups))
+        plain = XGBClassifier(
+            learning_rate=0.03, reg_alpha=2, reg_lambda=2, gamma=2, max_depth=3, subsample=0.8, colsample_bytree=0.8,
+            eval_metric="logloss", early_stopping_rounds=50, random_state=42, objective="binary:logistic", n_jobs=1,
+        ).fit(matrix[train], data.y[train], eval_set=[(matrix[stop], data.y[stop])], verbose=False)  # fmt: skip
+        ours = EvXGBClassifier().fit(matrix, data.y, data.groups)
+        np.testing.assert_array_equal(ours.predict_proba(matrix), plain.predict_proba(matrix))
+
+    def test_the_originals_split_is_an_option(self, data, matrix):
+        expected = next(StratifiedShuffleSplit(1, test_size=0.2, random_state=42).split(matrix, data.y))
+        rows = EvXGBClassifier(inner_split="stratified")._inner_rows(matrix, data.y, None)
+        for ours, theirs in zip(rows, expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+    @pytest.mark.parametrize("eval_size", [None, 0])
+    def test_without_eval_size_it_fits_all_rows_and_trees(self, data, matrix, eval_size):
+        fitted = EvXGBClassifier(eval_size=eval_size, n_estimators=20).fit(matrix, data.y)
+        assert fitted.model_.get_booster().num_boosted_rounds() == 20
+
+    def test_it_stops_early(self, data, matrix):
+        noise = np.random.default_rng(0).permutation(data.y)
+        fitted = EvXGBClassifier(early_stopping_rounds=2, learning_rate=0.5, gamma=0).fit(matrix, noise, data.groups)
+        assert fitted.model_.get_booster().num_boosted_rounds() < 100
+
+    @pytest.mark.parametrize(
+        ("parameters", "said"),
+        [({}, "no groups"), ({"inner_split": "random"}, "'random'; expected 'participant' or 'stratified'")],
+    )
+    def test_unusable_calls_say_so(self, data, matrix, parameters, said):
+        with pytest.raises(AttentionError, match=said):
+            EvXGBClassifier(**parameters).fit(matrix, data.y)
+
+    def test_an_inner_side_of_one_class_is_an_error(self, data, matrix):
+        label = (data.groups == "P03").astype(int)
+        groups = np.where(label == 1, "P03", "P01")
+        with pytest.raises(AttentionError, match="one class"):
+            EvXGBClassifier(eval_size=0.5, random_state=0).fit(matrix, label, groups)
