@@ -1,0 +1,177 @@
+"""A whole synthetic storage root: archives, pickle, tiny models and the settings that use them.
+
+What the files hold is in `archives`, `wearables` and `models`; here they are put on disk, and never over others' files.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from urgency_dagster.demo.archives import DemoPair, draw_pairs, texts, zip_pair
+from urgency_dagster.demo.models import speech_model, text_model
+from urgency_dagster.demo.wearables import SAMPLES, attention_pickle
+from urgency_dagster.errors import SettingsError
+from urgency_dagster.progress import Progress, silent
+from urgency_dagster.storage import StoragePaths, file_hash, read_json, replacing, write_json
+
+DEMO_CALLS = 120
+
+SETTINGS_ENV = """\
+# Written by `urgency-dagster demo`. Every command on this storage root reads it; the process environment wins.
+URGENCY_SPEECH_MODEL=./models/demo/speech
+URGENCY_TEXT_MODEL=./models/demo/text
+"""
+
+RUN_CONFIG = """\
+# Written by `urgency-dagster demo`. What runs on this storage root override, by asset: tiny models start from random
+# weights, so they need a higher learning rate and more epochs than the real ones.
+urgency_model:
+  learning_rate: 0.002
+  epochs: 8
+"""
+
+
+@dataclass(frozen=True)
+class DemoSummary:
+    """What a synthetic storage root holds.
+
+    Attributes:
+        root: the storage root.
+        archives: the names of the pairs, e.g. `T_광주_구급`.
+        calls: labels in all pairs, the two damaged calls included.
+        utterances: labelled utterances in all pairs.
+        samples: rows of the attention pickle.
+        written: how many files were written; 0 when all were there already.
+    """
+
+    root: Path
+    archives: tuple[str, ...]
+    calls: int
+    utterances: int
+    samples: int
+    written: int
+
+
+def write_demo(
+    root: Path,
+    *,
+    calls: int = DEMO_CALLS,
+    samples: int = SAMPLES,
+    seed: int = 7,
+    progress: Progress = silent,
+) -> DemoSummary:
+    """Writes the synthetic inputs, the tiny models and their settings below `root`.
+
+    The same arguments give the same bytes; a file that has them already is not touched.
+
+    Args:
+        root: the storage root; it and its folders are made.
+        calls: labels over all archive pairs, at least `archives.LEAST_CALLS`.
+        samples: rows of the attention pickle.
+        seed: of everything random.
+        progress: told about each call that is spoken.
+
+    Raises:
+        SettingsError: too few calls or samples; `landing/` holds a file that the demo did not write, or one of the
+            demo's files was replaced by another.
+        AudioError: the speech synthesiser does not work here.
+    """
+    paths = StoragePaths(root)
+    _check_landing(paths)
+    pairs = draw_pairs(calls, seed)
+    contents = _contents(paths, pairs, samples, seed, progress)
+    written = _put(paths, contents)
+    return DemoSummary(
+        root=root,
+        archives=tuple(drawn.pair.name for drawn in pairs),
+        calls=calls,
+        utterances=len(texts(pairs)),
+        samples=samples,
+        written=written,
+    )
+
+
+def _contents(
+    paths: StoragePaths, pairs: tuple[DemoPair, ...], samples: int, seed: int, progress: Progress
+) -> dict[Path, bytes]:
+    """Every file of the demo, before any is written."""
+    models = paths.root / "models" / "demo"
+    trained_on = [drawn for drawn in pairs if drawn.pair.split == "T"]
+    contents = {
+        paths.settings_env: SETTINGS_ENV.encode(),
+        paths.run_config: RUN_CONFIG.encode(),
+        **{models / "speech" / name: content for name, content in speech_model(seed).items()},
+        **{models / "text" / name: content for name, content in text_model(texts(trained_on), seed).items()},
+        paths.attention_pickle: attention_pickle(samples, seed),
+    }
+    whole = sum(len(drawn.calls) for drawn in pairs)
+    before = 0
+    for drawn in pairs:
+        after = whole - before - len(drawn.calls)
+        zips = zip_pair(drawn, _part(progress, before, after))
+        contents |= {paths.landing_calls / name: content for name, content in zips.items()}
+        before += len(drawn.calls)
+    return contents
+
+
+def _part(progress: Progress, before: int, after: int) -> Progress:
+    """Reports one part of the work as progress of the whole."""
+
+    def report(done: int, total: int, **figures: float) -> None:
+        progress(before + done, before + total + after, **figures)
+
+    return report
+
+
+def _put(paths: StoragePaths, contents: Mapping[Path, bytes]) -> int:
+    """Writes what is not there yet; how many files that were.
+
+    The marker lists the hashes of all content before any of it is written, so that an interrupted run can be repeated.
+    """
+    hashes = {path: hashlib.sha256(content).hexdigest() for path, content in contents.items()}
+    known = _written_before(paths)
+    present = {path: file_hash(path) for path in contents if path.is_file()}
+    changed = [path for path, digest in hashes.items() if present.get(path) != digest]
+    for path in changed:
+        if path in present and present[path] not in known:
+            raise _foreign(path)
+    if not known.issuperset(hashes.values()):
+        _mark(paths, known.union(hashes.values()))
+    for path in changed:
+        with replacing(path) as temporary:
+            temporary.write_bytes(contents[path])
+    if known != set(hashes.values()):
+        _mark(paths, hashes.values())
+    return len(changed)
+
+
+def _check_landing(paths: StoragePaths) -> None:
+    known = _written_before(paths)
+    for folder in (paths.landing_calls, paths.attention_pickle.parent):
+        # Names with a dot are temporary or the file manager's.
+        for path in sorted(folder.rglob("[!.]*")):
+            if path.is_file() and file_hash(path) not in known:
+                raise _foreign(path)
+
+
+def _marker(paths: StoragePaths) -> Path:
+    return paths.root / "demo.json"
+
+
+def _written_before(paths: StoragePaths) -> set[str]:
+    """The SHA-256 of everything that the demo wrote below this root."""
+    marker = _marker(paths)
+    return set(read_json(marker)["written_sha256"]) if marker.is_file() else set()
+
+
+def _mark(paths: StoragePaths, hashes: Iterable[str]) -> None:
+    write_json(_marker(paths), {"written_sha256": sorted(hashes)})
+
+
+def _foreign(path: Path) -> SettingsError:
+    return SettingsError(
+        f"{path} was not written by the demo",
+        "a storage root with nothing but the demo's files in the demo's places",
+        "name another folder with --storage, so that synthetic and real data never mix",
+    )

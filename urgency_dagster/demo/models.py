@@ -1,0 +1,139 @@
+"""Tiny models with random weights, as `save_pretrained` writes them: they load like the real ones and know nothing.
+
+Each function returns the files of one model folder by name; nothing stays on disk here.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import ElectraTokenizer
+
+SPEECH_SAMPLE_RATE_HZ = 16_000
+SPEECH_WIDTH = 48
+SPEECH_CHANNELS = 32
+TEXT_WIDTH = 64
+TEXT_MAX_TOKENS = 512
+"""The longest text of the real model, so that its settings fit this one too."""
+
+VOCABULARY_SIZE = 800
+UNKNOWN = "[UNK]"
+SPECIAL_TOKENS = ("[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
+
+
+def speech_model(seed: int) -> dict[str, bytes]:
+    """The files of a Wav2Vec2 model and its feature extractor, loadable by `AutoModel` and `AutoFeatureExtractor`.
+
+    Kernels, strides and normalisation are those of the XLSR family, so one frame is 20 ms and padded batches need the
+    attention mask; only width and depth are tiny.
+    """
+    from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
+
+    config = Wav2Vec2Config(
+        vocab_size=len(SPECIAL_TOKENS),
+        hidden_size=SPEECH_WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=2 * SPEECH_WIDTH,
+        conv_dim=(SPEECH_CHANNELS,) * 7,
+        conv_kernel=(10, 3, 3, 3, 3, 2, 2),
+        conv_stride=(5, 2, 2, 2, 2, 2, 2),
+        conv_bias=True,
+        feat_extract_norm="layer",
+        do_stable_layer_norm=True,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=4,
+    )
+    extractor = Wav2Vec2FeatureExtractor(
+        feature_size=1,
+        sampling_rate=SPEECH_SAMPLE_RATE_HZ,
+        padding_value=0.0,
+        do_normalize=True,
+        return_attention_mask=True,
+    )
+    with _seeded(seed), tempfile.TemporaryDirectory() as folder:
+        Wav2Vec2Model(config).save_pretrained(folder)
+        extractor.save_pretrained(folder)
+        return _files(Path(folder))
+
+
+def text_model(texts: Sequence[str], seed: int) -> dict[str, bytes]:
+    """The files of an ELECTRA encoder and its tokenizer, loadable by `AutoModel` and `AutoTokenizer`.
+
+    Args:
+        texts: what the vocabulary is trained on.
+        seed: the same seed and texts give the same bytes.
+    """
+    from transformers import ElectraConfig, ElectraModel
+
+    tokenizer = _tokenizer(texts)
+    config = ElectraConfig(
+        vocab_size=len(tokenizer),
+        embedding_size=TEXT_WIDTH,
+        hidden_size=TEXT_WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=2 * TEXT_WIDTH,
+        max_position_embeddings=TEXT_MAX_TOKENS,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with _seeded(seed), tempfile.TemporaryDirectory() as folder:
+        ElectraModel(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return _files(Path(folder))
+
+
+def _tokenizer(texts: Sequence[str]) -> "ElectraTokenizer":
+    from transformers import ElectraTokenizer
+
+    return ElectraTokenizer(
+        vocab=_vocabulary(texts),
+        # KoELECTRA keeps case and accents; stripping accents would take Hangul syllables apart.
+        do_lower_case=False,
+        strip_accents=False,
+        model_max_length=TEXT_MAX_TOKENS,
+    )
+
+
+def _vocabulary(texts: Sequence[str]) -> dict[str, int]:
+    """Token -> id of a WordPiece vocabulary; the same texts give the same ids."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    characters = sorted({character for text in texts for character in text if not character.isspace()})
+    # The trainer meets continuing characters in no fixed order, and breaks ties by it; naming them first fixes both.
+    continuing = [f"##{character}" for character in characters]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=VOCABULARY_SIZE,
+        min_frequency=2,
+        special_tokens=[*SPECIAL_TOKENS, *continuing],
+        show_progress=False,
+    )
+    tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.train_from_iterator(texts, trainer)
+    return dict(sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]))
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seeds torch inside the block, keeps transformers' progress bars off, and puts both back."""
+    import torch
+    from transformers.utils import logging
+
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
