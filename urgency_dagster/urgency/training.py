@@ -145,12 +145,12 @@ def train_urgency_model(
     training_set = read_training_set(paths)
     device = resolve_device(config.device)
     with reproducible(config.seed, device):
-        model = _first_model(training_set, text_model, config)
+        model = untrained_model(training_set, text_model, config)
         model.network.to(device)
         data = _datasets(paths, training_set, model)
         facts = training_facts(training_set.summary, text_model, model, asdict(config))
         with replacing(paths.urgency.checkpoint) as checkpoint:
-            history = _fit(_Learner(model, data[TRAIN], config, device), data, checkpoint, facts, progress)
+            history = _fit(Learner(model, data[TRAIN], config, device), data, checkpoint, facts, progress)
         best = read_checkpoint(paths.urgency.checkpoint)
         model.network.load_state_dict(best["model_state_dict"])
     scores = history[best["epoch"] - 1]
@@ -191,7 +191,7 @@ def load_text_model(text_model: PretrainedModel) -> "tuple[PreTrainedModel, PreT
     return encoder, tokenizer
 
 
-def _first_model(training_set: TrainingSet, text_model: PretrainedModel, config: TrainingConfig) -> UrgencyModel:
+def untrained_model(training_set: TrainingSet, text_model: PretrainedModel, config: TrainingConfig) -> UrgencyModel:
     """The untrained network: pretrained encoder, fresh everything else."""
     from urgency_dagster.urgency.model import KoElectraCrossModal, ModelConfig
 
@@ -217,7 +217,7 @@ def _datasets(paths: StoragePaths, training_set: TrainingSet, model: UrgencyMode
     return datasets
 
 
-class _Learner:
+class Learner:
     """A network with its optimiser, its schedule and the class weights of the training side."""
 
     def __init__(self, model: UrgencyModel, train: UtteranceDataset, config: TrainingConfig, device: str) -> None:
@@ -275,7 +275,7 @@ class _Learner:
 
 
 def _fit(
-    learner: _Learner,
+    learner: Learner,
     data: dict[str, UtteranceDataset],
     checkpoint: Path,
     facts: dict[str, Any],
@@ -299,7 +299,7 @@ def _fit(
     return history
 
 
-def _validation_metrics(learner: _Learner, validation: UtteranceDataset) -> dict[str, Any]:
+def _validation_metrics(learner: Learner, validation: UtteranceDataset) -> dict[str, Any]:
     """Scores and class ids of the validation side under the original's names."""
     logits = predict_logits(learner.network, validation, batch_size=learner.config.batch_size, device=learner.device)
     metrics: dict[str, Any] = {}
@@ -317,7 +317,7 @@ def _epoch_scores(epoch: int, loss: float, rate: float, metrics: dict[str, Any])
     return EpochScores(epoch=epoch, loss=loss, learning_rate=rate, **scores)
 
 
-def _state(learner: _Learner, epoch: int, average_f1: float, metrics: dict[str, Any]) -> dict[str, Any]:
+def _state(learner: Learner, epoch: int, average_f1: float, metrics: dict[str, Any]) -> dict[str, Any]:
     """The keys of the original's checkpoint."""
     return {
         "epoch": epoch,

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -91,16 +92,22 @@ def test_the_mean_is_taken_over_each_call():
     assert mean.sentiment.tolist() == [[3], [1.5]]
 
 
-def test_the_size_of_a_batch_does_not_change_the_predictions(tmp_path, text_model, trained, predictions):
-    again = evaluate_urgency_model(trained.paths, dataclasses.replace(CONFIG, batch_size=7))
+@pytest.fixture
+def copied(trained, tmp_path):
+    """A trained storage root that may be judged again."""
+    return StoragePaths(shutil.copytree(trained.paths.root, tmp_path / "copied"))
+
+
+def test_the_size_of_a_batch_does_not_change_the_predictions(trained, copied, predictions):
+    again = evaluate_urgency_model(copied, dataclasses.replace(CONFIG, batch_size=7))
     assert again["utterance"]["urgency"]["accuracy"] == trained.metrics["utterance"]["urgency"]["accuracy"]
-    logits = pq.read_table(trained.paths.urgency.evaluation / "predictions.parquet")["urgency_logits"]
+    logits = pq.read_table(copied.urgency.evaluation / "predictions.parquet")["urgency_logits"]
     np.testing.assert_allclose(logits.to_pylist(), predictions["urgency_logits"].to_pylist(), atol=1e-5)
 
 
-def test_progress_reaches_every_utterance(trained):
+def test_progress_reaches_every_utterance(trained, copied):
     seen = []
-    evaluate_urgency_model(trained.paths, CONFIG, lambda done, total: seen.append((done, total)))
+    evaluate_urgency_model(copied, CONFIG, lambda done, total: seen.append((done, total)))
     rows = trained.metrics["utterance"]["n"]
     assert seen[-1] == (rows, rows)
 

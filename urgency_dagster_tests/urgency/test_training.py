@@ -1,16 +1,28 @@
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from sklearn.utils.class_weight import compute_class_weight
+from transformers import ElectraModel
 
 from urgency_dagster.errors import ArtefactError, ModelError, SettingsError, TrainingDataError
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.storage import StoragePaths
-from urgency_dagster.urgency.dataset import build_training_set
+from urgency_dagster.tables import TRAIN
+from urgency_dagster.urgency.batches import UtteranceDataset, tokenise
+from urgency_dagster.urgency.checkpoints import read_checkpoint
+from urgency_dagster.urgency.dataset import build_training_set, read_training_set
+from urgency_dagster.urgency.inference import predict_logits
 from urgency_dagster.urgency.splits import SplitConfig
-from urgency_dagster.urgency.training import TrainingConfig, class_weights, train_urgency_model
+from urgency_dagster.urgency.training import (
+    Learner,
+    TrainingConfig,
+    class_weights,
+    train_urgency_model,
+    untrained_model,
+)
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST, relabel, train_and_judge, write_root
 
 ONE_EPOCH = dataclasses.replace(FAST, epochs=1)
@@ -30,17 +42,55 @@ def test_what_can_be_learnt_is_learnt(trained):
     assert trained.metrics["utterance"]["sentiment"]["f1_macro"] > majority["sentiment"]["f1_macro"] + 0.2
 
 
-def test_shuffled_labels_stay_at_chance(tmp_path, text_model):
-    judged = train_and_judge(write_root(tmp_path, shuffle_labels=True), text_model).metrics
-    low, high = judged["utterance"]["urgency"]["f1_macro_interval"]
-    assert low < 1 / 3 < high or high < 1 / 3
-    assert judged["utterance"]["urgency"]["f1_macro"] < 0.45
+@pytest.fixture(scope="module")
+def shuffled(tmp_path_factory, text_model):
+    """A training on labels that have nothing to do with their content."""
+    return train_and_judge(write_root(tmp_path_factory.mktemp("shuffled"), shuffle_labels=True), text_model)
 
 
-def test_the_best_epoch_is_kept(trained):
-    history = trained.summary.history
+def test_shuffled_labels_stay_at_chance(shuffled):
+    low, _ = shuffled.metrics["utterance"]["urgency"]["f1_macro_interval"]
+    assert low < 1 / 3
+    assert shuffled.metrics["utterance"]["urgency"]["f1_macro"] < 0.45
+
+
+def test_the_best_epoch_is_kept_and_not_the_last(shuffled):
+    history, best = shuffled.summary.history, shuffled.summary.best
     assert [scores.epoch for scores in history] == [1, 2, 3, 4]
-    assert trained.summary.best.average_f1 == max(scores.average_f1 for scores in history)
+    assert best.average_f1 == max(scores.average_f1 for scores in history)
+    assert best.epoch < len(history), "this data no longer tells the best epoch from the last"
+    assert read_checkpoint(shuffled.paths.urgency.checkpoint)["epoch"] == best.epoch
+    judged = shuffled.metrics["utterance"]
+    assert (judged["urgency"]["f1_macro"], judged["sentiment"]["f1_macro"]) == (best.urg_f1, best.sent_f1)
+
+
+def test_the_loss_is_the_described_formula(paths, text_model, tmp_path):
+    still = ElectraModel.from_pretrained(
+        text_model.folder, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, local_files_only=True
+    )
+    shutil.copytree(text_model.folder, tmp_path / "still")
+    still.save_pretrained(tmp_path / "still")
+    config = dataclasses.replace(FAST, dropout=0.0, batch_size=1000)
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    training_set = read_training_set(paths)
+    model = untrained_model(training_set, PretrainedModel("still", tmp_path / "still", "local"), config)
+    rows = training_set.side(TRAIN)
+    train = UtteranceDataset(paths, rows, tokenise(rows["text"], model.tokenizer, model.max_length))
+    logits = predict_logits(model.network, train, batch_size=1000, device="cpu")
+    expected = sum(
+        share * weighted_cross_entropy(of_task, rows[f"{task}_id"].to_numpy())
+        for task, share, of_task in (("sentiment", 0.4, logits.sentiment), ("urgency", 0.6, logits.urgency))
+    )
+    (loss,) = Learner(model, train, config, "cpu").epoch(train, 1)
+    assert loss == pytest.approx(expected, rel=1e-5)
+
+
+def weighted_cross_entropy(logits: np.ndarray, true: np.ndarray) -> float:
+    """The mean negative log-likelihood, each row weighted by the balanced weight of its class."""
+    weights = compute_class_weight("balanced", classes=np.arange(logits.shape[1]), y=true)[true]
+    exact = logits.astype(np.float64)
+    likelihood = np.exp(exact[np.arange(len(true)), true]) / np.exp(exact).sum(axis=1)
+    return float(-(weights * np.log(likelihood)).sum() / weights.sum())
 
 
 def test_the_rate_falls_along_half_a_cosine(trained):
