@@ -87,7 +87,7 @@ def report(metrics: dict[str, dict[str, Any]], table: pd.DataFrame) -> str:
         "",
         *_remarks(table),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _report_row(row: dict[Any, Any]) -> str:

@@ -30,7 +30,7 @@ def make_data(seed: int = 7, rows: int = 300, participants: int = 10) -> Attenti
     for name, strength in SIGNAL.items():
         columns[name] = (columns[name] + strength * y).astype("float32")
     columns["DST_MOT#DUR=WALKING#M05"] = rng.random(rows).astype("float32")
-    for value in ("IDLE", "WALKING"):
+    for value in ("WALKING", "IDLE"):
         columns[f"DST_MOT#VAL={value}"] = rng.random(rows) < 0.3 + 0.3 * y
     columns["ESM#DOW=MON"] = rng.random(rows) < 0.2
     columns["ESM#LIK#H06"] = rng.random(rows).astype("float32")

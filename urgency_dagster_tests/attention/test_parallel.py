@@ -10,12 +10,7 @@ from urgency_dagster.attention.folds import cross_validate
 from urgency_dagster.attention.protocol import BASELINE, MODEL_NAMES, CrossValidationConfig
 from urgency_dagster.errors import AttentionError
 
-pytestmark = [
-    pytest.mark.slow,
-    # Ray leaves sockets and log files to the garbage collector, and warns about options of its own.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
-]
+pytestmark = pytest.mark.slow
 
 MODELS = (*MODEL_NAMES, BASELINE)
 
@@ -25,7 +20,6 @@ def quiet_ray():
     patch = pytest.MonkeyPatch()
     patch.setenv("RAY_AUTH_MODE", "disabled")
     patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     yield
     patch.undo()
 
