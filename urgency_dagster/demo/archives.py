@@ -143,7 +143,7 @@ def _draw_pair(pair: Pair, n: int, seed: tuple[int, ...]) -> DemoPair:
     sound = n - bool(pair.damage)
     urgencies = deal(rng, URGENCY_SHARES, sound, at_least=1)
     # A sentiment that only the validation calls have could not be learnt.
-    rare = int(pair.split == "T" and sound >= 2 * len(SENTIMENT_SHARES))
+    rare = int(pair.split == "T" and sound >= len(SENTIMENT_SHARES))
     sentiments = deal(rng, SENTIMENT_SHARES, sound, at_least=rare)
     if pair.damage:
         urgencies.append(pick(rng, list(URGENCY_SHARES)))

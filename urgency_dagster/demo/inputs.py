@@ -4,7 +4,7 @@ What the files hold is in `archives`, `wearables` and `models`; here they are pu
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ RUN_CONFIG = """\
 # Written by `urgency-dagster demo`. What runs on this storage root override, by asset: tiny models start from random
 # weights, so they need a higher learning rate and more epochs than the real ones.
 urgency_model:
-  learning_rate: 0.002
+  learning_rate: 0.001
   epochs: 8
 """
 
@@ -127,29 +127,30 @@ def _part(progress: Progress, before: int, after: int) -> Progress:
 def _put(paths: StoragePaths, contents: Mapping[Path, bytes]) -> int:
     """Writes what is not there yet; how many files that were.
 
-    The marker lists the hashes of all content before any of it is written, so that an interrupted run can be repeated.
+    The marker names all content before any of it is written, so that an interrupted run can be repeated.
     """
     hashes = {path: hashlib.sha256(content).hexdigest() for path, content in contents.items()}
-    known = _written_before(paths)
+    marks = {digest: paths.relative(path) for path, digest in hashes.items()}
+    known = _marks(paths)
     present = {path: file_hash(path) for path in contents if path.is_file()}
     changed = [path for path, digest in hashes.items() if present.get(path) != digest]
     for path in changed:
         if path in present and present[path] not in known:
             raise _foreign(path)
-    if not known.issuperset(hashes.values()):
-        _mark(paths, known.union(hashes.values()))
+    if not marks.items() <= known.items():
+        write_json(_marker(paths), known | marks)
     for path in changed:
         with replacing(path) as temporary:
             temporary.write_bytes(contents[path])
-    if known != set(hashes.values()):
-        _mark(paths, hashes.values())
+    if _marks(paths) != marks:
+        write_json(_marker(paths), marks)
     return len(changed)
 
 
 def _check_landing(paths: StoragePaths) -> None:
-    known = _written_before(paths)
+    known = _marks(paths)
     for folder in (paths.landing_calls, paths.attention_pickle.parent):
-        # Names with a dot are temporary or the file manager's.
+        # Names that begin with a dot are temporary or the file manager's.
         for path in sorted(folder.rglob("[!.]*")):
             if path.is_file() and file_hash(path) not in known:
                 raise _foreign(path)
@@ -159,14 +160,10 @@ def _marker(paths: StoragePaths) -> Path:
     return paths.root / "demo.json"
 
 
-def _written_before(paths: StoragePaths) -> set[str]:
-    """The SHA-256 of everything that the demo wrote below this root."""
+def _marks(paths: StoragePaths) -> dict[str, str]:
+    """SHA-256 -> path of everything that the demo wrote below this root."""
     marker = _marker(paths)
-    return set(read_json(marker)["written_sha256"]) if marker.is_file() else set()
-
-
-def _mark(paths: StoragePaths, hashes: Iterable[str]) -> None:
-    write_json(_marker(paths), {"written_sha256": sorted(hashes)})
+    return read_json(marker) if marker.is_file() else {}
 
 
 def _foreign(path: Path) -> SettingsError:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SPEECH_SAMPLE_RATE_HZ = 16_000
 SPEECH_WIDTH = 48
-SPEECH_CHANNELS = 32
+SPEECH_CHANNELS = 16
 TEXT_WIDTH = 64
 TEXT_MAX_TOKENS = 512
 """The longest text of the real model, so that its settings fit this one too."""

@@ -42,6 +42,9 @@ PROMPTS_PER_DAY = 12
 MOST_PROMPTS = STUDY_DAYS * PROMPTS_PER_DAY
 UTC_OFFSET_MIN = 540
 
+LEAST_SAMPLES = 4 * len(PARTICIPANTS)
+"""A few answers of everybody."""
+
 Stream = NumericStream | CategoricalStream
 
 STREAMS: tuple[Stream, ...] = (
@@ -104,7 +107,7 @@ EXTREMES = {1: 0.03, 2: 0.97}
 
 
 @dataclass(frozen=True)
-class _Answers:
+class Answers:
     """One participant's prompts in order: (n,) epoch seconds and (n,) labels."""
 
     epoch_s: "npt.NDArray[np.int64]"
@@ -122,13 +125,13 @@ def attention_pickle(samples: int = SAMPLES, seed: int = 7) -> bytes:
         seed: the same seed and size give the same bytes.
 
     Raises:
-        SettingsError: fewer than 4 samples per participant, or more than the study has prompts.
+        SettingsError: fewer than `LEAST_SAMPLES`, or more than the study has prompts.
     """
     import cloudpickle  # type: ignore[import-untyped]
     import pandas as pd
     import pytz
 
-    answers = _draw_answers(samples, seed)
+    answers = draw_answers(samples, seed)
     X = pd.concat([_features(answers[code], (seed, i)) for i, code in enumerate(answers)], ignore_index=True)
     epoch_s = np.concatenate([one.epoch_s for one in answers.values()])
     y = np.concatenate([one.y for one in answers.values()])
@@ -140,10 +143,16 @@ def attention_pickle(samples: int = SAMPLES, seed: int = 7) -> bytes:
     return cloudpickle.dumps((_typed(X), y, group, t, date_times), protocol=5)
 
 
-def _draw_answers(samples: int, seed: int) -> dict[str, _Answers]:
-    least, most = 4 * len(PARTICIPANTS), MOST_PROMPTS * len(PARTICIPANTS)
-    if not least <= samples <= most:
-        raise SettingsError(f"{samples} wearable samples are asked for", f"{least} to {most}", "ask for another number")
+def draw_answers(samples: int, seed: int) -> dict[str, Answers]:
+    """Everybody's prompts and labels, by participant.
+
+    Raises:
+        SettingsError: fewer than `LEAST_SAMPLES`, or more than the study has prompts.
+    """
+    most = MOST_PROMPTS * len(PARTICIPANTS)
+    if not LEAST_SAMPLES <= samples <= most:
+        expected = f"{LEAST_SAMPLES} to {most}"
+        raise SettingsError(f"{samples} wearable samples are asked for", expected, "ask for another number")
     rng = np.random.default_rng([seed, 0])
     wanted = np.clip(rng.normal(55.7, 13.1, len(PARTICIPANTS)), 36, 83)
     counts = np.minimum(np.floor(wanted * samples / wanted.sum()).astype(int), MOST_PROMPTS)
@@ -155,7 +164,7 @@ def _draw_answers(samples: int, seed: int) -> dict[str, _Answers]:
     answers = {}
     for i, code in enumerate(PARTICIPANTS):
         epoch_s = _prompts(rng, COHORT_STARTS[i * len(COHORT_STARTS) // len(PARTICIPANTS)], int(counts[i]))
-        answers[code] = _Answers(epoch_s, _labels(rng, EXTREMES.get(i, float(rates[i])), int(counts[i])))
+        answers[code] = Answers(epoch_s, _labels(rng, EXTREMES.get(i, float(rates[i])), int(counts[i])))
     return answers
 
 
@@ -176,7 +185,7 @@ def _labels(rng: np.random.Generator, rate: float, n: int) -> "npt.NDArray[np.in
     return y
 
 
-def _features(answers: _Answers, seed: tuple[int, ...]) -> "pd.DataFrame":
+def _features(answers: Answers, seed: tuple[int, ...]) -> "pd.DataFrame":
     """One participant's rows with all columns."""
     import pandas as pd
 
@@ -216,7 +225,7 @@ def _time(epoch_s: "npt.NDArray[np.int64]") -> "Columns":
     return columns | {f"ESM#HRN={name}": np.isin(hour, list(hours)) for name, hours in HOURS.items()}
 
 
-def _previous_labels(answers: _Answers) -> "Columns":
+def _previous_labels(answers: Answers) -> "Columns":
     """Share of the participant's earlier labels that are 1, in the hours before each prompt; 0 without any."""
     columns: Columns = {}
     for tag, window_s in LABEL_WINDOWS_S.items():

@@ -1,0 +1,119 @@
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
+from transformers.utils import logging
+
+from urgency_dagster.demo.archives import draw_pairs, texts
+from urgency_dagster.demo.models import SPECIAL_TOKENS, speech_model, text_model
+
+TEXTS = texts(draw_pairs(12, 7))
+
+
+@pytest.fixture(autouse=True)
+def no_progress_bars():
+    logging.disable_progress_bar()
+    yield
+    logging.enable_progress_bar()
+
+
+def folder(target: Path, files: dict[str, bytes]) -> Path:
+    target.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (target / name).write_bytes(content)
+    return target
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory) -> Path:
+    return folder(tmp_path_factory.mktemp("speech"), speech_model(7))
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory) -> Path:
+    return folder(tmp_path_factory.mktemp("text"), text_model(TEXTS, 7))
+
+
+def test_the_speech_model_loads_like_the_real_one(speech):
+    model = AutoModel.from_pretrained(speech).eval()
+    extractor = AutoFeatureExtractor.from_pretrained(speech)
+    assert (model.config.model_type, model.config.feat_extract_norm) == ("wav2vec2", "layer")
+    assert model.config.do_stable_layer_norm
+    assert (extractor.sampling_rate, extractor.do_normalize, extractor.return_attention_mask) == (16_000, True, True)
+    one_second = np.random.default_rng(0).normal(size=16_000).astype(np.float32)
+    inputs = extractor(one_second, sampling_rate=16_000, return_tensors="pt")
+    with torch.inference_mode():
+        frames = model(**inputs).last_hidden_state
+    # One frame every 20 ms.
+    assert frames.shape == (1, 49, model.config.hidden_size)
+    assert torch.isfinite(frames).all()
+
+
+def test_padding_does_not_change_a_masked_segment(speech):
+    model = AutoModel.from_pretrained(speech).eval()
+    extractor = AutoFeatureExtractor.from_pretrained(speech)
+    rng = np.random.default_rng(0)
+    short, long = (rng.normal(size=size).astype(np.float32) for size in (9_000, 20_000))
+
+    def frames(*segments):
+        inputs = extractor(list(segments), sampling_rate=16_000, padding=True, return_tensors="pt")
+        with torch.inference_mode():
+            return model(**inputs).last_hidden_state[0]
+
+    alone = frames(short)
+    torch.testing.assert_close(frames(short, long)[: len(alone)], alone, atol=1e-4, rtol=0)
+
+
+def test_the_text_model_loads_like_the_real_one(text):
+    model = AutoModel.from_pretrained(text).eval()
+    tokenizer = AutoTokenizer.from_pretrained(text)
+    assert model.config.model_type == "electra"
+    inputs = tokenizer(["불이 났어요.", "사람이 쓰러졌어요, 숨을 안 쉬어요."], padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        hidden = model(**inputs).last_hidden_state
+    assert hidden.shape == (*inputs["input_ids"].shape, model.config.hidden_size)
+    assert int(inputs["input_ids"].max()) < model.config.vocab_size == len(tokenizer)
+
+
+def test_the_vocabulary_fits_its_texts(text):
+    tokenizer = AutoTokenizer.from_pretrained(text)
+    assert tokenizer.convert_ids_to_tokens(range(5)) == list(SPECIAL_TOKENS)
+    ids = tokenizer(TEXTS)["input_ids"]
+    assert not any(tokenizer.unk_token_id in row for row in ids)
+    assert max(len(row) for row in ids) < tokenizer.model_max_length
+    # Whole words were learnt, not single syllables only.
+    assert len(tokenizer.tokenize("상황실입니다")) < len("상황실입니다")
+    # Hangul is not taken apart.
+    assert tokenizer.decode(tokenizer("위치가 어디세요?")["input_ids"], skip_special_tokens=True) == "위치가 어디세요?"
+
+
+def test_another_process_writes_the_same_bytes():
+    code = (
+        "import hashlib\n"
+        "from urgency_dagster.demo.archives import draw_pairs, texts\n"
+        "from urgency_dagster.demo.models import speech_model, text_model\n"
+        "files = [*speech_model(7).items(), *text_model(texts(draw_pairs(12, 7)), 7).items()]\n"
+        "print(hashlib.sha256(repr(files).encode()).hexdigest())"
+    )
+    files = [*speech_model(7).items(), *text_model(TEXTS, 7).items()]
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == hashlib.sha256(repr(files).encode()).hexdigest()
+
+
+def test_another_seed_gives_other_weights():
+    assert speech_model(7)["model.safetensors"] != speech_model(8)["model.safetensors"]
+
+
+def test_the_callers_random_state_and_progress_bars_are_left_alone():
+    logging.enable_progress_bar()
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    text_model(TEXTS, 7)
+    assert torch.equal(torch.rand(3), expected)
+    assert logging.is_progress_bar_enabled()
