@@ -39,7 +39,7 @@ class Batch(NamedTuple):
     urgency: "Tensor"
     sentiment: "Tensor"
 
-    def to(self, device: "str") -> "Batch":
+    def to(self, device: str) -> "Batch":
         """The same batch on another device."""
         return Batch(*(tensor.to(device) for tensor in self))
 

@@ -26,6 +26,7 @@ from urgency_dagster.urgency.training import (
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST, relabel, train_and_judge, write_root
 
 ONE_EPOCH = dataclasses.replace(FAST, epochs=1)
+TWO_EPOCHS = dataclasses.replace(FAST, epochs=2)
 
 
 def test_the_defaults_are_the_originals():
@@ -122,6 +123,35 @@ def test_another_seed_is_another_training(paths, trained, text_model):
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     other = train_urgency_model(paths, text_model, dataclasses.replace(ONE_EPOCH, seed=1))
     assert other.history[0].loss != trained.summary.history[0].loss
+
+
+@pytest.fixture(scope="module")
+def two_epochs(trained, tmp_path_factory, text_model):
+    """What the untouched configuration comes to after two epochs."""
+    paths = StoragePaths(shutil.copytree(trained.paths.root, tmp_path_factory.mktemp("two") / "root"))
+    return train_urgency_model(paths, text_model, TWO_EPOCHS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"batch_size": 8},
+        {"learning_rate": 1e-3},
+        {"weight_decay": 0.5},
+        {"min_learning_rate": 4e-3},
+        {"clip_norm": 0.01},
+        {"sentiment_weight": 0.0},
+        {"urgency_weight": 0.0},
+        {"attention_heads": 1},
+        {"dropout": 0.0},
+        {"max_length": 4},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_hyper_parameter_reaches_the_training(paths, two_epochs, text_model, change):
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    other = train_urgency_model(paths, text_model, dataclasses.replace(TWO_EPOCHS, **change))
+    assert other.history[1].loss != two_epochs.history[1].loss
 
 
 def test_the_callers_random_state_is_untouched(paths, text_model):
