@@ -141,7 +141,7 @@ def texts(pairs: Iterable[DemoPair]) -> list[str]:
 def _draw_pair(pair: Pair, n: int, seed: tuple[int, ...]) -> DemoPair:
     rng = np.random.default_rng(seed)
     sound = n - bool(pair.damage)
-    urgencies = deal(rng, URGENCY_SHARES, sound, at_least=1)
+    urgencies = deal(rng, URGENCY_SHARES, sound)
     # A sentiment that only the validation calls have could not be learnt.
     rare = int(pair.split == "T" and sound >= len(SENTIMENT_SHARES))
     sentiments = deal(rng, SENTIMENT_SHARES, sound, at_least=rare)

@@ -61,16 +61,21 @@ def speak(lines: Sequence[Line]) -> "list[npt.NDArray[np.int16]]":
 
     The library carries state from one line to the next, and starting it again does not clear that. Every call
     therefore speaks in a process of its own: the same lines give the same samples, whatever was spoken before.
+    A script that calls this needs `if __name__ == "__main__":`, as with every spawned process.
 
     Raises:
-        AudioError: the synthesiser cannot be loaded, does not start, refuses a line, or dies.
+        AudioError: the synthesiser cannot be loaded, does not start, refuses a line, or its process dies.
     """
     context = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(max_workers=1, mp_context=context) as process:
             return process.submit(_speak_here, list(lines)).result()
     except BrokenProcessPool as error:
-        raise _broken("espeak-ng ended its process") from error
+        raise AudioError(
+            "the process that speaks did not start, or died",
+            "a main script that can be imported, and a working espeakng-loader",
+            'guard the script with `if __name__ == "__main__":`, or reinstall espeakng-loader',
+        ) from error
 
 
 def _speak_here(lines: Sequence[Line]) -> "list[npt.NDArray[np.int16]]":

@@ -1,16 +1,32 @@
 """One synthetic root of the smallest size; tests read it and write nothing into it."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from urgency_dagster.demo.archives import LEAST_CALLS
-from urgency_dagster.demo.inputs import write_demo
+from urgency_dagster.demo.inputs import DemoSummary, write_demo
 from urgency_dagster.demo.wearables import LEAST_SAMPLES
 
 
+class Demo(NamedTuple):
+    """What one call of `write_demo` returned and reported."""
+
+    summary: DemoSummary
+    progress: list[tuple[int, int]]
+
+
 @pytest.fixture(scope="session")
-def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    seen: list[tuple[int, int]] = []
     root = tmp_path_factory.mktemp("demo") / "root"
-    write_demo(root, calls=LEAST_CALLS, samples=LEAST_SAMPLES)
-    return root
+    summary = write_demo(
+        root, calls=LEAST_CALLS, samples=LEAST_SAMPLES, progress=lambda done, total, **_: seen.append((done, total))
+    )
+    return Demo(summary, seen)
+
+
+@pytest.fixture(scope="session")
+def demo_root(demo: Demo) -> Path:
+    return demo.summary.root

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from urgency_dagster.demo.archives import DATA_FOLDER, LEAST_CALLS, PAIRS, draw_pairs, texts, zip_pair
@@ -148,6 +148,7 @@ def test_the_data_sets_quirks_occur():
     assert 0 < sum("[개인정보]" in text for text in said) < len(said)
 
 
+@settings(deadline=None)
 @given(calls=st.integers(LEAST_CALLS, 60), seed=st.integers(0, 1000))
 def test_every_size_gives_every_pair_every_urgency_among_its_sound_calls(calls, seed):
     pairs = draw_pairs(calls, seed)
@@ -158,6 +159,7 @@ def test_every_size_gives_every_pair_every_urgency_among_its_sound_calls(calls, 
         assert len(drawn.calls) - len(sound) == bool(drawn.pair.damage)
 
 
+@settings(deadline=None)
 @given(calls=st.integers(LEAST_CALLS, 150), seed=st.integers(0, 20))
 def test_no_sentiment_occurs_in_the_validation_calls_only(calls, seed):
     heard: dict[str, set[str]] = {"T": set(), "V": set()}

@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from urgency_dagster.demo.archives import draw_pairs
@@ -17,6 +17,7 @@ def test_shares_are_those_of_the_data_sets_labels():
     assert sum(SENTIMENT_SHARES.values()) == pytest.approx(1.0)
 
 
+@settings(deadline=None)
 @given(n=st.integers(0, 300), shares=st.sampled_from([URGENCY_SHARES, SENTIMENT_SHARES]))
 def test_dealt_counts_are_within_one_of_their_shares(n, shares):
     counts = Counter(deal(np.random.default_rng(0), shares, n))
@@ -24,10 +25,12 @@ def test_dealt_counts_are_within_one_of_their_shares(n, shares):
     assert all(abs(counts[label] - share * n) < 1 for label, share in shares.items())
 
 
+@settings(deadline=None)
 @given(n=st.integers(4, 300))
 def test_every_label_is_dealt_as_often_as_asked(n):
-    assert min(Counter(deal(np.random.default_rng(0), SENTIMENT_SHARES, n, at_least=1)).values()) >= 1
-    assert len(set(deal(np.random.default_rng(0), SENTIMENT_SHARES, n, at_least=1))) == len(SENTIMENT_SHARES)
+    labels = deal(np.random.default_rng(0), SENTIMENT_SHARES, n, at_least=1)
+    assert len(labels) == n
+    assert set(labels) == set(SENTIMENT_SHARES)
 
 
 def test_dealt_labels_are_in_random_order():
@@ -36,6 +39,7 @@ def test_dealt_labels_are_in_random_order():
     assert labels != deal(np.random.default_rng(1), URGENCY_SHARES, 60)
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     category=st.sampled_from(["구급", "화재"]),

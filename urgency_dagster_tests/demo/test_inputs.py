@@ -40,16 +40,11 @@ def test_another_process_writes_the_same_bytes_elsewhere(demo_root, tmp_path):
 
 
 def test_a_second_call_touches_no_file(root):
+    # What a file manager leaves behind is no data.
+    (StoragePaths(root).landing_calls / ".DS_Store").write_bytes(b"finder")
     before = identities(root)
     assert write_demo(root, **SMALLEST).written == 0
     assert identities(root) == before
-
-
-def test_the_summary_counts_what_is_there(demo_root, root):
-    summary = write_demo(root, **SMALLEST)
-    assert summary.archives == ("T_광주_구급", "T_서울_화재", "V_광주_구급")
-    assert (summary.calls, summary.samples) == (LEAST_CALLS, LEAST_SAMPLES)
-    assert 8 * LEAST_CALLS <= summary.utterances <= 14 * LEAST_CALLS
 
 
 def test_what_is_missing_or_half_done_is_made_again(demo_root, root):
@@ -107,18 +102,19 @@ def test_a_users_own_settings_are_not_overwritten(root):
     assert contents(root) == before
 
 
-def test_what_the_file_manager_leaves_in_landing_is_no_data(root):
-    (StoragePaths(root).landing_calls / ".DS_Store").write_bytes(b"finder")
-    assert write_demo(root, **SMALLEST).written == 0
-
-
 def test_too_few_calls_are_refused_before_anything_is_written(tmp_path):
     with pytest.raises(SettingsError, match="11 calls are asked for"):
         write_demo(tmp_path, calls=LEAST_CALLS - 1, samples=LEAST_SAMPLES)
     assert contents(tmp_path) == {}
 
 
-def test_progress_counts_all_calls(root):
-    seen = []
-    write_demo(root, **SMALLEST, progress=lambda done, total, **_: seen.append((done, total)))
-    assert seen == [(done, LEAST_CALLS) for done in range(1, LEAST_CALLS + 1)]
+def test_the_summary_counts_what_is_there(demo):
+    summary = demo.summary
+    assert summary.archives == ("T_광주_구급", "T_서울_화재", "V_광주_구급")
+    assert (summary.calls, summary.samples) == (LEAST_CALLS, LEAST_SAMPLES)
+    assert 8 * LEAST_CALLS <= summary.utterances <= 14 * LEAST_CALLS
+    assert summary.written == len(contents(summary.root)) - len(["demo.json"])
+
+
+def test_progress_counts_all_calls(demo):
+    assert demo.progress == [(done, LEAST_CALLS) for done in range(1, LEAST_CALLS + 1)]
