@@ -61,11 +61,14 @@ def run(storage: Path | None, only: str | None) -> None:
 @click.option("--calls", type=click.IntRange(min=1), help="Calls to invent.")
 def demo(storage: Path | None, calls: int | None) -> None:
     """Write the synthetic inputs and tiny models, and print the settings that use them."""
-    from urgency_dagster.demo.inputs import CALLS, write_demo
+    from urgency_dagster.demo.inputs import DEMO_CALLS, write_demo
 
     root = Settings.load(storage).storage if storage else Settings.load().storage / "demo"
-    summary = write_demo(root, calls=calls or CALLS)
-    click.echo(f"demo          {root}: {summary}")
+    written = write_demo(root, calls=calls or DEMO_CALLS)
+    click.echo(
+        f"{_shown(root)}: {written.calls} calls with {written.utterances} utterances in {', '.join(written.archives)}; "
+        f"{written.samples} wearable samples; {written.written} files written"
+    )
     click.echo(StoragePaths(root).settings_env.read_text(encoding="utf-8").rstrip())
 
 
@@ -76,14 +79,9 @@ def dev(storage: Path | None, port: str) -> None:
     """Open the Dagster UI with its daemon; runs start by themselves when something lands."""
     settings = _settings_of_interest(storage)
     _prepare(settings)
-    import dagster as dg
+    from urgency_dagster.defs.instance import claim_server
 
-    from urgency_dagster.defs.instance import claim_server, release_orphans
-
-    home = Path(os.environ["DAGSTER_HOME"])
-    with dg.DagsterInstance.get() as instance:
-        release_orphans(instance, home)
-    claim_server(home)
+    claim_server()
     os.environ.setdefault("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", SENSOR_TIMEOUT_S)
     click.echo(f"storage {settings.storage}; UI on http://{ADDRESS}:{port}")
     command = [sys.executable, "-m", "dagster", "dev", "-m", "urgency_dagster.definitions", "-h", ADDRESS, "-p", port]
@@ -106,6 +104,10 @@ def _settings_of_interest(storage: Path | None) -> Settings:
         return settings
     click.echo(f"nothing has landed in {settings.storage / 'landing'}: showing the demo")
     return Settings.load(demo_root)
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _dev_command(settings: Settings) -> str:

@@ -19,7 +19,7 @@ def summary_lines(paths: StoragePaths) -> Iterator[str]:
         yield from _attention_lines(paths)
     exported = sorted(paths.attention.models_folder.glob("*.pkl"))
     if exported:
-        yield f"exported      {_shown(paths.attention.models_folder)} ({', '.join(file.stem for file in exported)})"
+        yield f"models        {_shown(paths.attention.models_folder)} ({', '.join(file.stem for file in exported)})"
 
 
 def _call_lines(paths: StoragePaths) -> Iterator[str]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from urgency_dagster.calls.audio import SAMPLE_RATE, cut, load_waveform
+from urgency_dagster.calls.workers import ordered_map
 from urgency_dagster.errors import ArtefactError, ModelError
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.progress import Progress, silent
@@ -189,15 +190,11 @@ def _utterance_table(paths: StoragePaths, archive: str) -> pa.Table:
 
 def _windows(table: pa.Table, root: Path, config: EmbeddingConfig) -> "Iterator[tuple[pa.Table, list[np.ndarray]]]":
     """Slices of the table with the segments of their rows; calls are decoded ahead in worker processes."""
-    from joblib import Parallel, delayed
-
-    slices = list(_whole_calls(table, config.window_utterances))
-    with Parallel(n_jobs=config.workers, return_as="generator") as pool:
-        decoded = pool(
-            delayed(call_segments)(root / path, times) for piece in slices for path, times in _recordings(piece)
-        )
-        for piece in slices:
-            yield piece, [segment for _ in _recordings(piece) for segment in next(decoded)]
+    slices = [(piece, _recordings(piece, root)) for piece in _whole_calls(table, config.window_utterances)]
+    recordings = (recording for _, of_piece in slices for recording in of_piece)
+    decoded = ordered_map(recording_segments, recordings, config.workers)
+    for piece, of_piece in slices:
+        yield piece, [segment for _ in of_piece for segment in next(decoded)]
 
 
 def _whole_calls(table: pa.Table, rows_max: int) -> Iterator[pa.Table]:
@@ -211,18 +208,25 @@ def _whole_calls(table: pa.Table, rows_max: int) -> Iterator[pa.Table]:
             start = row
 
 
-def _recordings(piece: pa.Table) -> list[tuple[str, list[tuple[int, int]]]]:
-    """Each recording of a slice, in row order, with the times of its utterances."""
-    recordings: dict[str, list[tuple[int, int]]] = {}
+@dataclass(frozen=True)
+class Recording:
+    """A recording and the times in ms of its utterances, in row order."""
+
+    path: Path
+    times_ms: list[tuple[int, int]]
+
+
+def _recordings(piece: pa.Table, root: Path) -> list[Recording]:
+    times: dict[str, list[tuple[int, int]]] = {}
     for row in piece.select(["wav_file_path", "startAt", "endAt"]).to_pylist():
-        recordings.setdefault(row["wav_file_path"], []).append((row["startAt"], row["endAt"]))
-    return list(recordings.items())
+        times.setdefault(row["wav_file_path"], []).append((row["startAt"], row["endAt"]))
+    return [Recording(root / path, of_path) for path, of_path in times.items()]
 
 
-def call_segments(path: Path, times: Sequence[tuple[int, int]]) -> "list[np.ndarray]":
+def recording_segments(recording: Recording) -> "list[np.ndarray]":
     """The segments of one recording, which is decoded and resampled once."""
-    waveform = load_waveform(path)
-    return [cut(waveform, start_ms, end_ms) for start_ms, end_ms in times]
+    waveform = load_waveform(recording.path)
+    return [cut(waveform, start_ms, end_ms) for start_ms, end_ms in recording.times_ms]
 
 
 def _embedding_rows(rows: pa.Table, vectors: "np.ndarray", schema: pa.Schema) -> pa.Table:

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 
 from urgency_dagster.calls.audio import duration_ms
 from urgency_dagster.calls.labels import BadUtterance, CallLabel, Utterance, parse_label, parse_utterances
+from urgency_dagster.calls.workers import ordered_map
 from urgency_dagster.errors import ArtefactError, AudioError, LabelError, Rejected
 from urgency_dagster.progress import Progress, silent
 from urgency_dagster.storage import ArchivePaths, StoragePaths, table_sink
@@ -46,7 +48,7 @@ def build_utterance_table(
     Args:
         paths: the storage root.
         archive: the archive whose members were extracted.
-        workers: processes that parse and decode; -1 is one per core.
+        workers: processes that parse and decode; 1 is this process, -1 one per core.
         progress: told the calls done so far.
 
     Returns:
@@ -55,16 +57,13 @@ def build_utterance_table(
     Raises:
         ArtefactError: the archive was not extracted.
     """
-    from joblib import Parallel, delayed
-
     files = paths.archive(archive)
     if not files.members.is_file():
         raise ArtefactError(f"{archive} has no members.parquet", "an extracted archive", "materialise call_recordings")
     members = pq.read_table(files.members).to_pylist()
     calls = _calls(members, files)
-    with Parallel(n_jobs=workers, return_as="generator", batch_size="auto") as pool:
-        rows = pool(delayed(call_rows)(call, archive, paths.root) for call in calls)
-        funnel = _write(files, _rejected_members(members), _reporting(rows, len(calls), progress))
+    rows = ordered_map(partial(call_rows, archive=archive, root=paths.root), calls, workers)
+    funnel = _write(files, _rejected_members(members), _reporting(rows, len(calls), progress))
     return {"members": len(members), "calls": len(calls), **funnel}
 
 

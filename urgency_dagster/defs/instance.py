@@ -28,6 +28,7 @@ QUIET = {
 
 CONFIGURATION = {
     "telemetry": {"enabled": False},
+    "python_logs": {"python_log_level": "INFO"},
     "concurrency": {"pools": {"granularity": "op"}, "runs": {"max_concurrent_runs": 2}},
 }
 
@@ -64,8 +65,11 @@ def is_alive(identity: str) -> bool:
     return psutil.pid_exists(pid) and process_identity(psutil.Process(pid)) == identity
 
 
-def claim_server(home: Path) -> None:
-    """Notes this process as the UI's server, so that its runs are not taken for orphans."""
+def claim_server() -> None:
+    """Notes this process as the UI's server, so that its runs are not taken for orphans, and releases older ones."""
+    with dg.DagsterInstance.get() as instance:
+        home = Path(instance.root_directory)
+        release_orphans(instance, home)
     write_json(home / "server.json", process_identity())
 
 

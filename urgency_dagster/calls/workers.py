@@ -1,0 +1,40 @@
+"""Work on many files in several processes, in order and with flat memory."""
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+AHEAD_PER_WORKER = 4
+"""Results that may wait for a slow consumer, per process: enough to keep all busy, few enough for memory."""
+
+
+def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """Yields `function(item)` for each item in order.
+
+    Args:
+        function: a module-level function, or a `functools.partial` of one.
+        items: what to work on.
+        workers: processes; 1 works in this process, -1 is one process per core.
+    """
+    count = (os.cpu_count() or 1) if workers < 1 else workers
+    if count == 1:
+        yield from map(function, items)
+        return
+    # Not forked from this process: it may hold threads and a GPU context.
+    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("forkserver"))
+    try:
+        waiting: deque[Future[Result]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= count * AHEAD_PER_WORKER:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
