@@ -44,10 +44,11 @@ def run(storage: Path | None, only: str | None) -> None:
     """Find what has landed and make exactly what is missing or out of date; exit 1 if anything failed."""
     settings = Settings.load(storage)
     _prepare(settings)
+    from urgency_dagster.definitions import RUNNABLE
     from urgency_dagster.defs.headless import run_all
     from urgency_dagster.summary import summary_lines
 
-    succeeded = run_all(settings, [only] if only else GROUPS, click.echo)
+    succeeded = run_all(settings, [only] if only else GROUPS, RUNNABLE, click.echo)
     click.echo()
     for line in summary_lines(StoragePaths(settings.storage)):
         click.echo(line)

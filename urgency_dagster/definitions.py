@@ -4,8 +4,8 @@ import dagster as dg
 
 from urgency_dagster.defs.attention_assets import ATTENTION_ASSETS
 from urgency_dagster.defs.call_assets import CALL_ASSETS
+from urgency_dagster.defs.environment import prepare_process
 from urgency_dagster.defs.executors import executor
-from urgency_dagster.defs.instance import quiet_process
 from urgency_dagster.defs.jobs import JOBS
 from urgency_dagster.defs.resources import resources
 from urgency_dagster.defs.sensors import landing_sensor
@@ -28,5 +28,24 @@ def build_definitions(settings: Settings | None = None) -> dg.Definitions:
 @dg.definitions
 def defs() -> dg.Definitions:
     """What `dagster dev` and every step process load."""
-    quiet_process()
+    prepare_process()
     return build_definitions()
+
+
+# The `run` command's step processes find a job again through a module-level function, so each job has one.
+def calls() -> dg.JobDefinition:
+    """The job of one archive pair."""
+    return defs().resolve_job_def("calls_job")
+
+
+def urgency() -> dg.JobDefinition:
+    """The job of the urgency model."""
+    return defs().resolve_job_def("urgency_job")
+
+
+def attention() -> dg.JobDefinition:
+    """The job of the attention models."""
+    return defs().resolve_job_def("attention_job")
+
+
+RUNNABLE = {"calls": calls, "urgency": urgency, "attention": attention}

@@ -9,6 +9,7 @@ UrgencyError
 ├── TrainingDataError rows a model cannot be trained or judged on
 ├── AttentionError    an attention pickle, table or exported model that is refused
 ├── ArtefactError     a stored artefact that is missing or does not fit its neighbours
+├── BusyError         the storage root is in use by another run
 └── Rejected          a member, call or utterance that goes to the reject table
 """
 
@@ -63,6 +64,10 @@ class AttentionError(UrgencyError):
 
 class ArtefactError(UrgencyError):
     """A stored artefact is missing, incomplete or does not fit its neighbours."""
+
+
+class BusyError(UrgencyError):
+    """The storage root is in use by another run."""
 
 
 class Rejected(UrgencyError):  # noqa: N818 - an outcome of one item, not a failure of the step

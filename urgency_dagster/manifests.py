@@ -5,7 +5,7 @@ people; it may be deleted without any work being done again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ class Manifest:
         asset: the asset key joined by slashes.
         partition: the archive, or None.
         code_version: the version of the code that made it.
-        inputs: data version of each input, by a name such as `utterances` or `processed_data/T_광주_구급`.
+        inputs: version of each input, by a name such as `utterances` or `processed_data/T_광주_구급`.
         config: the run configuration it was made with.
         files: size in bytes of each file below the storage root; the number of files for a folder.
         data_version: the identity of its content; the same bytes give the same version.
+        generation: how many times in a row it was made.
     """
 
     asset: str
@@ -33,6 +34,12 @@ class Manifest:
     config: dict[str, Any] = field(default_factory=dict)
     files: dict[str, int] = field(default_factory=dict)
     data_version: str = ""
+    generation: int = 0
+
+    @property
+    def version(self) -> str:
+        """What changes whenever the artefact is made again, so that what depends on it is made again too."""
+        return f"{self.data_version}.{self.generation}"
 
 
 def write_manifest(paths: StoragePaths, manifest: Manifest, outputs: Sequence[Path]) -> Manifest:
@@ -42,7 +49,13 @@ def write_manifest(paths: StoragePaths, manifest: Manifest, outputs: Sequence[Pa
     """
     files = {paths.relative(path): _extent(path) for path in outputs}
     content = [part for path in outputs if path.is_file() for part in (paths.relative(path), file_hash(path))]
-    complete = Manifest(**{**asdict(manifest), "files": files, "data_version": text_hash(*content)})
+    before = read_manifest(paths, manifest.asset, manifest.partition)
+    complete = replace(
+        manifest,
+        files=files,
+        data_version=text_hash(*content),
+        generation=before.generation + 1 if before else 1,
+    )
     write_json(paths.manifest(manifest.asset, manifest.partition), asdict(complete))
     return complete
 
@@ -72,7 +85,7 @@ def why_stale(
         manifest: the stored record.
         paths: the storage root.
         code_version: the version of the code that would make it now.
-        inputs: the data versions it would be made from now.
+        inputs: the versions of what it would be made from now.
         config: the configuration that is asked for; fields that are not named may have any value.
     """
     if manifest is None:

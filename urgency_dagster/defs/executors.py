@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from urgency_dagster.defs.environment import STEP_ENVIRONMENT
 from urgency_dagster.settings import Settings
 
 RAY_CONFIG = "dagster-ray/config"
@@ -39,13 +40,9 @@ def ray_cluster_executor(settings: Settings) -> dg.ExecutorDefinition:
     """
     from dagster_ray import ray_executor
 
-    names = ["DAGSTER_HOME", *OFFLINE_VARIABLES]
+    names = ["DAGSTER_HOME", *STEP_ENVIRONMENT]
     variables = [f"{key}={value}" for key, value in settings.environment().items()]
     return ray_executor.configured({"ray": {"env_vars": [*variables, *names]}})
-
-
-OFFLINE_VARIABLES = ("RAY_AUTH_MODE", "RAY_USAGE_STATS_ENABLED", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK")
-"""Variables that steps inherit so that nothing reports usage to anybody."""
 
 
 def executor(settings: Settings) -> dg.ExecutorDefinition:

@@ -9,17 +9,20 @@ from typing import Any
 from uuid import uuid4
 
 import dagster as dg
+from filelock import FileLock, Timeout
 
 from urgency_dagster.defs.arrival import landing_events, new_partitions
-from urgency_dagster.defs.instance import PROCESS_TAG, process_identity, release_orphans
+from urgency_dagster.defs.instance import IN_PROGRESS, PROCESS_TAG, process_identity, release_orphans
 from urgency_dagster.defs.lineage import name_of
 from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.planning import GROUPS, Planner, Work
 from urgency_dagster.defs.resources import ModelsResource
+from urgency_dagster.errors import BusyError
 from urgency_dagster.settings import Settings
 from urgency_dagster.storage import StoragePaths
 
 Say = Callable[[str], None]
+Jobs = Mapping[str, Callable[[], dg.JobDefinition]]
 
 SESSION_TAG = "urgency/session"
 QUIET_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -32,53 +35,46 @@ FOLLOWED = {
 POLL_S = 0.3
 
 
-def _job(name: str) -> dg.JobDefinition:
-    from urgency_dagster.definitions import build_definitions
-
-    return build_definitions().resolve_job_def(name)
-
-
-# Step processes find a job again through a module-level function, so each job has one.
-def calls_job() -> dg.JobDefinition:
-    """The job of one archive pair."""
-    return _job("calls_job")
-
-
-def urgency_job() -> dg.JobDefinition:
-    """The job of the urgency model."""
-    return _job("urgency_job")
-
-
-def attention_job() -> dg.JobDefinition:
-    """The job of the attention models."""
-    return _job("attention_job")
-
-
-JOBS = {"calls": calls_job, "urgency": urgency_job, "attention": attention_job}
-
-
-def run_all(settings: Settings, groups: Sequence[str], say: Say) -> bool:
+def run_all(settings: Settings, groups: Sequence[str], jobs: Jobs, say: Say) -> bool:
     """Makes what is missing or out of date in some groups; returns whether everything succeeded.
 
     Args:
         settings: the storage root and the models.
         groups: some of `calls`, `urgency`, `attention`.
+        jobs: the job of each group, as a module-level function that step processes can find again.
         say: prints one line.
+
+    Raises:
+        BusyError: runs of this storage root are in progress already.
     """
-    paths = StoragePaths(settings.storage)
     models = ModelsResource(speech=settings.speech_model, text=settings.text_model)
-    with dg.DagsterInstance.get() as instance:
-        orphans = release_orphans(instance, Path(instance.root_directory))
-        if orphans:
-            say(f"{orphans} runs of processes that are gone were marked as failed")
-        planner = Planner(paths, models)
+    planner = Planner(StoragePaths(settings.storage), models)
+    with dg.DagsterInstance.get() as instance, _alone(instance, say):
         _tell_dagster(instance, planner, say)
-        outcomes = [
-            _execute(instance, work, say) for group in GROUPS if group in groups for work in _work(planner, group)
-        ]
+        chosen = [group for group in GROUPS if group in groups]
+        outcomes = [_execute(instance, work, jobs, say) for group in chosen for work in _work(planner, group)]
     if not outcomes:
         say("nothing to do: everything is up to date")
     return all(outcomes)
+
+
+@contextmanager
+def _alone(instance: dg.DagsterInstance, say: Say) -> Iterator[None]:
+    """Holds the storage root for one `run` command; two at once would write the same files."""
+    home = Path(instance.root_directory)
+    orphans = release_orphans(instance, home)
+    if orphans:
+        say(f"{orphans} runs of processes that are gone were marked as failed")
+    try:
+        with FileLock(home / "run.lock", timeout=0):
+            in_progress = instance.get_runs_count(dg.RunsFilter(statuses=IN_PROGRESS))
+            if in_progress:
+                raise BusyError(
+                    f"{in_progress} runs are in progress", "none", "wait for them, or cancel them in the UI"
+                )
+            yield
+    except Timeout as error:
+        raise BusyError("another `urgency-dagster run` is at work here", "one at a time", "wait for it") from error
 
 
 def _tell_dagster(instance: dg.DagsterInstance, planner: Planner, say: Say) -> None:
@@ -100,7 +96,7 @@ def _work(planner: Planner, group: str) -> Iterator[Work]:
         yield work
 
 
-def _execute(instance: dg.DagsterInstance, work: Work, say: Say) -> bool:
+def _execute(instance: dg.DagsterInstance, work: Work, jobs: Jobs, say: Say) -> bool:
     say(f"{work.group} {work.partition or ''}".rstrip())
     session = str(uuid4())
     tags = {**work.tags, SESSION_TAG: session, PROCESS_TAG: process_identity()}
@@ -108,13 +104,22 @@ def _execute(instance: dg.DagsterInstance, work: Work, say: Say) -> bool:
         tags["dagster/partition"] = work.partition
     with _followed(instance, session, say):
         result = dg.execute_job(
-            dg.reconstructable(JOBS[work.group]),
+            dg.reconstructable(jobs[work.group]),
             instance=instance,
             run_config={**work.config, **QUIET_CONSOLE},
             tags=tags,
             asset_selection=work.assets,
         )
+    if _was_interrupted(result):
+        raise KeyboardInterrupt
     return result.success
+
+
+def _was_interrupted(result: dg.JobExecutionResult) -> bool:
+    """Whether Ctrl-C or SIGTERM ended the run; Dagster hands both to the steps and then counts the run as failed."""
+    errors = [event.step_failure_data.error for event in result.filter_events(lambda event: event.is_step_failure)]
+    interrupted = dg.DagsterExecutionInterruptedError.__name__
+    return not result.success and (not errors or any(error and error.cls_name == interrupted for error in errors))
 
 
 @contextmanager

@@ -9,22 +9,13 @@ import dagster as dg
 import psutil
 import yaml
 
+from urgency_dagster.defs.environment import prepare_process
 from urgency_dagster.defs.executors import GPU_POOL
 from urgency_dagster.settings import Settings
 from urgency_dagster.storage import StoragePaths, write_json, write_text
 
 PROCESS_TAG = "urgency/process"
 """Run tag: host, process id and start time of the `run` command that drives the run."""
-
-QUIET = {
-    "DAGSTER_DISABLE_TELEMETRY": "1",
-    "DO_NOT_TRACK": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "RAY_AUTH_MODE": "token",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "TOKENIZERS_PARALLELISM": "false",
-}
-"""Nothing reports usage to anybody, and Ray, which listens on all interfaces, asks for its token."""
 
 CONFIGURATION = {
     "telemetry": {"enabled": False},
@@ -33,17 +24,15 @@ CONFIGURATION = {
 }
 
 OPEN = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
+"""Statuses of runs that a process should be working on."""
 
-
-def quiet_process() -> None:
-    """Sets `QUIET` in this process and its children, wherever the user has not decided otherwise."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+IN_PROGRESS = [*OPEN, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
+"""Statuses of runs that have not ended."""
 
 
 def prepare_environment(settings: Settings) -> None:
     """Makes this process and its children work on one storage root; creates its Dagster home when there is none."""
-    quiet_process()
+    prepare_process()
     os.environ.update(settings.environment())
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(StoragePaths(settings.storage).dagster_home)))
     home.mkdir(parents=True, exist_ok=True)

@@ -59,7 +59,7 @@ class Landed:
 
 
 def inputs_of(spec: dg.AssetSpec, partition: str | None, landed: Landed, models: ModelsResource) -> dict[str, str]:
-    """The data version of everything that an asset would be made from now, by input name.
+    """The version of everything that an asset would be made from now, by input name.
 
     An unpartitioned asset that reads a partitioned one reads every archive that is complete. A landed file that is
     gone keeps the version on record: removing a ZIP after use puts nothing out of date.
@@ -88,7 +88,7 @@ def _upstream_versions(key: dg.AssetKey, partition: str | None, paths: StoragePa
 
 def _version(paths: StoragePaths, asset: str, partition: str | None) -> str:
     manifest = read_manifest(paths, asset, partition)
-    return manifest.data_version if manifest else ABSENT
+    return manifest.version if manifest else ABSENT
 
 
 @dataclass(frozen=True)

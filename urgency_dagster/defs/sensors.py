@@ -6,20 +6,13 @@ from collections.abc import Iterator
 import dagster as dg
 
 from urgency_dagster.defs.arrival import landing_events, looks_of, new_partitions
+from urgency_dagster.defs.instance import IN_PROGRESS
 from urgency_dagster.defs.jobs import JOBS, calls_job
 from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.planning import WORK_TAG, Planner, Work
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
 
 INTERVAL_S = 20
-
-IN_PROGRESS = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 ATTENTION = "attention.pkl"
 
