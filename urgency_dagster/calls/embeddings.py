@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from urgency_dagster.calls.audio import SAMPLE_RATE, cut, load_waveform
 from urgency_dagster.calls.workers import ordered_map
+from urgency_dagster.devices import AUTO, resolve_device
 from urgency_dagster.errors import ArtefactError, ModelError
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.progress import Progress, silent
@@ -22,7 +23,6 @@ from urgency_dagster.tables import EMBEDDING, embeddings_schema
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
 GROUP_NORM = "group"
 """`feat_extract_norm` of models whose first layer normalises over time, padding included: never pad them."""
@@ -41,7 +41,7 @@ class EmbeddingConfig:
 
     batch_audio_s: float = 30.0
     window_utterances: int = 1024
-    device: str = "auto"
+    device: str = AUTO
     workers: int = -1
 
 
@@ -54,9 +54,10 @@ class SpeechEncoder:
 
     Raises:
         ModelError: the folder holds no usable speech model, or one whose frames cannot be counted.
+        SettingsError: the device cannot be used.
     """
 
-    def __init__(self, model: PretrainedModel, device: str = "auto") -> None:
+    def __init__(self, model: PretrainedModel, device: str = AUTO) -> None:
         from transformers import AutoFeatureExtractor, AutoModel
 
         try:
@@ -109,17 +110,6 @@ class SpeechEncoder:
         valid = torch.arange(hidden.shape[1], device=self.device) < frames[:, None]  # (B, T)
         pooled = (hidden.float() * valid[:, :, None]).sum(dim=1) / frames[:, None]
         return pooled.cpu().numpy()
-
-
-def resolve_device(device: str) -> "torch.device":
-    """The torch device of a name; `auto` is cuda, else mps, else cpu."""
-    import torch
-
-    if device != "auto":
-        return torch.device(device)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def batches(lengths: Sequence[int], samples_max: int, can_pad: bool) -> Iterator[list[int]]:
@@ -177,7 +167,7 @@ def embed_archive(
         "calls": len(table["_id"].unique()),
         "audio_s": round(sum(table["duration_s"].to_pylist()), 3),
         "width": encoder.width,
-        "device": str(encoder.device),
+        "device": encoder.device,
     }
 
 

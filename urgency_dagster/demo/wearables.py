@@ -127,7 +127,7 @@ def attention_pickle(samples: int = SAMPLES, seed: int = 7) -> bytes:
     Raises:
         SettingsError: fewer than `LEAST_SAMPLES`, or more than the study has prompts.
     """
-    import cloudpickle  # type: ignore[import-untyped]
+    import cloudpickle
     import pandas as pd
     import pytz
 

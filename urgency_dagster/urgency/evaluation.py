@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from urgency_dagster.devices import AUTO, reproducible, resolve_device
 from urgency_dagster.errors import ArtefactError, SettingsError
 from urgency_dagster.progress import Progress, silent
 from urgency_dagster.storage import StoragePaths, replacing_folder, write_json, write_table, write_text
 from urgency_dagster.tables import TRAIN, URGENCY_PREDICTIONS, VALIDATION
 from urgency_dagster.urgency.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.dataset import Labels, TrainingSet, read_training_set
-from urgency_dagster.urgency.devices import AUTO, reproducible, resolve_device
 from urgency_dagster.urgency.inference import TaskLogits, predict_logits
 from urgency_dagster.urgency.metrics import Judged, accuracy, f1_macro, f1_macro_interval, share_read_as
 from urgency_dagster.urgency.model_folder import load_urgency_model, read_card

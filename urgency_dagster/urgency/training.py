@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from urgency_dagster.devices import AUTO, reproducible, resolve_device
 from urgency_dagster.errors import ModelError, SettingsError, TrainingDataError
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.progress import Progress, silent
@@ -20,7 +21,6 @@ from urgency_dagster.urgency.batches import Batch, UtteranceDataset, shuffled_ba
 from urgency_dagster.urgency.cards import model_card, training_facts
 from urgency_dagster.urgency.checkpoints import read_checkpoint, write_checkpoint
 from urgency_dagster.urgency.dataset import TrainingSet, read_training_set
-from urgency_dagster.urgency.devices import AUTO, reproducible, resolve_device
 from urgency_dagster.urgency.inference import predict_logits
 from urgency_dagster.urgency.metrics import accuracy, confusion_matrix, f1_macro
 from urgency_dagster.urgency.model_folder import UrgencyModel, save_urgency_model

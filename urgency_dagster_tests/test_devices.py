@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from urgency_dagster.devices import reproducible, resolve_device
 from urgency_dagster.errors import SettingsError
-from urgency_dagster.urgency.devices import reproducible, resolve_device
 
 
 def draw() -> tuple[float, float, float]:
