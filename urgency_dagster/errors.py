@@ -10,6 +10,7 @@ UrgencyError
 ├── AttentionError    an attention pickle, table or exported model that is refused
 ├── ArtefactError     a stored artefact that is missing or does not fit its neighbours
 ├── BusyError         the storage root is in use by another run
+├── BenchmarkError    two ways of doing the same work that do not give the same result
 └── Rejected          a member, call or utterance that goes to the reject table
 """
 
@@ -68,6 +69,10 @@ class ArtefactError(UrgencyError):
 
 class BusyError(UrgencyError):
     """The storage root is in use by another run."""
+
+
+class BenchmarkError(UrgencyError):
+    """The two sides of a benchmark do not do the same work, so their times cannot be compared."""
 
 
 class Rejected(UrgencyError):  # noqa: N818 - an outcome of one item, not a failure of the step

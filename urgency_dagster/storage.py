@@ -193,6 +193,10 @@ class StoragePaths:
         """Content hashes of landed files, by path, size, mtime and inode."""
         return self.root / "manifests" / "landing.json"
 
+    def benchmark(self, name: str) -> Path:
+        """What a benchmark found when it was last run here."""
+        return self.root / "bench" / f"{name}.json"
+
     @property
     def dagster_home(self) -> Path:
         """Dagster's run history, unless DAGSTER_HOME says otherwise."""
