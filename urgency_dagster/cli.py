@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from urgency_dagster.errors import UrgencyError
-from urgency_dagster.settings import Settings
+from urgency_dagster.settings import Settings, default_storage
 from urgency_dagster.storage import StoragePaths
 
 GROUPS = ("calls", "urgency", "attention")
@@ -85,7 +85,9 @@ def dev(storage: Path | None, port: str) -> None:
     claim_server()
     os.environ.setdefault("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", SENSOR_TIMEOUT_S)
     click.echo(f"storage {settings.storage}; UI on http://{ADDRESS}:{port}")
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "urgency_dagster.definitions", "-h", ADDRESS, "-p", port]
+    workspace = default_storage().parent / "workspace.yaml"
+    source = ["-w", str(workspace)] if workspace.is_file() else ["-m", "urgency_dagster.definitions"]
+    command = [sys.executable, "-m", "dagster", "dev", *source, "-h", ADDRESS, "-p", port]
     os.execv(sys.executable, command)  # noqa: S606 - the command is ours
 
 

@@ -18,7 +18,7 @@ from urgency_dagster.attention.results import write_results
 from urgency_dagster.defs.checks import PLAUSIBLE_SCORES, plausible_scores
 from urgency_dagster.defs.executors import CPU_TAGS
 from urgency_dagster.defs.lineage import ATTENTION_SOURCE, Record
-from urgency_dagster.defs.metadata import count_table, pictures
+from urgency_dagster.defs.metadata import figure_table, pictures
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import RayResource, StorageResource
 
@@ -59,7 +59,7 @@ def attention_features(context: dg.AssetExecutionContext, storage: StorageResour
         "dagster/row_count": summary["rows"],
         "participants": summary["participants"],
         "positive_rate": summary["positive_rate"],
-        "features": count_table(summary["features"]["by_stream"]),
+        "features": figure_table(summary["features"]["by_stream"]),
         "warnings": len(summary["warnings"]),
     }
     return record.close([paths.features, paths.samples, paths.summary], metadata)
@@ -121,7 +121,7 @@ def attention_leaderboard(context: dg.AssetExecutionContext, storage: StorageRes
     drawn = sorted(paths.results_folder.glob("*.png"))
     scores = {str(model): float(score) for model, score in table["f1_macro_mean"].items()}
     metadata = {
-        "macro_f1": count_table({model: f"{score:.3f}" for model, score in scores.items()}),
+        "macro_f1": figure_table(scores),
         "best_f1_macro": max(scores.values()),
         "baseline_f1_macro": scores[BASELINE],
         "pictures": pictures(*drawn),

@@ -14,7 +14,7 @@ from urgency_dagster.calls.utterances import build_utterance_table
 from urgency_dagster.defs.checks import COUNTS_ADD_UP, VECTORS_FIT, counts_add_up, vectors_fit_rows
 from urgency_dagster.defs.executors import CPU_TAGS, GPU_POOL, GPU_TAGS
 from urgency_dagster.defs.lineage import Record
-from urgency_dagster.defs.metadata import count_table, table_schema
+from urgency_dagster.defs.metadata import figure_table, table_schema
 from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
@@ -94,8 +94,8 @@ def utterances(
     metadata = {
         "dagster/row_count": funnel["kept"],
         "dagster/column_schema": table_schema(UTTERANCES),
-        "funnel": count_table({key: value for key, value in funnel.items() if key != "rejects"}),
-        "rejects": count_table(funnel["rejects"]),
+        "funnel": figure_table({key: value for key, value in funnel.items() if key != "rejects"}),
+        "rejects": figure_table(funnel["rejects"]),
     }
     check = counts_add_up(storage.paths, archive, funnel["labelled"])
     return record.close([files.utterances, files.rejects], metadata, checks=[check])

@@ -2,12 +2,9 @@
 
 import dagster as dg
 
-from urgency_dagster.defs.partitions import call_archives
-
 calls_job = dg.define_asset_job(
     "calls_job",
     selection=dg.AssetSelection.groups("calls"),
-    partitions_def=call_archives,
     description="One archive pair: recordings, utterances, embeddings, processed data.",
 )
 urgency_job = dg.define_asset_job(

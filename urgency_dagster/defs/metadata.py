@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def count_table(counts: Mapping[str, object]) -> dg.MarkdownMetadataValue:
+def figure_table(figures: Mapping[str, object]) -> dg.MarkdownMetadataValue:
     """A two-column table of names and figures."""
-    lines = [f"| {name} | {value} |" for name, value in counts.items()] or ["| none | 0 |"]
-    return dg.MetadataValue.md("\n".join(["| what | count |", "| --- | ---: |", *lines]))
+    shown = {name: f"{value:.4f}" if isinstance(value, float) else value for name, value in figures.items()}
+    lines = [f"| {name} | {value} |" for name, value in shown.items()] or ["| none | 0 |"]
+    return dg.MetadataValue.md("\n".join(["| what | figure |", "| --- | ---: |", *lines]))
 
 
 def table_schema(schema: "pa.Schema") -> dg.TableSchemaMetadataValue:

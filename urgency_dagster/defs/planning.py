@@ -36,7 +36,7 @@ class Work:
         group: `calls`, `urgency` or `attention`; its job is `<group>_job`.
         partition: the archive, for `calls`.
         reasons: why each asset is made, by its key.
-        identity: equal for equal work: the same assets from the same inputs.
+        identity: equal as long as what the group is made from is the same, however far a run of it came.
         config: the run configuration.
     """
 
@@ -131,18 +131,33 @@ class Planner:
 
     def work(self, group: str, partition: str | None = None) -> Work | None:
         """The run that a group needs, or None when everything holds or nothing has landed for it."""
+        specs = specs_in_order(group)
+        inputs = {spec.key: inputs_of(spec, partition, self.landed, self.models) for spec in specs}
         reasons: dict[dg.AssetKey, str] = {}
-        made_from: list[Any] = []
-        for spec in specs_in_order(group):
-            inputs = inputs_of(spec, partition, self.landed, self.models)
-            reason = self._reason(spec, partition, inputs, reasons)
+        for spec in specs:
+            reason = self._reason(spec, partition, inputs[spec.key], reasons)
             if reason:
                 reasons[spec.key] = reason
-                made_from.append([name_of(spec.key), spec.code_version, inputs, self.declared.get(op_name(spec.key))])
         if not reasons:
             return None
-        identity = text_hash(group, partition or "", json.dumps(made_from, sort_keys=True))[:16]
+        identity = self._identity(specs, partition, inputs)
         return Work(group, partition, reasons, identity, self._run_config(reasons))
+
+    def _identity(
+        self, specs: list[dg.AssetSpec], partition: str | None, inputs: Mapping[dg.AssetKey, Mapping[str, str]]
+    ) -> str:
+        """A hash of what the group is made from: inputs from outside of it, code versions and declared options."""
+        made = {name_of(spec.key) for spec in specs}
+        outside = [
+            [
+                name_of(spec.key),
+                spec.code_version,
+                self.declared.get(op_name(spec.key)),
+                {name: version for name, version in inputs[spec.key].items() if name not in made},
+            ]
+            for spec in specs
+        ]
+        return text_hash(partition or "", json.dumps(outside, sort_keys=True))[:16]
 
     def _reason(
         self, spec: dg.AssetSpec, partition: str | None, inputs: Mapping[str, str], made: Mapping[dg.AssetKey, str]

@@ -15,6 +15,7 @@ from urgency_dagster.defs.resources import ModelsResource, StorageResource
 INTERVAL_S = 20
 
 ATTENTION = "attention.pkl"
+PARTITION_TAG = "dagster/partition"
 
 
 @dg.sensor(
@@ -44,7 +45,7 @@ def landing_sensor(
         skip_reason=None if requests else _why_nothing(planner, waiting),
         dynamic_partitions_requests=[call_archives.build_add_request(added)] if added else [],
         asset_events=list(landing_events(context.instance, planner.landed, sorted(settled))),
-        cursor=json.dumps(looks, sort_keys=True),
+        cursor=json.dumps(looks, sort_keys=True, ensure_ascii=False),
     )
 
 
@@ -83,7 +84,10 @@ def _request(work: Work) -> dg.RunRequest:
 
 
 def _in_progress(instance: dg.DagsterInstance, work: Work) -> bool:
-    return bool(instance.get_runs(dg.RunsFilter(tags=work.tags, statuses=IN_PROGRESS), limit=1))
+    """Whether any run, also one started by hand, is at work on some of the same assets."""
+    tags = {PARTITION_TAG: work.partition} if work.partition else {}
+    runs = instance.get_runs(dg.RunsFilter(tags=tags, statuses=IN_PROGRESS))
+    return any(run.job_name == work.job or not set(work.assets).isdisjoint(run.asset_selection or ()) for run in runs)
 
 
 def _calls_in_progress(instance: dg.DagsterInstance) -> bool:
@@ -91,6 +95,6 @@ def _calls_in_progress(instance: dg.DagsterInstance) -> bool:
 
 
 def _has_failed(instance: dg.DagsterInstance, work: Work) -> bool:
-    """Whether the newest run for exactly this work failed; a deleted run leaves the work open again."""
+    """Whether the newest run from the same inputs failed; a deleted run leaves the work open again."""
     runs = instance.get_runs(dg.RunsFilter(tags={WORK_TAG: work.identity}), limit=1)
     return bool(runs) and runs[0].status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)

@@ -12,7 +12,7 @@ from urgency_dagster.defs.call_assets import processed_data
 from urgency_dagster.defs.checks import BEATS_MAJORITY, SPLIT_BY_CALL, beats_majority, split_by_call
 from urgency_dagster.defs.executors import CPU_TAGS, GPU_POOL, GPU_TAGS
 from urgency_dagster.defs.lineage import Record
-from urgency_dagster.defs.metadata import count_table, pictures, table_schema
+from urgency_dagster.defs.metadata import figure_table, pictures, table_schema
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
 from urgency_dagster.manifests import partitions_with_manifest
@@ -56,7 +56,7 @@ def training_set(
         "dagster/row_count": sum(summary.utterances.values()),
         "dagster/column_schema": table_schema(TRAINING_ROWS),
         "archives": len(summary.archives),
-        "split": count_table({f"{side} calls": count for side, count in summary.calls.items()}),
+        "split": figure_table({f"{side} calls": count for side, count in summary.calls.items()}),
         "mode": f"{summary.mode_used} {summary.note}".strip(),
         "split_sha256": summary.sha256,
     }
@@ -103,7 +103,7 @@ def urgency_model(
     best = asdict(summary.best)
     metadata = {
         **{f"best_{name}": value for name, value in best.items()},
-        "history": count_table({f"epoch {scores.epoch}": f"{scores.average_f1:.4f}" for scores in summary.history}),
+        "history": figure_table({f"epoch {scores.epoch}": scores.average_f1 for scores in summary.history}),
         "parameters": summary.parameters,
         "device": summary.device,
         "data_sha256": summary.data_sha256,
@@ -142,7 +142,7 @@ def urgency_evaluation(
     files = sorted(file for file in folder.iterdir() if file.is_file())
     scores = {f"{level} urgency macro-F1": metrics[level]["urgency"]["f1_macro"] for level in ("utterance", "call")}
     metadata = {
-        "scores": count_table({**scores, "majority": metrics["majority"]["urgency"]["f1_macro"]}),
+        "scores": figure_table({**scores, "majority": metrics["majority"]["urgency"]["f1_macro"]}),
         "urgency_f1_macro": metrics["utterance"]["urgency"]["f1_macro"],
         "average_f1": metrics["utterance"]["average_f1"],
         "pictures": pictures(*(file for file in files if file.suffix == ".png")),

@@ -1,0 +1,124 @@
+"""Storage roots with the smallest demo in them, and whole processes that work on them."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from urgency_dagster.demo.inputs import write_demo
+from urgency_dagster.settings import Settings
+from urgency_dagster.storage import StoragePaths
+
+CALLS, SAMPLES = 12, 400
+COMMAND = Path(sys.executable).parent / "urgency-dagster"
+
+AUDIT = """
+import os, sys, threading
+
+def _watch(event, args):
+    if event == "socket.connect" and isinstance(args[1], tuple):
+        host = args[1][0]
+        if not (host.startswith("127.") or host in ("localhost", "::1", "0.0.0.0", "::", os.environ["OWN_ADDRESS"])):
+            _note(f"connect {host}")
+    elif event == "socket.getaddrinfo" and args[0] not in (None, "", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"):
+        if args[0] not in (os.environ["OWN_ADDRESS"], os.environ["OWN_NAME"]):
+            _note(f"look up {args[0]}")
+
+def _note(line):
+    with open(os.environ["AUDIT_FILE"], "a") as file:
+        file.write(f"{line} by {sys.argv[:3]}\\n")
+
+sys.addaudithook(_watch)
+"""
+"""A sitecustomize module: every Python process notes each connection that leaves this machine."""
+
+
+@pytest.fixture(scope="session")
+def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The smallest demo, with nothing made of it yet. Not to be changed."""
+    root = tmp_path_factory.mktemp("demo")
+    write_demo(root, calls=CALLS, samples=SAMPLES)
+    return root
+
+
+@pytest.fixture
+def storage_root(demo_root: Path, tmp_path: Path) -> Path:
+    """A copy of the smallest demo."""
+    root = tmp_path / "storage"
+    shutil.copytree(demo_root, root)
+    return root
+
+
+@pytest.fixture
+def paths(storage_root: Path) -> StoragePaths:
+    """The paths of the copy."""
+    return StoragePaths(storage_root)
+
+
+@pytest.fixture
+def settings(storage_root: Path) -> Settings:
+    """The settings of the copy, without those of the environment."""
+    return Settings.load(storage_root, environment={})
+
+
+def environment(root: Path, **more: str) -> dict[str, str]:
+    """The environment of a command on `root`, without this process's own settings."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("URGENCY_", "DAGSTER_", "RAY_"))}
+    return {**kept, "URGENCY_STORAGE": str(root), **more}
+
+
+def run_command(root: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """`urgency-dagster run` on a storage root, as a user calls it."""
+    command = [str(COMMAND), "run", *arguments]
+    return subprocess.run(command, env=environment(root, **more), capture_output=True, text=True, timeout=280)
+
+
+@pytest.fixture(scope="session")
+def audit(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables that make every Python process note its outgoing connections in AUDIT_FILE."""
+    import socket
+
+    import ray.util
+
+    folder = tmp_path_factory.mktemp("audit")
+    (folder / "sitecustomize.py").write_text(AUDIT)
+    own = {"OWN_ADDRESS": ray.util.get_node_ip_address(), "OWN_NAME": socket.gethostname()}
+    return {"PYTHONPATH": str(folder), "AUDIT_FILE": str(folder / "connections.txt"), **own}
+
+
+@pytest.fixture(scope="session")
+def first_run(
+    demo_root: Path, audit: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A storage root on which `urgency-dagster run` went through once, and what the command said."""
+    root = tmp_path_factory.mktemp("finished") / "storage"
+    shutil.copytree(demo_root, root)
+    return root, run_command(root, **audit)
+
+
+@pytest.fixture
+def finished_root(first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> Path:
+    """A copy of a storage root on which everything is made."""
+    root = tmp_path / "storage"
+    shutil.copytree(first_run[0], root)
+    return root
+
+
+def instance_of(root: Path) -> dg.DagsterInstance:
+    """The Dagster instance of a storage root."""
+    return dg.DagsterInstance.from_config(str(StoragePaths(root).dagster_home))
+
+
+def executed_steps(root: Path) -> list[str]:
+    """The step keys of all runs on a storage root, in the order they started, with their archive."""
+    with instance_of(root) as instance:
+        steps = []
+        for run in reversed(instance.get_runs()):
+            archive = run.tags.get("dagster/partition")
+            for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_START):
+                steps.append(f"{entry.step_key}[{archive}]" if archive else str(entry.step_key))
+        return steps

@@ -1,0 +1,162 @@
+"""The calls assets, materialised for real on the smallest demo."""
+
+import zipfile
+from pathlib import Path
+
+import dagster as dg
+import pyarrow.parquet as pq
+import pytest
+
+from urgency_dagster.defs.call_assets import CALL_ASSETS
+from urgency_dagster.defs.lineage import name_of
+from urgency_dagster.defs.partitions import call_archives
+from urgency_dagster.defs.resources import resources
+from urgency_dagster.errors import ArchiveError, ModelError
+from urgency_dagster.manifests import read_manifest
+from urgency_dagster.settings import Settings
+from urgency_dagster.storage import StoragePaths
+from urgency_dagster.tables import RejectReason
+
+ARCHIVE = "T_광주_구급"
+IN_THIS_PROCESS = {
+    "ops": {name: {"config": {"workers": 1}} for name in ("utterances", "utterance_embeddings")}
+}
+
+
+def materialise(
+    settings: Settings, *names: str, archive: str = ARCHIVE, raise_on_error: bool = True
+) -> dg.ExecuteInProcessResult:
+    """The named calls assets of one archive; all of them when none is named."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(str(call_archives.name), [archive])
+        ops = {name: config for name, config in IN_THIS_PROCESS["ops"].items() if not names or name in names}
+        return dg.materialize(
+            CALL_ASSETS,
+            selection=[dg.AssetKey(name) for name in names] or None,
+            partition_key=archive,
+            resources=resources(settings),
+            run_config={"ops": ops},
+            instance=instance,
+            raise_on_error=raise_on_error,
+        )
+
+
+@pytest.fixture
+def done(settings: Settings) -> dg.ExecuteInProcessResult:
+    return materialise(settings)
+
+
+def test_a_pair_becomes_every_file_of_its_folder(done: dg.ExecuteInProcessResult, paths: StoragePaths) -> None:
+    files = paths.archive(ARCHIVE)
+    assert {file.name for file in files.folder.iterdir()} == {
+        "Wave",
+        "Label",
+        "members.parquet",
+        "utterances.parquet",
+        "rejects.parquet",
+        "embeddings.parquet",
+        "processed_data.csv",
+        "wav2vec2_embeddings.npy",
+    }
+    assert pq.read_metadata(files.embeddings).num_rows == pq.read_metadata(files.utterances).num_rows > 0
+
+
+def test_the_damaged_call_is_rejected_and_counted(done: dg.ExecuteInProcessResult, paths: StoragePaths) -> None:
+    rejects = pq.read_table(paths.archive(ARCHIVE).rejects)["reason"].to_pylist()
+    assert RejectReason.UNREADABLE_AUDIO in rejects
+    evaluations = {check.check_name: check for check in done.get_asset_check_evaluations()}
+    assert evaluations["counts_add_up"].passed
+    counts = {name: value.value for name, value in evaluations["counts_add_up"].metadata.items()}
+    assert counts["labelled"] == counts["kept"] + counts["rejected"]
+
+
+def test_no_call_text_or_address_reaches_an_event(done: dg.ExecuteInProcessResult, paths: StoragePaths) -> None:
+    texts = {text.strip() for text in pq.read_table(paths.archive(ARCHIVE).utterances)["text"].to_pylist()}
+    told = "".join(repr(event) for event in done.all_events)
+    assert texts and not [text for text in texts if len(text) > 4 and text in told]
+
+
+def test_each_asset_leaves_a_manifest_with_its_inputs(done: dg.ExecuteInProcessResult, paths: StoragePaths) -> None:
+    manifests = {
+        name: read_manifest(paths, name, ARCHIVE)
+        for name in ("call_recordings", "utterances", "utterance_embeddings", "processed_data")
+    }
+    assert all(manifests.values())
+    assert set(manifests["call_recordings"].inputs) == {"call_archive"}  # type: ignore[union-attr]
+    assert set(manifests["utterance_embeddings"].inputs) == {"utterances", "pretrained"}  # type: ignore[union-attr]
+    assert manifests["utterance_embeddings"].config["workers"] == 1  # type: ignore[union-attr]
+
+
+def test_dagster_is_told_the_content_as_data_version(done: dg.ExecuteInProcessResult, paths: StoragePaths) -> None:
+    events = [event.step_materialization_data.materialization for event in done.get_asset_materialization_events()]
+    versions = {name_of(event.asset_key): (event.tags or {})["dagster/data_version"] for event in events}
+    for name, version in versions.items():
+        manifest = read_manifest(paths, name, ARCHIVE)
+        assert manifest is not None
+        assert version == manifest.data_version
+
+
+def test_a_rerun_gives_the_same_bytes(done: dg.ExecuteInProcessResult, settings: Settings, paths: StoragePaths) -> None:
+    before = _contents(paths.archive(ARCHIVE).folder)
+    materialise(settings)
+    assert _contents(paths.archive(ARCHIVE).folder) == before
+
+
+def _contents(folder: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_an_archive_that_is_gone_is_an_error_that_says_so(settings: Settings, paths: StoragePaths) -> None:
+    next(paths.landing_calls.rglob("TS_광주_구급.zip")).unlink()
+    with pytest.raises(ArchiveError, match="the ZIPs of T_광주_구급 are not"):
+        materialise(settings, "call_recordings")
+
+
+def test_a_failed_blocking_check_stops_what_follows(
+    settings: Settings, paths: StoragePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A table that loses a row between the count and the check is what the check is for.
+    from urgency_dagster.defs import call_assets
+
+    def losing(paths: StoragePaths, archive: str, **options: object) -> dict:
+        funnel = build(paths, archive, **options)  # type: ignore[arg-type]
+        rejects = paths.archive(archive).rejects
+        pq.write_table(pq.read_table(rejects).slice(0, 0), rejects)
+        return funnel
+
+    build = call_assets.build_utterance_table
+    monkeypatch.setattr(call_assets, "build_utterance_table", losing)
+    result = materialise(settings, raise_on_error=False)
+    assert not result.success
+    made = {name_of(event.asset_key) for event in result.get_asset_materialization_events() if event.asset_key}
+    assert made == {"call_recordings", "utterances"}
+    assert read_manifest(paths, "utterances", ARCHIVE) is None
+
+
+def test_an_unreachable_hub_fails_at_once_with_one_sentence(settings: Settings, paths: StoragePaths) -> None:
+    from dataclasses import replace
+
+    from urgency_dagster.settings import SPEECH_MODEL
+
+    materialise(settings, "call_recordings", "utterances")
+    with pytest.raises(ModelError) as raised:
+        materialise(replace(settings, speech_model=SPEECH_MODEL), "utterance_embeddings")
+    sentence = str(raised.value)
+    assert SPEECH_MODEL in sentence
+    assert "neither in the local cache nor reachable" in sentence
+    assert "set URGENCY_SPEECH_MODEL" in sentence
+
+
+def test_a_second_label_of_the_same_call_rejects_both(settings: Settings, paths: StoragePaths) -> None:
+    labels = next(paths.landing_calls.rglob("TL_광주_구급.zip"))
+    with zipfile.ZipFile(labels) as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    name, content = next(iter(members.items()))
+    call_id = Path(name).name.partition("_")[0]
+    with zipfile.ZipFile(labels, "w") as archive:
+        for member, data in {**members, f"{call_id}_again.json": content}.items():
+            archive.writestr(member, data)
+    materialise(settings, "call_recordings", "utterances")
+    rejects = pq.read_table(paths.archive(ARCHIVE).rejects).to_pylist()
+    assert {row["reason"] for row in rejects if row["_id"] == call_id} == {RejectReason.DUPLICATE_CALL}
+    assert call_id not in pq.read_table(paths.archive(ARCHIVE).utterances)["_id"].to_pylist()

@@ -1,0 +1,113 @@
+"""What Dagster loads: the names users and scripts meet, and how light the import is."""
+
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from urgency_dagster.definitions import RUNNABLE, build_definitions
+from urgency_dagster.defs.executors import GPU_POOL, GPU_TAGS, RAY_CONFIG
+from urgency_dagster.defs.partitions import PARTITIONED
+from urgency_dagster.defs.planning import GROUPS, op_name, specs_in_order
+from urgency_dagster.settings import Settings
+
+HEAVY = ("torch", "transformers", "ray", "librosa", "sklearn", "lightgbm", "xgboost")
+MODELS = ("lgbm", "logreg", "rf", "voting", "xgb")
+ACCELERATED = {"utterance_embeddings", "urgency_model", "urgency_evaluation"}
+
+
+@pytest.fixture(scope="module")
+def definitions(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
+    return build_definitions(Settings.load(tmp_path_factory.mktemp("storage"), environment={}))
+
+
+def test_asset_keys_and_groups(definitions: dg.Definitions) -> None:
+    found: dict[str, list[str]] = {}
+    for spec in definitions.resolve_all_asset_specs():
+        found.setdefault(str(spec.group_name), []).append(spec.key.to_user_string())
+    assert {group: sorted(keys) for group, keys in found.items()} == {
+        "calls": ["call_archive", "call_recordings", "processed_data", "utterance_embeddings", "utterances"],
+        "urgency": ["training_set", "urgency_evaluation", "urgency_model"],
+        "attention": sorted(
+            ["attention_features", "attention_leaderboard", "attention_source", "attention_cv/dummy"]
+            + [f"attention_cv/{model}" for model in MODELS]
+            + [f"attention_models/{model}" for model in MODELS]
+        ),
+    }
+
+
+def test_jobs_sensors_and_checks(definitions: dg.Definitions) -> None:
+    repository = definitions.get_repository_def()
+    assert sorted(repository.job_names) == ["__ASSET_JOB", "attention_job", "calls_job", "urgency_job"]
+    assert [sensor.name for sensor in repository.sensor_defs] == ["landing_sensor"]
+    assert repository.get_sensor_def("landing_sensor").default_status == dg.DefaultSensorStatus.RUNNING
+    checks = {f"{spec.asset_key.to_user_string()}:{spec.name}": spec.blocking for spec in _checks(definitions)}
+    assert checks == {
+        "utterances:counts_add_up": True,
+        "utterance_embeddings:vectors_fit_rows": True,
+        "training_set:split_by_call": True,
+        "urgency_evaluation:beats_majority": False,
+        "attention_leaderboard:plausible_scores": False,
+    }
+
+
+def _checks(definitions: dg.Definitions) -> list[dg.AssetCheckSpec]:
+    return [spec for item in _assets(definitions) for spec in item.check_specs]
+
+
+def _assets(definitions: dg.Definitions) -> list[dg.AssetsDefinition]:
+    return [item for item in definitions.assets or () if isinstance(item, dg.AssetsDefinition)]
+
+
+def test_partitioned_assets_are_those_of_the_calls_group(definitions: dg.Definitions) -> None:
+    partitioned = {spec.key for spec in definitions.resolve_all_asset_specs() if spec.partitions_def is not None}
+    assert partitioned == PARTITIONED
+
+
+def test_only_accelerated_assets_carry_the_gpu_tags_and_pool(definitions: dg.Definitions) -> None:
+    by_op = {item.op.name: item.op for item in _assets(definitions)}
+    assert {name for name, op in by_op.items() if op.pool == GPU_POOL} == ACCELERATED
+    assert {name for name, op in by_op.items() if GPU_TAGS.items() <= _tags(op).items()} == ACCELERATED
+
+
+def _tags(op: dg.OpDefinition) -> dict[str, object]:
+    import json
+
+    return {key: json.loads(value) if value.startswith("{") else value for key, value in op.tags.items()}
+
+
+def test_every_step_asks_ray_for_a_cpu(definitions: dg.Definitions) -> None:
+    for item in _assets(definitions):
+        assert _tags(item.op)[RAY_CONFIG]["num_cpus"] == 1, item.op.name  # type: ignore[index]
+
+
+def test_ops_are_named_by_the_first_part_of_their_keys(definitions: dg.Definitions) -> None:
+    for item in _assets(definitions):
+        assert {op_name(key) for key in item.keys} == {item.op.name}
+
+
+def test_specs_come_upstream_first() -> None:
+    for group in GROUPS:
+        seen: set[dg.AssetKey] = set()
+        keys = [spec.key for spec in specs_in_order(group)]
+        for spec in specs_in_order(group):
+            assert {dep.asset_key for dep in spec.deps} & set(keys) <= seen
+            seen.add(spec.key)
+
+
+def test_every_group_can_be_run_without_the_ui() -> None:
+    assert tuple(RUNNABLE) == GROUPS
+
+
+def test_importing_the_definitions_loads_nothing_heavy() -> None:
+    code = f"import sys, urgency_dagster.definitions; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_an_unknown_executor_is_refused(tmp_path) -> None:
+    from urgency_dagster.errors import SettingsError
+
+    with pytest.raises(SettingsError, match="URGENCY_EXECUTOR is 'k8s'; expected one of local, ray"):
+        Settings.load(tmp_path, environment={"URGENCY_EXECUTOR": "k8s"})
