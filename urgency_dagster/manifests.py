@@ -61,9 +61,12 @@ def write_manifest(paths: StoragePaths, manifest: Manifest, outputs: Sequence[Pa
 
 
 def read_manifest(paths: StoragePaths, asset: str, partition: str | None = None) -> Manifest | None:
-    """The stored record, or None when the artefact was never completed."""
+    """The stored record, or None when the artefact was never completed or the record is not readable."""
     source = paths.manifest(asset, partition)
-    return Manifest(**read_json(source)) if source.is_file() else None
+    try:
+        return Manifest(**read_json(source))
+    except (FileNotFoundError, ValueError, TypeError):  # absent, no JSON, or of another version
+        return None
 
 
 def partitions_with_manifest(paths: StoragePaths, asset: str) -> list[str]:

@@ -10,6 +10,7 @@ from urgency_dagster.errors import ModelError
 from urgency_dagster.storage import file_hash, text_hash
 
 PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors")
+PICKLED = "pytorch_model*.bin"
 HUB_TIMEOUT_S = 10.0
 
 
@@ -56,16 +57,16 @@ def _local_folder(folder: Path, variable: str) -> PretrainedModel:
 
 
 def _has_weights(folder: Path) -> bool:
-    return any(folder.glob("*.safetensors")) or (folder / "pytorch_model.bin").is_file()
+    return any(folder.glob("*.safetensors")) or any(folder.glob(PICKLED))
 
 
 def _cached(hub_id: str, revision: str | None) -> Path | None:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
         folder = Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
-    except LocalEntryNotFoundError:
+    except (LocalEntryNotFoundError, HFValidationError):
         return None
     return folder if _has_weights(folder) else None
 
@@ -80,8 +81,9 @@ def _downloaded(hub_id: str, revision: str | None, variable: str) -> Path:
         info = HfApi().model_info(hub_id, revision=revision, timeout=HUB_TIMEOUT_S)
         names = {sibling.rfilename for sibling in info.siblings or ()}
         safe = any(name.endswith(".safetensors") for name in names)
-        patterns = [*PATTERNS, *([] if safe else ["pytorch_model.bin"])]
-        return Path(snapshot_download(hub_id, revision=info.sha, allow_patterns=patterns))
+        patterns = [*PATTERNS, *([] if safe else [PICKLED])]
+        # By its branch and not by its commit, so that the cache knows the commit of the branch the next time.
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, httpx2.HTTPError, OSError) as error:
         raise ModelError(
             f"the model {hub_id!r} is neither in the local cache nor reachable on the hub ({type(error).__name__})",

@@ -6,7 +6,6 @@ No table is transformed here. A file is written under a temporary name beside it
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -217,11 +216,15 @@ class StoragePaths:
         return path.relative_to(self.root).as_posix()
 
 
+NAME_SHOWN = 40
+"""Letters of the target's name in a temporary name: of 4 bytes each, they still fit a file name of 255 bytes."""
+
+
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Yields a temporary path beside `target`; renames it over `target` when the block succeeds."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name[:80]}.", suffix=".tmp", dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name[:NAME_SHOWN]}.", suffix=".tmp", dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -236,14 +239,17 @@ def replacing(target: Path) -> Iterator[Path]:
 def replacing_folder(target: Path) -> Iterator[Path]:
     """Yields a temporary folder beside `target`; puts it in the place of `target` when the block succeeds."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name[:80]}.", suffix=".tmp", dir=target.parent))
-    try:
+    prefix = f".{target.name[:NAME_SHOWN]}."
+    with tempfile.TemporaryDirectory(
+        prefix=prefix, suffix=".tmp", dir=target.parent, ignore_cleanup_errors=True
+    ) as scratch:
+        temporary = Path(scratch, "new")
+        temporary.mkdir()
         yield temporary
-        temporary.chmod(0o755)
-        shutil.rmtree(target, ignore_errors=True)
+        if target.exists():
+            # Moved aside whole: deleting it in place could leave half of it there.
+            os.replace(target, Path(scratch, "old"))
         os.replace(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(target: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """A short account of a storage root: rows kept and rejected, scores next to their baselines, where to look."""
 
+import csv
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,9 @@ from urgency_dagster.storage import StoragePaths, read_json
 def summary_lines(paths: StoragePaths) -> Iterator[str]:
     """The account, line by line; what has not been made is left out."""
     yield from _call_lines(paths)
-    if read_manifest(paths, "urgency_evaluation"):
+    if read_manifest(paths, "urgency_evaluation") and (paths.urgency.evaluation / "metrics.json").is_file():
         yield from _urgency_lines(paths)
-    if read_manifest(paths, "attention_leaderboard"):
+    if read_manifest(paths, "attention_leaderboard") and paths.attention.leaderboard.is_file():
         yield from _attention_lines(paths)
     exported = sorted(paths.attention.models_folder.glob("*.pkl"))
     if exported:
@@ -25,6 +26,8 @@ def summary_lines(paths: StoragePaths) -> Iterator[str]:
 def _call_lines(paths: StoragePaths) -> Iterator[str]:
     for archive in partitions_with_manifest(paths, "utterances"):
         files = paths.archive(archive)
+        if not (files.utterances.is_file() and files.rejects.is_file()):
+            continue
         kept = pq.read_metadata(files.utterances).num_rows
         rejects = pq.read_table(files.rejects, columns=["utterance_id", "reason"])
         of_utterances = rejects.num_rows - rejects["utterance_id"].null_count
@@ -46,14 +49,10 @@ def _urgency_lines(paths: StoragePaths) -> Iterator[str]:
 
 
 def _attention_lines(paths: StoragePaths) -> Iterator[str]:
-    scores = {
-        folder.name: read_json(folder / "metrics.json")["mean"]
-        for folder in paths.attention.results_folder.iterdir()
-        if (folder / "metrics.json").is_file()
-    }
-    baseline = scores.pop("dummy")["f1_macro"]
-    ranked = sorted(scores, key=lambda model: -scores[model]["f1_macro"])
-    told = ", ".join(f"{model} {scores[model]['f1_macro']:.3f}" for model in ranked)
+    with paths.attention.leaderboard.open(encoding="utf-8", newline="") as stream:
+        scores = {row["model"]: float(row["f1_macro_mean"]) for row in csv.DictReader(stream)}
+    baseline = scores.pop("dummy")
+    told = ", ".join(f"{model} {score:.3f}" for model, score in scores.items())
     yield f"attention     macro-F1 {told} (majority class {baseline:.3f})"
     yield f"report        {_shown(paths.attention.report)}"
 

@@ -42,13 +42,15 @@ class Landing:
 def scan_landing(folder: Path) -> Landing:
     """The complete pairs below `folder`, at any depth, and every ZIP that is not part of one.
 
-    Names are compared in NFC, because copies from macOS carry decomposed Hangul.
+    Names are compared in NFC, because copies from macOS carry decomposed Hangul. Names that no partition key can have
+    (not printable, which includes bytes that are no UTF-8; or with `...`, which means a range of keys) are refused.
     """
     found: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     landing = Landing()
     for path in _zips(folder):
-        match = PAIR_NAME.fullmatch(unicodedata.normalize("NFC", path.name))
-        if match is None:
+        name = unicodedata.normalize("NFC", path.name)
+        match = PAIR_NAME.fullmatch(name)
+        if match is None or "..." in name or not name.isprintable():
             landing.problems[_shown(path, folder)] = "not named like an AI Hub archive (TS_x, TL_x, VS_x or VL_x)"
             continue
         archive = f"{match['split'].upper()}_{match['rest']}"
@@ -67,7 +69,12 @@ def _zips(folder: Path) -> Iterator[Path]:
 
 
 def _shown(path: Path, folder: Path) -> str:
-    return unicodedata.normalize("NFC", path.relative_to(folder).as_posix())
+    return printable(unicodedata.normalize("NFC", path.relative_to(folder).as_posix()))
+
+
+def printable(name: str) -> str:
+    """A file name as it can be shown and stored: control characters and undecodable bytes are replaced."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
 
 
 def _add_pair(landing: Landing, archive: str, kinds: dict[str, list[Path]], folder: Path) -> None:
@@ -93,15 +100,22 @@ class ContentHashes:
 
     def __init__(self, paths: StoragePaths) -> None:
         self._file = paths.landing_hashes
-        self._known: dict[str, str] = read_json(self._file) if self._file.is_file() else {}
+        self._known = self._stored()
+
+    def _stored(self) -> dict[str, str]:
+        return read_json(self._file) if self._file.is_file() else {}
 
     def of_file(self, path: Path) -> str:
         """The SHA-256 of `path`, read again only if the file was touched since the last time."""
         stat = path.stat()
-        key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}"
+        # A path may hold bytes that are no UTF-8, which JSON cannot store.
+        name = str(path).encode(errors="backslashreplace").decode()
+        key = f"{name}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}"
         if key not in self._known:
-            kept = {k: v for k, v in self._known.items() if not k.startswith(f"{path}|")}
-            self._known = {**kept, key: file_hash(path)}
+            content = file_hash(path)
+            # Read again, because another process may have added a hash meanwhile.
+            kept = {k: v for k, v in self._stored().items() if not k.startswith(f"{name}|")}
+            self._known = {**kept, key: content}
             write_json(self._file, self._known)
         return self._known[key]
 

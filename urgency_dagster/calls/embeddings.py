@@ -7,6 +7,7 @@ change it: each segment is normalised alone, padding is masked, and models that 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 GROUP_NORM = "group"
 """`feat_extract_norm` of models whose first layer normalises over time, padding included: never pad them."""
+
+
+MASK_ONLY = {"masked_spec_embed"}
+"""A parameter of pretraining that some checkpoints lack and inference does not use."""
 
 
 @dataclass(frozen=True)
@@ -58,25 +63,18 @@ class SpeechEncoder:
     """
 
     def __init__(self, model: PretrainedModel, device: str = AUTO) -> None:
-        from transformers import AutoFeatureExtractor, AutoModel
-
-        try:
-            self._extractor = AutoFeatureExtractor.from_pretrained(model.folder, local_files_only=True)
-            self._model = AutoModel.from_pretrained(model.folder, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise ModelError(
-                f"{model.name} cannot be loaded as a speech model ({type(error).__name__})",
-                "a wav2vec2-family model with its feature extractor",
-                "set URGENCY_SPEECH_MODEL to one",
-            ) from error
+        self._extractor, self._model = _load(model)
         config = self._model.config
-        if not hasattr(config, "conv_kernel") or getattr(config, "add_adapter", False):
+        frames_known = hasattr(config, "conv_kernel") and not getattr(config, "add_adapter", False)
+        if not frames_known or self._extractor.sampling_rate != SAMPLE_RATE:
             raise ModelError(
-                f"{model.name} is a {config.model_type}", "a wav2vec2-family encoder", "set URGENCY_SPEECH_MODEL to one"
+                f"{model.name} is a {config.model_type} for {self._extractor.sampling_rate} Hz",
+                f"a wav2vec2-family encoder without an adapter, for {SAMPLE_RATE} Hz",
+                "set URGENCY_SPEECH_MODEL to one",
             )
         self.source = model
         self.width: int = config.hidden_size
-        self.can_pad: bool = config.feat_extract_norm != GROUP_NORM
+        self.can_pad: bool = getattr(config, "feat_extract_norm", GROUP_NORM) != GROUP_NORM
         self.device = resolve_device(device)
         self._model.to(self.device).eval()
 
@@ -110,6 +108,31 @@ class SpeechEncoder:
         valid = torch.arange(hidden.shape[1], device=self.device) < frames[:, None]  # (B, T)
         pooled = (hidden.float() * valid[:, :, None]).sum(dim=1) / frames[:, None]
         return pooled.cpu().numpy()
+
+
+def _load(model: PretrainedModel) -> tuple[Any, Any]:
+    """The feature extractor and the model of a folder.
+
+    Raises:
+        ModelError: one is missing or damaged, or the model lacks weights, which would be filled with random ones.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+    from transformers import AutoFeatureExtractor, AutoModel
+
+    # OSError to RuntimeError: files and sizes; EOFError and UnpicklingError: `pytorch_model.bin`.
+    unusable = (OSError, ValueError, RuntimeError, EOFError, UnpicklingError, SafetensorError, StrictDataclassError)
+    needed = ("a wav2vec2-family model with its feature extractor", "set URGENCY_SPEECH_MODEL to one")
+    try:
+        extractor = AutoFeatureExtractor.from_pretrained(model.folder, local_files_only=True)
+        encoder, report = AutoModel.from_pretrained(model.folder, local_files_only=True, output_loading_info=True)
+    except unusable as error:
+        raise ModelError(
+            f"{model.name} cannot be loaded as a speech model ({type(error).__name__})", *needed
+        ) from error
+    if missing := set(report["missing_keys"]) - MASK_ONLY:
+        raise ModelError(f"{model.name} holds no weights for {len(missing)} of its parameters", *needed)
+    return extractor, encoder
 
 
 def batches(lengths: Sequence[int], samples_max: int, can_pad: bool) -> Iterator[list[int]]:

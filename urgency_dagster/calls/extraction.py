@@ -10,10 +10,11 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from itertools import accumulate
+from pathlib import Path
 from typing import IO
 
-from urgency_dagster.calls.archives import ArchivePair
+from urgency_dagster.calls.archives import ArchivePair, printable
 from urgency_dagster.errors import ArchiveError, Rejected
 from urgency_dagster.storage import ArchivePaths, replacing_folder, write_table
 from urgency_dagster.tables import MEMBERS, RejectReason
@@ -23,6 +24,21 @@ UTF8_NAME, ENCRYPTED = 0x800, 0x1
 
 NAME_BYTES_MAX = 255
 """The longest file name that Linux file systems store."""
+
+DEPTH_MAX = 8
+"""Folders and name of a member; AI Hub's are flat."""
+
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What ZIPs use in practice. The others cannot be unpacked in small pieces, so a bomb would fill the memory."""
+
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError)
+"""What `zipfile` raises on a member that it cannot read."""
+
+MEMBER_SHOWN = 500
+"""Characters of a member's name that are recorded; a header has room for 65,535 bytes."""
+
+SIZE_MAX = (1 << 63) - 1
+"""The largest number that the account of the members can store; a header may claim more."""
 
 CHUNK_BYTES = 1 << 20
 SUFFIXES = {"audio": ".wav", "label": ".json"}
@@ -74,23 +90,27 @@ def extract_pair(pair: ArchivePair, paths: ArchivePaths, limits: ExtractionLimit
 
 def _extract(source: Path, folder: Path, suffix: str, limits: ExtractionLimits) -> Iterator[dict]:
     """Yields one row of MEMBERS per member of the ZIP, in the ZIP's order."""
+    with _open(source) as archive:
+        infos = [info for info in archive.infolist() if not _is_litter(info)]
+        _check_member_count(source, len(infos), limits)
+        colliding = _colliding_names(infos)
+        left = limits.total_bytes
+        for info in infos:
+            row = _extract_member(archive, info, folder, suffix, colliding, limits)
+            left -= row["size_bytes"] if row["reason"] is None else 0
+            if left < 0:
+                raise ArchiveError(
+                    f"{source.name} unpacks to more than {limits.total_bytes} bytes",
+                    "an archive within the limit",
+                    "raise total_bytes in the run config of call_recordings if the archive is genuine",
+                )
+            yield row
+
+
+def _open(source: Path) -> zipfile.ZipFile:
     try:
-        with zipfile.ZipFile(source) as archive:
-            infos = [info for info in archive.infolist() if not _is_litter(info)]
-            _check_member_count(source, len(infos), limits)
-            colliding = _colliding_names(infos)
-            left = limits.total_bytes
-            for info in infos:
-                row = _extract_member(archive, info, folder, suffix, colliding, limits)
-                left -= row["size_bytes"] if row["reason"] is None else 0
-                if left < 0:
-                    raise ArchiveError(
-                        f"{source.name} unpacks to more than {limits.total_bytes} bytes",
-                        "an archive within the limit",
-                        "raise total_bytes in the run config of call_recordings if the archive is genuine",
-                    )
-                yield row
-    except (zipfile.BadZipFile, OSError) as error:
+        return zipfile.ZipFile(source)
+    except (*DAMAGED, OSError) as error:
         raise ArchiveError(
             f"{source.name} cannot be read as a ZIP ({type(error).__name__})", "a complete ZIP", "copy it again"
         ) from error
@@ -122,8 +142,9 @@ def member_name(info: zipfile.ZipInfo) -> str:
 
 def _is_litter(info: zipfile.ZipInfo) -> bool:
     """Folders and what macOS leaves behind; they carry no data and are not counted."""
-    parts = PurePosixPath(member_name(info)).parts
-    return info.is_dir() or not parts or "__MACOSX" in parts or parts[-1].startswith("._") or parts[-1] == ".DS_Store"
+    name = member_name(info)
+    *folders, last = name.split("/")
+    return not last or "__MACOSX" in folders or last == ".DS_Store" or last.startswith("._")
 
 
 def _relative_name(name: str) -> str:
@@ -132,8 +153,16 @@ def _relative_name(name: str) -> str:
 
 
 def _colliding_names(infos: list[zipfile.ZipInfo]) -> set[str]:
+    """Names, case folded, that two members have, or a member and a folder of another member."""
     folded = Counter(_relative_name(member_name(info)).casefold() for info in infos)
-    return {name for name, count in folded.items() if count > 1}
+    folders = {folder for name in folded for folder in _folders(name)}
+    return {name for name, count in folded.items() if count > 1 or name in folders}
+
+
+def _folders(name: str) -> list[str]:
+    """The folders above a member; none for names too deep to be accepted, which could hold thousands."""
+    folders = name.split("/")[:-1] if name.count("/") < DEPTH_MAX else []
+    return list(accumulate(folders, lambda above, folder: f"{above}/{folder}"))
 
 
 def _check_name(info: zipfile.ZipInfo, colliding: set[str], suffix: str) -> str:
@@ -149,7 +178,7 @@ def _check_name(info: zipfile.ZipInfo, colliding: set[str], suffix: str) -> str:
         raise Rejected(RejectReason.UNSAFE_NAME, "the name leaves the folder or is not printable")
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise Rejected(RejectReason.UNSAFE_NAME, "not a regular file")
-    if any(len(part.encode()) > NAME_BYTES_MAX for part in parts) or len(parts) > 8:
+    if any(len(part.encode()) > NAME_BYTES_MAX for part in parts) or len(parts) > DEPTH_MAX:
         raise Rejected(RejectReason.UNSAFE_NAME, "the name is too long or too deep")
     if name.casefold() in colliding:
         raise Rejected(RejectReason.DUPLICATE_NAME, "another member has the same name")
@@ -166,24 +195,14 @@ def _extract_member(
     colliding: set[str],
     limits: ExtractionLimits,
 ) -> dict:
-    row = {"member": _printable(member_name(info)), "size_bytes": info.file_size, "crc32": info.CRC}
+    member = printable(member_name(info))[:MEMBER_SHOWN]
+    row = {"member": member, "size_bytes": min(info.file_size, SIZE_MAX), "crc32": info.CRC}
     try:
         name = _check_name(info, colliding, suffix)
         _write_member(archive, info, folder / name, limits)
     except Rejected as rejected:
         return {**row, "path": None, "reason": rejected.reason, "detail": rejected.detail}
     return {**row, "path": name, "reason": None, "detail": None}
-
-
-def _printable(name: str) -> str:
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)[:500]
-
-
-def _copy(packed: IO[bytes], unpacked: IO[bytes], size_max: int) -> None:
-    while chunk := packed.read(CHUNK_BYTES):
-        if unpacked.tell() + len(chunk) > size_max:
-            raise Rejected(RejectReason.TOO_LARGE, f"unpacks to more than {size_max} bytes")
-        unpacked.write(chunk)
 
 
 def _write_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, limits: ExtractionLimits) -> None:
@@ -194,14 +213,36 @@ def _write_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path,
     """
     if info.flag_bits & ENCRYPTED:
         raise Rejected(RejectReason.ENCRYPTED, "the member is encrypted")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if info.compress_type not in METHODS:
+        raise Rejected(RejectReason.CORRUPT, f"packed by method {info.compress_type}, which is not supported")
     size_max = min(limits.member_bytes, max(CHUNK_BYTES, info.compress_size * limits.ratio))
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with archive.open(info) as packed, target.open("xb") as unpacked:
-            _copy(packed, unpacked, size_max)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        target.unlink(missing_ok=True)
-        raise Rejected(RejectReason.CORRUPT, type(error).__name__) from error
+        with target.open("xb") as unpacked:
+            _copy(_chunks(archive, info), unpacked, info.file_size, size_max)
     except Rejected:
-        target.unlink(missing_ok=True)
+        target.unlink()
         raise
+
+
+def _copy(chunks: Iterator[bytes], unpacked: IO[bytes], size: int, size_max: int) -> None:
+    for chunk in chunks:
+        if unpacked.tell() + len(chunk) > size_max:
+            raise Rejected(RejectReason.TOO_LARGE, f"unpacks to more than {size_max} bytes")
+        unpacked.write(chunk)
+    if unpacked.tell() != size:
+        raise Rejected(RejectReason.CORRUPT, "unpacks to another size than its header says")
+
+
+def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    """The unpacked content of a member.
+
+    Raises:
+        Rejected: the member is damaged.
+    """
+    try:
+        with archive.open(info) as packed:
+            while chunk := packed.read(CHUNK_BYTES):
+                yield chunk
+    except DAMAGED as error:
+        raise Rejected(RejectReason.CORRUPT, type(error).__name__) from error

@@ -4,13 +4,19 @@ Source: the label format of AI Hub data set 71768.
 """
 
 import json
+import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from urgency_dagster.errors import LabelError
 from urgency_dagster.tables import RejectReason
+
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+"""JSON can spell halves of a surrogate pair (`\\ud800`); no file can store them."""
 
 
 def _no_bool(value: Any) -> Any:
@@ -19,8 +25,23 @@ def _no_bool(value: Any) -> Any:
     return value
 
 
-Milliseconds = Annotated[int, BeforeValidator(_no_bool)]
-"""An int, an integral float or a numeric text; all three occur in copies."""
+def _no_lone_surrogate(value: str) -> str:
+    if LONE_SURROGATE.search(value):
+        raise ValueError("half of a surrogate pair is not a character")
+    return value
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) and not LONE_SURROGATE.search(value) else None
+
+
+Number = Annotated[int, BeforeValidator(_no_bool), Field(ge=-(1 << 63), lt=1 << 63)]
+"""An int64 that is written as an int, an integral float or a numeric text; all three occur in copies."""
+
+Text = Annotated[str, AfterValidator(_no_lone_surrogate)]
+
+Attribute = Annotated[str | None, BeforeValidator(_text_or_none)]
+"""A text about the whole call; anything else counts as missing, and whether that matters is decided elsewhere."""
 
 Key = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -28,26 +49,26 @@ Key = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 class Utterance(BaseModel):
     """One labelled utterance. `start_ms` and `end_ms` count from the start of the recording; None when missing."""
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True)
 
     id: Key
-    text: str
-    start_ms: Milliseconds | None = Field(default=None, alias="startAt")
-    end_ms: Milliseconds | None = Field(default=None, alias="endAt")
-    speaker: Milliseconds | None = None
+    text: Text
+    start_ms: Number | None = Field(default=None, alias="startAt")
+    end_ms: Number | None = Field(default=None, alias="endAt")
+    speaker: Number | None = None
 
 
 class CallLabel(BaseModel):
     """The labels of one call. `address` is not a field: it is dropped by parsing."""
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True)
 
     id: Key = Field(alias="_id")
-    urgency: str | None = Field(default=None, alias="urgencyLevel")
-    sentiment: str | None = None
-    gender: str | None = None
-    disaster_large: str | None = Field(default=None, alias="disasterLarge")
-    disaster_medium: str | None = Field(default=None, alias="disasterMedium")
+    urgency: Attribute = Field(default=None, alias="urgencyLevel")
+    sentiment: Attribute = None
+    gender: Attribute = None
+    disaster_large: Attribute = Field(default=None, alias="disasterLarge")
+    disaster_medium: Attribute = Field(default=None, alias="disasterMedium")
     utterances: tuple[Any, ...]
 
 
@@ -82,29 +103,40 @@ def _decode(data: bytes) -> str:
         return data.decode("cp949")
 
 
-def parse_utterances(call: CallLabel) -> tuple[list[Utterance], list[BadUtterance]]:
-    """The utterances of a call in label order, and the entries that are none.
+def labelled_entries(data: bytes) -> Sequence[Any]:
+    """The entries of `utterances` in a label file that need not be a usable call; none if they cannot be read."""
+    try:
+        label = json.loads(_decode(data))
+    except (UnicodeDecodeError, ValueError, RecursionError):
+        return []
+    entries = label.get("utterances") if isinstance(label, dict) else None
+    return entries if isinstance(entries, list) else []
+
+
+def parse_utterances(entries: Sequence[Any]) -> tuple[list[Utterance], list[BadUtterance]]:
+    """The utterances among the entries of a call in label order, and the entries that are none.
 
     Ids that occur more than once are bad in every copy, because nothing tells which one is meant.
     """
     good, bad = [], []
-    for position, entry in enumerate(call.utterances):
+    for position, entry in enumerate(entries):
         try:
             good.append(Utterance.model_validate(entry))
         except ValidationError as error:
             bad.append(_bad_entry(position, entry, error))
-    ids = [utterance.id for utterance in good]
-    repeated = {id_ for id_ in ids if ids.count(id_) > 1} if len(set(ids)) < len(ids) else set()
+    copies = Counter(utterance.id for utterance in good)
     bad += [
-        BadUtterance(id_, RejectReason.BAD_UTTERANCE, "id occurs twice in its call") for id_ in ids if id_ in repeated
+        BadUtterance(utterance.id, RejectReason.BAD_UTTERANCE, "id occurs twice in its call")
+        for utterance in good
+        if copies[utterance.id] > 1
     ]
-    return [utterance for utterance in good if utterance.id not in repeated], bad
+    return [utterance for utterance in good if copies[utterance.id] == 1], bad
 
 
 def _bad_entry(position: int, entry: Any, error: ValidationError) -> BadUtterance:
     fields = {str(item["loc"][0]) for item in error.errors() if item["loc"]}
     reason = RejectReason.BAD_TIMES if fields and fields <= {"startAt", "endAt"} else RejectReason.BAD_UTTERANCE
-    own_id = entry.get("id") if isinstance(entry, dict) else None
+    own_id = _text_or_none(entry.get("id")) if isinstance(entry, dict) else None
     # The position stands in for an id that is missing or no text; values are never quoted, they may be call text.
-    shown = own_id.strip() if isinstance(own_id, str) and own_id.strip() else f"#{position}"
+    shown = (own_id or "").strip() or f"#{position}"
     return BadUtterance(shown, reason, f"wrong or missing: {', '.join(sorted(fields)) or 'the entry'}")

@@ -11,7 +11,14 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from urgency_dagster.calls.audio import duration_ms
-from urgency_dagster.calls.labels import BadUtterance, CallLabel, Utterance, parse_label, parse_utterances
+from urgency_dagster.calls.labels import (
+    BadUtterance,
+    CallLabel,
+    Utterance,
+    labelled_entries,
+    parse_label,
+    parse_utterances,
+)
 from urgency_dagster.calls.workers import ordered_map
 from urgency_dagster.errors import ArtefactError, AudioError, LabelError, Rejected
 from urgency_dagster.progress import Progress, silent
@@ -100,7 +107,7 @@ def call_rows(call: CallFiles, archive: str, root: Path) -> CallRows:
     """The rows of one call: its kept utterances, or one reject row for the call and one for each utterance."""
     try:
         label, wav = _readable_call(call)
-        utterances, bad = parse_utterances(label)
+        utterances, bad = parse_utterances(label.utterances)
         end_ms = duration_ms(wav)
     except AudioError as error:
         return _rejected_call(call, archive, Rejected(RejectReason.UNREADABLE_AUDIO, error.args[0]))
@@ -138,22 +145,18 @@ def _readable_call(call: CallFiles) -> tuple[CallLabel, Path]:
 
 
 def _rejected_call(call: CallFiles, archive: str, rejected: Rejected) -> CallRows:
-    """A reject row for the call, and one for each utterance of every label that can still be read."""
-    rows = CallRows()
-    member = (call.labels or call.audio)[0].name
+    """A reject row for the call or each of its copies, and one for each utterance that its labels still tell of."""
     row = {"archive": archive, "_id": call.call_id, "reason": rejected.reason, "detail": rejected.detail}
-    rows.rejects.append({**row, "member": member})
-    for path in call.labels:
-        rows.rejects += [{**row, "member": path.name, "utterance_id": id_} for id_ in _utterance_ids(path)]
-    rows.labelled = len(rows.rejects) - 1
-    return rows
+    copies = [path for paths in (call.labels, call.audio) if len(paths) > 1 for path in paths]
+    members = copies or [*call.labels, *call.audio][:1]
+    told = [(path, id_) for path in call.labels for id_ in _utterance_ids(path)]
+    rejects = [{**row, "member": path.name} for path in members]
+    rejects += [{**row, "member": path.name, "utterance_id": id_} for path, id_ in told]
+    return CallRows(rejects=rejects, labelled=len(told))
 
 
 def _utterance_ids(path: Path) -> list[str]:
-    try:
-        good, bad = parse_utterances(parse_label(path.read_bytes()))
-    except LabelError:
-        return []
+    good, bad = parse_utterances(labelled_entries(path.read_bytes()))
     return [utterance.id for utterance in good] + [entry.id for entry in bad]
 
 
