@@ -31,7 +31,9 @@ FOLLOWED = {
     dg.DagsterEventType.ASSET_MATERIALIZATION,
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
     dg.DagsterEventType.STEP_FAILURE,
+    dg.DagsterEventType.RUN_FAILURE,
 }
+FAILURES = (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE)
 POLL_S = 0.3
 
 
@@ -117,9 +119,15 @@ def _execute(instance: dg.DagsterInstance, work: Work, jobs: Jobs, say: Say) -> 
 
 def _was_interrupted(result: dg.JobExecutionResult) -> bool:
     """Whether Ctrl-C or SIGTERM ended the run; Dagster hands both to the steps and then counts the run as failed."""
-    errors = [event.step_failure_data.error for event in result.filter_events(lambda event: event.is_step_failure)]
-    interrupted = dg.DagsterExecutionInterruptedError.__name__
-    return not result.success and (not errors or any(error and error.cls_name == interrupted for error in errors))
+    failures = result.filter_events(lambda event: event.event_type in FAILURES)
+    errors = [error for event in failures if (error := _error(event))]
+    return any(error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors)
+
+
+def _error(event: dg.DagsterEvent) -> Any:
+    """The error of a failed step or run, or None when the run failed because of its steps."""
+    is_step = event.event_type == dg.DagsterEventType.STEP_FAILURE
+    return event.step_failure_data.error if is_step else event.job_failure_data.error
 
 
 @contextmanager
@@ -172,7 +180,8 @@ def _line(entry: dg.EventLogEntry, started: dict[str | None, float]) -> str | No
             if check.passed
             else f"  {check.severity.value:7} check {check.check_name} of {name_of(check.asset_key)}"
         )
-    return f"  FAILED  {event.step_key:28} {_cause(event.step_failure_data.error)}"
+    error = _error(event)
+    return f"  FAILED  {event.step_key or entry.job_name:28} {_cause(error)}" if error else None
 
 
 def _figures(metadata: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import pytest
 from urgency_dagster.demo.inputs import write_demo
 from urgency_dagster.settings import Settings
 from urgency_dagster.storage import StoragePaths
+from urgency_dagster_tests.defs.materialising import materialise
 
 CALLS, SAMPLES = 12, 400
 COMMAND = Path(sys.executable).parent / "urgency-dagster"
@@ -51,6 +52,23 @@ def storage_root(demo_root: Path, tmp_path: Path) -> Path:
     root = tmp_path / "storage"
     shutil.copytree(demo_root, root)
     return root
+
+
+@pytest.fixture(scope="session")
+def made_root(demo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The smallest demo with one complete archive. Not to be changed."""
+    root = tmp_path_factory.mktemp("made") / "storage"
+    shutil.copytree(demo_root, root)
+    materialise(Settings.load(root, environment={}))
+    return root
+
+
+@pytest.fixture
+def made(made_root: Path, storage_root: Path) -> Settings:
+    """The settings of a copy with one complete archive."""
+    shutil.rmtree(storage_root)
+    shutil.copytree(made_root, storage_root)
+    return Settings.load(storage_root, environment={})
 
 
 @pytest.fixture

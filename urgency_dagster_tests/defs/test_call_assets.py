@@ -7,38 +7,13 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from urgency_dagster.defs.call_assets import CALL_ASSETS
 from urgency_dagster.defs.lineage import name_of
-from urgency_dagster.defs.partitions import call_archives
-from urgency_dagster.defs.resources import resources
 from urgency_dagster.errors import ArchiveError, ModelError
 from urgency_dagster.manifests import read_manifest
 from urgency_dagster.settings import Settings
 from urgency_dagster.storage import StoragePaths
 from urgency_dagster.tables import RejectReason
-
-ARCHIVE = "T_광주_구급"
-IN_THIS_PROCESS = {
-    "ops": {name: {"config": {"workers": 1}} for name in ("utterances", "utterance_embeddings")}
-}
-
-
-def materialise(
-    settings: Settings, *names: str, archive: str = ARCHIVE, raise_on_error: bool = True
-) -> dg.ExecuteInProcessResult:
-    """The named calls assets of one archive; all of them when none is named."""
-    with dg.DagsterInstance.ephemeral() as instance:
-        instance.add_dynamic_partitions(str(call_archives.name), [archive])
-        ops = {name: config for name, config in IN_THIS_PROCESS["ops"].items() if not names or name in names}
-        return dg.materialize(
-            CALL_ASSETS,
-            selection=[dg.AssetKey(name) for name in names] or None,
-            partition_key=archive,
-            resources=resources(settings),
-            run_config={"ops": ops},
-            instance=instance,
-            raise_on_error=raise_on_error,
-        )
+from urgency_dagster_tests.defs.materialising import ARCHIVE, materialise
 
 
 @pytest.fixture

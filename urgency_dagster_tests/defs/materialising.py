@@ -1,0 +1,29 @@
+"""Materialising the calls assets in this process, for tests that need an archive that is complete."""
+
+import dagster as dg
+
+from urgency_dagster.defs.call_assets import CALL_ASSETS
+from urgency_dagster.defs.partitions import call_archives
+from urgency_dagster.defs.resources import resources
+from urgency_dagster.settings import Settings
+
+ARCHIVE = "T_광주_구급"
+IN_THIS_PROCESS = {"ops": {name: {"config": {"workers": 1}} for name in ("utterances", "utterance_embeddings")}}
+
+
+def materialise(
+    settings: Settings, *names: str, archive: str = ARCHIVE, raise_on_error: bool = True
+) -> dg.ExecuteInProcessResult:
+    """The named calls assets of one archive; all of them when none is named."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(str(call_archives.name), [archive])
+        ops = {name: config for name, config in IN_THIS_PROCESS["ops"].items() if not names or name in names}
+        return dg.materialize(
+            CALL_ASSETS,
+            selection=[dg.AssetKey(name) for name in names] or None,
+            partition_key=archive,
+            resources=resources(settings),
+            run_config={"ops": ops},
+            instance=instance,
+            raise_on_error=raise_on_error,
+        )

@@ -1,0 +1,57 @@
+"""The record that an asset leaves of itself."""
+
+import dagster as dg
+import pytest
+
+from urgency_dagster.defs.lineage import Record
+from urgency_dagster.defs.resources import StorageResource
+from urgency_dagster.manifests import read_manifest
+from urgency_dagster.storage import StoragePaths
+
+
+def materialise(paths: StoragePaths, *checks: dg.AssetCheckResult) -> dg.ExecuteInProcessResult:
+    """One asset that writes one file and closes its record with some check results."""
+    specs = [dg.AssetCheckSpec(str(check.check_name), asset="thing", blocking=True) for check in checks]
+
+    @dg.asset(code_version="7", check_specs=specs)
+    def thing(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
+        record = Record.open(context, storage)
+        file = paths.root / "thing.txt"
+        file.write_text("content")
+        return record.close([file], {"figure": 1}, checks=checks)
+
+    return dg.materialize([thing], resources={"storage": StorageResource(root=str(paths.root))}, raise_on_error=False)
+
+
+def test_a_manifest_is_written_with_the_code_version(paths: StoragePaths) -> None:
+    assert materialise(paths).success
+    manifest = read_manifest(paths, "thing")
+    assert manifest is not None
+    assert (manifest.code_version, manifest.files, manifest.generation) == ("7", {"thing.txt": 7}, 1)
+
+
+def test_each_time_is_a_new_version_of_the_same_data(paths: StoragePaths) -> None:
+    versions = []
+    for _ in range(2):
+        materialise(paths)
+        manifest = read_manifest(paths, "thing")
+        assert manifest is not None
+        versions.append((manifest.version, manifest.data_version))
+    assert versions[0][0] != versions[1][0]
+    assert versions[0][1] == versions[1][1]
+
+
+@pytest.mark.parametrize(
+    ("severity", "passed", "kept"),
+    [
+        (dg.AssetCheckSeverity.ERROR, False, False),
+        (dg.AssetCheckSeverity.ERROR, True, True),
+        (dg.AssetCheckSeverity.WARN, False, True),
+    ],
+)
+def test_a_failed_blocking_check_takes_the_manifest_away(
+    paths: StoragePaths, severity: dg.AssetCheckSeverity, passed: bool, kept: bool
+) -> None:
+    materialise(paths)
+    materialise(paths, dg.AssetCheckResult(check_name="sound", passed=passed, severity=severity))
+    assert (read_manifest(paths, "thing") is not None) == kept

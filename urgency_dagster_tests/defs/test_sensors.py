@@ -1,0 +1,155 @@
+"""The sensor, tick by tick, on a real instance and real files."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from urgency_dagster.definitions import build_definitions
+from urgency_dagster.defs.partitions import call_archives
+from urgency_dagster.defs.planning import WORK_TAG
+from urgency_dagster.defs.resources import resources
+from urgency_dagster.defs.sensors import landing_sensor
+from urgency_dagster.settings import Settings
+from urgency_dagster.storage import StoragePaths
+from urgency_dagster_tests.defs.materialising import materialise
+
+ARCHIVES = ["T_광주_구급", "T_서울_화재", "V_광주_구급"]
+
+
+class Ticks:
+    """A sensor that keeps its cursor from one tick to the next, as the daemon does."""
+
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
+        self.settings, self.instance = settings, instance
+        self.cursor: str | None = None
+
+    def next(self) -> dg.SensorResult:
+        given = resources(self.settings)
+        context = dg.build_sensor_context(
+            instance=self.instance,
+            cursor=self.cursor,
+            resources={"storage": given["storage"], "models": given["models"]},
+            definitions=build_definitions(self.settings),
+        )
+        result = landing_sensor(context)
+        assert isinstance(result, dg.SensorResult)
+        self.cursor = result.cursor
+        for request in result.dynamic_partitions_requests or ():
+            self.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
+        for event in result.asset_events:
+            self.instance.report_runless_asset_event(event)
+        return result
+
+    def add_run(self, request: dg.RunRequest, status: dg.DagsterRunStatus) -> dg.DagsterRun:
+        """A run as the daemon would have made it, that came to `status`."""
+        tags = {**request.tags, **({"dagster/partition": request.partition_key} if request.partition_key else {})}
+        job = build_definitions(self.settings).resolve_job_def(str(request.job_name))
+        return self.instance.create_run_for_job(job, tags=tags, status=status)
+
+
+@pytest.fixture
+def ticks(settings: Settings) -> Iterator[Ticks]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Ticks(settings, instance)
+
+
+def requested(result: dg.SensorResult) -> list[str]:
+    return [request.partition_key or str(request.job_name) for request in result.run_requests or ()]
+
+
+def test_files_must_look_the_same_twice(ticks: Ticks) -> None:
+    first = ticks.next()
+    assert requested(first) == []
+    assert "waiting for 4 that may still be copied" in str(first.skip_reason.skip_message)  # type: ignore[union-attr]
+    assert requested(ticks.next()) == [*ARCHIVES, "attention_job"]
+
+
+def test_a_file_that_still_grows_waits(ticks: Ticks, paths: StoragePaths) -> None:
+    ticks.next()
+    with next(paths.landing_calls.rglob("TL_서울_화재.zip")).open("ab") as stream:
+        stream.write(b"\0")
+    assert requested(ticks.next()) == ["T_광주_구급", "V_광주_구급", "attention_job"]
+
+
+def test_partitions_and_landed_content_are_reported_once(ticks: Ticks) -> None:
+    ticks.next()
+    second, third = ticks.next(), ticks.next()
+    assert ticks.instance.get_dynamic_partitions(str(call_archives.name)) == ARCHIVES
+    assert {(event.asset_key.to_user_string(), event.partition) for event in second.asset_events} == {
+        *(("call_archive", archive) for archive in ARCHIVES),
+        ("attention_source", None),
+    }
+    assert not third.asset_events
+    assert not third.dynamic_partitions_requests
+
+
+def test_a_request_names_exactly_the_assets_that_are_missing(ticks: Ticks) -> None:
+    materialise(ticks.settings, "call_recordings", "utterances")
+    ticks.next()
+    request = next(item for item in ticks.next().run_requests or () if item.partition_key == ARCHIVES[0])
+    assert [key.to_user_string() for key in request.asset_selection or ()] == [
+        "utterance_embeddings",
+        "processed_data",
+    ]
+
+
+def test_work_that_is_in_progress_is_not_requested_again(ticks: Ticks) -> None:
+    ticks.next()
+    for request in ticks.next().run_requests or ():
+        ticks.add_run(request, dg.DagsterRunStatus.STARTED)
+    assert requested(ticks.next()) == []
+    # Also not when the run has come half of its way.
+    materialise(ticks.settings, "call_recordings", "utterances")
+    assert requested(ticks.next()) == []
+
+
+def test_a_failed_run_waits_for_a_person_and_a_deleted_one_does_not(ticks: Ticks) -> None:
+    ticks.next()
+    runs = [ticks.add_run(request, dg.DagsterRunStatus.FAILURE) for request in ticks.next().run_requests or ()]
+    assert requested(ticks.next()) == []
+    ticks.instance.delete_run(runs[0].run_id)
+    assert requested(ticks.next()) == [ARCHIVES[0]]
+
+
+def test_a_failed_archive_is_requested_again_when_it_is_sent_again(ticks: Ticks, paths: StoragePaths) -> None:
+    ticks.next()
+    for request in ticks.next().run_requests or ():
+        ticks.add_run(request, dg.DagsterRunStatus.FAILURE)
+    shutil.copy(
+        next(paths.landing_calls.rglob("VS_광주_구급.zip")), next(paths.landing_calls.rglob("TS_광주_구급.zip"))
+    )
+    ticks.next()
+    assert requested(ticks.next()) == [ARCHIVES[0]]
+
+
+def test_training_follows_when_the_archives_are_done_or_have_failed(ticks: Ticks) -> None:
+    ticks.next()
+    made, failed, running, _ = ticks.next().run_requests or ()
+    ticks.add_run(failed, dg.DagsterRunStatus.FAILURE)
+    last = ticks.add_run(running, dg.DagsterRunStatus.STARTED)
+    materialise(ticks.settings, archive=str(made.partition_key))
+    assert "urgency_job" not in requested(ticks.next())
+    ticks.instance.report_run_failed(last)
+    assert "urgency_job" in requested(ticks.next())
+
+
+def test_files_that_cannot_be_used_are_counted(ticks: Ticks, paths: StoragePaths) -> None:
+    (paths.landing_calls / "TS_서울_구조.zip").write_bytes(b"PK")
+    (paths.landing_calls / "notes.zip").write_bytes(b"")
+    message = str(ticks.next().skip_reason.skip_message)  # type: ignore[union-attr]
+    assert "2 files cannot be used" in message
+
+
+def test_an_empty_root_skips(tmp_path: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = Ticks(Settings.load(tmp_path, environment={}), instance).next()
+    assert requested(result) == []
+    assert result.skip_reason is not None
+
+
+def test_the_run_is_tagged_with_its_work(ticks: Ticks) -> None:
+    ticks.next()
+    assert all(request.tags[WORK_TAG] for request in ticks.next().run_requests or ())
