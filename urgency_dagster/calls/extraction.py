@@ -215,6 +215,8 @@ def _write_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path,
         raise Rejected(RejectReason.ENCRYPTED, "the member is encrypted")
     if info.compress_type not in METHODS:
         raise Rejected(RejectReason.CORRUPT, f"packed by method {info.compress_type}, which is not supported")
+    if info.header_offset < 0:
+        raise Rejected(RejectReason.CORRUPT, "said to begin before the archive")
     size_max = min(limits.member_bytes, max(CHUNK_BYTES, info.compress_size * limits.ratio))
     target.parent.mkdir(parents=True, exist_ok=True)
     try:

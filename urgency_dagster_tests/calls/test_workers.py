@@ -1,0 +1,77 @@
+import os
+import time
+from itertools import islice
+
+import psutil
+import pytest
+
+from urgency_dagster.calls.workers import AHEAD_PER_WORKER, ordered_map
+from urgency_dagster.errors import AudioError
+
+
+def square(number: int) -> int:
+    time.sleep(0.002 * (number % 3))  # later items often finish first
+    return number * number
+
+
+def refuse_three(number: int) -> int:
+    if number == 3:
+        raise AudioError("three", "another number", "ask for it")
+    return number
+
+
+def process_id(_: int) -> int:
+    return os.getpid()
+
+
+def descendants() -> set[int]:
+    return {process.pid for process in psutil.Process().children(recursive=True)}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_the_order_of_the_items(workers):
+    assert list(ordered_map(square, range(30), workers)) == [n * n for n in range(30)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_items_give_no_results(workers):
+    assert list(ordered_map(square, [], workers)) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_exception_reaches_the_caller_after_the_results_before_it(workers):
+    results = ordered_map(refuse_three, range(9), workers)
+    assert list(islice(results, 3)) == [0, 1, 2]
+    with pytest.raises(AudioError) as caught:
+        next(results)
+    assert caught.value.args == ("three", "another number", "ask for it")
+
+
+def test_one_worker_is_this_process_and_more_are_others():
+    assert set(ordered_map(process_id, range(4), 1)) == {os.getpid()}
+    assert os.getpid() not in set(ordered_map(process_id, range(4), 2))
+
+
+def test_items_are_not_taken_far_ahead_of_a_slow_consumer():
+    taken = []
+    results = ordered_map(square, (taken.append(n) or n for n in range(1000)), 2)
+    next(results)
+    assert len(taken) <= 2 * AHEAD_PER_WORKER
+    results.close()
+
+
+@pytest.mark.parametrize("end", ["done", "closed", "failed"])
+def test_no_process_is_left_behind(end):
+    list(ordered_map(square, range(3), 2))  # the fork server stays, once for all
+    before = descendants()
+    results = ordered_map(refuse_three, range(2 if end == "done" else 50), 2)
+    next(results)
+    assert descendants() - before
+    if end == "closed":
+        results.close()
+    elif end == "done":
+        assert list(results) == [1]
+    else:
+        with pytest.raises(AudioError):
+            list(results)
+    assert descendants() <= before

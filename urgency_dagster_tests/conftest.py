@@ -1,0 +1,128 @@
+"""What tests of several rooms share: seeded generators, a storage root, and a builder of real archive pairs."""
+
+import io
+import json
+import random
+import warnings
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import settings
+
+from urgency_dagster.calls.archives import ArchivePair
+from urgency_dagster.calls.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.storage import StoragePaths
+
+# The same examples on every run, however busy the machine is: a red test must be the fault of a change.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile("repeatable")
+
+Members = Mapping[str, bytes] | Iterable[tuple[str | zipfile.ZipInfo, bytes]]
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    random.seed(0)
+    np.random.seed(0)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> StoragePaths:
+    return StoragePaths(tmp_path / "root")
+
+
+class Builder:
+    """Writes archive pairs as AI Hub ships them, or damaged in one chosen way. Holds no state."""
+
+    def call_id(self, number: int) -> str:
+        return f"{number:024x}"
+
+    def wav(
+        self, duration_ms: int = 3000, *, rate: int = 8000, channels: int = 1, subtype: str = "PCM_16", seed: int = 0
+    ) -> bytes:
+        """Noise that swells and fades, so that no two pieces of it are alike."""
+        samples = np.random.default_rng(seed).normal(0, 0.1, (duration_ms * rate // 1000, channels))
+        samples *= 1.2 + np.sin(np.linspace(0, 20, len(samples)))[:, None]
+        stream = io.BytesIO()
+        soundfile.write(stream, samples, rate, format="WAV", subtype=subtype)
+        return stream.getvalue()
+
+    def utterance(self, number: int = 0, **changed: Any) -> dict[str, Any]:
+        """One of the 700 ms utterances that follow each other once a second."""
+        start = number * 1000
+        entry = {"id": f"{number:08x}", "startAt": start, "endAt": start + 700, "text": f"발화 {number} ", "speaker": 1}
+        return {**entry, **changed}
+
+    def label(self, call_id: str, **changed: Any) -> dict[str, Any]:
+        """The label of a call with three utterances; a value of `...` drops the key."""
+        label = {
+            "_id": call_id,
+            "audioPath": "20230101/x/converted_1.wav",
+            "recordId": "0123456789abcdef0123",
+            "status": 12,
+            "startAt": 0,
+            "endAt": 3000,
+            "utterances": [self.utterance(n) for n in range(3)],
+            "mediaType": "Mobile",
+            "gender": "F",
+            "address": "가상시 가상구 비밀동",
+            "disasterLarge": "구급",
+            "disasterMedium": "질병(중증 외)",
+            "urgencyLevel": "중",
+            "sentiment": "불안/걱정",
+            "symptom": ["기타통증"],
+            "triage": "준응급증상",
+            **changed,
+        }
+        return {key: value for key, value in label.items() if value is not ...}
+
+    def json(self, label: Any, encoding: str = "utf-8") -> bytes:
+        return json.dumps(label, ensure_ascii=encoding == "ascii").encode(encoding)
+
+    def zip(self, target: Path, members: Members, method: int = zipfile.ZIP_DEFLATED) -> Path:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(self.zipped(members, method))
+        return target
+
+    def zipped(self, members: Members, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w", method) as archive, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the same name twice is meant
+            for name, content in members.items() if isinstance(members, Mapping) else members:
+                info = name if isinstance(name, zipfile.ZipInfo) else zipfile.ZipInfo(name)
+                info.compress_type = method
+                archive.writestr(info, content)
+        return stream.getvalue()
+
+    def renamed(self, name: bytes, content: bytes = b"content") -> bytes:
+        """A ZIP of one member whose name is exactly these bytes, without the UTF-8 flag."""
+        placeholder = "@" * len(name)
+        return self.zipped({placeholder: content}).replace(placeholder.encode(), name)
+
+    def pair(self, landing: Path, archive: str, audio: Members, labels: Members) -> ArchivePair:
+        split, rest = archive[0], archive[1:]
+        return ArchivePair(
+            archive,
+            self.zip(landing / f"{split}S{rest}.zip", audio),
+            self.zip(landing / f"{split}L{rest}.zip", labels),
+        )
+
+    def calls(self, *labels: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, bytes]]:
+        """The members of both ZIPs for some labels, each with a recording of three seconds."""
+        audio = {f"{label['_id']}_20230101.wav": self.wav(seed=n) for n, label in enumerate(labels)}
+        return audio, {f"{label['_id']}_20230101.json": self.json(label) for label in labels}
+
+    def extracted(self, paths: StoragePaths, archive: str, audio: Members, labels: Members) -> None:
+        """Lands a pair and unpacks it."""
+        pair = self.pair(paths.landing_calls, archive, audio, labels)
+        extract_pair(pair, paths.archive(archive), ExtractionLimits())
+
+
+@pytest.fixture(scope="session")
+def build() -> Builder:
+    return Builder()
