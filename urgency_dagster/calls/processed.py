@@ -28,7 +28,8 @@ def write_processed_data(paths: StoragePaths, archive: str) -> dict[str, int]:
     with replacing(files.vectors) as temporary:
         rows, width = _write_matrix(files.embeddings, temporary)
     with replacing(files.processed_csv) as temporary:
-        table = pq.read_table(files.utterances).to_pandas()
+        # Ints as they are: a single unknown speaker would make fractions of all the others.
+        table = pq.read_table(files.utterances).to_pandas(integer_object_nulls=True)
         # With line ends of one character, a lone "\r" in a text would not be quoted and would end its row.
         table.to_csv(temporary, index=False, encoding="utf-8-sig", lineterminator="\r\n")
     return {"rows": rows, "width": width}

@@ -1,0 +1,51 @@
+"""Tiny speech models of each kind, written as the hub's models are."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from urgency_dagster.pretrained import PretrainedModel
+
+SHAPE: dict[str, Any] = {
+    "vocab_size": 8,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "conv_dim": (8,) * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 2,
+}
+LAYER_NORM = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+GROUP_NORM = {"feat_extract_norm": "group", "do_stable_layer_norm": False, "conv_bias": False}
+
+
+def save_speech_model(folder: Path, kind: str, **changed: Any) -> PretrainedModel:
+    """Writes a model with random weights and its feature extractor."""
+    import torch
+    from transformers import AutoConfig, AutoModel, Wav2Vec2FeatureExtractor
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    model_type, norm = kind.split()
+    config = AutoConfig.for_model(model_type, **SHAPE, **(LAYER_NORM if norm == "layer" else GROUP_NORM), **changed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        AutoModel.from_config(config).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(return_attention_mask=norm == "layer").save_pretrained(folder)
+    return PretrainedModel(str(folder), folder, "local")
+
+
+@pytest.fixture(scope="session")
+def speech_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], PretrainedModel]:
+    """The model of a kind: `<model type> <norm of the first layer>`. Not to be written to."""
+    made: dict[str, PretrainedModel] = {}
+
+    def model(kind: str = "wav2vec2 layer") -> PretrainedModel:
+        if kind not in made:
+            made[kind] = save_speech_model(tmp_path_factory.mktemp("model"), kind)
+        return made[kind]
+
+    return model

@@ -1,0 +1,134 @@
+import codecs
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from urgency_dagster.calls.processed import write_processed_data
+from urgency_dagster.errors import ArtefactError
+from urgency_dagster.storage import StoragePaths, write_table
+from urgency_dagster.tables import EMBEDDING, UTTERANCES, embeddings_schema
+
+ARCHIVE, WIDTH = "T_x", 3
+
+
+def utterance(number: int, **changed) -> dict:
+    row = {
+        "_id": f"{number // 3:024x}",
+        "wav_file_path": "calls/T_x/Wave/a.wav",
+        "utterance_id": f"{number:08x}",
+        "text": f"발화 {number}",
+        "startAt": number,
+        "endAt": 2**62 + number,
+        "sentiment": "중립",
+        "urgencyLevel": "상",
+        "urgency_label": 2,
+        "archive": ARCHIVE,
+        "speaker": 1,
+        "duration_s": 0.7,
+    }
+    return {**row, **changed}
+
+
+def write(paths: StoragePaths, rows: list[dict], vectors: list[dict] | None = None) -> None:
+    """Writes an utterance table and, unless given, the vectors of its rows."""
+    keys = [{"_id": row["_id"], "utterance_id": row["utterance_id"]} for row in rows]
+    made = [{**key, EMBEDDING: [n, n + 0.1, -n]} for n, key in enumerate(keys)] if vectors is None else vectors
+    write_table(paths.archive(ARCHIVE).utterances, pa.Table.from_pylist(rows, schema=UTTERANCES))
+    with pq.ParquetWriter(paths.archive(ARCHIVE).embeddings, embeddings_schema(WIDTH)) as writer:
+        for start in range(0, len(made), 4):  # several row groups, as the step writes them
+            writer.write_table(pa.Table.from_pylist(made[start : start + 4], schema=embeddings_schema(WIDTH)))
+
+
+def read(paths: StoragePaths) -> tuple[pd.DataFrame, np.ndarray]:
+    table = pd.read_csv(paths.archive(ARCHIVE).processed_csv, encoding="utf-8-sig", keep_default_na=False)
+    return table, np.load(paths.archive(ARCHIVE).vectors, allow_pickle=False)
+
+
+def test_row_i_of_one_is_row_i_of_the_other(paths):
+    rows = [utterance(n) for n in range(11)]
+    write(paths, rows)
+    assert write_processed_data(paths, ARCHIVE) == {"rows": 11, "width": WIDTH}
+    table, vectors = read(paths)
+    assert list(table.columns) == UTTERANCES.names
+    assert table["utterance_id"].tolist() == [row["utterance_id"] for row in rows]
+    assert vectors.dtype == np.float32
+    np.testing.assert_array_equal(vectors, np.array([[n, n + 0.1, -n] for n in range(11)], np.float32))
+
+
+def test_the_csv_begins_with_a_byte_order_mark(paths):
+    write(paths, [utterance(0)])
+    write_processed_data(paths, ARCHIVE)
+    assert paths.archive(ARCHIVE).processed_csv.read_bytes().startswith(codecs.BOM_UTF8 + b"_id,wav_file_path,")
+
+
+def test_numbers_stay_whole_numbers(paths):
+    write(paths, [utterance(0), utterance(1)])
+    write_processed_data(paths, ARCHIVE)
+    table, _ = read(paths)
+    assert table["endAt"].tolist() == [2**62, 2**62 + 1]
+    assert table["urgency_label"].tolist() == [2, 2]
+
+
+@given(
+    texts=st.lists(st.text(max_size=8) | st.sampled_from(["\r", "a\rb", "a\nb", '"', ",", "\r\n", "\x00"]), max_size=5)
+)
+def test_any_text_stays_in_its_row(tmp_path_factory, texts):
+    paths = StoragePaths(tmp_path_factory.mktemp("texts"))
+    write(paths, [utterance(n, text=text) for n, text in enumerate(texts)])
+    write_processed_data(paths, ARCHIVE)
+    table, vectors = read(paths)
+    assert table["text"].tolist() == texts
+    assert len(vectors) == len(texts)
+
+
+def test_unknown_speakers_do_not_make_the_known_ones_fractions(paths):
+    write(paths, [utterance(0, speaker=None), utterance(1, speaker=1)])
+    write_processed_data(paths, ARCHIVE)
+    assert paths.archive(ARCHIVE).processed_csv.read_text("utf-8-sig").count(",1.0,") == 0
+
+
+def test_an_empty_table_gives_empty_files(paths):
+    write(paths, [])
+    assert write_processed_data(paths, ARCHIVE) == {"rows": 0, "width": WIDTH}
+    table, vectors = read(paths)
+    assert (len(table), list(table.columns)) == (0, UTTERANCES.names)
+    assert (vectors.shape, vectors.dtype) == ((0, WIDTH), np.float32)
+
+
+def test_a_second_run_writes_the_same_bytes(paths):
+    write(paths, [utterance(n) for n in range(5)])
+    files = paths.archive(ARCHIVE)
+    write_processed_data(paths, ARCHIVE)
+    first = files.processed_csv.read_bytes(), files.vectors.read_bytes()
+    write_processed_data(paths, ARCHIVE)
+    assert (files.processed_csv.read_bytes(), files.vectors.read_bytes()) == first
+
+
+@pytest.mark.parametrize("change", ["order", "fewer", "more", "other"])
+def test_vectors_of_other_rows_are_refused(paths, change):
+    rows = [utterance(n) for n in range(3)]
+    keys = [{"_id": row["_id"], "utterance_id": row["utterance_id"], EMBEDDING: [0, 0, 0]} for row in rows]
+    changed = {
+        "order": keys[::-1],
+        "fewer": keys[:2],
+        "more": [*keys, keys[0]],
+        "other": [{**keys[0], "_id": "x"}, *keys[1:]],
+    }
+    write(paths, rows, changed[change])
+    with pytest.raises(ArtefactError, match="not those of its utterance table"):
+        write_processed_data(paths, ARCHIVE)
+    assert not paths.archive(ARCHIVE).processed_csv.exists()
+    assert not paths.archive(ARCHIVE).vectors.exists()
+
+
+@pytest.mark.parametrize(("missing", "asset"), [("utterances", "utterances"), ("embeddings", "utterance_embeddings")])
+def test_a_missing_table_is_named(paths, missing, asset):
+    write(paths, [utterance(0)])
+    getattr(paths.archive(ARCHIVE), missing).unlink()
+    with pytest.raises(ArtefactError, match=f"materialise {asset}$"):
+        write_processed_data(paths, ARCHIVE)
