@@ -22,6 +22,9 @@ check: setup  ## lint, format, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+bench: setup  ## this project's way against the original's way, timed; see docs/benchmarks.md
+	$(BIN)/python -m urgency_dagster.bench
+
 setup: .venv/.ready
 
 .venv/.ready: pyproject.toml constraints.txt

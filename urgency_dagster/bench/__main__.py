@@ -1,0 +1,47 @@
+"""`python -m urgency_dagster.bench [name ...]`: runs all benchmarks or some, prints the table, writes the JSON."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import click
+
+from urgency_dagster.bench.cv import CvSize, compare_cross_validation
+from urgency_dagster.bench.decode import DecodeSize, compare_decoding
+from urgency_dagster.bench.embed import EmbedSize, compare_embedding
+from urgency_dagster.bench.overhead import OverheadSize, compare_overhead
+from urgency_dagster.bench.report import HEADER, Comparison, machine, row, write_comparison
+from urgency_dagster.bench.train import TrainSize, compare_training
+from urgency_dagster.errors import UrgencyError
+from urgency_dagster.settings import Settings
+from urgency_dagster.storage import StoragePaths
+
+BENCHMARKS: Mapping[str, Callable[[], Comparison]] = {
+    "decode": partial(compare_decoding, DecodeSize()),
+    "embed": partial(compare_embedding, EmbedSize()),
+    "train": partial(compare_training, TrainSize()),
+    "cv": partial(compare_cross_validation, CvSize()),
+    "overhead": partial(compare_overhead, OverheadSize()),
+}
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)))
+def main(names: tuple[str, ...]) -> None:
+    """Time this project's way against the original's way; all benchmarks when none is named."""
+    from urgency_dagster.defs.environment import prepare_process
+
+    prepare_process()
+    paths = StoragePaths(Settings.load().storage)
+    click.echo(f"{machine()}\n{HEADER}")
+    for name in names or BENCHMARKS:
+        try:
+            comparison = BENCHMARKS[name]()
+        except UrgencyError as error:
+            raise click.ClickException(f"{name}: {error}") from error
+        write_comparison(paths, comparison)
+        click.echo(row(comparison))
+    click.echo(f"figures in {paths.benchmark('*').parent}")
+
+
+if __name__ == "__main__":
+    main()

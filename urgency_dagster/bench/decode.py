@@ -1,0 +1,111 @@
+"""Recordings to segments: decoded and resampled once per call, against once per utterance.
+
+Both sides work in one process on one recording after another, so the ratio is that of one core.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from urgency_dagster.bench.measure import Side, in_turns
+from urgency_dagster.bench.report import Comparison, by_rate
+from urgency_dagster.calls.audio import SAMPLE_RATE
+from urgency_dagster.calls.embeddings import Recording, recording_segments
+from urgency_dagster.errors import BenchmarkError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CALL_RATE_HZ = 8_000
+"""Source: the sample rate of AI Hub's data set 71768."""
+
+TOLERANCE = 2**-15
+"""How far two samples may be apart, full scale being 1: one step of 16-bit audio."""
+
+
+@dataclass(frozen=True)
+class DecodeSize:
+    """How much is decoded.
+
+    Attributes:
+        calls: recordings.
+        call_s: seconds of one recording; the median call of the data set.
+        utterances: segments of one recording; the mean of the data set.
+        runs: how often each side is timed.
+    """
+
+    calls: int = 20
+    call_s: float = 65.0
+    utterances: int = 30
+    runs: int = 5
+
+
+def compare_decoding(size: DecodeSize) -> Comparison:
+    """Segments per second of both ways.
+
+    Raises:
+        BenchmarkError: the two ways cut different segments.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        recordings = write_recordings(Path(folder), size)
+        ours = Side(lambda: _segments(recordings), size.runs)
+        reference = Side(lambda: original_segments(recordings), size.runs)
+        _check_equal(_segments(recordings[:1]), original_segments(recordings[:1]))  # and librosa is loaded
+        timed, timed_reference = in_turns(ours, reference)
+    segments = size.calls * size.utterances
+    details = {
+        "calls": size.calls,
+        "call_s": size.call_s,
+        "utterances_per_call": size.utterances,
+        "sample_rate_hz": CALL_RATE_HZ,
+        "processes": 1,
+    }
+    return by_rate("decode", "utterances/s", timed.rate(segments), timed_reference.rate(segments), details)
+
+
+def write_recordings(folder: Path, size: DecodeSize) -> list[Recording]:
+    """Calls of noise as 8 kHz PCM16 WAV files, each with its utterances at random times."""
+    import numpy as np
+    import soundfile
+
+    recordings = []
+    for call in range(size.calls):
+        rng = np.random.default_rng(call)
+        path = folder / f"{call:024x}_20230101.wav"
+        samples = rng.normal(0, 0.1, int(size.call_s * CALL_RATE_HZ))
+        soundfile.write(path, samples, CALL_RATE_HZ, subtype="PCM_16")
+        starts = np.sort(rng.integers(0, int((size.call_s - 1) * 1000), size.utterances)).tolist()
+        times = [(start, start + int(rng.integers(500, 5_000))) for start in starts]
+        recordings.append(Recording(path, times))
+    return recordings
+
+
+def _segments(recordings: Sequence[Recording]) -> "list[np.ndarray]":
+    return [segment for recording in recordings for segment in recording_segments(recording)]
+
+
+def original_segments(recordings: Sequence[Recording]) -> "list[np.ndarray]":
+    """The segments, the whole file being read anew for each.
+
+    Source: the original pipeline's preprocessing, less the threads it did this in.
+    """
+    import librosa
+
+    segments = []
+    for recording in recordings:
+        for start_ms, end_ms in recording.times_ms:
+            waveform, _ = librosa.load(recording.path, sr=SAMPLE_RATE)
+            segments.append(waveform[int(start_ms / 1000 * SAMPLE_RATE) : int(end_ms / 1000 * SAMPLE_RATE)])
+    return segments
+
+
+def _check_equal(ours: "list[np.ndarray]", reference: "list[np.ndarray]") -> None:
+    import numpy as np
+
+    pairs = zip(ours, reference, strict=True)
+    if not all(len(one) == len(other) and np.allclose(one, other, rtol=0, atol=TOLERANCE) for one, other in pairs):
+        raise BenchmarkError(
+            "the two ways cut different segments", f"the same within {TOLERANCE:.1g}", "correct `calls.audio`"
+        )

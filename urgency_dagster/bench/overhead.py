@@ -1,0 +1,122 @@
+"""What Dagster costs: the calls pipeline by the `run` command, against the same functions in one plain process.
+
+Both sides are whole processes, from a landed demo to `processed_data.csv`, each on a fresh copy of the same root.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from urgency_dagster.bench.measure import Side, in_turns
+from urgency_dagster.bench.report import Comparison, as_cost
+from urgency_dagster.calls.archives import scan_landing
+from urgency_dagster.calls.embeddings import EmbeddingConfig, SpeechEncoder, embed_archive
+from urgency_dagster.calls.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.processed import write_processed_data
+from urgency_dagster.calls.utterances import build_utterance_table
+from urgency_dagster.demo.archives import LEAST_CALLS
+from urgency_dagster.demo.inputs import write_demo
+from urgency_dagster.demo.wearables import LEAST_SAMPLES
+from urgency_dagster.errors import BenchmarkError
+from urgency_dagster.pretrained import find_pretrained
+from urgency_dagster.settings import Settings
+from urgency_dagster.storage import StoragePaths, file_hash
+
+WITH_DAGSTER = "from urgency_dagster.cli import main; main(['run', '--only', 'calls', '--storage', sys.argv[1]])"
+PLAIN = "from urgency_dagster.bench.overhead import process_calls; process_calls(sys.argv[1])"
+
+
+@dataclass(frozen=True)
+class OverheadSize:
+    """How much is processed.
+
+    Attributes:
+        calls: of the demo, in three archive pairs.
+        runs: how often each side is timed.
+    """
+
+    calls: int = LEAST_CALLS
+    runs: int = 3
+
+
+def compare_overhead(size: OverheadSize) -> Comparison:
+    """Seconds of both processes.
+
+    Raises:
+        BenchmarkError: a process fails, or the two write different files.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        template = Path(folder) / "demo"
+        write_demo(template, calls=size.calls, samples=LEAST_SAMPLES)
+        ours = Process(template, Path(folder) / "dagster", size.runs, WITH_DAGSTER)
+        reference = Process(template, Path(folder) / "plain", size.runs, PLAIN)
+        timed, timed_reference = in_turns(Side(ours.run, size.runs), Side(reference.run, size.runs))
+        archives = _check_equal(StoragePaths(timed.result), StoragePaths(timed_reference.result))
+    with_dagster, plain = timed.duration(), timed_reference.duration()
+    details = {"calls": size.calls, "archives": archives, "added_s": with_dagster.median - plain.median}
+    return as_cost("overhead", with_dagster, plain, details)
+
+
+def process_calls(root: str) -> None:
+    """The reference: every landed archive up to `processed_data.csv`, by the domain functions alone."""
+    settings = Settings.load(Path(root))
+    paths = StoragePaths(settings.storage)
+    encoder = SpeechEncoder(find_pretrained(settings.speech_model, "URGENCY_SPEECH_MODEL"))
+    for archive, pair in scan_landing(paths.landing_calls).pairs.items():
+        extract_pair(pair, paths.archive(archive), ExtractionLimits())
+        build_utterance_table(paths, archive)
+        embed_archive(paths, archive, encoder, EmbeddingConfig())
+        write_processed_data(paths, archive)
+
+
+class Process:
+    """A Python process that is started once per run, each time on its own copy of a storage root.
+
+    Args:
+        template: the storage root to copy; the copies are made here, before any clock runs.
+        copies: the folder of the copies.
+        runs: how many copies are needed.
+        code: what it runs; `sys.argv[1]` is the root.
+    """
+
+    def __init__(self, template: Path, copies: Path, runs: int, code: str) -> None:
+        self._roots = iter([Path(shutil.copytree(template, copies / str(run))) for run in range(runs)])
+        self._code = code
+
+    def run(self) -> Path:
+        """The storage root that the process worked on.
+
+        Raises:
+            BenchmarkError: the process fails.
+        """
+        root = next(self._roots)
+        # The settings of the root must win: those of this process may name other models and another history.
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("URGENCY_") and k != "DAGSTER_HOME"}
+        command = [sys.executable, "-c", f"import sys; {self._code}", str(root)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+        if done.returncode:
+            last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+            raise BenchmarkError(f"a process ended with {done.returncode} ({' '.join(last)})", "0", "run it by hand")
+        return root
+
+
+def _check_equal(ours: StoragePaths, reference: StoragePaths) -> int:
+    """The number of archives that both ways made.
+
+    Raises:
+        BenchmarkError: there are none, or the two wrote different rows or vectors.
+    """
+    archives = sorted(scan_landing(reference.landing_calls).pairs)
+    same = [_hashes(ours, archive) == _hashes(reference, archive) for archive in archives]
+    if not (same and all(same)):
+        raise BenchmarkError(f"{same.count(False)} of {len(same)} archives differ", "equal files", "correct `defs`")
+    return len(archives)
+
+
+def _hashes(paths: StoragePaths, archive: str) -> list[str]:
+    files = paths.archive(archive)
+    return [file_hash(path) for path in (files.processed_csv, files.vectors)]
