@@ -65,7 +65,7 @@ def _cached(hub_id: str, revision: str | None) -> Path | None:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
+        folder = Path(snapshot_download(hub_id, revision=revision, local_files_only=True, allow_patterns=[*PATTERNS]))
     except (LocalEntryNotFoundError, HFValidationError):
         return None
     return folder if _has_weights(folder) else None

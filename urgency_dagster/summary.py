@@ -29,12 +29,19 @@ def _call_lines(paths: StoragePaths) -> Iterator[str]:
         if not (files.utterances.is_file() and files.rejects.is_file()):
             continue
         kept = pq.read_metadata(files.utterances).num_rows
-        rejects = pq.read_table(files.rejects, columns=["utterance_id", "reason"])
-        of_utterances = rejects.num_rows - rejects["utterance_id"].null_count
-        reasons = ", ".join(
-            f"{reason} {count}" for reason, count in sorted(Counter(rejects["reason"].to_pylist()).items())
+        rejects = pq.read_table(files.rejects, columns=["utterance_id", "reason"]).to_pylist()
+        utterances = Counter(row["reason"] for row in rejects if row["utterance_id"] is not None)
+        others = Counter(row["reason"] for row in rejects if row["utterance_id"] is None)
+        yield (
+            f"calls         {archive}: {kept} utterances kept, {_counted(utterances)} rejected; "
+            f"calls and files rejected: {_counted(others)}"
         )
-        yield f"calls         {archive}: {kept} utterances kept, {of_utterances} rejected ({reasons or 'none'})"
+
+
+def _counted(reasons: Counter[str]) -> str:
+    """The total, and how often each reason occurs."""
+    told = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
+    return f"{reasons.total()} ({told})" if told else "0"
 
 
 def _urgency_lines(paths: StoragePaths) -> Iterator[str]:
