@@ -19,9 +19,9 @@ class PretrainedModel:
     """Where the files of a model lie, and what they are.
 
     Attributes:
-        name: the hub id without its revision, or the folder as it was given.
+        name: the hub id without its revision, or the name of the local folder.
         folder: the local folder to load from.
-        revision: the hub's commit; `local` for a folder.
+        revision: the hub's commit, or a hash of the local folder's files.
     """
 
     name: str
@@ -53,7 +53,8 @@ def _local_folder(folder: Path, variable: str) -> PretrainedModel:
             "a folder written by save_pretrained, or a hub id",
             f"set {variable} to one",
         )
-    return PretrainedModel(str(folder), folder, "local")
+    # The path is left out: the same model in another place is the same model.
+    return PretrainedModel(folder.name, folder, model_identity(str(folder)))
 
 
 def _has_weights(folder: Path) -> bool:

@@ -1,7 +1,11 @@
 """The fits of a cross-validation as tasks on Ray. What a fit does is in `folds`; nothing else of the room knows Ray."""
 
+import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from urgency_dagster.attention.folds import Naming, fit_and_predict, prepare_fold
 from urgency_dagster.attention.pickles import AttentionData
@@ -52,10 +56,34 @@ def connected(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    # "local", not None: without an address Ray joins whatever cluster happens to run on the machine.
-    private = {"include_dashboard": False} if address is None else {}
-    ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", configure_logging=False, **private)
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
+    if address:
+        ray.init(address=address, **quiet)
+    else:
+        with _home_without_cloud():
+            # "local", not None: without an address Ray joins whatever cluster happens to run on the machine.
+            ray.init(address="local", include_dashboard=False, **quiet)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _home_without_cloud() -> Iterator[None]:
+    """A block in which Ray's processes are started without asking a cloud's metadata service where they run.
+
+    Ray's head does so at every start, usage statistics or not, unless its home holds a cluster's bootstrap file. The
+    real home's token is kept: a second start in this process must find the same one.
+    """
+    real = Path.home()
+    (real / ".ray").mkdir(exist_ok=True)
+    with TemporaryDirectory(prefix="ray-home-") as folder:
+        (Path(folder) / "ray_bootstrap_config.yaml").write_text("{}\n")
+        (Path(folder) / ".ray").symlink_to(real / ".ray")
+        before = os.environ.get("HOME")
+        os.environ["HOME"] = folder
+        try:
+            yield
+        finally:
+            os.environ.pop("HOME") if before is None else os.environ.update(HOME=before)

@@ -40,6 +40,7 @@ class CvSize:
         categorical: bool columns.
         numeric: float32 columns.
         factors: what the columns are mixed from; 200 leave the selector with about 200 columns, as the real ones do.
+        signal: how much the factors know of the label, in their standard deviations.
         models: which models.
         runs: how often each side is timed.
     """
@@ -48,6 +49,7 @@ class CvSize:
     categorical: int = 500
     numeric: int = 2856
     factors: int = 200
+    signal: float = 0.05
     models: tuple[str, ...] = MODEL_NAMES
     runs: int = 3
 
@@ -64,7 +66,7 @@ def compare_cross_validation(size: CvSize) -> Comparison:
     """
     data, config = draw_data(size), CrossValidationConfig(seed=SEED)
     with connected(None):
-        few = draw_data(CvSize(samples=size.samples, categorical=5, numeric=15, factors=5))
+        few = draw_data(CvSize(samples=size.samples, categorical=5, numeric=15, factors=5, signal=1.0))
         cross_validate(few, ["logreg", "xgb"], config)  # Ray starts its workers, and they load their libraries
         ours = Side(lambda: cross_validate(data, size.models, config), size.runs)
         reference = Side(lambda: original_cross_validation(data, size.models, config), size.runs)
@@ -75,7 +77,7 @@ def compare_cross_validation(size: CvSize) -> Comparison:
         "features_selected": [int(n) for n in timed.result[size.models[0]].folds["n_features"]],
         "models": list(size.models),
         "folds": config.n_splits,
-        "largest_difference": _difference(_scores(timed.result), timed_reference.result),
+        "largest_difference": largest_difference(own_scores(timed.result), timed_reference.result),
     }
     return by_duration("cv", timed.duration(), timed_reference.duration(), details)
 
@@ -86,7 +88,8 @@ def draw_data(size: CvSize) -> AttentionData:
     y = np.concatenate([one.y for one in answers.values()])
     groups = np.repeat(np.array(list(answers)), [one.y.size for one in answers.values()])
     rng, columns = np.random.default_rng(SEED), size.categorical + size.numeric
-    factors = rng.standard_normal((y.size, size.factors)) + 0.05 * y[:, None] * rng.standard_normal(size.factors)
+    factors = rng.standard_normal((y.size, size.factors))
+    factors += size.signal * y[:, None] * rng.standard_normal(size.factors)
     values = factors @ rng.standard_normal((size.factors, columns)) / np.sqrt(size.factors)
     values += 0.5 * rng.standard_normal((y.size, columns))
     categorical = _named("B", values[:, : size.categorical] > 0)
@@ -154,7 +157,8 @@ def original_selector(seed: int) -> Any:
     return SelectFromModel(svc, threshold=1e-5)
 
 
-def _scores(results: dict[str, ModelResult]) -> Scores:
+def own_scores(results: dict[str, ModelResult]) -> Scores:
+    """The scores of this project's cross-validation."""
     return {
         (model, int(fold["fold"])): {name: float(fold[name]) for name in SCORES}
         for model, result in results.items()
@@ -162,7 +166,7 @@ def _scores(results: dict[str, ModelResult]) -> Scores:
     }
 
 
-def _difference(ours: Scores, reference: Scores) -> float:
+def largest_difference(ours: Scores, reference: Scores) -> float:
     """The largest difference of two scores of the COMPARED models.
 
     Raises:

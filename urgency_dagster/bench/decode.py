@@ -50,9 +50,9 @@ def compare_decoding(size: DecodeSize) -> Comparison:
     """
     with tempfile.TemporaryDirectory() as folder:
         recordings = write_recordings(Path(folder), size)
-        ours = Side(lambda: _segments(recordings), size.runs)
+        ours = Side(lambda: shared_segments(recordings), size.runs)
         reference = Side(lambda: original_segments(recordings), size.runs)
-        _check_equal(_segments(recordings[:1]), original_segments(recordings[:1]))  # and librosa is loaded
+        check_equal(shared_segments(recordings[:1]), original_segments(recordings[:1]))  # and librosa is loaded
         timed, timed_reference = in_turns(ours, reference)
     segments = size.calls * size.utterances
     details = {
@@ -82,7 +82,8 @@ def write_recordings(folder: Path, size: DecodeSize) -> list[Recording]:
     return recordings
 
 
-def _segments(recordings: Sequence[Recording]) -> "list[np.ndarray]":
+def shared_segments(recordings: Sequence[Recording]) -> "list[np.ndarray]":
+    """The segments, each file being read once for all of its own."""
     return [segment for recording in recordings for segment in recording_segments(recording)]
 
 
@@ -101,7 +102,12 @@ def original_segments(recordings: Sequence[Recording]) -> "list[np.ndarray]":
     return segments
 
 
-def _check_equal(ours: "list[np.ndarray]", reference: "list[np.ndarray]") -> None:
+def check_equal(ours: "list[np.ndarray]", reference: "list[np.ndarray]") -> None:
+    """Refuses to go on with segments that are not the same.
+
+    Raises:
+        BenchmarkError: two segments differ in length, or by more than TOLERANCE.
+    """
     import numpy as np
 
     pairs = zip(ours, reference, strict=True)

@@ -94,7 +94,7 @@ def compare_embedding(size: EmbedSize) -> Comparison:
         "audio_s": round(audio_s, 3),
         "precision": "float32",
         "device": encoder.device,
-        "largest_difference": _difference(ours.result, reference.result),
+        "largest_difference": largest_difference(ours.result, reference.result),
         "gflop_per_audio_s": gflop / audio_s,
         "gemm_peak_gflop_per_s": peak,
         "share_of_peak": {
@@ -111,7 +111,7 @@ def lengths_by_spot_s(audio_s: float, spots: int) -> list[list[float]]:
     A run sorts a window of a thousand segments by length, so those of one batch are nearly equal. A few segments spread
     over all lengths would not be, and would be padded more than in a run; therefore neighbours are taken.
     """
-    window = _quantiles(EmbeddingConfig.window_utterances)
+    window = kept_lengths_s(EmbeddingConfig.window_utterances)
     until = list(itertools.accumulate(window))
     half = audio_s / spots / 2
     middles = [until[-1] * (spot + 0.5) / spots for spot in range(spots)]
@@ -121,7 +121,7 @@ def lengths_by_spot_s(audio_s: float, spots: int) -> list[list[float]]:
     ]
 
 
-def _quantiles(count: int) -> list[float]:
+def kept_lengths_s(count: int) -> list[float]:
     """Evenly spaced quantiles, in seconds, of the part of the length distribution that is kept, shortest first.
 
     The distribution is a log-normal one whose halves have different widths, so that all three known quantiles hold.
@@ -207,7 +207,7 @@ def gemm_peak_gflops(device: str, size: int = GEMM_SIZE, runs: int = 5) -> float
     return 2 * size**3 / timed.duration().low / 1e9
 
 
-def _difference(ours: "Sequence[np.ndarray]", reference: "np.ndarray") -> float:
+def largest_difference(ours: "Sequence[np.ndarray]", reference: "np.ndarray") -> float:
     """The largest difference of two elements.
 
     Raises:

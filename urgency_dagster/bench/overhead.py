@@ -55,7 +55,7 @@ def compare_overhead(size: OverheadSize) -> Comparison:
         ours = Process(template, Path(folder) / "dagster", size.runs, WITH_DAGSTER)
         reference = Process(template, Path(folder) / "plain", size.runs, PLAIN)
         timed, timed_reference = in_turns(Side(ours.run, size.runs), Side(reference.run, size.runs))
-        archives = _check_equal(StoragePaths(timed.result), StoragePaths(timed_reference.result))
+        archives = check_equal(StoragePaths(timed.result), StoragePaths(timed_reference.result))
     with_dagster, plain = timed.duration(), timed_reference.duration()
     details = {"calls": size.calls, "archives": archives, "added_s": with_dagster.median - plain.median}
     return as_cost("overhead", with_dagster, plain, details)
@@ -104,7 +104,7 @@ class Process:
         return root
 
 
-def _check_equal(ours: StoragePaths, reference: StoragePaths) -> int:
+def check_equal(ours: StoragePaths, reference: StoragePaths) -> int:
     """The number of archives that both ways made.
 
     Raises:

@@ -87,12 +87,14 @@ def compare_training(size: TrainSize) -> Comparison:
     with tempfile.TemporaryDirectory() as folder:
         model = untrained_model(utterances, size, Path(folder), config)
         train = as_dataset(utterances, model, StoragePaths(Path(folder)))
-        learner = Learner(model, train, config, resolve_device(config.device))
+        device = resolve_device(config.device)
+        model.network.to(device)
+        learner = Learner(model, train, config, device)
         original = OriginalTraining(model, utterances, learner)
         steps = learner.epoch(train, epoch=1)
 
         def step() -> float:
-            with reproducible(config.seed, learner.device):
+            with reproducible(config.seed, device):
                 return next(steps)
 
         step()  # the first step of either side allocates what the optimiser remembers
@@ -107,7 +109,7 @@ def compare_training(size: TrainSize) -> Comparison:
         "tokens_of_a_batch_mean": float(np.mean(tokens)),
         "tokens_of_a_reference_batch": original.length,
         "precision": "float32",
-        "device": learner.device,
+        "device": device,
     }
     per_step = config.batch_size
     return by_rate("train", "utterances/s", ours.rate(per_step), reference.rate(per_step), details)

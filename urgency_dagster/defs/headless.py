@@ -12,6 +12,7 @@ import dagster as dg
 from filelock import FileLock, Timeout
 
 from urgency_dagster.defs.arrival import landing_events, new_partitions
+from urgency_dagster.defs.executors import check_ray_cluster
 from urgency_dagster.defs.instance import IN_PROGRESS, PROCESS_TAG, process_identity, release_orphans
 from urgency_dagster.defs.lineage import name_of
 from urgency_dagster.defs.partitions import call_archives
@@ -48,9 +49,12 @@ def run_all(settings: Settings, groups: Sequence[str], jobs: Jobs, say: Say) -> 
 
     Raises:
         BusyError: runs of this storage root are in progress already.
+        SettingsError: steps are to run on a Ray cluster that cannot run them.
     """
     models = ModelsResource(speech=settings.speech_model, text=settings.text_model)
     planner = Planner(StoragePaths(settings.storage), models)
+    if settings.executor == "ray":
+        check_ray_cluster()
     with dg.DagsterInstance.get() as instance, _alone(instance, say):
         _tell_dagster(instance, planner, say)
         chosen = [group for group in GROUPS if group in groups]
@@ -125,9 +129,11 @@ def _was_interrupted(result: dg.JobExecutionResult) -> bool:
 
 
 def _error(event: dg.DagsterEvent) -> Any:
-    """The error of a failed step or run, or None when the run failed because of its steps."""
-    is_step = event.event_type == dg.DagsterEventType.STEP_FAILURE
-    return event.step_failure_data.error if is_step else event.job_failure_data.error
+    """The error of a failed step or run, or None when the run failed because of a step."""
+    if event.event_type == dg.DagsterEventType.STEP_FAILURE:
+        return event.step_failure_data.error
+    failure = event.job_failure_data
+    return None if failure.first_step_failure_event else failure.error
 
 
 @contextmanager

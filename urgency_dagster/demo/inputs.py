@@ -27,7 +27,7 @@ RUN_CONFIG = """\
 # Written by `urgency-dagster demo`. What runs on this storage root override, by asset: tiny models start from random
 # weights, so they need a higher learning rate and more epochs than the real ones.
 urgency_model:
-  learning_rate: 0.001
+  learning_rate: 0.002
   epochs: 8
 """
 

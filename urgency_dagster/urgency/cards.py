@@ -31,12 +31,10 @@ def training_facts(
     summary: TrainingSetSummary, text_model: PretrainedModel, model: "UrgencyModel", config: dict[str, Any]
 ) -> dict[str, Any]:
     """What is known before the first step; stored with the checkpoint and on the card. Plain JSON values."""
-    # The folder of a local model says nothing elsewhere, and would make equal trainings differ.
-    name = text_model.folder.name if text_model.revision == "local" else text_model.name
     return {
         "architecture": type(model.network).__name__,
         "labels": {"urgency": list(summary.labels.urgency), "sentiment": list(summary.labels.sentiment)},
-        "text_model": {"name": name, "revision": text_model.revision},
+        "text_model": {"name": text_model.name, "revision": text_model.revision},
         "audio_width": summary.audio_width,
         "max_length": model.max_length,
         "config": config,

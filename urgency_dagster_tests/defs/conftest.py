@@ -14,7 +14,7 @@ from urgency_dagster.settings import Settings
 from urgency_dagster.storage import StoragePaths
 from urgency_dagster_tests.defs.materialising import materialise
 
-CALLS, SAMPLES = 12, 400
+CALLS, SAMPLES = 24, 400
 COMMAND = Path(sys.executable).parent / "urgency-dagster"
 
 AUDIT = """

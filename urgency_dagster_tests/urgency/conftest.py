@@ -168,4 +168,4 @@ def text_model(tmp_path_factory: pytest.TempPathFactory) -> PretrainedModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         ElectraModel(config).save_pretrained(folder)
-    return PretrainedModel(str(folder), folder, "local")
+    return PretrainedModel(folder.name, folder, "local")

@@ -1,0 +1,158 @@
+"""Where steps run: one at a time on the accelerator over all runs, and as jobs on a real Ray cluster."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import pytest
+
+from urgency_dagster.defs.executors import GPU_TAGS, RAY_CONFIG, check_ray_cluster, executor
+from urgency_dagster.errors import SettingsError
+from urgency_dagster.settings import Settings
+from urgency_dagster.storage import StoragePaths
+from urgency_dagster_tests.defs.conftest import environment, executed_steps, instance_of, run_command
+
+BIN = Path(sys.executable).parent
+STARTED_AND_ENDED = {dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_SUCCESS}
+
+
+def test_the_setting_chooses_the_executor(tmp_path: Path) -> None:
+    chosen = [
+        executor(Settings.load(tmp_path, environment={"URGENCY_EXECUTOR": name})).name for name in ("local", "ray")
+    ]
+    assert chosen == ["multiprocess", "ray"]
+
+
+def step_times(root: Path, step: str) -> list[tuple[float, float]]:
+    """Start and end of every execution of a step, by start."""
+    times = []
+    with instance_of(root) as instance:
+        for run in instance.get_runs():
+            logs = instance.all_logs(run.run_id, of_type=STARTED_AND_ENDED)
+            events = [entry for entry in logs if entry.step_key == step]
+            if len(events) == 2:
+                times.append((events[0].timestamp, events[1].timestamp))
+    return sorted(times)
+
+
+LAUNCH = """
+import sys, dagster as dg
+from urgency_dagster.definitions import calls
+with dg.DagsterInstance.get() as instance:
+    result = dg.execute_job(dg.reconstructable(calls), instance=instance, tags={"dagster/partition": sys.argv[1]})
+sys.exit(not result.success)
+"""
+
+
+@pytest.mark.slow
+def test_accelerated_steps_of_two_runs_take_turns(storage_root: Path) -> None:
+    # A first look registers the partitions and the pool; nothing lands for attention, so nothing is made.
+    assert run_command(storage_root, "--only", "urgency").returncode == 0
+    home = {"DAGSTER_HOME": str(StoragePaths(storage_root).dagster_home)}
+    env = {**environment(storage_root, **home), **Settings.load(storage_root, environment={}).environment()}
+    with ExitStack() as stack:
+        runs = [
+            stack.enter_context(subprocess.Popen([BIN / "python", "-c", LAUNCH, archive], env=env))
+            for archive in ("T_광주_구급", "T_서울_화재")
+        ]
+        assert [run.wait(timeout=200) for run in runs] == [0, 0]
+    (_, first_end), (second_start, _) = step_times(storage_root, "utterance_embeddings")
+    assert second_start >= first_end
+    # The runs themselves did overlap, so it was the pool that kept these steps apart.
+    (_, first_end), (second_start, _) = step_times(storage_root, "utterances")
+    assert second_start < step_times(storage_root, "utterance_embeddings")[0][1]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(params=[["--num-gpus=1"]])
+def ray_cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The dashboard address of a real one-node Ray cluster, which says that it has one GPU."""
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef" * 4)
+    env = {
+        **os.environ,
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+    }
+    ports = {name: free_port() for name in ("port", "dashboard-port", "dashboard-agent-listen-port")}
+    options = [*(f"--{name}={port}" for name, port in ports.items()), *request.param]
+    command = [BIN / "ray", "start", "--head", "--num-cpus=3", "--disable-usage-stats", "--block", *options]
+    with (tmp_path / "ray.log").open("w") as log:
+        head = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
+        try:
+            wait_for_agent(ports["dashboard-agent-listen-port"], tmp_path / "ray.log")
+            yield f"http://127.0.0.1:{ports['dashboard-port']}"
+        finally:
+            children = [head, *psutil.Process(head.pid).children(recursive=True)]
+            for process in children:
+                process.kill()
+            head.wait()
+
+
+def wait_for_agent(port: int, log: Path) -> None:
+    """Jobs can be submitted once the node's agent listens."""
+    deadline = time.monotonic() + 60
+    while not any(c.laddr.port == port and c.status == psutil.CONN_LISTEN for c in psutil.net_connections("tcp")):
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ray_cluster", [["--num-gpus=0"]], indirect=True)
+def test_a_cluster_without_an_accelerator_is_refused(storage_root: Path, ray_cluster: str, tmp_path: Path) -> None:
+    variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
+    done = run_command(storage_root, URGENCY_EXECUTOR="ray", RAY_ADDRESS=ray_cluster, **variables)
+    assert done.returncode == 1
+    assert "has a GPU; expected one node with a GPU" in done.stderr
+    assert executed_steps(storage_root) == []
+
+
+@pytest.mark.slow
+def test_every_step_is_a_job_on_the_ray_cluster(storage_root: Path, ray_cluster: str, tmp_path: Path) -> None:
+    from ray.job_submission import JobSubmissionClient
+
+    for archive in StoragePaths(storage_root).landing_calls.rglob("?[SL]_서울_화재.zip"):
+        archive.unlink()
+    variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
+    done = run_command(storage_root, "--only", "calls", URGENCY_EXECUTOR="ray", RAY_ADDRESS=ray_cluster, **variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = executed_steps(storage_root)
+    assert len(steps) == 8
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        jobs = JobSubmissionClient(ray_cluster).list_jobs()
+    submitted = {(job.metadata or {}).get("dagster/op"): job for job in jobs}
+    assert set(submitted) == {step.partition("[")[0] for step in steps}
+    assert GPU_TAGS[RAY_CONFIG] == {"num_cpus": 1, "num_gpus": 1}
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        (None, "RAY_ADDRESS is ''; expected the address of a Ray dashboard"),
+        ("127.0.0.1:6379", "RAY_ADDRESS is '127.0.0.1:6379'"),
+        ("http://127.0.0.1:9", "no Ray cluster answers at http://127.0.0.1:9"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_an_error_at_once(
+    monkeypatch: pytest.MonkeyPatch, address: str | None, message: str
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if address:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(SettingsError, match=message):
+        check_ray_cluster()

@@ -1,0 +1,205 @@
+"""The `run` command as a user calls it: whole processes, real Ray, the smallest demo, from ZIP to report."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from urgency_dagster.attention.export import load_attention_model
+from urgency_dagster.attention.features import read_features
+from urgency_dagster.storage import StoragePaths
+from urgency_dagster.urgency.model_folder import load_urgency_model
+from urgency_dagster_tests.defs.conftest import COMMAND, environment, executed_steps, instance_of, run_command
+
+pytestmark = pytest.mark.slow
+
+FirstRun = tuple[Path, subprocess.CompletedProcess[str]]
+ARCHIVES = ("T_광주_구급", "T_서울_화재", "V_광주_구급")
+CALLS = ("call_recordings", "utterances", "utterance_embeddings", "processed_data")
+URGENCY = ["training_set", "urgency_model", "urgency_evaluation"]
+MODELS = ("logreg", "rf", "lgbm", "voting", "xgb")
+
+
+class TestFirstRun:
+    def test_it_succeeds_and_says_so_asset_by_asset(self, first_run: FirstRun) -> None:
+        _, done = first_run
+        assert done.returncode == 0, done.stdout + done.stderr
+        said = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("  done")]
+        assert said.count("utterance_embeddings") == 3
+        assert {"urgency_evaluation", "attention_leaderboard", "attention_models/xgb"} <= set(said)
+
+    def test_it_ends_with_scores_next_to_their_baselines(self, first_run: FirstRun) -> None:
+        root, done = first_run
+        metrics = json.loads((StoragePaths(root).urgency.evaluation / "metrics.json").read_text())
+        score = metrics["utterance"]["urgency"]["f1_macro"]
+        majority = metrics["majority"]["urgency"]["f1_macro"]
+        assert score > majority
+        assert f"macro-F1 {score:.3f} by utterance" in done.stdout
+        assert f"(majority class {majority:.3f})" in done.stdout
+        assert str(StoragePaths(root).attention.report) in done.stdout
+        assert "urgency-dagster dev --storage" in done.stdout
+
+    def test_every_asset_of_every_archive_ran_once(self, first_run: FirstRun) -> None:
+        steps = executed_steps(first_run[0])
+        assert sorted(steps) == sorted(
+            [f"{step}[{archive}]" for archive in ARCHIVES for step in CALLS]
+            + URGENCY
+            + ["attention_features", "attention_cv", "attention_leaderboard", "attention_models"]
+        )
+
+    def test_the_runs_and_what_landed_are_in_dagster(self, first_run: FirstRun) -> None:
+        with instance_of(first_run[0]) as instance:
+            assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}
+            assert instance.get_dynamic_partitions("call_archives") == list(ARCHIVES)
+            for archive in ARCHIVES:
+                key = dg.AssetRecordsFilter(asset_key=dg.AssetKey("call_archive"), asset_partitions=[archive])
+                assert len(instance.fetch_materializations(key, limit=5).records) == 1
+
+    def test_the_exported_models_load_and_predict(self, first_run: FirstRun) -> None:
+        paths = StoragePaths(first_run[0])
+        data = read_features(paths.attention)
+        for model in MODELS:
+            probabilities = load_attention_model(paths.attention.model(model)).predict_proba(data.X)
+            assert probabilities.shape == (len(data.y), 2)
+        assert load_urgency_model(paths.urgency.model).labels.urgency == ("하", "중", "상")
+
+    def test_nothing_left_this_machine(self, first_run: FirstRun, audit: dict[str, str]) -> None:
+        connections = Path(audit["AUDIT_FILE"])
+        assert not connections.exists(), connections.read_text()
+
+    def test_no_call_text_is_in_the_run_history(self, first_run: FirstRun) -> None:
+        import pyarrow.parquet as pq
+
+        paths = StoragePaths(first_run[0])
+        texts = [
+            text
+            for archive in ARCHIVES
+            for text in pq.read_table(paths.archive(archive).utterances)["text"].to_pylist()
+        ]
+        long_ones = {text.strip().encode() for text in texts if len(text.strip()) > 8}
+        history = [file for file in paths.dagster_home.rglob("*") if file.is_file()]
+        found = [file for file in history if any(text in file.read_bytes() for text in long_ones)]
+        assert len(long_ones) > 20
+        assert len(history) > 20
+        assert found == []
+
+
+def test_the_audit_notices_a_connection(audit: dict[str, str], tmp_path: Path) -> None:
+    # Without this the test above could not fail.
+    note = tmp_path / "note.txt"
+    code = "import socket; socket.socket().connect_ex(('192.0.2.77', 9))"
+    command = [COMMAND.parent / "python", "-c", f"import socket; socket.setdefaulttimeout(0.2); {code}"]
+    subprocess.run(command, env={**os.environ, **audit, "AUDIT_FILE": str(note)}, check=False)
+    assert "connect 192.0.2.77" in note.read_text()
+
+
+class TestSecondRun:
+    def test_no_step_executes(self, finished_root: Path) -> None:
+        before = executed_steps(finished_root)
+        done = run_command(finished_root)
+        assert done.returncode == 0, done.stderr
+        assert "nothing to do: everything is up to date" in done.stdout
+        assert executed_steps(finished_root) == before
+
+    def test_a_deleted_file_and_what_depends_on_it(self, finished_root: Path) -> None:
+        before = executed_steps(finished_root)
+        paths = StoragePaths(finished_root)
+        embeddings = paths.archive("T_서울_화재").embeddings
+        content = embeddings.read_bytes()
+        embeddings.unlink()
+        done = run_command(finished_root)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert executed_steps(finished_root)[len(before) :] == [
+            "utterance_embeddings[T_서울_화재]",
+            "processed_data[T_서울_화재]",
+            *URGENCY,
+        ]
+        assert embeddings.read_bytes() == content
+
+    def test_a_deleted_run_history_costs_nothing(self, finished_root: Path) -> None:
+        import shutil
+
+        shutil.rmtree(StoragePaths(finished_root).dagster_home)
+        done = run_command(finished_root)
+        assert "nothing to do: everything is up to date" in done.stdout
+
+
+class TestTrouble:
+    def test_one_part_alone(self, storage_root: Path) -> None:
+        done = run_command(storage_root, "--only", "attention")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert not (storage_root / "calls").exists()
+        assert StoragePaths(storage_root).attention.leaderboard.is_file()
+
+    def test_an_unreachable_hub_is_one_sentence_and_exit_1(self, storage_root: Path) -> None:
+        (storage_root / "settings.env").unlink()
+        started = time.monotonic()
+        done = run_command(storage_root, "--only", "calls")
+        assert done.returncode == 1
+        failures = [line for line in done.stdout.splitlines() if "FAILED" in line]
+        assert len(failures) == len(ARCHIVES)
+        assert all("kresnik/wav2vec2-large-xlsr-korean" in line and "URGENCY_SPEECH_MODEL" in line for line in failures)
+        assert "Traceback" not in done.stdout
+        assert time.monotonic() - started < 120
+
+    def test_a_failed_archive_does_not_hold_up_the_others(self, storage_root: Path) -> None:
+        paths = StoragePaths(storage_root)
+        paths.attention_pickle.unlink()
+        labels = next(paths.landing_calls.rglob("TL_서울_화재.zip"))
+        content = bytearray(labels.read_bytes())
+        entry = content.rindex(b"PK\x01\x02")
+        content[entry : entry + 4] = b"XXXX"  # the directory has an end, but an entry of it cannot be read
+        labels.write_bytes(content)
+        done = run_command(storage_root)
+        assert done.returncode == 1
+        assert "FAILED  call_recordings" in done.stdout
+        assert "done    urgency_evaluation" in done.stdout
+
+    def test_a_killed_run_is_taken_up_where_it_was(self, storage_root: Path, first_run: FirstRun) -> None:
+        process = subprocess.Popen(
+            [str(COMMAND), "run", "--only", "calls"],
+            env=environment(storage_root),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        first = StoragePaths(storage_root).manifest("utterances", ARCHIVES[0])
+        while not first.exists():
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        done = run_command(storage_root, "--only", "calls")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "1 runs of processes that are gone were marked as failed" in done.stdout
+        assert executed_steps(storage_root).count(f"utterances[{ARCHIVES[0]}]") == 1
+        for archive in ARCHIVES:
+            for name in ("utterances.parquet", "rejects.parquet", "embeddings.parquet", "processed_data.csv"):
+                undisturbed = StoragePaths(first_run[0]).archive(archive).folder / name
+                assert (
+                    StoragePaths(storage_root).archive(archive).folder / name
+                ).read_bytes() == undisturbed.read_bytes()
+
+    def test_ctrl_c_ends_the_command_and_a_second_one_meanwhile_is_refused(self, storage_root: Path) -> None:
+        process = subprocess.Popen(
+            [str(COMMAND), "run", "--only", "calls"],
+            env=environment(storage_root),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        while not StoragePaths(storage_root).manifest("call_recordings", ARCHIVES[0]).exists():
+            time.sleep(0.05)
+        second = run_command(storage_root)
+        assert second.returncode == 1
+        assert "another `urgency-dagster run` is at work here" in second.stderr
+        os.killpg(process.pid, signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert "Aborted!" in said
+        assert not StoragePaths(storage_root).manifest("call_recordings", ARCHIVES[2]).exists()

@@ -1,0 +1,74 @@
+"""The command as users type it."""
+
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from urgency_dagster.cli import main
+from urgency_dagster.storage import StoragePaths
+
+
+def call(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, arguments)
+    return result.exit_code, result.output
+
+
+def test_help_names_every_command() -> None:
+    code, said = call("--help")
+    assert code == 0
+    assert all(command in said for command in ("run", "demo", "dev"))
+
+
+def test_demo_writes_the_inputs_and_prints_the_settings(tmp_path: Path) -> None:
+    code, said = call("demo", "--storage", str(tmp_path), "--calls", "12")
+    assert code == 0, said
+    assert "12 calls" in said
+    assert "URGENCY_SPEECH_MODEL=./models/demo/speech" in said
+    assert len(list(StoragePaths(tmp_path).landing_calls.rglob("*.zip"))) == 6
+
+
+def test_too_few_calls_is_one_sentence(tmp_path: Path) -> None:
+    code, said = call("demo", "--storage", str(tmp_path), "--calls", "3")
+    assert code == 1
+    assert said.startswith("Error: ")
+    assert "expected 12 or more" in said
+    assert "Traceback" not in said
+
+
+def test_an_unknown_part_is_refused() -> None:
+    code, said = call("run", "--only", "sentiment")
+    assert code == 2
+    assert "'calls', 'urgency', 'attention'" in said
+
+
+class TestWhatDevOpens:
+    @pytest.fixture(autouse=True)
+    def _no_setting(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        from urgency_dagster import settings
+
+        monkeypatch.setattr(settings, "default_storage", lambda: tmp_path)
+        monkeypatch.delenv("URGENCY_STORAGE", raising=False)
+
+    @staticmethod
+    def opened(storage: Path | None = None) -> Path:
+        from urgency_dagster.cli import _settings_of_interest
+
+        return _settings_of_interest(storage).storage
+
+    def test_the_demo_as_long_as_nothing_has_landed(self, tmp_path: Path) -> None:
+        assert self.opened() == tmp_path
+        (tmp_path / "demo").mkdir()
+        (tmp_path / "demo" / "settings.env").touch()
+        assert self.opened() == tmp_path / "demo"
+        (tmp_path / "landing").mkdir()
+        assert self.opened() == tmp_path
+
+    def test_what_was_asked_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "demo").mkdir()
+        (tmp_path / "demo" / "settings.env").touch()
+        assert self.opened(tmp_path) == tmp_path
+        monkeypatch.setenv("URGENCY_STORAGE", str(tmp_path))
+        assert self.opened() == tmp_path
+        assert os.environ["URGENCY_STORAGE"] == str(tmp_path)
