@@ -1,6 +1,8 @@
 """`python -m urgency_dagster.bench [name ...]`: runs all benchmarks or some, prints the table, writes the JSON."""
 
+import multiprocessing
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 import click
@@ -35,12 +37,18 @@ def main(names: tuple[str, ...]) -> None:
     click.echo(f"{machine()}\n{HEADER}")
     for name in names or BENCHMARKS:
         try:
-            comparison = BENCHMARKS[name]()
+            comparison = in_own_process(BENCHMARKS[name])
         except UrgencyError as error:
             raise click.ClickException(f"{name}: {error}") from error
         write_comparison(paths, comparison)
         click.echo(row(comparison))
     click.echo(f"figures in {paths.benchmark('*').parent}")
+
+
+def in_own_process(benchmark: Callable[[], Comparison]) -> Comparison:
+    """What a benchmark found in a fresh process, on which neither memory nor threads of the one before weigh."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(benchmark).result()
 
 
 if __name__ == "__main__":

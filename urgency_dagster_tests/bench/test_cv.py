@@ -1,6 +1,7 @@
 import pytest
 
-from urgency_dagster.attention.folds import cross_validate, split_folds
+from urgency_dagster.attention.cross_validation import cross_validate
+from urgency_dagster.attention.folds import split_folds
 from urgency_dagster.attention.protocol import CrossValidationConfig
 from urgency_dagster.bench.cv import (
     COMPARED,
@@ -11,6 +12,7 @@ from urgency_dagster.bench.cv import (
     largest_difference,
     original_job,
     own_scores,
+    scaled_in_fold,
 )
 from urgency_dagster.errors import BenchmarkError
 
@@ -56,3 +58,14 @@ def test_scores_that_differ_cannot_be_compared(model):
         return
     with pytest.raises(BenchmarkError, match="scores that differ"):
         largest_difference(ours, other)
+
+
+def test_the_original_scaling_is_fitted_on_training_rows_and_leaves_bool_columns():
+    X = draw_data(SMALL).X
+    train, test = scaled_in_fold(X.iloc[:200], X.iloc[200:])
+    assert (train.shape, test.shape) == ((200, 40), (100, 40))
+    assert train[:, 10:].mean(axis=0) == pytest.approx(0, abs=1e-5)
+    assert train[:, 10:].std(axis=0) == pytest.approx(1, abs=1e-5)
+    assert abs(test[:, 10:].mean(axis=0)).max() > 1e-3
+    expected = X[sorted(X.columns[:10])].to_numpy(float)
+    assert (train[:, :10] == expected[:200]).all()
