@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 export URGENCY_STORAGE
 
-.PHONY: demo test dev setup check bench clean
+.PHONY: demo test dev setup check bench
 
 demo: setup   ## write a synthetic input and run both pipelines on it, from ZIP to report
 	$(BIN)/urgency-dagster demo --storage storage/demo
@@ -28,7 +28,7 @@ bench: setup  ## this project's way against the original's way, timed; see docs/
 setup: .venv/.ready
 
 .venv/.ready: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed")'
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@

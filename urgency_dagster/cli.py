@@ -101,12 +101,16 @@ def _settings_of_interest(storage: Path | None) -> Settings:
     """The settings asked for; those of the demo when none were asked for, nothing has landed and a demo exists."""
     settings = Settings.load(storage)
     demo_root = settings.storage / "demo"
-    if storage or os.environ.get("URGENCY_STORAGE") or (settings.storage / "landing").is_dir():
+    landing = settings.storage / "landing"
+    asked = storage or os.environ.get("URGENCY_STORAGE")
+    if asked or _holds_a_file(landing) or not StoragePaths(demo_root).settings_env.is_file():
         return settings
-    if not StoragePaths(demo_root).settings_env.is_file():
-        return settings
-    click.echo(f"nothing has landed in {settings.storage / 'landing'}: showing the demo")
+    click.echo(f"nothing has landed in {_shown(landing)} yet: showing the demo")
     return Settings.load(demo_root)
+
+
+def _holds_a_file(folder: Path) -> bool:
+    return any(path.is_file() for path in folder.rglob("*"))
 
 
 def _shown(path: Path) -> Path:

@@ -4,6 +4,7 @@ One rule decides for the command, the sensor and the assets alike whether work i
 people; it may be deleted without any work being done again.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -108,5 +109,5 @@ def why_stale(
 def _extent(path: Path) -> int:
     """The size of a file, the number of files in a folder, -1 when there is neither."""
     if path.is_dir():
-        return sum(1 for entry in path.rglob("*") if entry.is_file())
+        return sum(len(files) for _, _, files in os.walk(path))
     return path.stat().st_size if path.is_file() else -1

@@ -62,7 +62,9 @@ class TestWhatDevOpens:
         (tmp_path / "demo").mkdir()
         (tmp_path / "demo" / "settings.env").touch()
         assert self.opened() == tmp_path / "demo"
-        (tmp_path / "landing").mkdir()
+        (tmp_path / "landing" / "calls").mkdir(parents=True)
+        assert self.opened() == tmp_path / "demo"
+        (tmp_path / "landing" / "calls" / "TS_x.zip").touch()
         assert self.opened() == tmp_path
 
     def test_what_was_asked_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from urgency_dagster.attention.folds import cross_validate, split_folds
+from urgency_dagster.attention.cross_validation import cross_validate
+from urgency_dagster.attention.folds import split_folds
 from urgency_dagster.attention.parallel import ONE_CORE, connected
 from urgency_dagster.attention.pickles import AttentionData
 from urgency_dagster.attention.protocol import MODEL_NAMES, CrossValidationConfig, ModelResult

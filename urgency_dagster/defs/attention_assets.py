@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import dagster as dg
 from pydantic import Field
 
+from urgency_dagster.attention.cross_validation import cross_validate
 from urgency_dagster.attention.export import export_model
 from urgency_dagster.attention.features import read_features, write_features
-from urgency_dagster.attention.folds import cross_validate
 from urgency_dagster.attention.leaderboard import write_leaderboard
 from urgency_dagster.attention.pickles import load_attention_pickle
 from urgency_dagster.attention.protocol import BASELINE, MODEL_NAMES, CrossValidationConfig

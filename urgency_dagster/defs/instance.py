@@ -36,6 +36,9 @@ def prepare_environment(settings: Settings) -> None:
     os.environ.update(settings.environment())
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(StoragePaths(settings.storage).dagster_home)))
     home.mkdir(parents=True, exist_ok=True)
+    paths = StoragePaths(settings.storage)
+    for landing in (paths.landing_calls, paths.attention_pickle.parent):
+        landing.mkdir(parents=True, exist_ok=True)  # so that everybody sees where to drop files
     if not (home / "dagster.yaml").exists():
         write_text(home / "dagster.yaml", yaml.safe_dump(CONFIGURATION))
 

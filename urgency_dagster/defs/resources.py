@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
+from urgency_dagster.errors import SettingsError
 from urgency_dagster.pretrained import PretrainedModel, find_pretrained
 from urgency_dagster.settings import Settings
 from urgency_dagster.storage import StoragePaths
@@ -42,8 +43,17 @@ class RayResource(dg.ConfigurableResource):
 
     @property
     def address(self) -> str | None:
-        """The cluster at RAY_ADDRESS (a step that runs on Ray is given its own), or None for a private local one."""
-        return os.environ.get("RAY_ADDRESS")
+        """The cluster at RAY_ADDRESS (a step that runs on Ray is given its own), or None for a private local one.
+
+        Raises:
+            SettingsError: RAY_ADDRESS is that of a dashboard, which takes jobs but no tasks.
+        """
+        address = os.environ.get("RAY_ADDRESS") or None
+        if address and address.startswith("http"):
+            raise SettingsError(
+                f"RAY_ADDRESS is {address}, a dashboard", "host:port of the head", "set it, or URGENCY_EXECUTOR=ray"
+            )
+        return address
 
 
 def resources(settings: Settings) -> dict[str, object]:

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
+from urgency_dagster.attention.cross_validation import cross_validate
 from urgency_dagster.attention.export import export_model, fit_pipeline, load_attention_model
-from urgency_dagster.attention.folds import cross_validate
 from urgency_dagster.attention.protocol import MODEL_NAMES, CrossValidationConfig
 from urgency_dagster.attention.results import write_results
 from urgency_dagster.errors import ArtefactError, AttentionError

@@ -15,7 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from urgency_dagster import tables
-from urgency_dagster.attention.folds import cross_validate, prepare_fold, split_folds
+from urgency_dagster.attention.cross_validation import cross_validate
+from urgency_dagster.attention.folds import prepare_fold, split_folds
 from urgency_dagster.attention.protocol import BASELINE, MODEL_NAMES, CrossValidationConfig
 from urgency_dagster.errors import AttentionError
 from urgency_dagster_tests.attention.conftest import make_data

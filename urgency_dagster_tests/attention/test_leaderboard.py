@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from urgency_dagster.attention.folds import cross_validate
+from urgency_dagster.attention.cross_validation import cross_validate
 from urgency_dagster.attention.leaderboard import write_leaderboard
 from urgency_dagster.attention.protocol import CrossValidationConfig
 from urgency_dagster.attention.results import read_metrics, write_results

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from urgency_dagster.attention.folds import cross_validate
+from urgency_dagster.attention.cross_validation import cross_validate
 from urgency_dagster.attention.protocol import BASELINE, MODEL_NAMES, CrossValidationConfig
 from urgency_dagster.errors import AttentionError
 

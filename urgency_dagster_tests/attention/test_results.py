@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from urgency_dagster import tables
-from urgency_dagster.attention.folds import cross_validate
+from urgency_dagster.attention.cross_validation import cross_validate
 from urgency_dagster.attention.protocol import CrossValidationConfig
 from urgency_dagster.attention.results import read_metrics, write_results
 from urgency_dagster.errors import ArtefactError

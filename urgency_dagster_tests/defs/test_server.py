@@ -18,14 +18,14 @@ from urgency_dagster_tests.defs.conftest import COMMAND, environment
 class Server:
     """A UI server as `make dev` starts it, on a free port."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, **variables: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.log = root / "server.log"
         self.process = subprocess.Popen(
             ["env", "--default-signal=INT,TERM", str(COMMAND), "dev", "--port", str(self.port)],
-            env=environment(root),
+            env=environment(root, **variables),
             stdout=self.log.open("w"),
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -62,9 +62,10 @@ SENSORS = """{repositoriesOrError{... on RepositoryConnection{nodes{sensors{name
 
 
 @pytest.mark.slow
-def test_the_ui_shows_the_runs_and_starts_new_ones(finished_root: Path) -> None:
+def test_the_ui_shows_the_runs_and_starts_new_ones(finished_root: Path, audit: dict[str, str], tmp_path: Path) -> None:
     StoragePaths(finished_root).archive("V_광주_구급").processed_csv.unlink()
-    server = Server(finished_root)
+    connections = tmp_path / "connections.txt"
+    server = Server(finished_root, **{**audit, "AUDIT_FILE": str(connections)})
     try:
         location = server.wait_for(SENSORS, lambda data: data["repositoriesOrError"].get("nodes"))
         repository = location["repositoriesOrError"]["nodes"][0]
@@ -79,6 +80,7 @@ def test_the_ui_shows_the_runs_and_starts_new_ones(finished_root: Path) -> None:
     finally:
         assert server.stop() in (0, -signal.SIGTERM, 1), server.log.read_text()[-2000:]
     assert not _listens(server.port)
+    assert not connections.exists(), connections.read_text()
 
 
 def _sensor_daemon_is_healthy(data: dict) -> bool:
