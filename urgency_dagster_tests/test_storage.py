@@ -181,7 +181,7 @@ class TestTables:
         assert pq.read_table(tmp_path / "a.parquet").equals(table)
         assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
-    @pytest.mark.parametrize("counts", [[], [0], [5], [3, 4, 5], [20_000, 20_000, 30_000]])
+    @pytest.mark.parametrize("counts", [[], [0], [5], [3, 4, 5], [20_000, 20_000, 30_000], [100_000]])
     def test_a_sink_writes_all_rows_in_order_in_groups_of_one_length(self, tmp_path, counts):
         rows = iter(range(sum(counts)))
         with table_sink(tmp_path / "a.parquet", SCHEMA) as sink:
@@ -192,6 +192,7 @@ class TestTables:
         assert stored.read()["n"].to_pylist() == list(range(sum(counts)))
         groups = [stored.metadata.row_group(i).num_rows for i in range(stored.metadata.num_row_groups)]
         assert all(size == TableSink.ROWS_PER_GROUP for size in groups[:-1])
+        assert all(size <= TableSink.ROWS_PER_GROUP for size in groups)
 
     def test_how_rows_arrive_does_not_change_the_bytes(self, tmp_path):
         rows = [{"n": n, "text": str(n)} for n in range(40_000)]

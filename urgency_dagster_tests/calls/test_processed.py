@@ -40,8 +40,8 @@ def write(paths: StoragePaths, rows: list[dict], vectors: list[dict] | None = No
     made = [{**key, EMBEDDING: [n, n + 0.1, -n]} for n, key in enumerate(keys)] if vectors is None else vectors
     write_table(paths.archive(ARCHIVE).utterances, pa.Table.from_pylist(rows, schema=UTTERANCES))
     with pq.ParquetWriter(paths.archive(ARCHIVE).embeddings, embeddings_schema(WIDTH)) as writer:
-        for start in range(0, len(made), 4):  # several row groups, as the step writes them
-            writer.write_table(pa.Table.from_pylist(made[start : start + 4], schema=embeddings_schema(WIDTH)))
+        for start in range(0, len(made), 1000):  # several row groups, as the step writes them
+            writer.write_table(pa.Table.from_pylist(made[start : start + 1000], schema=embeddings_schema(WIDTH)))
 
 
 def read(paths: StoragePaths) -> tuple[pd.DataFrame, np.ndarray]:
@@ -50,14 +50,14 @@ def read(paths: StoragePaths) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def test_row_i_of_one_is_row_i_of_the_other(paths):
-    rows = [utterance(n) for n in range(11)]
+    rows = [utterance(n) for n in range(5000)]
     write(paths, rows)
-    assert write_processed_data(paths, ARCHIVE) == {"rows": 11, "width": WIDTH}
+    assert write_processed_data(paths, ARCHIVE) == {"rows": 5000, "width": WIDTH}
     table, vectors = read(paths)
     assert list(table.columns) == UTTERANCES.names
     assert table["utterance_id"].tolist() == [row["utterance_id"] for row in rows]
     assert vectors.dtype == np.float32
-    np.testing.assert_array_equal(vectors, np.array([[n, n + 0.1, -n] for n in range(11)], np.float32))
+    np.testing.assert_array_equal(vectors, np.array([[n, n + 0.1, -n] for n in range(5000)], np.float32))
 
 
 def test_the_csv_begins_with_a_byte_order_mark(paths):

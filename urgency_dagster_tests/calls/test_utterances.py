@@ -267,6 +267,11 @@ class TestRejectedCalls:
 
 
 class TestTheStep:
+    def test_calls_are_in_the_order_of_their_ids(self, table, build):
+        ids = [build.call_id(n) for n in range(9)]
+        table(*(build.label(id_, utterances=[build.utterance()]) for id_ in reversed(ids)))
+        assert [row["_id"] for row in table.kept] == ids
+
     def labels(self, build) -> list[dict[str, Any]]:
         odd = {1: {"urgencyLevel": None}, 2: {"utterances": [None, build.utterance(0)]}, 5: {"sentiment": "?"}}
         return [build.label(build.call_id(n), **odd.get(n, {})) for n in range(7)]
