@@ -35,6 +35,7 @@ def training_facts(
         "architecture": type(model.network).__name__,
         "labels": {"urgency": list(summary.labels.urgency), "sentiment": list(summary.labels.sentiment)},
         "text_model": {"name": text_model.name, "revision": text_model.revision},
+        "speech_model": summary.speech_model,
         "audio_width": summary.audio_width,
         "max_length": model.max_length,
         "config": config,
@@ -73,6 +74,7 @@ Urgency and sentiment of a Korean emergency-call utterance from its transcript a
 | urgency ids | {_ids(labels.urgency)} |
 | sentiment ids | {_ids(labels.sentiment)} |
 | text model | {card["text_model"]["name"]} ({card["text_model"]["revision"]}) |
+| speech model | {card["speech_model"]["name"]} ({card["speech_model"]["revision"]}) |
 | audio vector | {card["audio_width"]} values: mean over time of the speech model's last hidden state |
 | training rows | {card["utterances"][TRAIN]} utterances of {card["calls"][TRAIN]} calls |
 | validation rows | {card["utterances"][VALIDATION]} utterances of {card["calls"][VALIDATION]} calls |

@@ -59,6 +59,7 @@ class TrainingSetSummary:
         data_sha256: hash over the rows, their sides and the vectors.
         archives: the archives joined, sorted.
         audio_width: width of one audio vector.
+        speech_model: name and revision of the model that made the vectors.
         labels: the class names of both tasks, in the order of their ids.
         calls: number of calls on each side.
         utterances: number of utterances on each side.
@@ -72,6 +73,7 @@ class TrainingSetSummary:
     data_sha256: str
     archives: tuple[str, ...]
     audio_width: int
+    speech_model: dict[str, str]
     labels: Labels
     calls: dict[str, int]
     utterances: dict[str, int]
@@ -110,7 +112,7 @@ def build_training_set(paths: StoragePaths, archives: Sequence[str], config: Spl
     """
     names = sorted(set(archives))
     tables = [_archive_rows(paths, archive) for archive in names]
-    _check_widths(paths, names)
+    speech_model = _speech_model(paths, names)
     if not any(table.num_rows for table in tables):
         raise TrainingDataError(
             f"{len(names)} archives hold no utterances", "at least one", "see the rejects.parquet of each archive"
@@ -123,7 +125,7 @@ def build_training_set(paths: StoragePaths, archives: Sequence[str], config: Spl
     rows = rows.append_column("side", pa.array(np.where(split.validation, VALIDATION, TRAIN)))
     rows = rows.select(TRAINING_ROWS.names).cast(TRAINING_ROWS)
     _check_sides(rows)
-    return _write(paths, rows, names, config, split, Labels(URGENCY_LEVELS, sentiments))
+    return _write(paths, rows, names, config, split, Labels(URGENCY_LEVELS, sentiments), speech_model)
 
 
 def read_training_set(paths: StoragePaths) -> TrainingSet:
@@ -191,12 +193,31 @@ def _read_utterances(source: "Path", archive: str) -> pa.Table:
         ) from error
 
 
-def _check_widths(paths: StoragePaths, archives: Sequence[str]) -> None:
-    widths = {open_vectors(paths, archive).shape[1] for archive in archives}
-    if len(widths) > 1:
+def _speech_model(paths: StoragePaths, archives: Sequence[str]) -> dict[str, str]:
+    """Name and revision of the model that made the vectors of all archives.
+
+    Raises:
+        ArtefactError: the vectors were made by different models; of equal width, nothing else would show it.
+    """
+    models = {archive: _model_of_vectors(paths, archive) for archive in archives}
+    if len(set(models.values())) > 1:
+        named = ", ".join(sorted({f"{name} of width {width}" for name, _, width in models.values()}))
         raise ArtefactError(
-            f"audio vectors of the widths {sorted(widths)}", "one width", "embed all archives with one speech model"
+            f"the audio vectors were made by {len(set(models.values()))} speech models ({named})",
+            "one speech model",
+            "materialise utterance_embeddings of all archives",
         )
+    name, revision, _ = models[archives[0]] if archives else ("", "", 0)
+    return {"name": name, "revision": revision}
+
+
+def _model_of_vectors(paths: StoragePaths, archive: str) -> tuple[str, str, int]:
+    source = paths.archive(archive).embeddings
+    if not source.is_file():
+        raise ArtefactError(f"{archive} has no {source.name}", "its embeddings", "materialise utterance_embeddings")
+    facts = pq.read_schema(source).metadata or {}
+    width = open_vectors(paths, archive).shape[1]
+    return facts.get(b"model", b"").decode(), facts.get(b"revision", b"").decode(), width
 
 
 def _check_ids(utterances: pa.Table) -> None:
@@ -256,7 +277,13 @@ def _check_sides(rows: pa.Table) -> None:
 
 
 def _write(
-    paths: StoragePaths, rows: pa.Table, archives: Sequence[str], config: SplitConfig, split: Split, labels: Labels
+    paths: StoragePaths,
+    rows: pa.Table,
+    archives: Sequence[str],
+    config: SplitConfig,
+    split: Split,
+    labels: Labels,
+    speech_model: dict[str, str],
 ) -> TrainingSetSummary:
     urgency = paths.urgency
     call_ids = {side: _call_ids(rows, side) for side in (TRAIN, VALIDATION)}
@@ -270,6 +297,7 @@ def _write(
             data_sha256=_data_hash(paths, archives, folder / urgency.rows.name),
             archives=tuple(archives),
             audio_width=open_vectors(paths, archives[0]).shape[1],
+            speech_model=speech_model,
             labels=labels,
             calls={side: len(ids) for side, ids in call_ids.items()},
             utterances={side: pc.sum(pc.equal(rows["side"], side)).as_py() for side in call_ids},

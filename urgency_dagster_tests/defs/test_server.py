@@ -23,13 +23,14 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.log = root / "server.log"
-        self.process = subprocess.Popen(
-            ["env", "--default-signal=INT,TERM", str(COMMAND), "dev", "--port", str(self.port)],
-            env=environment(root, **variables),
-            stdout=self.log.open("w"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                ["env", "--default-signal=INT,TERM", str(COMMAND), "dev", "--port", str(self.port)],
+                env=environment(root, **variables),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def ask(self, query: str) -> dict:
         body = json.dumps({"query": query}).encode()

@@ -15,7 +15,7 @@ from transformers import ElectraConfig, ElectraModel, PreTrainedTokenizerFast
 
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.storage import StoragePaths, write_table
-from urgency_dagster.tables import SENTIMENTS, URGENCY_LEVELS, UTTERANCES
+from urgency_dagster.tables import EMBEDDING, SENTIMENTS, URGENCY_LEVELS, UTTERANCES, embeddings_schema
 from urgency_dagster.urgency.dataset import build_training_set
 from urgency_dagster.urgency.evaluation import EvaluationConfig, evaluate_urgency_model
 from urgency_dagster.urgency.splits import SplitConfig
@@ -85,7 +85,16 @@ def write_archive(paths: StoragePaths, archive: str, of_archive: list[Call], rng
             vectors.append(vector)
     table = pa.Table.from_pylist(rows, schema=UTTERANCES)
     write_table(paths.archive(archive).utterances, table)
-    np.save(paths.archive(archive).vectors, np.asarray(vectors, np.float32).reshape(-1, AUDIO_WIDTH))
+    write_vectors(paths, archive, np.asarray(vectors, np.float32).reshape(-1, AUDIO_WIDTH))
+
+
+def write_vectors(paths: StoragePaths, archive: str, vectors: np.ndarray, speech_model: str = "speech") -> None:
+    """Writes vectors as both of their files, as made by some speech model."""
+    np.save(paths.archive(archive).vectors, vectors)
+    table = pq.read_table(paths.archive(archive).utterances, columns=["_id", "utterance_id"]).slice(0, len(vectors))
+    schema = embeddings_schema(vectors.shape[1]).with_metadata({"model": speech_model, "revision": "1"})
+    column = pa.array(vectors.tolist(), schema.field(EMBEDDING).type)
+    write_table(paths.archive(archive).embeddings, pa.table([*table.columns, column], schema=schema))
 
 
 def write_root(folder: Path, *, shuffle_labels: bool = False, archives: dict[str, int] = ARCHIVES) -> StoragePaths:

@@ -12,7 +12,7 @@ from urgency_dagster.storage import StoragePaths, write_table
 from urgency_dagster.tables import TRAIN, TRAINING_ROWS, URGENCY_LEVELS, UTTERANCES, VALIDATION
 from urgency_dagster.urgency.dataset import build_training_set, open_vectors, read_training_set
 from urgency_dagster.urgency.splits import SplitConfig
-from urgency_dagster_tests.urgency.conftest import ARCHIVES, AUDIO_WIDTH, relabel, write_root
+from urgency_dagster_tests.urgency.conftest import ARCHIVES, AUDIO_WIDTH, relabel, write_root, write_vectors
 
 NAMES = list(ARCHIVES)
 
@@ -93,7 +93,7 @@ def test_other_vectors_are_other_data(paths):
 def test_an_archive_without_utterances_adds_nothing(paths):
     empty = paths.archive("T_인천_기타")
     write_table(empty.utterances, UTTERANCES.empty_table())
-    np.save(empty.vectors, np.zeros((0, AUDIO_WIDTH), np.float32))
+    write_vectors(paths, "T_인천_기타", np.zeros((0, AUDIO_WIDTH), np.float32))
     with_empty = build_training_set(paths, [*NAMES, "T_인천_기타"], SplitConfig())
     assert sum(with_empty.calls.values()) == sum(ARCHIVES.values())
 
@@ -152,10 +152,26 @@ def test_missing_rows_of_vectors_are_refused(paths):
         build_training_set(paths, NAMES, SplitConfig())
 
 
-def test_vectors_of_two_models_are_refused(paths):
+def test_vectors_of_another_width_are_refused(paths):
     vectors = np.load(paths.archive(NAMES[1]).vectors)
     np.save(paths.archive(NAMES[1]).vectors, vectors[:, :-1])
-    with pytest.raises(ArtefactError, match="one width"):
+    with pytest.raises(ArtefactError, match="made by 2 speech models"):
+        build_training_set(paths, NAMES, SplitConfig())
+
+
+def test_vectors_of_another_model_of_the_same_width_are_refused(paths):
+    write_vectors(paths, NAMES[1], np.load(paths.archive(NAMES[1]).vectors), speech_model="another")
+    with pytest.raises(ArtefactError, match=r"another of width .* speech of width"):
+        build_training_set(paths, NAMES, SplitConfig())
+
+
+def test_the_speech_model_is_recorded(paths):
+    assert build_training_set(paths, NAMES, SplitConfig()).speech_model == {"name": "speech", "revision": "1"}
+
+
+def test_missing_embeddings_are_an_error(paths):
+    paths.archive(NAMES[1]).embeddings.unlink()
+    with pytest.raises(ArtefactError, match=r"has no embeddings\.parquet"):
         build_training_set(paths, NAMES, SplitConfig())
 
 
