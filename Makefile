@@ -8,7 +8,8 @@ export URGENCY_STORAGE
 
 demo: setup   ## write a synthetic input and run both pipelines on it, from ZIP to report
 	$(BIN)/urgency-dagster demo --storage storage/demo
-	$(BIN)/urgency-dagster run --storage storage/demo
+	@# Models set for real data would win over the demo's own.
+	env -u URGENCY_SPEECH_MODEL -u URGENCY_TEXT_MODEL $(BIN)/urgency-dagster run --storage storage/demo
 
 test: setup   ## every test
 	$(BIN)/python -m pytest
