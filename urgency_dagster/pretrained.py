@@ -4,6 +4,7 @@ Everything is then loaded from a folder, so `from_pretrained` itself never opens
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from urgency_dagster.errors import ModelError
@@ -101,5 +102,11 @@ def model_identity(name: str) -> str:
     folder = Path(name)
     if not name.startswith("/") or not folder.is_dir():
         return name
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    return text_hash(*(part for path in files for part in (path.name, file_hash(path))))
+    stats = ((path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file())
+    return _content_identity(folder, tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats))
+
+
+@lru_cache(maxsize=8)
+def _content_identity(folder: Path, files: tuple[tuple[str, int, int], ...]) -> str:
+    """Hashes a model's files once per process and state: the sensor asks for every archive at every tick."""
+    return text_hash(*(part for name, _, _ in files for part in (name, file_hash(folder / name))))

@@ -55,7 +55,9 @@ def cached(cache: Path, files: dict[str, bytes], commit: str = COMMIT, branch: s
 class TestFolders:
     def test_a_folder_is_used_as_it_is(self, tmp_path):
         folder = save(tmp_path / "model", {"config.json": b"{}"})
-        assert find_pretrained(str(folder), VARIABLE) == PretrainedModel(folder.name, folder, model_identity(str(folder)))
+        assert find_pretrained(str(folder), VARIABLE) == PretrainedModel(
+            folder.name, folder, model_identity(str(folder))
+        )
 
     @pytest.mark.parametrize("files", [{}, {"model.safetensors": b""}])
     def test_a_folder_without_config_is_refused(self, tmp_path, files):
