@@ -9,11 +9,11 @@ from typing import Any
 from uuid import uuid4
 
 import dagster as dg
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from urgency_dagster.defs.arrival import landing_events, new_partitions
 from urgency_dagster.defs.executors import check_ray_cluster
-from urgency_dagster.defs.instance import IN_PROGRESS, PROCESS_TAG, process_identity, release_orphans
+from urgency_dagster.defs.instance import IN_PROGRESS, PROCESS_TAG, process_identity, release_orphans, run_lock
 from urgency_dagster.defs.lineage import name_of
 from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.planning import GROUPS, Planner, Work
@@ -35,6 +35,9 @@ FOLLOWED = {
     dg.DagsterEventType.RUN_FAILURE,
 }
 FAILURES = (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE)
+OWN_JOBS = (*(f"{group}_job" for group in GROUPS), "__ASSET_JOB")
+"""The jobs of this code location; the last is that of assets that are materialised by hand."""
+
 POLL_S = 0.3
 
 
@@ -72,12 +75,11 @@ def _alone(instance: dg.DagsterInstance, say: Say) -> Iterator[None]:
     if orphans:
         say(f"{orphans} runs of processes that are gone were marked as failed")
     try:
-        with FileLock(home / "run.lock", timeout=0):
-            in_progress = instance.get_runs_count(dg.RunsFilter(statuses=IN_PROGRESS))
-            if in_progress:
-                raise BusyError(
-                    f"{in_progress} runs are in progress", "none", "wait for them, or cancel them in the UI"
-                )
+        with run_lock(home):
+            runs = instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS))
+            ours = [run for run in runs if run.job_name in OWN_JOBS]
+            if ours:
+                raise BusyError(f"{len(ours)} runs are in progress", "none", "wait for them, or cancel them in the UI")
             yield
     except Timeout as error:
         raise BusyError("another `urgency-dagster run` is at work here", "one at a time", "wait for it") from error

@@ -8,14 +8,21 @@ from pathlib import Path
 import dagster as dg
 import psutil
 import yaml
+from filelock import FileLock, Timeout
 
 from urgency_dagster.defs.environment import prepare_process
 from urgency_dagster.defs.executors import GPU_POOL
 from urgency_dagster.settings import Settings
-from urgency_dagster.storage import StoragePaths, write_json, write_text
+from urgency_dagster.storage import StoragePaths, read_json, write_json, write_text
 
 PROCESS_TAG = "urgency/process"
 """Run tag: host, process id and start time of the `run` command that drives the run."""
+
+LOCATION_TAG = "dagster/code_location"
+"""Run tag that Dagster's servers set."""
+
+SERVER_FILE = "server.json"
+"""In Dagster's home: the identity of the UI server that `make dev` started last."""
 
 CONFIGURATION = {
     "telemetry": {"enabled": False},
@@ -62,13 +69,21 @@ def claim_server() -> None:
     with dg.DagsterInstance.get() as instance:
         home = Path(instance.root_directory)
         release_orphans(instance, home)
-    write_json(home / "server.json", process_identity())
+    write_json(home / SERVER_FILE, process_identity())
 
 
-def server_is_alive(home: Path) -> bool:
-    """Whether a UI server started by `make dev` runs on this home."""
-    file = home / "server.json"
-    return file.is_file() and is_alive(json.loads(file.read_text(encoding="utf-8")))
+def run_lock(home: Path) -> FileLock:
+    """What a `run` command holds while it is at work; taking it raises `filelock.Timeout` when another one does."""
+    return FileLock(home / "run.lock", timeout=0)
+
+
+def is_locked(home: Path) -> bool:
+    """Whether a `run` command is at work on this home."""
+    try:
+        with run_lock(home):
+            return False
+    except Timeout:
+        return True
 
 
 def release_orphans(instance: dg.DagsterInstance, home: Path) -> int:
@@ -92,5 +107,9 @@ def release_orphans(instance: dg.DagsterInstance, home: Path) -> int:
 
 
 def _is_orphan(run: dg.DagsterRun, home: Path) -> bool:
+    """Whether the process that drives the run is known and gone; runs of other projects and servers are left alone."""
     identity = run.tags.get(PROCESS_TAG)
-    return not (is_alive(identity) if identity else server_is_alive(home))
+    server = home / SERVER_FILE
+    if identity is None and server.is_file() and run.tags.get(LOCATION_TAG, "").startswith("urgency_dagster"):
+        identity = read_json(server)
+    return identity is not None and not is_alive(identity)

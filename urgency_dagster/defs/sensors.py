@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 
 from urgency_dagster.defs.arrival import landing_events, looks_of, new_partitions
-from urgency_dagster.defs.instance import IN_PROGRESS
+from urgency_dagster.defs.instance import IN_PROGRESS, is_locked
 from urgency_dagster.defs.jobs import JOBS, calls_job
 from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.planning import WORK_TAG, Planner, Work
@@ -30,6 +31,8 @@ def landing_sensor(
     context: dg.SensorEvaluationContext, storage: StorageResource, models: ModelsResource
 ) -> dg.SensorResult:
     """Files count once their size and time are the same at two ticks in a row."""
+    if is_locked(Path(context.instance.root_directory)):
+        return dg.SensorResult(skip_reason="`urgency-dagster run` is at work and makes what is needed")
     planner = Planner(storage.paths, models)
     looks = looks_of(storage.paths, planner.landed)
     before = json.loads(context.cursor) if context.cursor else {}

@@ -15,7 +15,9 @@ from urgency_dagster.definitions import build_definitions
 from urgency_dagster.defs.environment import STEP_ENVIRONMENT
 from urgency_dagster.defs.executors import GPU_POOL
 from urgency_dagster.defs.instance import (
+    LOCATION_TAG,
     PROCESS_TAG,
+    SERVER_FILE,
     is_alive,
     prepare_environment,
     process_identity,
@@ -23,6 +25,9 @@ from urgency_dagster.defs.instance import (
 )
 from urgency_dagster.settings import Settings
 from urgency_dagster.storage import write_json
+
+GONE = json.dumps([socket.gethostname(), 999_999_999, 1.0])
+"""The identity of a process that does not exist."""
 
 
 @pytest.fixture
@@ -88,29 +93,36 @@ class TestOrphans:
         return run.status
 
     def test_only_runs_of_processes_that_are_gone_are_failed(self, job: dg.JobDefinition, tmp_path: Path) -> None:
-        gone = json.dumps([socket.gethostname(), 999_999_999, 1.0])
         with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-            orphan = self.open_run(instance, job, **{PROCESS_TAG: gone})
+            orphan = self.open_run(instance, job, **{PROCESS_TAG: GONE})
             living = self.open_run(instance, job, **{PROCESS_TAG: process_identity()})
             assert release_orphans(instance, tmp_path) == 1
             assert self.status(instance, orphan) == dg.DagsterRunStatus.FAILURE
             assert self.status(instance, living) == dg.DagsterRunStatus.STARTED
 
-    @pytest.mark.parametrize("server_alive", [True, False])
+    @pytest.mark.parametrize("server", ["alive", "gone", "never started"])
     def test_a_run_of_the_ui_is_an_orphan_when_its_server_is_gone(
-        self, job: dg.JobDefinition, tmp_path: Path, server_alive: bool
+        self, job: dg.JobDefinition, tmp_path: Path, server: str
     ) -> None:
-        server = process_identity() if server_alive else json.dumps([socket.gethostname(), 999_999_999, 1.0])
-        write_json(tmp_path / "server.json", server)
+        if server != "never started":
+            write_json(tmp_path / SERVER_FILE, process_identity() if server == "alive" else GONE)
         with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-            self.open_run(instance, job)
-            assert release_orphans(instance, tmp_path) == (0 if server_alive else 1)
+            self.open_run(instance, job, **{LOCATION_TAG: "urgency_dagster"})
+            assert release_orphans(instance, tmp_path) == (1 if server == "gone" else 0)
+
+    def test_runs_of_other_projects_in_the_same_home_are_left_alone(
+        self, job: dg.JobDefinition, tmp_path: Path
+    ) -> None:
+        write_json(tmp_path / SERVER_FILE, GONE)
+        with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+            self.open_run(instance, job, **{LOCATION_TAG: "somebody_elses"})
+            assert release_orphans(instance, tmp_path) == 0
 
     def test_an_orphan_gives_its_place_in_the_pool_back(self, job: dg.JobDefinition, tmp_path: Path) -> None:
         with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
             release_orphans(instance, tmp_path)
             storage = instance.event_log_storage
-            run_id = self.open_run(instance, job)
+            run_id = self.open_run(instance, job, **{PROCESS_TAG: GONE})
             assert storage.claim_concurrency_slot(GPU_POOL, run_id, "urgency_model").is_claimed
             assert not storage.claim_concurrency_slot(GPU_POOL, "another", "urgency_model").is_claimed
             release_orphans(instance, tmp_path)

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from urgency_dagster.definitions import build_definitions
+from urgency_dagster.defs.instance import run_lock
 from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.planning import WORK_TAG
 from urgency_dagster.defs.resources import resources
@@ -141,6 +142,17 @@ def test_files_that_cannot_be_used_are_counted(ticks: Ticks, paths: StoragePaths
     (paths.landing_calls / "notes.zip").write_bytes(b"")
     message = str(ticks.next().skip_reason.skip_message)  # type: ignore[union-attr]
     assert "2 files cannot be used" in message
+
+
+def test_it_leaves_everything_to_a_run_command_that_is_at_work(ticks: Ticks) -> None:
+    ticks.next()
+    with run_lock(Path(ticks.instance.root_directory)):
+        busy = ticks.next()
+    assert requested(busy) == []
+    assert "`urgency-dagster run` is at work" in str(busy.skip_reason.skip_message)  # type: ignore[union-attr]
+    assert not busy.dynamic_partitions_requests
+    ticks.next()
+    assert requested(ticks.next()) == [*ARCHIVES, "attention_job"]
 
 
 def test_an_empty_root_skips(tmp_path: Path) -> None:
