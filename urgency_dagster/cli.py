@@ -87,7 +87,8 @@ def dev(storage: Path | None, port: str) -> None:
     click.echo(f"storage {settings.storage}; UI on http://{ADDRESS}:{port}")
     workspace = default_storage().parent / "workspace.yaml"
     source = ["-w", str(workspace)] if workspace.is_file() else ["-m", "urgency_dagster.definitions"]
-    command = [sys.executable, "-m", "dagster", "dev", *source, "-h", ADDRESS, "-p", port]
+    quiet = ["-W", "ignore:Function `dev_command` is superseded"]  # its successor needs another package
+    command = [sys.executable, *quiet, "-m", "dagster", "dev", *source, "-h", ADDRESS, "-p", port]
     os.execv(sys.executable, command)  # noqa: S606 - the command is ours
 
 
