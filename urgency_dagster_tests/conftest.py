@@ -16,6 +16,7 @@ from hypothesis import settings
 
 from urgency_dagster.calls.archives import ArchivePair
 from urgency_dagster.calls.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.parts import LandedZip
 from urgency_dagster.storage import StoragePaths
 
 # The same examples on every run, however busy the machine is: a red test must be the fault of a change.
@@ -108,8 +109,8 @@ class Builder:
         split, rest = archive[0], archive[1:]
         return ArchivePair(
             archive,
-            self.zip(landing / f"{split}S{rest}.zip", audio),
-            self.zip(landing / f"{split}L{rest}.zip", labels),
+            LandedZip.whole(self.zip(landing / f"{split}S{rest}.zip", audio)),
+            LandedZip.whole(self.zip(landing / f"{split}L{rest}.zip", labels)),
         )
 
     def calls(self, *labels: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, bytes]]:

@@ -68,8 +68,8 @@ def write_landed(root: Path, size: OverheadSize) -> None:
     write_demo(root, calls=size.calls, samples=LEAST_SAMPLES)
     pairs = scan_landing(StoragePaths(root).landing_calls).pairs
     for archive in sorted(pairs)[size.archives :]:
-        pairs[archive].audio.unlink()
-        pairs[archive].labels.unlink()
+        for part in (*pairs[archive].audio.parts, *pairs[archive].labels.parts):
+            part.unlink()
 
 
 def process_calls(root: str) -> None:

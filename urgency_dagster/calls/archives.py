@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from urgency_dagster.calls.parts import LandedZip
 from urgency_dagster.storage import StoragePaths, file_hash, read_json, text_hash, write_json
 
 AUDIO, LABEL = "S", "L"
@@ -22,13 +23,22 @@ class ArchivePair:
 
     Attributes:
         archive: the pair's name less its S/L letter, e.g. `T_광주_구급`; also the partition key.
-        audio: the path of `TS_….zip` or `VS_….zip`.
-        labels: the path of `TL_….zip` or `VL_….zip`.
+        audio: `TS_….zip` or `VS_….zip`.
+        labels: `TL_….zip` or `VL_….zip`.
     """
 
     archive: str
-    audio: Path
-    labels: Path
+    audio: LandedZip
+    labels: LandedZip
+
+    def look(self) -> list[int]:
+        """What changes when one of the files is touched."""
+        return [*self.audio.look(), *self.labels.look()]
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of both ZIPs."""
+        return self.audio.size_bytes + self.labels.size_bytes
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,9 @@ def _add_pair(landing: Landing, archive: str, kinds: dict[str, list[Path]], fold
     if problems:
         landing.problems.update(problems)
     else:
-        landing.pairs[archive] = ArchivePair(archive, kinds[AUDIO][0], kinds[LABEL][0])
+        landing.pairs[archive] = ArchivePair(
+            archive, LandedZip.whole(kinds[AUDIO][0]), LandedZip.whole(kinds[LABEL][0])
+        )
 
 
 class ContentHashes:
@@ -121,4 +133,4 @@ class ContentHashes:
 
     def of_pair(self, pair: ArchivePair) -> str:
         """The identity of a pair's content: the same bytes under any path and time give the same text."""
-        return text_hash(self.of_file(pair.audio), self.of_file(pair.labels))
+        return text_hash(self.of_file(pair.audio.parts[0]), self.of_file(pair.labels.parts[0]))

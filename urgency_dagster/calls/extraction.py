@@ -9,12 +9,14 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import IO
 
 from urgency_dagster.calls.archives import ArchivePair, printable
+from urgency_dagster.calls.parts import LandedZip
 from urgency_dagster.errors import ArchiveError, Rejected
 from urgency_dagster.storage import ArchivePaths, replacing_folder, write_table
 from urgency_dagster.tables import MEMBERS, RejectReason
@@ -88,7 +90,7 @@ def extract_pair(pair: ArchivePair, paths: ArchivePaths, limits: ExtractionLimit
     }
 
 
-def _extract(source: Path, folder: Path, suffix: str, limits: ExtractionLimits) -> Iterator[dict]:
+def _extract(source: LandedZip, folder: Path, suffix: str, limits: ExtractionLimits) -> Iterator[dict]:
     """Yields one row of MEMBERS per member of the ZIP, in the ZIP's order."""
     with _open(source) as archive:
         infos = [info for info in archive.infolist() if not _is_litter(info)]
@@ -107,16 +109,22 @@ def _extract(source: Path, folder: Path, suffix: str, limits: ExtractionLimits) 
             yield row
 
 
-def _open(source: Path) -> zipfile.ZipFile:
+@contextmanager
+def _open(source: LandedZip) -> Iterator[zipfile.ZipFile]:
+    with source.open() as stream:
+        yield _opened(source, stream)
+
+
+def _opened(source: LandedZip, stream: IO[bytes]) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(source)
+        return zipfile.ZipFile(stream)
     except (*DAMAGED, OSError) as error:
         raise ArchiveError(
             f"{source.name} cannot be read as a ZIP ({type(error).__name__})", "a complete ZIP", "copy it again"
         ) from error
 
 
-def _check_member_count(source: Path, count: int, limits: ExtractionLimits) -> None:
+def _check_member_count(source: LandedZip, count: int, limits: ExtractionLimits) -> None:
     if count > limits.members:
         raise ArchiveError(
             f"{source.name} has {count} members",

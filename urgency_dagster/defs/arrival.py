@@ -28,8 +28,7 @@ def landing_events(instance: dg.DagsterInstance, landed: Landed, names: list[str
     for name in names:
         pair, pickle = landed.calls.pairs.get(name), landed.paths.attention_pickle
         if pair:
-            size = pair.audio.stat().st_size + pair.labels.stat().st_size
-            yield from _event_if_new(instance, landed, CALL_ARCHIVE, name, size)
+            yield from _event_if_new(instance, landed, CALL_ARCHIVE, name, pair.size_bytes)
         elif name == pickle.name and pickle.is_file():
             yield from _event_if_new(instance, landed, ATTENTION_SOURCE, None, pickle.stat().st_size)
 
@@ -53,10 +52,7 @@ def _reported_version(instance: dg.DagsterInstance, key: dg.AssetKey, partition:
 
 def looks_of(paths: StoragePaths, landed: Landed) -> dict[str, list[int]]:
     """Size and time of every landed file by archive (`attention.pkl` for the pickle), to see whether they change."""
-    looks = {}
-    for archive, pair in landed.calls.pairs.items():
-        stats = [file.stat() for file in (pair.audio, pair.labels)]
-        looks[archive] = [number for stat in stats for number in (stat.st_size, stat.st_mtime_ns)]
+    looks = {archive: pair.look() for archive, pair in landed.calls.pairs.items()}
     if paths.attention_pickle.is_file():
         stat = paths.attention_pickle.stat()
         looks[paths.attention_pickle.name] = [stat.st_size, stat.st_mtime_ns]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from urgency_dagster.calls.archives import ArchivePair
 from urgency_dagster.calls.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.parts import LandedZip
 from urgency_dagster.errors import ArchiveError, UrgencyError
 from urgency_dagster.storage import StoragePaths
 from urgency_dagster.tables import MEMBERS, RejectReason
@@ -37,10 +38,10 @@ class Unpacking:
         return {row["member"]: row for row in self.rows()}
 
     def pair(self, audio: bytes, labels: bytes) -> ArchivePair:
-        pair = ArchivePair(ARCHIVE, self._landing / "TS_x.zip", self._landing / "TL_x.zip")
-        pair.audio.write_bytes(audio)
-        pair.labels.write_bytes(labels)
-        return pair
+        files = self._landing / "TS_x.zip", self._landing / "TL_x.zip"
+        for file, content in zip(files, (audio, labels), strict=True):
+            file.write_bytes(content)
+        return ArchivePair(ARCHIVE, *map(LandedZip.whole, files))
 
     def rows(self) -> list[dict]:
         return pq.read_table(self.files.members).to_pylist()
@@ -397,8 +398,10 @@ def test_flipped_bytes_never_fail_in_another_way(build, data):
     with tempfile.TemporaryDirectory() as folder:
         paths = StoragePaths(Path(folder, "storage"))
         paths.landing_calls.mkdir(parents=True)
-        pair = ArchivePair(ARCHIVE, paths.landing_calls / "TS_x.zip", build.zip(paths.landing_calls / "TL_x.zip", {}))
-        pair.audio.write_bytes(archive)
+        labels = build.zip(paths.landing_calls / "TL_x.zip", {})
+        audio = paths.landing_calls / "TS_x.zip"
+        audio.write_bytes(archive)
+        pair = ArchivePair(ARCHIVE, LandedZip.whole(audio), LandedZip.whole(labels))
         try:
             extract_pair(pair, paths.archive(ARCHIVE), LIMITS)
         except UrgencyError:
