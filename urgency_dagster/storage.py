@@ -188,6 +188,16 @@ class StoragePaths:
         return self.root / "manifests" / f"{name}.json"
 
     @property
+    def funnel(self) -> Path:
+        """What became of everything that landed, over all archives and by archive."""
+        return self.root / "eval" / "calls" / "funnel.json"
+
+    @property
+    def funnel_picture(self) -> Path:
+        """The figures over all archives as a picture."""
+        return self.funnel.with_suffix(".png")
+
+    @property
     def landing_hashes(self) -> Path:
         """Content hashes of landed files, by path, size, mtime and inode."""
         return self.root / "manifests" / "landing.json"
@@ -279,7 +289,7 @@ def write_table(target: Path, table: "pa.Table") -> None:
 class TableSink:
     """Collects rows and writes them as row groups of fixed length, so that memory stays flat."""
 
-    ROWS_PER_GROUP = 32_768
+    ROWS_PER_GROUP = 8_192
 
     def __init__(self, writer: "pq.ParquetWriter") -> None:
         self._writer = writer

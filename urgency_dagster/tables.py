@@ -45,6 +45,7 @@ class RejectReason(StrEnum):
     UNREADABLE_AUDIO = "unreadable_audio"
     UNKNOWN_URGENCY = "unknown_urgency"
     UNKNOWN_SENTIMENT = "unknown_sentiment"
+    NO_UTTERANCES = "no_utterances"
     BAD_TIMES = "bad_times"
     OUTSIDE_AUDIO = "outside_audio"
     TOO_SHORT = "too_short"
@@ -82,9 +83,17 @@ UTTERANCES = pa.schema(
         pa.field("gender", pa.string()),
         pa.field("disasterLarge", pa.string()),
         pa.field("duration_s", pa.float64(), nullable=False),
+        pa.field("silent", pa.bool_(), nullable=False),
+        pa.field("has_nan", pa.bool_(), nullable=False),
+        pa.field("clipped", pa.bool_(), nullable=False),
+        pa.field("tone_660hz", pa.bool_(), nullable=False),
+        pa.field("audio_sha256", pa.string(), nullable=False),
     ]
 )
-"""One row per kept utterance, sorted by `_id`, `startAt`, `utterance_id`. Times are the label's milliseconds."""
+"""One row per kept utterance, sorted by `_id`, `startAt`, `utterance_id`. Times are the label's milliseconds.
+
+The four flags tell what is wrong with the audio of the utterance; `audio_sha256` identifies its whole recording.
+"""
 
 REJECTS = pa.schema(
     [
@@ -98,9 +107,12 @@ REJECTS = pa.schema(
 )
 """One row per thing that is not in the utterance table.
 
-`utterance_id` is null on the row of a member or a whole call; each labelled utterance of a rejected call has a
-row of its own besides.
+`_id` is null on the row of a member, `utterance_id` on that of a whole call; each labelled utterance of a rejected
+call has a row of its own besides.
 """
+
+AUDIO_FLAGS = ("silent", "has_nan", "clipped", "tone_660hz")
+"""The columns of UTTERANCES that tell what is wrong with the audio."""
 
 EMBEDDING = "wav2vec2_embedding"
 

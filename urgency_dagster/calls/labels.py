@@ -8,12 +8,19 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from urgency_dagster.errors import LabelError
 from urgency_dagster.tables import RejectReason
+
+LABEL_BYTES_MAX = 4 << 20
+"""A label of the data set has about 10 kB; parsed JSON takes up to 30 times its size."""
+
+UTTERANCES_MAX = 10_000
+"""The longest calls of the data set last 180 s and have some hundred utterances."""
 
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 """JSON can spell halves of a surrogate pair (`\\ud800`); no file can store them."""
@@ -43,7 +50,10 @@ Text = Annotated[str, AfterValidator(_no_lone_surrogate)]
 Attribute = Annotated[str | None, BeforeValidator(_text_or_none)]
 """A text about the whole call; anything else counts as missing, and whether that matters is decided elsewhere."""
 
-Key = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+ID_LENGTH_MAX = 200
+"""Ids of the data set have at most 24 characters."""
+
+Key = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=ID_LENGTH_MAX)]
 
 
 class Utterance(BaseModel):
@@ -69,7 +79,7 @@ class CallLabel(BaseModel):
     gender: Attribute = None
     disaster_large: Attribute = Field(default=None, alias="disasterLarge")
     disaster_medium: Attribute = Field(default=None, alias="disasterMedium")
-    utterances: tuple[Any, ...]
+    utterances: Annotated[tuple[Any, ...], Field(max_length=UTTERANCES_MAX)]
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,18 @@ def parse_label(data: bytes) -> CallLabel:
         raise LabelError(f"not readable JSON ({type(error).__name__})", "a JSON object in UTF-8 or CP949") from error
 
 
+def read_label(path: Path) -> bytes:
+    """The content of a label file.
+
+    Raises:
+        LabelError: it is far larger than any label, and would fill the memory when parsed.
+    """
+    size_bytes = path.stat().st_size
+    if size_bytes > LABEL_BYTES_MAX:
+        raise LabelError(f"a label of {size_bytes} bytes", f"at most {LABEL_BYTES_MAX} bytes")
+    return path.read_bytes()
+
+
 def _decode(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
@@ -110,7 +132,7 @@ def labelled_entries(data: bytes) -> Sequence[Any]:
     except (UnicodeDecodeError, ValueError, RecursionError):
         return []
     entries = label.get("utterances") if isinstance(label, dict) else None
-    return entries if isinstance(entries, list) else []
+    return entries if isinstance(entries, list) and len(entries) <= UTTERANCES_MAX else []
 
 
 def parse_utterances(entries: Sequence[Any]) -> tuple[list[Utterance], list[BadUtterance]]:
@@ -138,5 +160,5 @@ def _bad_entry(position: int, entry: Any, error: ValidationError) -> BadUtteranc
     reason = RejectReason.BAD_TIMES if fields and fields <= {"startAt", "endAt"} else RejectReason.BAD_UTTERANCE
     own_id = _text_or_none(entry.get("id")) if isinstance(entry, dict) else None
     # The position stands in for an id that is missing or no text; values are never quoted, they may be call text.
-    shown = (own_id or "").strip() or f"#{position}"
+    shown = (own_id or "").strip()[:ID_LENGTH_MAX] or f"#{position}"
     return BadUtterance(shown, reason, f"wrong or missing: {', '.join(sorted(fields)) or 'the entry'}")

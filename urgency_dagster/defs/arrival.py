@@ -1,6 +1,6 @@
-"""What landed, told to Dagster: partitions and the materialisations of the external assets."""
+"""What landed, told to Dagster: partitions, the content of the external assets, and what cannot be used."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
@@ -9,6 +9,9 @@ from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.storage import StoragePaths
 
 DATA_VERSION_TAG = "dagster/data_version"
+
+PROBLEMS = "not_used"
+PROBLEM_SCHEMA = dg.TableSchema([dg.TableColumn("file", "string"), dg.TableColumn("reason", "string")])
 
 
 def new_partitions(instance: dg.DagsterInstance, archives: list[str]) -> list[str]:
@@ -48,6 +51,21 @@ def _reported_version(instance: dg.DagsterInstance, key: dg.AssetKey, partition:
     events = instance.fetch_materializations(records, limit=1).records
     last = events[0].asset_materialization if events else None
     return (last.tags or {}).get(DATA_VERSION_TAG) if last else None
+
+
+def landing_observation(instance: dg.DagsterInstance, problems: Mapping[str, str]) -> Iterator[dg.AssetObservation]:
+    """One event for the page of `call_archive` that names what cannot be used and why, unless it says so already."""
+    records = [dg.TableRecord({"file": file, "reason": reason}) for file, reason in sorted(problems.items())]
+    if records != _reported_problems(instance):
+        table = dg.MetadataValue.table(records, schema=PROBLEM_SCHEMA)
+        yield dg.AssetObservation(CALL_ARCHIVE, metadata={"files_not_used": len(records), PROBLEMS: table})
+
+
+def _reported_problems(instance: dg.DagsterInstance) -> list[dg.TableRecord]:
+    events = instance.fetch_observations(CALL_ARCHIVE, limit=1).records
+    last = events[0].asset_observation if events else None
+    table = last.metadata.get(PROBLEMS) if last else None
+    return list(table.records) if isinstance(table, dg.TableMetadataValue) else []
 
 
 def looks_of(paths: StoragePaths, landed: Landed) -> dict[str, list[int]]:

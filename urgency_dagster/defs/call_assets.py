@@ -9,12 +9,20 @@ from pydantic import Field
 from urgency_dagster.calls.archives import scan_landing
 from urgency_dagster.calls.embeddings import EmbeddingConfig, SpeechEncoder, embed_archive
 from urgency_dagster.calls.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.funnel import read_funnel
 from urgency_dagster.calls.processed import write_processed_data
 from urgency_dagster.calls.utterances import build_utterance_table
-from urgency_dagster.defs.checks import COUNTS_ADD_UP, VECTORS_FIT, counts_add_up, vectors_fit_rows
+from urgency_dagster.defs.checks import (
+    COUNTS_ADD_UP,
+    FEW_REJECTS,
+    VECTORS_FIT,
+    counts_add_up,
+    few_rejects,
+    vectors_fit_rows,
+)
 from urgency_dagster.defs.executors import CPU_TAGS, GPU_POOL, GPU_TAGS
 from urgency_dagster.defs.lineage import Record
-from urgency_dagster.defs.metadata import figure_table, table_schema
+from urgency_dagster.defs.metadata import funnel_metadata, table_schema
 from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
@@ -46,7 +54,7 @@ class ExtractionOptions(dg.Config):
     group_name=GROUP,
     partitions_def=call_archives,
     deps=[call_archive],
-    code_version="1",
+    code_version="2",
     op_tags=CPU_TAGS,
     kinds={"wav", "json"},
 )
@@ -68,19 +76,21 @@ def call_recordings(
 
 
 class UtteranceOptions(dg.Config):
-    """How the labels and recordings are read."""
+    """How the labels and recordings are read, and how much may be left out before nothing is built on the rest."""
 
     workers: int = Field(-1, description="Processes that parse and decode; -1 is one per core.")
+    rejected_calls_max: float = Field(0.20, description="Share of calls that may be rejected.", ge=0, le=1)
+    rejected_utterances_max: float = Field(0.40, description="Share of utterances that may be rejected.", ge=0, le=1)
 
 
 @dg.asset(
     group_name=GROUP,
     partitions_def=call_archives,
     deps=[call_recordings],
-    code_version="1",
+    code_version="2",
     op_tags=CPU_TAGS,
     kinds={"parquet"},
-    check_specs=[COUNTS_ADD_UP],
+    check_specs=[COUNTS_ADD_UP, FEW_REJECTS],
 )
 def utterances(
     context: dg.AssetExecutionContext, config: UtteranceOptions, storage: StorageResource
@@ -89,16 +99,22 @@ def utterances(
     record = Record.open(context, storage, config=config)
     archive = context.partition_key
     with shown_progress(context, "calls") as progress:
-        funnel = build_utterance_table(storage.paths, archive, workers=config.workers, progress=progress)
-    files = storage.paths.archive(archive)
+        counted = build_utterance_table(storage.paths, archive, workers=config.workers, progress=progress)
+    funnel = read_funnel(storage.paths, archive)
     metadata = {
-        "dagster/row_count": funnel["kept"],
+        "dagster/row_count": funnel.segments,
         "dagster/column_schema": table_schema(UTTERANCES),
-        "funnel": figure_table({key: value for key, value in funnel.items() if key != "rejects"}),
-        "rejects": figure_table(funnel["rejects"]),
+        "calls": funnel.calls,
+        "rejected_calls": funnel.rejects("calls"),
+        "rejected_utterances": funnel.rejects("utterances"),
+        **funnel_metadata(funnel),
     }
-    check = counts_add_up(storage.paths, archive, funnel["labelled"])
-    return record.close([files.utterances, files.rejects], metadata, checks=[check])
+    checks = [
+        counts_add_up(funnel, counted),
+        few_rejects(funnel, config.rejected_calls_max, config.rejected_utterances_max),
+    ]
+    files = storage.paths.archive(archive)
+    return record.close([files.utterances, files.rejects], metadata, checks=checks)
 
 
 class EmbeddingOptions(dg.Config):
@@ -149,7 +165,8 @@ def processed_data(context: dg.AssetExecutionContext, storage: StorageResource) 
     record = Record.open(context, storage)
     counts = write_processed_data(storage.paths, context.partition_key)
     files = storage.paths.archive(context.partition_key)
-    metadata = {"dagster/row_count": counts["rows"], "width": counts["width"]}
+    funnel = read_funnel(storage.paths, context.partition_key)
+    metadata = {"dagster/row_count": counts["rows"], "width": counts["width"], **funnel_metadata(funnel)}
     return record.close([files.processed_csv, files.vectors], metadata)
 
 

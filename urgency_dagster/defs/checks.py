@@ -13,20 +13,35 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from urgency_dagster.attention.protocol import LEAKAGE_SUSPICION
+from urgency_dagster.calls.funnel import Funnel
+from urgency_dagster.defs.metadata import figure_table
 from urgency_dagster.storage import StoragePaths
 from urgency_dagster.tables import EMBEDDING
+from urgency_dagster.urgency.duplicates import SharedCalls
 
 COUNTS_ADD_UP = dg.AssetCheckSpec(
     "counts_add_up",
     asset="utterances",
     blocking=True,
-    description="Labelled utterances = kept + rejected; nothing disappears.",
+    description="Members = unpacked + rejected, and what the labels hold = kept + rejected; nothing disappears.",
+)
+FEW_REJECTS = dg.AssetCheckSpec(
+    "few_rejects",
+    asset="utterances",
+    blocking=True,
+    description="There are calls, and the rejected share of calls and of utterances is within the configured limits.",
 )
 VECTORS_FIT = dg.AssetCheckSpec(
     "vectors_fit_rows",
     asset="utterance_embeddings",
     blocking=True,
     description="One finite vector per row of the utterance table, in its order.",
+)
+CALLS_IN_ONE_ARCHIVE = dg.AssetCheckSpec(
+    "calls_in_one_archive",
+    asset="training_set",
+    blocking=True,
+    description="No call is in two archives, neither by its id nor by what its recording sounds like.",
 )
 SPLIT_BY_CALL = dg.AssetCheckSpec(
     "split_by_call",
@@ -46,16 +61,43 @@ PLAUSIBLE_SCORES = dg.AssetCheckSpec(
 )
 
 
-def counts_add_up(paths: StoragePaths, archive: str, labelled: int) -> dg.AssetCheckResult:
-    """Compares the stored tables with the number of utterances that the labels hold."""
-    files = paths.archive(archive)
-    kept = pq.read_metadata(files.utterances).num_rows
-    ids = pq.read_table(files.rejects, columns=["utterance_id"])["utterance_id"]
-    rejected = len(ids) - ids.null_count
+def counts_add_up(funnel: Funnel, counted: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """Compares the stored tables with what was counted while members and labels were read.
+
+    Args:
+        funnel: the figures of the tables.
+        counted: `members`, `extracted`, `calls` and `labelled`, as the input holds them.
+    """
+    figures = {
+        "members": counted["members"],
+        "unpacked_or_rejected_members": counted["extracted"] + funnel.rejects("members"),
+        "calls": counted["calls"],
+        "kept_or_rejected_calls": funnel.calls,
+        "labelled_utterances": counted["labelled"],
+        "kept_or_rejected_utterances": funnel.utterances,
+    }
+    values = list(figures.values())
     return dg.AssetCheckResult(
-        check_name=COUNTS_ADD_UP.name,
-        passed=labelled == kept + rejected,
-        metadata={"labelled": labelled, "kept": kept, "rejected": rejected},
+        check_name=COUNTS_ADD_UP.name, passed=values[::2] == values[1::2], metadata=dict(figures)
+    )
+
+
+def few_rejects(funnel: Funnel, calls_max: float, utterances_max: float) -> dg.AssetCheckResult:
+    """Compares the rejected shares with the limits; an archive without a single call fails too."""
+    calls, utterances = funnel.share_rejected("calls"), funnel.share_rejected("utterances")
+    return dg.AssetCheckResult(
+        check_name=FEW_REJECTS.name,
+        passed=funnel.calls > 0 and calls <= calls_max and utterances <= utterances_max,
+        metadata={
+            "calls": funnel.calls,
+            "rejected_calls": calls,
+            "rejected_calls_max": calls_max,
+            "rejected_utterances": utterances,
+            "rejected_utterances_max": utterances_max,
+            "why": figure_table(funnel.rejected["calls"]),
+            "remedy": "see rejects.parquet of the archive; if its calls are as they should be, raise "
+            "rejected_calls_max or rejected_utterances_max of `utterances`",
+        },
     )
 
 
@@ -70,6 +112,20 @@ def vectors_fit_rows(paths: StoragePaths, archive: str) -> dg.AssetCheckResult:
     )
     return dg.AssetCheckResult(
         check_name=VECTORS_FIT.name, passed=same_rows and finite, metadata={"same_rows": same_rows, "finite": finite}
+    )
+
+
+def calls_in_one_archive(shared: SharedCalls) -> dg.AssetCheckResult:
+    """Fails when an id or a recording occurs in two archives; the remedy is to take one of them out of landing."""
+    return dg.AssetCheckResult(
+        check_name=CALLS_IN_ONE_ARCHIVE.name,
+        passed=not shared.ids and not shared.recordings,
+        metadata={
+            "ids_in_two_archives": shared.ids,
+            "recordings_in_two_archives": shared.recordings,
+            "recordings_of_two_calls_in_one_archive": shared.recordings_within,
+            "archives": ", ".join(shared.archives) or "none",
+        },
     )
 
 

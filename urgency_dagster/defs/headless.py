@@ -11,7 +11,7 @@ from uuid import uuid4
 import dagster as dg
 from filelock import Timeout
 
-from urgency_dagster.defs.arrival import landing_events, new_partitions
+from urgency_dagster.defs.arrival import landing_events, landing_observation, new_partitions
 from urgency_dagster.defs.executors import check_ray_cluster
 from urgency_dagster.defs.instance import IN_PROGRESS, PROCESS_TAG, process_identity, release_orphans, run_lock
 from urgency_dagster.defs.lineage import name_of
@@ -92,7 +92,11 @@ def _tell_dagster(instance: dg.DagsterInstance, planner: Planner, say: Say) -> N
     added = new_partitions(instance, planner.archives())
     instance.add_dynamic_partitions(str(call_archives.name), added)
     landed = [*planner.landed.calls.pairs, planner.paths.attention_pickle.name]
-    for event in landing_events(instance, planner.landed, landed):
+    events: list[dg.AssetMaterialization | dg.AssetObservation] = [
+        *landing_events(instance, planner.landed, landed),
+        *landing_observation(instance, planner.landed.calls.problems),
+    ]
+    for event in events:
         instance.report_runless_asset_event(event)
 
 

@@ -3,9 +3,12 @@
 import base64
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import dagster as dg
+
+from urgency_dagster.calls.funnel import LEVELS, Funnel, draw_funnel
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,6 +19,20 @@ def figure_table(figures: Mapping[str, object]) -> dg.MarkdownMetadataValue:
     shown = {name: f"{value:.4f}" if isinstance(value, float) else value for name, value in figures.items()}
     lines = [f"| {name} | {value} |" for name, value in shown.items()] or ["| none | 0 |"]
     return dg.MetadataValue.md("\n".join(["| what | figure |", "| --- | ---: |", *lines]))
+
+
+def funnel_metadata(funnel: Funnel) -> dict[str, dg.MarkdownMetadataValue]:
+    """Counts by level, what was left out by reason, audio flags, and the picture of it."""
+    left_out = {f"{level}: {reason}": n for level in LEVELS for reason, n in funnel.rejected[level].items()}
+    with TemporaryDirectory() as folder:
+        drawing = Path(folder, "funnel.png")
+        draw_funnel(funnel, drawing)
+        return {
+            "funnel": figure_table(funnel.counts),
+            "left_out": figure_table(left_out),
+            "flagged_audio": figure_table(funnel.flagged),
+            "picture": pictures(drawing),
+        }
 
 
 def table_schema(schema: "pa.Schema") -> dg.TableSchemaMetadataValue:

@@ -1,12 +1,12 @@
 """Runs that start by themselves: new archives, a new attention pickle, and training when its archives are done."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import dagster as dg
 
-from urgency_dagster.defs.arrival import landing_events, looks_of, new_partitions
+from urgency_dagster.defs.arrival import landing_events, landing_observation, looks_of, new_partitions
 from urgency_dagster.defs.instance import IN_PROGRESS, is_locked
 from urgency_dagster.defs.jobs import JOBS, calls_job
 from urgency_dagster.defs.partitions import call_archives
@@ -14,6 +14,11 @@ from urgency_dagster.defs.planning import WORK_TAG, Planner, Work
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
 
 INTERVAL_S = 20
+
+CHANGING = "its size or time changed since the last look; it is taken when it stays as it is"
+
+PROBLEMS_SHOWN = 5
+"""Unusable files that the reason of a tick without requests names."""
 
 ATTENTION = "attention.pkl"
 PARTITION_TAG = "dagster/partition"
@@ -38,24 +43,28 @@ def landing_sensor(
     before = json.loads(context.cursor) if context.cursor else {}
     settled = {name for name, look in looks.items() if before.get(name) == look}
     waiting = looks.keys() - settled
-    for file, problem in planner.landed.calls.problems.items():
+    problems = planner.landed.calls.problems | dict.fromkeys(waiting - {ATTENTION}, CHANGING)
+    for file, problem in problems.items():
         context.log.warning("not used: %s: %s", file, problem)
     archives = [name for name in planner.archives() if name not in waiting]
     requests = list(_requests(context.instance, planner, archives, settled, waiting - {ATTENTION}))
     added = new_partitions(context.instance, archives)
     return dg.SensorResult(
         run_requests=requests,
-        skip_reason=None if requests else _why_nothing(planner, waiting),
+        skip_reason=None if requests else _why_nothing(planner.landed.calls.problems, waiting),
         dynamic_partitions_requests=[call_archives.build_add_request(added)] if added else [],
-        asset_events=list(landing_events(context.instance, planner.landed, sorted(settled))),
+        asset_events=[
+            *landing_events(context.instance, planner.landed, sorted(settled)),
+            *landing_observation(context.instance, problems),
+        ],
         cursor=json.dumps(looks, sort_keys=True, ensure_ascii=False),
     )
 
 
-def _why_nothing(planner: Planner, unsettled: set[str]) -> str:
+def _why_nothing(problems: Mapping[str, str], unsettled: set[str]) -> str:
     waiting = f"; waiting for {len(unsettled)} that may still be copied" if unsettled else ""
-    problems = len(planner.landed.calls.problems)
-    unusable = f"; {problems} files cannot be used (see this tick's log)" if problems else ""
+    shown = "".join(f"; {file}: {reason}" for file, reason in list(problems.items())[:PROBLEMS_SHOWN])
+    unusable = f"; {len(problems)} files cannot be used (all in this tick's log){shown}" if problems else ""
     return f"nothing to make: all is up to date, in work, or has failed{waiting}{unusable}"
 
 

@@ -8,16 +8,25 @@ from dataclasses import asdict
 import dagster as dg
 from pydantic import Field
 
-from urgency_dagster.defs.call_assets import processed_data
-from urgency_dagster.defs.checks import BEATS_MAJORITY, SPLIT_BY_CALL, beats_majority, split_by_call
+from urgency_dagster.calls.funnel import write_funnel
+from urgency_dagster.defs.call_assets import processed_data, utterances
+from urgency_dagster.defs.checks import (
+    BEATS_MAJORITY,
+    CALLS_IN_ONE_ARCHIVE,
+    SPLIT_BY_CALL,
+    beats_majority,
+    calls_in_one_archive,
+    split_by_call,
+)
 from urgency_dagster.defs.executors import CPU_TAGS, GPU_POOL, GPU_TAGS
 from urgency_dagster.defs.lineage import Record
-from urgency_dagster.defs.metadata import figure_table, pictures, table_schema
+from urgency_dagster.defs.metadata import figure_table, funnel_metadata, pictures, table_schema
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
 from urgency_dagster.manifests import partitions_with_manifest
 from urgency_dagster.tables import TRAINING_ROWS
 from urgency_dagster.urgency.dataset import build_training_set
+from urgency_dagster.urgency.duplicates import find_shared_calls
 from urgency_dagster.urgency.evaluation import EvaluationConfig, evaluate_urgency_model
 from urgency_dagster.urgency.splits import SplitConfig
 from urgency_dagster.urgency.training import TrainingConfig, train_urgency_model
@@ -39,11 +48,25 @@ class SplitOptions(dg.Config):
 
 @dg.asset(
     group_name=GROUP,
+    deps=[dg.AssetDep(asset, partition_mapping=dg.AllPartitionMapping()) for asset in (utterances, processed_data)],
+    code_version="1",
+    op_tags=CPU_TAGS,
+    kinds={"json"},
+)
+def call_funnel(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
+    """What became of everything that landed, over all archives that have an utterance table."""
+    record = Record.open(context, storage)
+    funnel = write_funnel(storage.paths, partitions_with_manifest(storage.paths, "utterances"))
+    return record.close([storage.paths.funnel, storage.paths.funnel_picture], funnel_metadata(funnel))
+
+
+@dg.asset(
+    group_name=GROUP,
     deps=[dg.AssetDep(processed_data, partition_mapping=dg.AllPartitionMapping())],
     code_version="1",
     op_tags=CPU_TAGS,
     kinds={"parquet"},
-    check_specs=[SPLIT_BY_CALL],
+    check_specs=[CALLS_IN_ONE_ARCHIVE, SPLIT_BY_CALL],
 )
 def training_set(
     context: dg.AssetExecutionContext, config: SplitOptions, storage: StorageResource
@@ -60,8 +83,11 @@ def training_set(
         "mode": f"{summary.mode_used} {summary.note}".strip(),
         "split_sha256": summary.sha256,
     }
-    check = split_by_call(storage.paths.urgency.rows, summary.mode_used)
-    return record.close([storage.paths.urgency.rows, storage.paths.urgency.split], metadata, checks=[check])
+    checks = [
+        calls_in_one_archive(find_shared_calls(storage.paths, summary.archives)),
+        split_by_call(storage.paths.urgency.rows, summary.mode_used),
+    ]
+    return record.close([storage.paths.urgency.rows, storage.paths.urgency.split], metadata, checks=checks)
 
 
 class TrainingOptions(dg.Config):
@@ -150,4 +176,4 @@ def urgency_evaluation(
     return record.close([folder, *files], metadata, checks=[beats_majority(metrics)])
 
 
-URGENCY_ASSETS = (training_set, urgency_model, urgency_evaluation)
+URGENCY_ASSETS = (call_funnel, training_set, urgency_model, urgency_evaluation)

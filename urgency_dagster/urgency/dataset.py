@@ -107,8 +107,8 @@ def build_training_set(paths: StoragePaths, archives: Sequence[str], config: Spl
 
     Raises:
         ArtefactError: an archive has no utterances or vectors, or their numbers, columns or widths disagree.
-        TrainingDataError: there are no rows; a side is empty; the same `_id` is in two archives; a call has two
-            different labels or an unknown urgency; the training side has fewer than two urgency classes.
+        TrainingDataError: there are no rows; a side is empty; a call has two different labels or an unknown urgency;
+            the training side has fewer than two urgency classes.
     """
     names = sorted(set(archives))
     tables = [_archive_rows(paths, archive) for archive in names]
@@ -118,7 +118,6 @@ def build_training_set(paths: StoragePaths, archives: Sequence[str], config: Spl
             f"{len(names)} archives hold no utterances", "at least one", "see the rejects.parquet of each archive"
         )
     utterances = pa.concat_tables(tables)
-    _check_ids(utterances)
     rows, sentiments = _with_ids(utterances)
     _check_one_label_per_call(rows)
     split = split_rows(rows, config)
@@ -220,18 +219,6 @@ def _model_of_vectors(paths: StoragePaths, archive: str) -> tuple[str, str, int]
     return facts.get(b"model", b"").decode(), facts.get(b"revision", b"").decode(), width
 
 
-def _check_ids(utterances: pa.Table) -> None:
-    pairs = utterances.select(["_id", "archive"]).group_by(["_id", "archive"]).aggregate([])
-    archives_per_id = pairs.group_by("_id").aggregate([("archive", "count")])
-    repeated = pc.sum(pc.greater(archives_per_id["archive_count"], 1)).as_py()
-    if repeated:
-        raise TrainingDataError(
-            f"{repeated} call ids are in more than one archive",
-            "each call in one archive",
-            "remove the archive that repeats them",
-        )
-
-
 def _with_ids(utterances: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
     """The rows with `urgency_id` and `sentiment_id`, and the sentiment names in the order of their ids."""
     urgency = pc.index_in(utterances["urgencyLevel"], pa.array(URGENCY_LEVELS))
@@ -248,7 +235,9 @@ def _with_ids(utterances: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
 
 
 def _check_one_label_per_call(rows: pa.Table) -> None:
-    spread = rows.group_by("_id").aggregate([(c, f) for c in ("urgency_id", "sentiment_id") for f in ("min", "max")])
+    spread = rows.group_by(["archive", "_id"]).aggregate(
+        [(c, f) for c in ("urgency_id", "sentiment_id") for f in ("min", "max")]
+    )
     torn = pc.or_(
         pc.not_equal(spread["urgency_id_min"], spread["urgency_id_max"]),
         pc.not_equal(spread["sentiment_id_min"], spread["sentiment_id_max"]),

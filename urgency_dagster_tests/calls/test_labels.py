@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from urgency_dagster.calls.labels import labelled_entries, parse_label, parse_utterances
+from urgency_dagster.calls.labels import (
+    ID_LENGTH_MAX,
+    LABEL_BYTES_MAX,
+    UTTERANCES_MAX,
+    labelled_entries,
+    parse_label,
+    parse_utterances,
+    read_label,
+)
 from urgency_dagster.errors import LabelError
 from urgency_dagster.tables import RejectReason
 
@@ -164,3 +172,35 @@ class TestLabelledEntries:
     def test_no_json_fails(self, value):
         data = json.dumps({"_id": "x", "utterances": value}).encode()
         assert len(labelled_entries(data)) == (len(value) if isinstance(value, list) else 0)
+
+
+class TestLimits:
+    """What no label of the data set comes near, and what would fill the memory."""
+
+    def test_a_label_of_the_largest_size_is_read_and_one_byte_more_is_not(self, tmp_path):
+        file = tmp_path / "label.json"
+        file.write_bytes(b" " * LABEL_BYTES_MAX)
+        assert len(read_label(file)) == LABEL_BYTES_MAX
+        file.write_bytes(b" " * (LABEL_BYTES_MAX + 1))
+        with pytest.raises(LabelError, match=f"{LABEL_BYTES_MAX + 1} bytes"):
+            read_label(file)
+
+    @pytest.mark.parametrize(("count", "fits"), [(UTTERANCES_MAX, True), (UTTERANCES_MAX + 1, False)])
+    def test_a_call_has_a_largest_number_of_utterances(self, build, count, fits):
+        data = build.json(build.label(CALL_ID, utterances=[None] * count))
+        assert len(labelled_entries(data)) == (count if fits else 0)
+        if fits:
+            assert len(parse_label(data).utterances) == count
+        else:
+            with pytest.raises(LabelError, match="utterances"):
+                parse_label(data)
+
+    def test_an_id_that_is_too_long_is_bad_and_is_cut_where_it_is_told(self, build):
+        entry = parsed(build.utterance(id="x" * (ID_LENGTH_MAX + 1)))
+        assert (entry.id, entry.reason) == ("x" * ID_LENGTH_MAX, RejectReason.BAD_UTTERANCE)
+        assert parsed(build.utterance(id="x" * ID_LENGTH_MAX)).text
+
+    @pytest.mark.parametrize("data", [b"[" * 100_000, b'{"a":' * 100_000, b"1" * 10_000, b"NaN", b'"\\ud800"'])
+    def test_what_is_hard_to_parse_is_unreadable(self, data):
+        with pytest.raises(LabelError):
+            parse_label(data)

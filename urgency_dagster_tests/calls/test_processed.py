@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from urgency_dagster.calls.processed import write_processed_data
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.storage import StoragePaths, write_table
-from urgency_dagster.tables import EMBEDDING, UTTERANCES, embeddings_schema
+from urgency_dagster.tables import AUDIO_FLAGS, EMBEDDING, UTTERANCES, embeddings_schema
 
 ARCHIVE, WIDTH = "T_x", 3
 
@@ -30,6 +30,8 @@ def utterance(number: int, **changed) -> dict:
         "archive": ARCHIVE,
         "speaker": 1,
         "duration_s": 0.7,
+        **dict.fromkeys(AUDIO_FLAGS, False),
+        "audio_sha256": "0" * 64,
     }
     return {**row, **changed}
 

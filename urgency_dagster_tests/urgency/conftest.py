@@ -15,7 +15,7 @@ from transformers import ElectraConfig, ElectraModel, PreTrainedTokenizerFast
 
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.storage import StoragePaths, write_table
-from urgency_dagster.tables import EMBEDDING, SENTIMENTS, URGENCY_LEVELS, UTTERANCES, embeddings_schema
+from urgency_dagster.tables import AUDIO_FLAGS, EMBEDDING, SENTIMENTS, URGENCY_LEVELS, UTTERANCES, embeddings_schema
 from urgency_dagster.urgency.dataset import build_training_set
 from urgency_dagster.urgency.evaluation import EvaluationConfig, evaluate_urgency_model
 from urgency_dagster.urgency.splits import SplitConfig
@@ -70,6 +70,8 @@ def utterance(archive: str, call: Call, index: int, text: str) -> dict[str, obje
         "gender": "F",
         "disasterLarge": "구급",
         "duration_s": 1.5,
+        **dict.fromkeys(AUDIO_FLAGS, False),
+        "audio_sha256": f"{call.call_id:0>64}",
     }
 
 

@@ -1,5 +1,4 @@
 import json
-import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -109,12 +108,6 @@ def test_an_empty_side_is_refused(tmp_path):
     paths = write_root(tmp_path, archives={"T_광주_구급": 1})
     with pytest.raises(TrainingDataError, match="validation side"):
         build_training_set(paths, ["T_광주_구급"], SplitConfig())
-
-
-def test_a_call_in_two_archives_is_refused_with_its_count(paths):
-    shutil.copytree(paths.archive(NAMES[0]).folder, paths.archive("T_인천_구급").folder)
-    with pytest.raises(TrainingDataError, match=f"{ARCHIVES[NAMES[0]]} call ids are in more than one archive"):
-        build_training_set(paths, [*NAMES, "T_인천_구급"], SplitConfig())
 
 
 def test_a_single_urgency_in_training_is_refused(paths):
