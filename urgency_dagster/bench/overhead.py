@@ -3,15 +3,13 @@
 Both sides are whole processes, from a landed demo to `processed_data.csv`, each on a fresh copy of the same root.
 """
 
-import os
-import shutil
-import subprocess
-import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from urgency_dagster.bench.growth import GrowthSize, cost_of_one_more
 from urgency_dagster.bench.measure import Side, in_turns
+from urgency_dagster.bench.process import WITH_DAGSTER, Process
 from urgency_dagster.bench.report import Comparison, as_cost
 from urgency_dagster.calls.archives import scan_landing
 from urgency_dagster.calls.embeddings import EmbeddingConfig, SpeechEncoder, embed_archive
@@ -26,7 +24,6 @@ from urgency_dagster.pretrained import find_pretrained
 from urgency_dagster.settings import Settings
 from urgency_dagster.storage import StoragePaths, file_hash
 
-WITH_DAGSTER = "from urgency_dagster.cli import main; main(['run', '--only', 'calls', '--storage', sys.argv[1]])"
 PLAIN = "from urgency_dagster.bench.overhead import process_calls; process_calls(sys.argv[1])"
 
 
@@ -38,11 +35,13 @@ class OverheadSize:
         calls: of the demo, in its three archive pairs.
         archives: how many of the pairs have landed.
         runs: how often each side is timed.
+        growth: what one more archive is measured on.
     """
 
     calls: int = LEAST_CALLS
     archives: int = 3
     runs: int = 3
+    growth: GrowthSize = field(default_factory=GrowthSize)
 
 
 def compare_overhead(size: OverheadSize) -> Comparison:
@@ -58,8 +57,9 @@ def compare_overhead(size: OverheadSize) -> Comparison:
         reference = Process(template, Path(folder) / "plain", size.runs, PLAIN)
         timed, timed_reference = in_turns(Side(ours.run, size.runs), Side(reference.run, size.runs))
         archives = check_equal(StoragePaths(timed.result), StoragePaths(timed_reference.result))
+        growth = cost_of_one_more(size.growth, Path(folder) / "growth")
     with_dagster, plain = timed.duration(), timed_reference.duration()
-    details = {"calls": size.calls, "archives": archives, "added_s": with_dagster.median - plain.median}
+    details = {"calls": size.calls, "archives": archives, "added_s": with_dagster.median - plain.median, **growth}
     return as_cost("overhead", with_dagster, plain, details)
 
 
@@ -82,37 +82,6 @@ def process_calls(root: str) -> None:
         build_utterance_table(paths, archive)
         embed_archive(paths, archive, encoder, EmbeddingConfig())
         write_processed_data(paths, archive)
-
-
-class Process:
-    """A Python process that is started once per run, each time on its own copy of a storage root.
-
-    Args:
-        template: the storage root to copy; the copies are made here, before any clock runs.
-        copies: the folder of the copies.
-        runs: how many copies are needed.
-        code: what it runs; `sys.argv[1]` is the root.
-    """
-
-    def __init__(self, template: Path, copies: Path, runs: int, code: str) -> None:
-        self._roots = iter([Path(shutil.copytree(template, copies / str(run))) for run in range(runs)])
-        self._code = code
-
-    def run(self) -> Path:
-        """The storage root that the process worked on.
-
-        Raises:
-            BenchmarkError: the process fails.
-        """
-        root = next(self._roots)
-        # The settings of the root must win: those of this process may name other models and another history.
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("URGENCY_") and k != "DAGSTER_HOME"}
-        command = [sys.executable, "-c", f"import sys; {self._code}", str(root)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - ours
-        if done.returncode:
-            last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-            raise BenchmarkError(f"a process ended with {done.returncode} ({' '.join(last)})", "0", "run it by hand")
-        return root
 
 
 def check_equal(ours: StoragePaths, reference: StoragePaths) -> int:

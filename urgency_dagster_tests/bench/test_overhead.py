@@ -1,19 +1,20 @@
-from pathlib import Path
-
 import pytest
 
-from urgency_dagster.bench.overhead import OverheadSize, Process, check_equal, compare_overhead
+from urgency_dagster.bench.growth import GrowthSize
+from urgency_dagster.bench.overhead import OverheadSize, check_equal, compare_overhead
 from urgency_dagster.errors import BenchmarkError
 from urgency_dagster.storage import StoragePaths
 
 
 @pytest.mark.slow
 def test_the_benchmark_runs_and_dagster_writes_what_the_plain_process_writes():
-    comparison = compare_overhead(OverheadSize(archives=1, runs=1))
+    comparison = compare_overhead(OverheadSize(archives=1, runs=1, growth=GrowthSize(done=1, runs=1)))
     assert (comparison.name, comparison.unit) == ("overhead", "seconds")
     assert comparison.ratio == comparison.ours.median / comparison.reference.median
     assert comparison.details["archives"] == 1
     assert comparison.details["added_s"] == comparison.ours.median - comparison.reference.median
+    growth = [comparison.details[name] for name in ("one_more_s", "alone_s", "one_more_ratio")]
+    assert growth[2] == growth[0] / growth[1] > 0
 
 
 @pytest.mark.parametrize("changed", ["processed_csv", "vectors"])
@@ -34,26 +35,3 @@ def test_results_that_differ_cannot_be_compared(build, tmp_path, changed):
 def test_nothing_to_compare_is_an_error(tmp_path):
     with pytest.raises(BenchmarkError, match="0 of 0"):
         check_equal(StoragePaths(tmp_path), StoragePaths(tmp_path))
-
-
-def test_every_run_has_a_fresh_copy_and_its_own_settings(tmp_path, monkeypatch):
-    monkeypatch.setenv("URGENCY_SPEECH_MODEL", "another/model")
-    monkeypatch.setenv("DAGSTER_HOME", "/nowhere")
-    template = tmp_path / "template"
-    template.mkdir()
-    (template / "landed").touch()
-    code = "import os, pathlib; root = pathlib.Path(sys.argv[1]); assert [f.name for f in root.iterdir()] == ['landed']"
-    code += "; (root / 'seen').write_text(' '.join(os.environ))"
-    process = Process(template, tmp_path / "copies", runs=2, code=code)
-    roots = [process.run(), process.run()]
-    assert roots[0] != roots[1]
-    seen = (roots[0] / "seen").read_text().split()
-    assert "PATH" in seen
-    assert not {"URGENCY_SPEECH_MODEL", "DAGSTER_HOME"}.intersection(seen)
-
-
-def test_a_process_that_fails_says_so(tmp_path: Path):
-    (tmp_path / "template").mkdir()
-    process = Process(tmp_path / "template", tmp_path / "copies", runs=1, code="sys.exit('no such thing')")
-    with pytest.raises(BenchmarkError, match=r"ended with 1 \(no such thing\)"):
-        process.run()
