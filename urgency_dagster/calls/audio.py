@@ -5,7 +5,7 @@ What a recording is like (silence, clipping, tones) is not judged here.
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +49,7 @@ def decode(path: Path) -> "tuple[np.ndarray, int]":
         AudioError: libsndfile cannot read the file, it holds no sample, or its rate or length is not that of a call.
     """
     with opened(path) as file:
-        return joined([mixed(block) for block in sample_blocks(file)]), int(file.samplerate)
+        return joined([mixed(repaired(block)) for block in sample_blocks(file)]), int(file.samplerate)
 
 
 @contextmanager
@@ -111,28 +111,33 @@ def damaged(samples: "np.ndarray") -> "np.ndarray":
     return ~(np.abs(samples) <= AMPLITUDE_MAX)
 
 
+def repaired(samples: "np.ndarray") -> "np.ndarray":
+    """One of `sample_blocks` with damaged samples 0; integers cannot be damaged."""
+    import numpy as np
+
+    return samples if samples.dtype == np.int16 else np.where(damaged(samples), np.float32(0), samples)
+
+
 def mixed(samples: "np.ndarray") -> "np.ndarray":
-    """One of `sample_blocks` in mono: float32 of shape (frames,), full scale 1, damaged samples 0."""
+    """One of `sample_blocks` in mono: float32 of shape (frames,), full scale 1."""
     import numpy as np
 
     if samples.dtype == np.int16:
         samples = np.multiply(samples, np.float32(PCM16_STEP), dtype=np.float32)
-    else:
-        samples = np.where(damaged(samples), np.float32(0), samples)
     return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
 
 
-def joined(waveforms: "list[np.ndarray]") -> "np.ndarray":
-    """The pieces of a recording as one waveform.
+def joined(pieces: "Sequence[np.ndarray]") -> "np.ndarray":
+    """What was found in each of `sample_blocks`, as one array.
 
     Raises:
         AudioError: there are none.
     """
     import numpy as np
 
-    if not waveforms:
+    if not pieces:
         raise AudioError("no samples", "a WAV file with sound", "copy the archive again")
-    return waveforms[0] if len(waveforms) == 1 else np.concatenate(waveforms)
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
 def load_waveform(path: Path) -> "np.ndarray":
