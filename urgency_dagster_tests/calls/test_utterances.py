@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from urgency_dagster.calls.quality import RecordingQuality
 from urgency_dagster.calls.utterances import build_utterance_table
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.storage import StoragePaths
@@ -73,8 +74,14 @@ class TestKeptRows:
             "gender": "F",
             "disasterLarge": "구급",
             "duration_s": 0.7,
+            "silent": False,
+            "has_nan": False,
+            "clipped": False,
+            "tone_660hz": False,
+            "audio_sha256": RecordingQuality.read(table.paths.root / row["wav_file_path"]).audio_sha256,
         }
-        assert funnel == {"members": 2, "calls": 1, "labelled": 1, "kept": 1, "kept_calls": 1, "rejects": {}}
+        counts = {"members": 2, "extracted": 2, "calls": 1, "labelled": 1, "kept": 1, "kept_calls": 1}
+        assert funnel == {**counts, "rejects": {}}
 
     def test_tables_have_their_schemas(self, table, build):
         table(build.label(A))
@@ -100,10 +107,27 @@ class TestKeptRows:
         table(build.label(A, utterances=[build.utterance(text="")]))
         assert [row["text"] for row in table.kept] == [""]
 
-    def test_a_call_without_utterances_is_no_error(self, table, build):
+    def test_a_call_without_utterances_does_not_disappear(self, table, build):
         funnel = table(build.label(A, utterances=[]))
         assert (funnel["calls"], funnel["kept_calls"], funnel["labelled"]) == (1, 0, 0)
-        assert table.rejects == []
+        (reject,) = table.rejects
+        assert reject == {
+            "archive": ARCHIVE,
+            "member": f"{A}_20230101.json",
+            "_id": A,
+            "utterance_id": None,
+            "reason": RejectReason.NO_UTTERANCES,
+            "detail": "none of its 0 utterances is kept",
+        }
+
+    def test_a_call_of_which_no_utterance_is_kept_is_told_beside_them(self, table, build):
+        table(build.label(A, utterances=[build.utterance(0, endAt=1), build.utterance(1, endAt=1001)]))
+        assert table.kept == []
+        assert table.reasons() == {
+            None: RejectReason.NO_UTTERANCES,
+            "00000000": RejectReason.TOO_SHORT,
+            "00000001": RejectReason.TOO_SHORT,
+        }
 
     def test_rows_are_in_the_order_of_call_start_and_id(self, table, build):
         times = {"a": (500, 1200), "c": (0, 700), "b": (0, 600), "d": (9, 800)}
@@ -331,6 +355,8 @@ def test_whatever_a_label_says_nothing_disappears(build, label):
         members = {f"{A}_1.json": json.dumps(label).encode(), f"{B}_1.json": build.json(build.label(B))}
         build.extracted(paths, ARCHIVE, {f"{A}_1.wav": build.wav(), f"{B}_1.wav": build.wav()}, members)
         funnel = build_utterance_table(paths, ARCHIVE, workers=1)
+        assert {path.name for path in Path(folder).iterdir()} == {"landing", "calls"}
+        assert [path.name for path in (paths.root / "calls").iterdir()] == [ARCHIVE]
         kept, rejects = (
             pq.read_table(path).to_pylist()
             for path in (paths.archive(ARCHIVE).utterances, paths.archive(ARCHIVE).rejects)
@@ -338,6 +364,8 @@ def test_whatever_a_label_says_nothing_disappears(build, label):
     entries = label["utterances"] if isinstance(label, dict) and isinstance(label["utterances"], list) else []
     assert funnel["labelled"] == 3 + len(entries)
     assert funnel["labelled"] == len(kept) + sum(row["utterance_id"] is not None for row in rejects)
+    calls = {row["_id"] for row in kept} | {row["_id"] for row in rejects if row["utterance_id"] is None}
+    assert calls == {A, B}
     assert {row["reason"] for row in rejects} <= set(RejectReason)
     assert sum(row["_id"] == B for row in kept) == 3
     assert all(row["duration_s"] >= 0.5 and 0 <= row["startAt"] < row["endAt"] for row in kept)

@@ -1,5 +1,6 @@
 """The sensor, tick by tick, on a real instance and real files."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from urgency_dagster.definitions import build_definitions
 from urgency_dagster.defs.instance import run_lock
+from urgency_dagster.defs.lineage import CALL_ARCHIVE
 from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.planning import WORK_TAG
 from urgency_dagster.defs.resources import resources
@@ -82,6 +84,7 @@ def test_partitions_and_landed_content_are_reported_once(ticks: Ticks) -> None:
     assert {(event.asset_key.to_user_string(), event.partition) for event in second.asset_events} == {
         *(("call_archive", archive) for archive in ARCHIVES),
         ("attention_source", None),
+        ("call_archive", None),
     }
     assert not third.asset_events
     assert not third.dynamic_partitions_requests
@@ -137,11 +140,82 @@ def test_training_follows_when_the_archives_are_done_or_have_failed(ticks: Ticks
     assert "urgency_job" in requested(ticks.next())
 
 
-def test_files_that_cannot_be_used_are_counted(ticks: Ticks, paths: StoragePaths) -> None:
+def problems_told(result: dg.SensorResult) -> list[dict[str, str]]:
+    """The unusable files that the tick reported for the page of `call_archive`."""
+    (event,) = [event for event in result.asset_events if isinstance(event, dg.AssetObservation)]
+    assert event.asset_key == dg.AssetKey("call_archive")
+    return [dict(record.data) for record in event.metadata["not_used"].records]  # type: ignore[union-attr]
+
+
+def test_files_that_cannot_be_used_are_named_with_their_reason(ticks: Ticks, paths: StoragePaths) -> None:
     (paths.landing_calls / "TS_서울_구조.zip").write_bytes(b"PK")
-    (paths.landing_calls / "notes.zip").write_bytes(b"")
-    message = str(ticks.next().skip_reason.skip_message)  # type: ignore[union-attr]
+    (paths.landing_calls / "download.tar").write_bytes(b"")
+    tick = ticks.next()
+    message = str(tick.skip_reason.skip_message)  # type: ignore[union-attr]
     assert "2 files cannot be used" in message
+    assert "TS_서울_구조.zip: its partner TL_서울_구조.zip has not landed" in message
+    told = {row["file"]: row["reason"] for row in problems_told(tick)}
+    assert sorted(told) == sorted([*ARCHIVES, "TS_서울_구조.zip", "download.tar"])
+    assert "changed since the last look" in told[ARCHIVES[0]]
+    assert "partner" in told["TS_서울_구조.zip"]
+    assert "tar" in told["download.tar"]
+
+
+def test_what_cannot_be_used_is_reported_when_it_changes_and_when_it_is_gone(ticks: Ticks, paths: StoragePaths) -> None:
+    odd = paths.landing_calls / "notes.zip"
+    odd.write_bytes(b"")
+    assert len(problems_told(ticks.next())) == 1 + len(ARCHIVES)
+    assert [row["file"] for row in problems_told(ticks.next())] == ["notes.zip"]
+    assert not [event for event in ticks.next().asset_events if isinstance(event, dg.AssetObservation)]
+    odd.unlink()
+    assert problems_told(ticks.next()) == []
+
+
+def test_the_same_bytes_again_ask_for_nothing(made: Settings, paths: StoragePaths) -> None:
+    """Touched, copied again, or moved: the content is what counts."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        ticks = Ticks(made, instance)
+        ticks.next()
+        assert ARCHIVES[0] not in requested(ticks.next())
+        audio = next(paths.landing_calls.rglob("TS_광주_구급.zip"))
+        os.utime(audio, (1, 1))
+        ticks.next()
+        assert ARCHIVES[0] not in requested(ticks.next())
+        content = audio.read_bytes()
+        audio.unlink()
+        (paths.landing_calls / audio.name).write_bytes(content)
+        ticks.next()
+        assert ARCHIVES[0] not in requested(ticks.next())
+
+
+def test_a_zip_that_was_in_parts_and_is_joined_asks_for_nothing(made: Settings, paths: StoragePaths) -> None:
+    audio = next(paths.landing_calls.rglob("TS_광주_구급.zip"))
+    content = audio.read_bytes()
+    audio.unlink()
+    parts = {0: content[:1000], 1000: content[1000:]}
+    for offset, part in parts.items():
+        audio.with_name(f"{audio.name}.part{offset}").write_bytes(part)
+    with dg.DagsterInstance.ephemeral() as instance:
+        ticks = Ticks(made, instance)
+        ticks.next()
+        second = ticks.next()
+        assert ARCHIVES[0] not in requested(second)
+        assert (CALL_ARCHIVE, ARCHIVES[0]) in {(event.asset_key, event.partition) for event in second.asset_events}
+
+
+def test_other_bytes_under_the_same_name_ask_for_everything(made: Settings, paths: StoragePaths) -> None:
+    audio, other = (next(paths.landing_calls.rglob(f"{name}.zip")) for name in ("TS_광주_구급", "VS_광주_구급"))
+    shutil.copy(other, audio)
+    with dg.DagsterInstance.ephemeral() as instance:
+        ticks = Ticks(made, instance)
+        ticks.next()
+        request = next(item for item in ticks.next().run_requests or () if item.partition_key == ARCHIVES[0])
+    assert [key.to_user_string() for key in request.asset_selection or ()] == [
+        "call_recordings",
+        "utterances",
+        "utterance_embeddings",
+        "processed_data",
+    ]
 
 
 def test_it_leaves_everything_to_a_run_command_that_is_at_work(ticks: Ticks) -> None:
