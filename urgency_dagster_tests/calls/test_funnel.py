@@ -111,7 +111,7 @@ class TestTogether:
         stored = json.loads(lossy.funnel.read_text())
         assert list(stored["archives"]) == [ARCHIVE, OTHER]
         assert stored["total"]["calls"] == 5
-        assert stored["archives"][OTHER]["rejected"] == dict.fromkeys(LEVELS, {})
+        assert stored["archives"][OTHER]["rejected"] == {level: {} for level in LEVELS}
         assert lossy.funnel_picture.read_bytes().startswith(b"\x89PNG")
 
     def test_it_writes_the_same_bytes_again(self, lossy):

@@ -1,5 +1,7 @@
 """Materialising the calls assets in this process, for tests that need an archive that is complete."""
 
+from collections.abc import Mapping
+
 import dagster as dg
 
 from urgency_dagster.defs.call_assets import CALL_ASSETS
@@ -8,16 +10,25 @@ from urgency_dagster.defs.resources import resources
 from urgency_dagster.settings import Settings
 
 ARCHIVE = "T_광주_구급"
-IN_THIS_PROCESS = {"ops": {name: {"config": {"workers": 1}} for name in ("utterances", "utterance_embeddings")}}
+WITH_WORKERS = ("call_recordings", "utterances", "utterance_embeddings")
+"""The assets that would otherwise work in processes of their own."""
 
 
 def materialise(
-    settings: Settings, *names: str, archive: str = ARCHIVE, raise_on_error: bool = True
+    settings: Settings,
+    *names: str,
+    archive: str = ARCHIVE,
+    raise_on_error: bool = True,
+    options: Mapping[str, Mapping[str, object]] | None = None,
 ) -> dg.ExecuteInProcessResult:
-    """The named calls assets of one archive; all of them when none is named."""
+    """The named calls assets of one archive, all of them when none is named, with some options by asset."""
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(str(call_archives.name), [archive])
-        ops = {name: config for name, config in IN_THIS_PROCESS["ops"].items() if not names or name in names}
+        ops = {
+            name: {"config": {"workers": 1, **(options or {}).get(name, {})}}
+            for name in WITH_WORKERS
+            if not names or name in names
+        }
         return dg.materialize(
             CALL_ASSETS,
             selection=[dg.AssetKey(name) for name in names] or None,

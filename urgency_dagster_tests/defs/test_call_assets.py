@@ -42,7 +42,8 @@ def test_the_damaged_call_is_rejected_and_counted(done: dg.ExecuteInProcessResul
     evaluations = {check.check_name: check for check in done.get_asset_check_evaluations()}
     assert evaluations["counts_add_up"].passed
     counts = {name: value.value for name, value in evaluations["counts_add_up"].metadata.items()}
-    assert counts["labelled"] == counts["kept"] + counts["rejected"]
+    assert counts["labelled_utterances"] == counts["kept_or_rejected_utterances"] > 0
+    assert evaluations["few_rejects"].passed
 
 
 def test_no_call_text_or_address_reaches_an_event(done: dg.ExecuteInProcessResult, paths: StoragePaths) -> None:
@@ -135,3 +136,34 @@ def test_a_second_label_of_the_same_call_rejects_both(settings: Settings, paths:
     rejects = pq.read_table(paths.archive(ARCHIVE).rejects).to_pylist()
     assert {row["reason"] for row in rejects if row["_id"] == call_id} == {RejectReason.DUPLICATE_CALL}
     assert call_id not in pq.read_table(paths.archive(ARCHIVE).utterances)["_id"].to_pylist()
+
+
+def test_too_many_rejects_stop_what_follows_until_the_limit_is_raised(settings: Settings, paths: StoragePaths) -> None:
+    audio = next(paths.landing_calls.rglob("TS_광주_구급.zip"))
+    with zipfile.ZipFile(audio) as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    kept = dict(sorted(members.items())[: len(members) // 2])
+    with zipfile.ZipFile(audio, "w") as archive:
+        for name, content in kept.items():
+            archive.writestr(name, content)
+    result = materialise(settings, raise_on_error=False)
+    assert not result.success
+    failed = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    assert [check.check_name for check in failed] == ["few_rejects"]
+    assert failed[0].metadata["rejected_calls"].value >= 0.5  # type: ignore[operator]
+    assert "missing_audio" in str(failed[0].metadata["why"].value)
+    assert not paths.archive(ARCHIVE).embeddings.exists()
+    assert read_manifest(paths, "utterances", ARCHIVE) is None
+    with_limits = {"rejected_calls_max": 1.0, "rejected_utterances_max": 1.0}
+    assert materialise(settings, options={"utterances": with_limits}).success
+    assert paths.archive(ARCHIVE).embeddings.exists()
+
+
+def test_the_funnel_and_its_picture_are_on_the_page(done: dg.ExecuteInProcessResult) -> None:
+    events = [event.step_materialization_data.materialization for event in done.get_asset_materialization_events()]
+    pages = {name_of(event.asset_key): event.metadata for event in events}
+    for name in ("utterances", "processed_data"):
+        assert "| segments |" in str(pages[name]["funnel"].value)
+        assert str(pages[name]["picture"].value).startswith("![funnel](data:image/png;base64,")
+    assert "| vectors | 0 |" in str(pages["utterances"]["funnel"].value)
+    assert "| vectors | 0 |" not in str(pages["processed_data"]["funnel"].value)

@@ -1,30 +1,79 @@
 """Each check on an artefact that is right and on one that is wrong."""
 
+import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from urgency_dagster.calls.funnel import Funnel
 from urgency_dagster.defs.checks import (
     beats_majority,
+    calls_in_one_archive,
     counts_add_up,
+    few_rejects,
     plausible_scores,
     split_by_call,
     vectors_fit_rows,
 )
 from urgency_dagster.settings import Settings
 from urgency_dagster.storage import StoragePaths, write_table
-from urgency_dagster.tables import EMBEDDING, REJECTS
+from urgency_dagster.tables import EMBEDDING
+from urgency_dagster.urgency.duplicates import SharedCalls
 from urgency_dagster_tests.defs.materialising import ARCHIVE
 
+COUNTED = {"members": 10, "extracted": 8, "calls": 4, "labelled": 12}
+FUNNEL = Funnel(
+    archives=1,
+    members=10,
+    calls=4,
+    utterances=12,
+    segments=4,
+    rejected={"members": {"corrupt": 2}, "calls": {"missing_audio": 1}, "utterances": {"too_short": 8}},
+)
 
-def test_counts_add_up_or_not(made: Settings, paths: StoragePaths) -> None:
-    files = paths.archive(ARCHIVE)
-    kept = pq.read_metadata(files.utterances).num_rows
-    rejected = [row for row in pq.read_table(files.rejects).to_pylist() if row["utterance_id"] is not None]
-    assert counts_add_up(paths, ARCHIVE, kept + len(rejected)).passed
-    assert not counts_add_up(paths, ARCHIVE, kept + len(rejected) + 1).passed
-    write_table(files.rejects, pa.Table.from_pylist(rejected[1:], schema=REJECTS))
-    assert not counts_add_up(paths, ARCHIVE, kept + len(rejected)).passed
+
+def test_counts_that_add_up() -> None:
+    assert counts_add_up(FUNNEL, COUNTED).passed
+
+
+@pytest.mark.parametrize("name", list(COUNTED))
+@pytest.mark.parametrize("difference", [-1, 1])
+def test_one_more_or_less_at_any_level_does_not_add_up(name: str, difference: int) -> None:
+    assert not counts_add_up(FUNNEL, {**COUNTED, name: COUNTED[name] + difference}).passed
+
+
+@pytest.mark.parametrize(
+    ("calls_max", "utterances_max", "passed"), [(0.25, 0.67, True), (0.24, 0.67, False), (0.25, 0.66, False)]
+)
+def test_rejects_within_and_beyond_their_shares(calls_max: float, utterances_max: float, passed: bool) -> None:
+    check = few_rejects(FUNNEL, calls_max, utterances_max)
+    assert check.passed is passed
+    assert (check.metadata["rejected_calls"].value, check.severity) == (0.25, dg.AssetCheckSeverity.ERROR)
+
+
+def test_an_archive_without_a_call_does_not_pass() -> None:
+    rejected = {"members": {"encrypted": 3}, "calls": {}, "utterances": {}}
+    assert not few_rejects(Funnel(archives=1, members=3, rejected=rejected), 1, 1).passed
+
+
+@pytest.mark.parametrize(
+    ("shared", "passed"),
+    [
+        (SharedCalls(0, 0, 0, ()), True),
+        (SharedCalls(1, 0, 0, ("T_x", "V_x")), False),
+        (SharedCalls(0, 1, 0, ("T_x", "V_x")), False),
+        (SharedCalls(0, 0, 1, ()), True),
+    ],
+)
+def test_a_call_in_two_archives_is_counted(shared: SharedCalls, passed: bool) -> None:
+    check = calls_in_one_archive(shared)
+    assert check.passed is passed
+    counts = ("ids_in_two_archives", "recordings_in_two_archives", "recordings_of_two_calls_in_one_archive")
+    assert tuple(check.metadata[name].value for name in counts) == (
+        shared.ids,
+        shared.recordings,
+        shared.recordings_within,
+    )
 
 
 def test_vectors_must_have_the_rows_of_the_table(made: Settings, paths: StoragePaths) -> None:

@@ -42,7 +42,7 @@ def archives(paths: StoragePaths) -> list[Path]:
 
 
 def kill_during(root: Path, stage: Callable[[StoragePaths], bool], delay_s: float) -> bool:
-    """Starts `run` and kills it and all of its processes a while after a stage was seen; whether it was still at work."""
+    """Starts `run` and kills all of its processes a while after a stage was seen; whether it was still at work."""
     command = [str(COMMAND), "run", "--only", "calls"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, env=environment(root), start_new_session=True, **quiet) as process:
