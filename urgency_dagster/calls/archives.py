@@ -1,20 +1,23 @@
-"""Which archive pairs have landed, and what identifies their content. Nothing is unpacked here."""
+"""Which archive pairs have landed and can be read, and why the other files cannot be used. Nothing is unpacked here."""
 
-import os
 import re
-import unicodedata
-import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from urgency_dagster.calls.landing_cache import LandingCache, why_unreadable
+from urgency_dagster.calls.names import composed, same_name
+from urgency_dagster.calls.names import printable as printable
 from urgency_dagster.calls.parts import LandedZip
-from urgency_dagster.storage import StoragePaths, file_hash, read_json, text_hash, write_json
+from urgency_dagster.calls.readiness import FoundZip, find_zips
+from urgency_dagster.errors import ArchiveError
 
 AUDIO, LABEL = "S", "L"
-PAIR_NAME = re.compile(r"(?P<split>[TV])(?P<kind>[SL])_(?P<rest>[^/\\]+)\.zip", re.IGNORECASE)
+PAIR_NAME = re.compile(r"(?P<split>[TV])(?P<kind>[SL])_(?P<rest>[^/\\]+)\.zip", re.ASCII | re.IGNORECASE)
 """AI Hub's naming: split (Training, Validation), kind (Source, Label), then region and category."""
+
+OTHER_NAME = "not named like an AI Hub archive"
 
 
 @dataclass(frozen=True)
@@ -43,94 +46,114 @@ class ArchivePair:
 
 @dataclass(frozen=True)
 class Landing:
-    """What lies in `landing/calls`: pairs that can be read, and files that cannot be used yet with the reason."""
+    """What lies in the landing folder.
 
+    Attributes:
+        folder: the landing folder.
+        pairs: the pairs that can be read, by archive.
+        problems: every other file that belongs to a ZIP, by its printable name below the folder, with the reason why
+            it cannot be used (yet).
+    """
+
+    folder: Path
     pairs: dict[str, ArchivePair] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
 
+    def refuse(self, file: Path, reason: str) -> None:
+        """Notes why a file cannot be used."""
+        shown = printable(composed(file.relative_to(self.folder).as_posix()))
+        name, number = shown, 1
+        while name in self.problems:  # names may differ only in how they are composed, or in what cannot be printed
+            number += 1
+            name = f"{shown} ({number})"
+        self.problems[name] = reason
 
-def scan_landing(folder: Path) -> Landing:
-    """The complete pairs below `folder`, at any depth, and every ZIP that is not part of one.
+    def withdraw(self, archive: str, reason: str) -> None:
+        """Takes back a pair that proved unusable when it was read."""
+        pair = self.pairs.pop(archive)
+        for file in (*pair.audio.parts, *pair.labels.parts):
+            self.refuse(file, reason)
 
-    Names are compared in NFC, because copies from macOS carry decomposed Hangul. Names that no partition key can have
-    (not printable, which includes bytes that are no UTF-8; or with `...`, which means a range of keys) are refused.
+
+def scan_landing(folder: Path, cache: LandingCache | None = None) -> Landing:
+    """The pairs below `folder`, at any depth, that are complete and can be read, and the reasons why others cannot.
+
+    Names are compared in NFC and without regard to case, so that no two archives share a folder on any disk. Names
+    that no partition key can have (not printable, which includes bytes that are no UTF-8; or with `...`, which means
+    a range of keys) are refused.
+
+    Args:
+        folder: the landing folder; none is an empty one.
+        cache: what is known of the ZIPs; without it the list of members of each is read.
     """
-    found: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    landing = Landing()
-    for path in _zips(folder):
-        name = unicodedata.normalize("NFC", path.name)
-        match = PAIR_NAME.fullmatch(name)
-        if match is None or "..." in name or not name.isprintable():
-            landing.problems[_shown(path, folder)] = "not named like an AI Hub archive (TS_x, TL_x, VS_x or VL_x)"
-            continue
-        archive = f"{match['split'].upper()}_{match['rest']}"
-        found[archive][match["kind"].upper()].append(path)
-    for archive, kinds in sorted(found.items()):
-        _add_pair(landing, archive, kinds, folder)
+    found = find_zips(folder)
+    landing = Landing(folder)
+    for file, reason in found.problems.items():
+        landing.refuse(file, reason)
+    named: dict[str, list[_Candidate]] = defaultdict(list)
+    for candidate in _candidates(found.zips, landing):
+        named[same_name(candidate.archive)].append(candidate)
+    for _, candidates in sorted(named.items()):
+        _add_pair(landing, candidates, cache)
     return landing
 
 
-def _zips(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            if name.lower().endswith(".zip") and not name.startswith("._"):
-                yield Path(parent) / name
+@dataclass(frozen=True)
+class _Candidate:
+    """A ZIP that is named like one side of a pair."""
+
+    archive: str
+    kind: str
+    found: FoundZip
 
 
-def _shown(path: Path, folder: Path) -> str:
-    return printable(unicodedata.normalize("NFC", path.relative_to(folder).as_posix()))
+def _candidates(zips: list[FoundZip], landing: Landing) -> Iterator[_Candidate]:
+    for found in zips:
+        name = found.zip.name
+        match = PAIR_NAME.fullmatch(name)
+        if match is None or "..." in name or not name.isprintable():
+            _refuse_zip(landing, found.zip, _why_other_name(name))
+        else:
+            yield _Candidate(f"{match['split'].upper()}_{match['rest']}", match["kind"].upper(), found)
 
 
-def printable(name: str) -> str:
-    """A file name as it can be shown and stored: control characters and undecodable bytes are replaced."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
+def _why_other_name(name: str) -> str:
+    if not name.isprintable():
+        return f"{OTHER_NAME}: its name holds characters that cannot be printed; rename it"
+    if "..." in name:
+        return f"{OTHER_NAME}: its name holds three dots, which mean a range of archives; rename it"
+    return f"{OTHER_NAME} (TS_x, TL_x, VS_x or VL_x)"
 
 
-def _add_pair(landing: Landing, archive: str, kinds: dict[str, list[Path]], folder: Path) -> None:
-    """Adds the pair when both of its ZIPs are there once and readable, otherwise the reasons why not."""
-    problems: dict[str, str] = {}
+def _refuse_zip(landing: Landing, landed: LandedZip, reason: str) -> None:
+    for part in landed.parts:
+        landing.refuse(part, reason)
+
+
+def _add_pair(landing: Landing, candidates: list[_Candidate], cache: LandingCache | None) -> None:
+    """Adds the pair when both of its ZIPs are there once, complete and readable, otherwise the reasons why not."""
+    sides = {kind: [candidate for candidate in candidates if candidate.kind == kind] for kind in (AUDIO, LABEL)}
+    own = {kind: [_own_problem(candidate, side, cache) for candidate in side] for kind, side in sides.items()}
+    if all(own[kind] == [""] for kind in sides):
+        (audio,), (labels,) = sides[AUDIO], sides[LABEL]
+        landing.pairs[audio.archive] = ArchivePair(audio.archive, audio.found.zip, labels.found.zip)
+        return
     for kind, other in ((AUDIO, LABEL), (LABEL, AUDIO)):
-        paths = kinds.get(kind, [])
-        for path in paths:
-            if not kinds.get(other):
-                problems[_shown(path, folder)] = f"its partner {archive[0]}{other}{archive[1:]}.zip has not landed"
-            elif len(paths) > 1:
-                problems[_shown(path, folder)] = f"lies here {len(paths)} times; leave one copy"
-            elif not zipfile.is_zipfile(path):
-                problems[_shown(path, folder)] = "not a complete ZIP; still being copied, or damaged"
-    if problems:
-        landing.problems.update(problems)
-    else:
-        landing.pairs[archive] = ArchivePair(
-            archive, LandedZip.whole(kinds[AUDIO][0]), LandedZip.whole(kinds[LABEL][0])
-        )
+        for candidate, problem in zip(sides[kind], own[kind], strict=True):
+            partner = f"its partner {candidate.archive[0]}{other}{candidate.archive[1:]}.zip"
+            waits = f"{partner} cannot be used yet" if sides[other] else f"{partner} has not landed"
+            _refuse_zip(landing, candidate.found.zip, problem or waits)
 
 
-class ContentHashes:
-    """SHA-256 of landed files, computed once per (path, size, mtime, inode) and kept in a JSON file."""
-
-    def __init__(self, paths: StoragePaths) -> None:
-        self._file = paths.landing_hashes
-        self._known = self._stored()
-
-    def _stored(self) -> dict[str, str]:
-        return read_json(self._file) if self._file.is_file() else {}
-
-    def of_file(self, path: Path) -> str:
-        """The SHA-256 of `path`, read again only if the file was touched since the last time."""
-        stat = path.stat()
-        # A path may hold bytes that are no UTF-8, which JSON cannot store.
-        name = str(path).encode(errors="backslashreplace").decode()
-        key = f"{name}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}"
-        if key not in self._known:
-            content = file_hash(path)
-            # Read again, because another process may have added a hash meanwhile.
-            kept = {k: v for k, v in self._stored().items() if not k.startswith(f"{name}|")}
-            self._known = {**kept, key: content}
-            write_json(self._file, self._known)
-        return self._known[key]
-
-    def of_pair(self, pair: ArchivePair) -> str:
-        """The identity of a pair's content: the same bytes under any path and time give the same text."""
-        return text_hash(self.of_file(pair.audio.parts[0]), self.of_file(pair.labels.parts[0]))
+def _own_problem(candidate: _Candidate, side: list[_Candidate], cache: LandingCache | None) -> str:
+    """Why a ZIP cannot be used whatever its partner is like, or an empty text."""
+    if candidate.found.problem:
+        return candidate.found.problem
+    if len(side) > 1:
+        differ = len({other.archive for other in side}) > 1
+        names = ", under names that differ only in case" if differ else ""
+        return f"lies here {len(side)} times{names}; leave one copy"
+    try:
+        return cache.why_unreadable(candidate.found.zip) if cache else why_unreadable(candidate.found.zip)
+    except ArchiveError as error:
+        return str(error.args[0])

@@ -1,12 +1,17 @@
 """A ZIP as it lies in `landing/`: whole, or in the parts that AI Hub's shell tool downloads. Never written to."""
 
+import errno
 import io
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import cast
+
+GONE = (0, 0, 0)
+"""The look of a part that is not there (any more); no file has inode 0."""
 
 
 @dataclass(frozen=True)
@@ -28,42 +33,52 @@ class LandedZip:
 
     @property
     def size_bytes(self) -> int:
-        """The bytes of all parts together."""
-        return sum(part.stat().st_size for part in self.parts)
+        """The bytes of all parts that are there."""
+        return sum(_look(part)[0] for part in self.parts)
 
     def look(self) -> list[int]:
-        """Size, time in ns and inode of each part: what changes when a part is touched."""
-        stats = [part.stat() for part in self.parts]
-        return [number for stat in stats for number in (stat.st_size, stat.st_mtime_ns, stat.st_ino)]
+        """Size, time in ns and inode of each part: what changes when a part is touched. `GONE` for a missing one."""
+        return [number for part in self.parts for number in _look(part)]
 
     @contextmanager
-    def open(self) -> Iterator[BinaryIO]:
+    def open(self) -> Iterator[io.BufferedReader]:
         """Yields the content as one seekable stream.
 
         Raises:
-            OSError: a part cannot be read.
+            OSError: a part cannot be read, or became shorter meanwhile.
         """
         if len(self.parts) == 1:
             with self.parts[0].open("rb") as stream:
                 yield stream
             return
         with io.BufferedReader(JoinedParts(self.parts)) as joined:
-            yield cast(BinaryIO, joined)
+            yield cast(io.BufferedReader, joined)
+
+
+def _look(part: Path) -> tuple[int, int, int]:
+    try:
+        stat = part.stat()
+    except OSError:
+        return GONE
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
 class JoinedParts(io.RawIOBase):
-    """Several files read one after another, without a joined copy.
+    """Several files read one after another, without a joined copy. One of them is open at a time.
 
     Args:
         parts: the files in order.
+
+    Raises:
+        OSError: a part cannot be opened; later also when one became shorter than it was at the beginning.
     """
 
     def __init__(self, parts: tuple[Path, ...]) -> None:
+        self._stream: io.FileIO | None = None  # first, because `close` is called even when the rest fails
         self._parts = parts
         self._ends = list(accumulate(part.stat().st_size for part in parts))
         self._position = 0
-        self._number = 0
-        self._stream = parts[0].open("rb")
+        self._number = -1
 
     def readable(self) -> bool:
         """True: it is for reading."""
@@ -78,32 +93,46 @@ class JoinedParts(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Moves to a position of the joined content; before its start is refused like by a file.
+        """Moves to a position of the joined content, which may lie past its end.
 
         Raises:
-            ValueError: the position is negative.
+            OSError: the position is negative. `zipfile` relies on this when a file is too short to be a ZIP.
         """
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._ends[-1]}[whence]
         if base + offset < 0:
-            raise ValueError("negative seek position")
+            raise OSError(errno.EINVAL, "negative seek position")
         self._position = base + offset
         return self._position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Reads up to the end of one part; 0 at the end of the last."""
-        number = next((n for n, end in enumerate(self._ends) if self._position < end), None)
-        if number is None:
+        """Reads up to the end of one part; 0 at the end of the last.
+
+        Raises:
+            OSError: the part is gone, or ends earlier than it did.
+        """
+        number = bisect_right(self._ends, self._position)
+        if number == len(self._ends) or not len(buffer):
             return 0
-        if number != self._number:
-            self._stream.close()
-            self._number, self._stream = number, self._parts[number].open("rb")
-        self._stream.seek(self._position - (self._ends[number - 1] if number else 0))
-        count = self._stream.readinto(memoryview(buffer)[: self._ends[number] - self._position])
+        stream = self._opened(number)
+        stream.seek(self._position - (self._ends[number - 1] if number else 0))
+        count = stream.readinto(memoryview(buffer)[: self._ends[number] - self._position])
+        if not count:  # 0 would be taken for the end of the whole
+            raise OSError(errno.EIO, "a part became shorter while it was read")
         self._position += count
         return count
 
+    def _opened(self, number: int) -> io.FileIO:
+        if self._stream is None or number != self._number:
+            self._shut()
+            self._number, self._stream = number, io.FileIO(self._parts[number])
+        return self._stream
+
+    def _shut(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
     def close(self) -> None:
         """Closes the part that is open."""
-        if not self.closed:
-            self._stream.close()
+        self._shut()
         super().close()

@@ -10,6 +10,7 @@ from urgency_dagster.calls.archives import scan_landing
 from urgency_dagster.calls.embeddings import EmbeddingConfig, SpeechEncoder, embed_archive
 from urgency_dagster.calls.extraction import ExtractionLimits, extract_pair
 from urgency_dagster.calls.funnel import read_funnel
+from urgency_dagster.calls.landing_cache import LandingCache
 from urgency_dagster.calls.processed import write_processed_data
 from urgency_dagster.calls.utterances import build_utterance_table
 from urgency_dagster.defs.checks import (
@@ -63,7 +64,7 @@ def call_recordings(
 ) -> dg.MaterializeResult:
     """The members of the pair, unpacked into `Wave/` and `Label/`, with an account of every member."""
     record = Record.open(context, storage, config=config)
-    pair = scan_landing(storage.paths.landing_calls).pairs.get(context.partition_key)
+    pair = scan_landing(storage.paths.landing_calls, LandingCache(storage.paths)).pairs.get(context.partition_key)
     if pair is None:
         raise ArchiveError(
             f"the ZIPs of {context.partition_key} are not (or no longer) complete in {storage.paths.landing_calls}",

@@ -12,9 +12,11 @@ from typing import Any
 
 import dagster as dg
 
-from urgency_dagster.calls.archives import ContentHashes, Landing, scan_landing
+from urgency_dagster.calls.archives import Landing, scan_landing
+from urgency_dagster.calls.landing_cache import LandingCache
 from urgency_dagster.defs.partitions import PARTITIONED
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
+from urgency_dagster.errors import ArchiveError
 from urgency_dagster.manifests import Manifest, partitions_with_manifest, read_manifest, write_manifest
 from urgency_dagster.pretrained import model_identity
 from urgency_dagster.storage import StoragePaths
@@ -43,19 +45,26 @@ class Landed:
     @cached_property
     def calls(self) -> Landing:
         """The archive pairs and the files that are none."""
-        return scan_landing(self.paths.landing_calls)
+        return scan_landing(self.paths.landing_calls, self._cache)
 
     @cached_property
-    def _hashes(self) -> ContentHashes:
-        return ContentHashes(self.paths)
+    def _cache(self) -> LandingCache:
+        return LandingCache(self.paths)
 
     def version(self, key: dg.AssetKey, partition: str | None) -> str | None:
-        """The identity of what landed for an external asset, or None when nothing is there (any more)."""
-        if key == ATTENTION_SOURCE:
-            pickle = self.paths.attention_pickle
-            return self._hashes.of_file(pickle) if pickle.is_file() else None
-        pair = self.calls.pairs.get(partition or "")
-        return self._hashes.of_pair(pair) if pair else None
+        """The identity of what landed for an external asset, or None when nothing is there (any more).
+
+        None also for what changes while it is read; a pair of archives then joins the files that cannot be used.
+        """
+        pickle, pair = self.paths.attention_pickle, self.calls.pairs.get(partition or "")
+        try:
+            if key == ATTENTION_SOURCE:
+                return self._cache.of_file(pickle) if pickle.is_file() else None
+            return self._cache.of_pair(pair) if pair else None
+        except ArchiveError as error:
+            if pair:
+                self.calls.withdraw(pair.archive, str(error.args[0]))
+            return None
 
 
 def inputs_of(spec: dg.AssetSpec, partition: str | None, landed: Landed, models: ModelsResource) -> dict[str, str]:
