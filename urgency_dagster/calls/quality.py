@@ -8,7 +8,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from urgency_dagster.calls.audio import PCM16_STEP, damaged, joined, mixed, opened, repaired, sample_blocks
+from urgency_dagster.calls.audio import (
+    BLOCK_SAMPLES,
+    PCM16_STEP,
+    damaged,
+    joined,
+    mixed,
+    opened,
+    repaired,
+    sample_blocks,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,10 +53,10 @@ TONE_BLOCK_S = 0.01
 TONE_BLOCKS = 29
 """Consecutive blocks that the tone must fill: 300 ms hold 29 whole ones, wherever they begin."""
 
-TONE_SHARE = 0.8
+TONE_SHARE = 0.85
 """The least share of the energy of those blocks that is one steady tone. With noise 10 dB below it, it has 0.91.
 
-Over 290 ms, only what keeps its frequency within about 2 Hz adds up: vowels, sweeps and vibrato do not.
+Over 290 ms, only what keeps its frequency within about 1 Hz adds up: vowels, sweeps and vibrato do not.
 """
 
 
@@ -152,8 +161,8 @@ def clipped_frames(samples: "np.ndarray", before: "np.ndarray") -> "np.ndarray":
 def tone_blocks(waveform: "np.ndarray", sample_rate: int) -> "np.ndarray":
     """The blocks of TONE_BLOCK_S, ascending, from which on TONE_BLOCKS blocks are one steady tone of 660 Hz.
 
-    Source: the periodogram of each TONE_BLOCKS blocks at frequencies 1 Hz apart, as a share of their energy. The first
-    condition is the bound that the triangle inequality gives, so that it is computed where there may be a tone only.
+    Source: the periodogram of each TONE_BLOCKS blocks at the frequency that their phases advance with, as a share of
+    their energy. It is computed only where it may be large enough: a sum of phasors is at most the sum of their sizes.
     """
     import numpy as np
 
@@ -165,9 +174,20 @@ def tone_blocks(waveform: "np.ndarray", sample_rate: int) -> "np.ndarray":
     bound = 2 * np.convolve(np.abs(phasors) ** 2, every, "valid") / samples
     loud = energy >= SILENCE_RMS**2 * TONE_BLOCKS * samples
     candidates = np.flatnonzero(loud & (bound >= TONE_SHARE * energy))
+    turns = np.convolve(phasors[1:] * phasors[:-1].conj(), every[1:], "valid")[candidates]
     windows = np.lib.stride_tricks.sliding_window_view(phasors, TONE_BLOCKS)[candidates]  # (candidates, blocks)
-    tone = 2 * _strongest(windows, sample_rate) ** 2 / (TONE_BLOCKS * samples)
-    return candidates[tone >= TONE_SHARE * energy[candidates]]
+    tone = 2 * _aligned_power(windows, np.angle(turns)) / (TONE_BLOCKS * samples)
+    near = np.abs(np.angle(turns)) <= 2 * np.pi * TONE_TOLERANCE_HZ * samples / sample_rate
+    return candidates[near & (tone >= TONE_SHARE * energy[candidates])]
+
+
+def _aligned_power(windows: "np.ndarray", turns: "np.ndarray") -> "np.ndarray":
+    """The power of the sum of each row of phasors, each turned back by its row's angle from one to the next."""
+    import numpy as np
+
+    # A polynomial in the turn, and no matrix product: with a worker on every core, BLAS threads wait for each other.
+    sums = np.polynomial.polynomial.polyval(np.exp(-1j * turns), windows.T, tensor=False)
+    return np.abs(sums) ** 2
 
 
 def _block_phasors(waveform: "np.ndarray", sample_rate: int) -> "tuple[np.ndarray, np.ndarray]":
@@ -176,24 +196,13 @@ def _block_phasors(waveform: "np.ndarray", sample_rate: int) -> "tuple[np.ndarra
 
     samples = _block_samples(sample_rate)
     blocks = waveform[: len(waveform) // samples * samples].reshape(-1, samples)
-    angles = 2 * np.pi * TONE_HZ / sample_rate * np.arange(samples)
-    basis = np.stack([np.cos(angles), -np.sin(angles)], axis=1)
-    basis -= basis.mean(axis=0)  # a constant offset is no sound
-    parts = (blocks @ basis.astype(np.float32)).astype(np.float64)
-    turns = np.exp(-2j * np.pi * TONE_HZ / sample_rate * samples * np.arange(len(blocks)))
-    means = blocks.mean(axis=1, dtype=np.float64)
-    energies = np.einsum("ij,ij->i", blocks, blocks).astype(np.float64) - samples * means**2
-    return (parts[:, 0] + 1j * parts[:, 1]) * turns, np.maximum(energies, 0)
-
-
-def _strongest(windows: "np.ndarray", sample_rate: int) -> "np.ndarray":
-    """The largest sum of each row of phasors over the frequencies within TONE_TOLERANCE_HZ, shape (windows,)."""
-    import numpy as np
-
-    offsets_hz = np.arange(-TONE_TOLERANCE_HZ, TONE_TOLERANCE_HZ + 1)
-    block_s = _block_samples(sample_rate) / sample_rate
-    steering = np.exp(-2j * np.pi * block_s * np.outer(np.arange(TONE_BLOCKS), offsets_hz))
-    return np.abs(windows @ steering).max(axis=1)
+    turn = np.exp(-2j * np.pi * TONE_HZ / sample_rate * np.arange(samples))
+    turn -= turn.mean()  # a constant offset is no sound
+    cosine, sine = (np.einsum("ij,j->i", blocks, part.astype(np.float32)) for part in (turn.real, turn.imag))
+    starts = np.exp(-2j * np.pi * TONE_HZ / sample_rate * samples * np.arange(len(blocks)))
+    sums = np.einsum("ij->i", blocks).astype(np.float64)
+    energies = np.einsum("ij,ij->i", blocks, blocks) - sums**2 / samples
+    return (cosine + 1j * sine) * starts, np.maximum(energies, 0)
 
 
 def _block_samples(sample_rate: int) -> int:
@@ -209,5 +218,7 @@ def _sound_hash(waveform: "np.ndarray", sample_rate: int) -> str:
     import numpy as np
 
     digest = hashlib.sha256(sample_rate.to_bytes(4, "little"))
-    digest.update((waveform + np.float32(0)).astype("<f4", copy=False).data)
+    for start in range(0, len(waveform), BLOCK_SAMPLES):
+        positive_zeros = waveform[start : start + BLOCK_SAMPLES] + np.float32(0)
+        digest.update(positive_zeros.astype("<f4", copy=False).data)
     return digest.hexdigest()
