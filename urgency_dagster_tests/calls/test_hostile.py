@@ -32,6 +32,8 @@ A, B = "a" * 24, "b" * 24
 WAV, LABEL = f"{A}_20230101.wav", f"{A}_20230101.json"
 CENTRAL, LOCAL = b"PK\x01\x02", b"PK\x03\x04"
 LIMITS = ExtractionLimits()
+HUGE = b'"' + np.random.default_rng(0).bytes(3 << 20).hex().encode() + b'"'
+"""A valid JSON text far larger than a label, that does not pack well enough to be taken for a bomb."""
 
 
 class Drop:
@@ -44,7 +46,8 @@ class Drop:
         self.outside = self._outside()
 
     def _outside(self) -> set[Path]:
-        return {path for path in self.paths.root.parent.rglob("*") if self.paths.root not in path.parents}
+        root = self.paths.root
+        return {path for path in root.parent.rglob("*") if root not in (path, *path.parents)}
 
     def relabel(self, encoding: str = "utf-8", **changed: Any) -> None:
         """Changes the label of A; `...` drops a key."""
@@ -151,7 +154,6 @@ class TestNames:
             f"C:\\{WAV}",
             f"x/./{WAV}",
             f"x//{WAV}",
-            f"{A}_\0.wav",
             f"{A}_\n.wav",
             f"{A}_{'x' * 250}.wav",
             f"{'x/' * 100}{WAV}",
@@ -161,6 +163,11 @@ class TestNames:
     )
     def test_a_name_that_leaves_the_folder_or_cannot_be_stored(self, drop, name):
         drop.audio[name] = drop.audio.pop(WAV)
+        drop.land()
+        assert (drop.kept, drop.rejected) == (LOST, lost("missing_audio", "unsafe_name"))
+
+    def test_a_name_with_a_nul(self, drop):
+        drop.zips["TS"] = drop.build.zipped(drop.audio).replace(WAV.encode(), WAV.encode().replace(b"2023", b"2\x0023"))
         drop.land()
         assert (drop.kept, drop.rejected) == (LOST, lost("missing_audio", "unsafe_name"))
 
@@ -220,11 +227,11 @@ class TestMembers:
         drop.land()
         assert (drop.kept, drop.rejected) == (LOST, lost("missing_audio", "corrupt"))
 
-    @pytest.mark.parametrize("method", [1, 6, 99])
-    def test_a_method_nobody_unpacks(self, drop, method):
+    @pytest.mark.parametrize(("method", "reason"), [(1, "corrupt"), (6, "corrupt"), (99, "encrypted")])
+    def test_a_method_nobody_unpacks(self, drop, method, reason):
         drop.patch(10, struct.pack("<H", method), CENTRAL)
         drop.land()
-        assert (drop.kept, drop.rejected) == (LOST, lost("missing_audio", "corrupt"))
+        assert (drop.kept, drop.rejected) == (LOST, lost("missing_audio", reason))
 
     def test_a_size_that_is_a_lie(self, drop):
         drop.patch(24, struct.pack("<I", len(drop.audio[WAV]) - 1), CENTRAL)
@@ -309,7 +316,7 @@ class TestLabels:
         assert (drop.kept, drop.rejected) == (LOST, lost(reason))
 
     @pytest.mark.parametrize(
-        "content", [b"", b"null", b"[]", b"{", b"\xff\xfe\xfa", b"[" * 99_999, b" " * (5 << 20), b'{"_id": 1}']
+        "content", [b"", b"null", b"[]", b"{", b"\xff\xfe\xfa", b"[" * 99_999, HUGE, b'{"_id": 1}']
     )
     def test_a_label_that_is_none(self, drop, content):
         drop.labels[LABEL] = content

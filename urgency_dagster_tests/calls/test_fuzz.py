@@ -1,0 +1,183 @@
+"""Mutated bytes of valid ZIPs, labels and recordings, from the landing folder to the tables.
+
+Whatever lands, the steps end with tables that account for everything or with one of the project's own errors; they
+write nothing outside of `calls/`, and stay within a limit of time and memory. `FUZZ_INPUTS` sets how many are tried.
+"""
+
+import os
+import resource
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from urgency_dagster.calls.archives import scan_landing
+from urgency_dagster.calls.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.funnel import read_funnel
+from urgency_dagster.calls.landing_cache import LandingCache
+from urgency_dagster.calls.utterances import build_utterance_table
+from urgency_dagster.errors import UrgencyError
+from urgency_dagster.storage import StoragePaths
+
+ARCHIVE = "T_광주_구급"
+A, B = "a" * 24, "b" * 24
+INPUTS = int(os.environ.get("FUZZ_INPUTS", "500"))
+SECONDS_MAX = 10.0
+MEMORY_MAX = 1 << 30
+LIMITS = ExtractionLimits(member_bytes=32 << 20, total_bytes=64 << 20)
+
+ODD = [
+    b"",
+    b"\0",
+    b"\xff",
+    b"\xff" * 4,
+    b"\x7f\xff\xff\xff",
+    b"\0" * 64,
+    b"PK\x01\x02",
+    b"PK\x05\x06",
+    b"RIFF",
+    b"data",
+]
+ODD += [b"[" * 2000, b'{"', b"\\ud800", b"1e999", b"-0", b"NaN", b"../", b"\xb0\xa1", b"\xef\xbb\xbf", b"9" * 5000]
+
+
+def mutations() -> st.SearchStrategy[list[tuple[str, float, float, bytes]]]:
+    """What is done to some bytes: an operation, where it begins and ends (as shares of the length), and new bytes."""
+    share = st.floats(0, 1)
+    operation = st.sampled_from(["write", "insert", "cut", "repeat", "truncate", "swap"])
+    return st.lists(st.tuples(operation, share, share, st.binary(max_size=8) | st.sampled_from(ODD)), max_size=6)
+
+
+def mutated(content: bytes, changes: list[tuple[str, float, float, bytes]]) -> bytes:
+    for operation, first, second, new in changes:
+        start, end = sorted((int(first * len(content)), int(second * len(content))))
+        match operation:
+            case "write":
+                content = content[:start] + new + content[start + len(new) :]
+            case "insert":
+                content = content[:start] + new + content[start:]
+            case "cut":
+                content = content[:start] + content[end:]
+            case "repeat":
+                content = content[:end] + content[start:end] + content[end:]
+            case "truncate":
+                content = content[:end]
+            case "swap":
+                content = content[start:end] + content[:start] + content[end:]
+    return content[: 1 << 20]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory_limit() -> Iterator[None]:
+    """More memory than the limit is refused by the kernel, which shows as a MemoryError."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + MEMORY_MAX, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.fixture(scope="module")
+def whole(build) -> dict[str, dict[str, bytes]]:
+    """The members of both ZIPs of two short calls."""
+    audio, labels = build.calls(build.label(A), build.label(B))
+    return {"TS": {name: build.wav(1600, seed=n) for n, name in enumerate(audio)}, "TL": labels}
+
+
+tried: Counter[str] = Counter()
+
+
+def survives(zips: dict[str, bytes], kind: str) -> str:
+    """How two ZIPs end, after it was tested that they harm nothing: refused, failed or tabulated."""
+    tried[kind] += 1
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        paths = StoragePaths(Path(folder, "storage"))
+        paths.landing_calls.mkdir(parents=True)
+        for name, content in zips.items():
+            (paths.landing_calls / f"{name}_광주_구급.zip").write_bytes(content)
+        outcome = _outcome(paths)
+        assert {path.name for path in Path(folder).iterdir()} == {"storage"}
+        assert {path.name for path in paths.root.iterdir()} <= {"landing", "calls", "manifests"}
+        landed = {path.name: path.read_bytes() for path in paths.landing_calls.iterdir()}
+        assert landed == {f"{name}_광주_구급.zip": content for name, content in zips.items()}
+    assert time.monotonic() - started < SECONDS_MAX
+    return outcome
+
+
+def _outcome(paths: StoragePaths) -> str:
+    landing = scan_landing(paths.landing_calls, LandingCache(paths))
+    if ARCHIVE not in landing.pairs:
+        assert landing.problems
+        return "refused"
+    files = paths.archive(ARCHIVE)
+    try:
+        extract_pair(landing.pairs[ARCHIVE], files, LIMITS, workers=1)
+    except UrgencyError:
+        assert not files.members.exists()
+        return "failed"
+    counted = build_utterance_table(paths, ARCHIVE, workers=1)
+    funnel = read_funnel(paths, ARCHIVE)
+    assert (funnel.utterances, funnel.calls) == (counted["labelled"], counted["calls"])
+    assert funnel.members == counted["extracted"] + funnel.rejects("members")
+    kept = {path.relative_to(files.folder).parts[0] for path in files.folder.rglob("*") if path.is_file()}
+    assert {name for name in kept if not name.startswith(".")} <= {
+        "Wave", "Label", "members.parquet", "utterances.parquet", "rejects.parquet",
+    }  # fmt: skip
+    assert pq.read_metadata(files.utterances).num_rows <= funnel.utterances
+    return "tabulated"
+
+
+fuzzed = settings(max_examples=INPUTS, suppress_health_check=list(HealthCheck))
+
+
+@pytest.mark.slow
+class TestMutations:
+    @given(changes=mutations(), method=st.sampled_from([0, 8]), kind=st.sampled_from(["TS", "TL"]))
+    @fuzzed
+    def test_of_a_zip(self, build, whole, changes, method, kind):
+        zips = {name: build.zipped(members) for name, members in whole.items()}
+        zips[kind] = mutated(build.zipped(whole[kind], method), changes)
+        survives(zips, "zip")
+
+    @given(changes=mutations())
+    @fuzzed
+    def test_of_the_end_of_a_zip(self, build, whole, changes):
+        """Where the list of members is."""
+        content = build.zipped(whole["TS"])
+        directory = content.index(b"PK\x01\x02")
+        zips = {"TS": content[:directory] + mutated(content[directory:], changes), "TL": build.zipped(whole["TL"])}
+        survives(zips, "zip")
+
+    @given(changes=mutations())
+    @fuzzed
+    def test_of_a_label(self, build, whole, changes):
+        labels = {name: mutated(content, changes) for name, content in list(whole["TL"].items())[:1]}
+        zips = {"TS": build.zipped(whole["TS"]), "TL": build.zipped(whole["TL"] | labels)}
+        assert survives(zips, "label") == "tabulated"
+
+    @given(
+        changes=mutations(), rate=st.sampled_from([8000, 44_100]), subtype=st.sampled_from(["PCM_16", "ULAW", "FLOAT"])
+    )
+    @fuzzed
+    def test_of_a_recording(self, build, whole, changes, rate, subtype):
+        sound = mutated(build.wav(800, rate=rate, subtype=subtype), changes)
+        zips = {"TS": build.zipped({**whole["TS"], f"{A}_20230101.wav": sound}), "TL": build.zipped(whole["TL"])}
+        assert survives(zips, "recording") == "tabulated"
+
+    @given(changes=mutations(), rate=st.sampled_from([8000, 44_100]))
+    @fuzzed
+    def test_of_the_header_of_a_recording(self, build, whole, changes, rate):
+        sound = build.wav(800, rate=rate)
+        header = mutated(sound[:60], changes)
+        zips = {"TS": build.zipped({f"{A}_20230101.wav": header + sound[60:]}), "TL": build.zipped(whole["TL"])}
+        assert survives(zips, "recording") == "tabulated"
+
+    def test_as_many_inputs_were_tried_as_asked_for(self):
+        assert tried == {"zip": 2 * INPUTS, "label": INPUTS, "recording": 2 * INPUTS}
