@@ -77,10 +77,10 @@ def _with_length(file: "soundfile.SoundFile", path: Path) -> "soundfile.SoundFil
     """
     import soundfile
 
-    if file.frames or file.format != "WAV":
+    if file.frames or file.format not in ("WAV", "WAVEX"):
         return file
     header, length, samples = path.read_bytes().partition(b"data" + bytes(4))
-    if not length or samples[:4].isalnum():  # the name of the next chunk: there are no samples
+    if not length or samples[:4].strip().isalnum():  # the name of the next chunk: there are no samples
         return file
     return soundfile.SoundFile(io.BytesIO(header + b"data" + b"\xff" * 4 + samples))
 

@@ -1,3 +1,6 @@
+import math
+import subprocess
+import sys
 from pathlib import Path
 
 import librosa
@@ -7,7 +10,17 @@ import soundfile
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from urgency_dagster.calls.audio import SAMPLE_RATE, cut, decode, duration_ms, load_waveform
+from urgency_dagster.calls import audio
+from urgency_dagster.calls.audio import (
+    BLOCK_SAMPLES,
+    SAMPLE_RATE,
+    cut,
+    decode,
+    duration_ms,
+    load_waveform,
+    opened,
+    sample_blocks,
+)
 from urgency_dagster.errors import AudioError
 
 
@@ -24,17 +37,35 @@ def wav(tmp_path, build):
 
 
 @pytest.mark.filterwarnings("ignore:.*slated for removal:DeprecationWarning")  # librosa.load itself
-@pytest.mark.parametrize("rate", [8000, 11_025, 16_000, 44_100])
-@pytest.mark.parametrize(
-    ("channels", "subtype"), [(1, "PCM_16"), (2, "PCM_16"), (1, "ALAW"), (1, "ULAW"), (2, "PCM_24"), (1, "FLOAT")]
-)
-def test_a_recording_sounds_as_it_does_to_librosa(wav, rate, channels, subtype):
+@pytest.mark.parametrize("rate", [4000, 8000, 11_025, 16_000, 22_050, 44_100, 48_000])
+@pytest.mark.parametrize("channels", [1, 2, 3, 9])
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "ALAW", "ULAW", "FLOAT", "DOUBLE"])
+def test_a_recording_is_to_the_last_bit_what_librosa_loads(wav, rate, channels, subtype):
     path = wav(rate=rate, channels=channels, subtype=subtype)
     waveform = load_waveform(path)
     expected, _ = librosa.load(path, sr=SAMPLE_RATE)
-    assert waveform.dtype == np.float32
-    assert waveform.shape == expected.shape
-    np.testing.assert_allclose(waveform, expected, rtol=0, atol=1e-6)
+    assert (waveform.dtype, waveform.shape) == (np.float32, expected.shape)
+    assert waveform.tobytes() == expected.tobytes()
+
+
+@pytest.mark.filterwarnings("ignore:.*slated for removal:DeprecationWarning")
+@given(rate=st.integers(4000, 192_000), frames=st.integers(1, 300))
+@example(rate=11_025, frames=1)
+@example(rate=192_000, frames=1)
+@example(rate=44_101, frames=88_202 // 300)
+def test_the_length_at_16_khz_is_rounded_up_as_librosas_is(tmp_path_factory, rate, frames):
+    path = tmp_path_factory.mktemp("wav") / "a.wav"
+    soundfile.write(path, np.random.default_rng(rate + frames).normal(0, 0.1, frames), rate)
+    waveform = load_waveform(path)
+    assert len(waveform) == math.ceil(frames * (SAMPLE_RATE / rate))
+    assert waveform.tobytes() == librosa.load(path, sr=SAMPLE_RATE)[0].tobytes()
+
+
+def test_a_recording_is_resampled_without_librosa(wav):
+    """Importing it takes longer than decoding a hundred calls, in every worker."""
+    code = "import sys; from pathlib import Path; from urgency_dagster.calls.audio import load_waveform"
+    code += "; load_waveform(Path(sys.argv[1])); sys.exit('librosa' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code, str(wav())], check=True)
 
 
 def test_decoding_keeps_the_rate_and_mixes_to_mono(tmp_path):
@@ -45,10 +76,22 @@ def test_decoding_keeps_the_rate_and_mixes_to_mono(tmp_path):
     np.testing.assert_allclose(waveform, 0.125)
 
 
-def test_a_recording_longer_than_a_block_is_whole(tmp_path):
-    samples = np.random.default_rng(0).normal(0, 0.1, (1 << 20) + 12_345).astype(np.float32)
-    soundfile.write(tmp_path / "a.wav", samples, 16_000, subtype="FLOAT")
+@pytest.mark.parametrize("subtype", ["FLOAT", "PCM_16"])
+def test_a_recording_longer_than_a_block_is_whole(tmp_path, subtype):
+    samples = np.random.default_rng(0).integers(-(2**14), 2**14, BLOCK_SAMPLES + 12_345) / np.float32(2**15)
+    soundfile.write(tmp_path / "a.wav", samples, 16_000, subtype=subtype)
     np.testing.assert_array_equal(load_waveform(tmp_path / "a.wav"), samples)
+
+
+def test_a_block_holds_the_samples_of_all_channels(tmp_path, monkeypatch):
+    """A header may name a thousand channels: what is read at once must not grow with them."""
+    soundfile.write(tmp_path / "a.wav", np.zeros((1000, 200)), 8000)
+    monkeypatch.setattr(audio, "BLOCK_SAMPLES", 50_000)
+    with opened(tmp_path / "a.wav") as file:
+        assert [block.shape for block in sample_blocks(file)] == [(250, 200)] * 4
+    monkeypatch.setattr(audio, "BLOCK_SAMPLES", 100)
+    with opened(tmp_path / "a.wav") as file:
+        assert [len(block) for block in sample_blocks(file)] == [1] * 1000
 
 
 def test_any_format_of_libsndfile_may_be_called_wav(tmp_path):
@@ -65,18 +108,57 @@ def test_the_duration_is_rounded_down_to_a_millisecond(tmp_path):
     assert duration_ms(tmp_path / "a.wav") == 999
 
 
-@pytest.mark.parametrize("claimed", [0xFFFFFFFF, 0x7FFFFFF0, 100_000])
-def test_a_header_that_promises_too_much_is_read_as_far_as_it_goes(wav, build, claimed):
-    content = build.wav(500)
+@pytest.mark.parametrize("claimed", [0, 0xFFFFFFFF, 0x80000000, 0x7FFFFFF0, 100_000, 8001])
+@pytest.mark.parametrize("subtype", ["PCM_16", "ULAW", "PCM_24", "FLOAT"])
+def test_a_header_that_lies_about_the_length_is_read_as_far_as_the_samples_go(wav, build, claimed, subtype):
+    content = build.wav(500, subtype=subtype)
+    honest, _ = decode(wav(content))
     start = content.index(b"data") + 4
-    path = wav(content[:start] + claimed.to_bytes(4, "little") + content[start + 4 :])
-    assert duration_ms(path) == 500
+    waveform, rate = decode(
+        wav(content[:start] + claimed.to_bytes(4, "little") + content[start + 4 : start + 4 + 8001])
+    )
+    assert rate == 8000
+    assert len(waveform) == min(4000, 8001 // {"PCM_16": 2, "ULAW": 1, "PCM_24": 3, "FLOAT": 4}[subtype])
+    np.testing.assert_array_equal(waveform, honest[: len(waveform)])
 
 
-def test_a_recording_cut_off_in_copying_is_read_as_far_as_it_goes(wav, build):
+@pytest.mark.parametrize("riff", [0, 36, 0xFFFFFFFF])
+@pytest.mark.parametrize("data", [0, 0xFFFFFFFF])
+def test_a_recording_whose_writer_was_stopped_is_whole(wav, build, riff, data):
+    """Writers leave these lengths in the header until they close the file."""
+    content = build.wav(500)
+    honest, _ = decode(wav(content))
+    start = content.index(b"data") + 4
+    content = content[:4] + riff.to_bytes(4, "little") + content[8:start] + data.to_bytes(4, "little")
+    waveform, _ = decode(wav(content + build.wav(500)[start + 4 :]))
+    np.testing.assert_array_equal(waveform, honest)
+
+
+@pytest.mark.parametrize("name", [b"LIST", b"id3 "])
+def test_what_follows_a_recording_without_samples_is_no_sound(wav, build, name):
+    header = build.wav(0)
+    with pytest.raises(AudioError, match="no samples"):
+        decode(wav(header + name + (400).to_bytes(4, "little") + bytes(400)))
+
+
+def test_less_than_one_sample_is_none(wav, build):
+    with pytest.raises(AudioError, match="no samples"):
+        decode(wav(build.wav(0) + b"\x01"))
+
+
+@pytest.mark.parametrize("left", [4000, 4001])
+def test_a_recording_cut_off_in_copying_is_read_as_far_as_it_goes(wav, build, left):
     content = build.wav(500)
     header = content.index(b"data") + 8
-    assert duration_ms(wav(content[: header + 8000 * 2 // 4])) == 250
+    honest, _ = decode(wav(content))
+    waveform, _ = decode(wav(content[: header + left]))
+    np.testing.assert_array_equal(waveform, honest[:2000])
+
+
+@pytest.mark.parametrize("name", [b"DATA", b"\0\0\0\0"])
+def test_a_recording_without_its_data_chunk_is_refused(wav, build, name):
+    with pytest.raises(AudioError, match="not decodable"):
+        decode(wav(build.wav(500).replace(b"data", name, 1)))
 
 
 def test_a_length_beyond_all_memory_is_refused(tmp_path):
@@ -99,6 +181,15 @@ def test_a_recording_of_more_than_an_hour_is_refused(tmp_path):
         decode(tmp_path / "a.flac")
 
 
+def test_a_fast_recording_is_refused_when_it_is_shorter_than_an_hour_but_too_large(tmp_path, monkeypatch):
+    monkeypatch.setattr(audio, "FRAMES_MAX", 96_000)
+    soundfile.write(tmp_path / "a.wav", np.zeros(96_000), 48_000)
+    assert duration_ms(tmp_path / "a.wav") == 2000
+    soundfile.write(tmp_path / "a.wav", np.zeros(96_001), 48_000)
+    with pytest.raises(AudioError, match="longer than 2 s"):
+        decode(tmp_path / "a.wav")
+
+
 @pytest.mark.parametrize("rate", [1, 3999, 192_001, 2**31 - 1])
 def test_a_rate_that_no_recording_has_is_refused(wav, build, rate):
     content = build.wav(500)
@@ -106,14 +197,23 @@ def test_a_rate_that_no_recording_has_is_refused(wav, build, rate):
         load_waveform(wav(content[:24] + rate.to_bytes(4, "little") + content[28:]))
 
 
-@pytest.mark.parametrize("damage", [np.nan, np.inf, -np.inf, 3e38])
-def test_damaged_float_samples_are_silence(tmp_path, damage):
-    samples = np.full((800, 2), 0.5, dtype=np.float32)
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+@pytest.mark.parametrize("damage", [np.nan, np.inf, -np.inf, 3e38, -3e38, 2.2e9])
+def test_damaged_float_samples_are_silence(tmp_path, damage, subtype):
+    samples = np.full((800, 2), 0.5)
     samples[100] = damage
-    soundfile.write(tmp_path / "a.wav", samples, 8000, subtype="FLOAT")
+    samples[200, 1] = damage
+    soundfile.write(tmp_path / "a.wav", samples, 8000, subtype=subtype)
     waveform, _ = decode(tmp_path / "a.wav")
-    assert waveform[100] == 0
-    np.testing.assert_array_equal(np.delete(waveform, 100), np.float32(0.5))
+    assert (waveform[100], waveform[200]) == (0, 0.25)
+    np.testing.assert_array_equal(np.delete(waveform, [100, 200]), np.float32(0.5))
+    assert np.isfinite(load_waveform(tmp_path / "a.wav")).all()
+
+
+def test_the_loudest_samples_that_are_no_damage_stay_finite(tmp_path):
+    samples = np.random.default_rng(0).choice([-(2.0**31), 2.0**31], 8000)
+    soundfile.write(tmp_path / "a.wav", samples, 8000, subtype="FLOAT")
+    np.testing.assert_array_equal(decode(tmp_path / "a.wav")[0], samples)
     assert np.isfinite(load_waveform(tmp_path / "a.wav")).all()
 
 
