@@ -5,9 +5,8 @@ The figures are read from the artefacts themselves, so they tell what is there a
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.pictures import BLUE, GREY, picture
-from urgency_dagster.storage import StoragePaths, write_json
+from urgency_dagster.storage import StoragePaths
 from urgency_dagster.tables import AUDIO_FLAGS
 
 KEY = ["_id", "utterance_id"]
@@ -125,19 +124,13 @@ def total(funnels: Iterable[Funnel]) -> Funnel:
     return Funnel(**counts, rejected=by_level, flagged=dict(flagged))
 
 
-def write_funnel(paths: StoragePaths, archives: Iterable[str]) -> Funnel:
-    """Writes `funnel.json` and `funnel.png` of several archives together, and returns the figures.
+def funnel_of(paths: StoragePaths, archives: Iterable[str]) -> Funnel:
+    """The figures of some archives together.
 
     Raises:
-        ArtefactError: an archive has no utterance table.
+        ArtefactError: one has no utterance table.
     """
-    by_archive = {archive: read_funnel(paths, archive) for archive in sorted(archives)}
-    together = total(by_archive.values())
-    stored: dict[str, Any] = {"total": asdict(together)}
-    stored["archives"] = {archive: asdict(funnel) for archive, funnel in by_archive.items()}
-    write_json(paths.funnel, stored)
-    draw_funnel(together, paths.funnel_picture)
-    return together
+    return total(read_funnel(paths, archive) for archive in archives)
 
 
 def draw_funnel(funnel: Funnel, target: Path) -> None:

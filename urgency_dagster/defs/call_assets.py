@@ -43,12 +43,14 @@ call_archive = dg.AssetSpec(
 
 
 class ExtractionOptions(dg.Config):
-    """Limits that protect the disk from a damaged or malicious ZIP."""
+    """Limits that protect the disk from a damaged or malicious ZIP, and how many processes unpack."""
 
     members: int = Field(ExtractionLimits.members, description="Members of one ZIP at most.")
     member_bytes: int = Field(ExtractionLimits.member_bytes, description="Unpacked bytes of one member at most.")
     total_bytes: int = Field(ExtractionLimits.total_bytes, description="Unpacked bytes of one ZIP at most.")
     ratio: int = Field(ExtractionLimits.ratio, description="Unpacked to packed bytes of one member at most.")
+    reserve_bytes: int = Field(ExtractionLimits.reserve_bytes, description="Bytes of the disk that must stay free.")
+    workers: int = Field(-1, description="Processes that unpack; -1 is one per core.")
 
 
 @dg.asset(
@@ -72,7 +74,9 @@ def call_recordings(
             "copy them there again",
         )
     files = storage.paths.archive(context.partition_key)
-    counts = extract_pair(pair, files, ExtractionLimits(**config.model_dump()))
+    limits = ExtractionLimits(**config.model_dump(exclude={"workers"}))
+    with shown_progress(context, "members") as progress:
+        counts = extract_pair(pair, files, limits, workers=config.workers, progress=progress)
     return record.close([files.members, files.audio, files.labels], counts)
 
 

@@ -8,8 +8,8 @@ from dataclasses import asdict
 import dagster as dg
 from pydantic import Field
 
-from urgency_dagster.calls.funnel import write_funnel
-from urgency_dagster.defs.call_assets import processed_data, utterances
+from urgency_dagster.calls.funnel import funnel_of
+from urgency_dagster.defs.call_assets import processed_data
 from urgency_dagster.defs.checks import (
     BEATS_MAJORITY,
     CALLS_IN_ONE_ARCHIVE,
@@ -48,20 +48,6 @@ class SplitOptions(dg.Config):
 
 @dg.asset(
     group_name=GROUP,
-    deps=[dg.AssetDep(asset, partition_mapping=dg.AllPartitionMapping()) for asset in (utterances, processed_data)],
-    code_version="1",
-    op_tags=CPU_TAGS,
-    kinds={"json"},
-)
-def call_funnel(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
-    """What became of everything that landed, over all archives that have an utterance table."""
-    record = Record.open(context, storage)
-    funnel = write_funnel(storage.paths, partitions_with_manifest(storage.paths, "utterances"))
-    return record.close([storage.paths.funnel, storage.paths.funnel_picture], funnel_metadata(funnel))
-
-
-@dg.asset(
-    group_name=GROUP,
     deps=[dg.AssetDep(processed_data, partition_mapping=dg.AllPartitionMapping())],
     code_version="1",
     op_tags=CPU_TAGS,
@@ -82,6 +68,7 @@ def training_set(
         "split": figure_table({f"{side} calls": count for side, count in summary.calls.items()}),
         "mode": f"{summary.mode_used} {summary.note}".strip(),
         "split_sha256": summary.sha256,
+        **funnel_metadata(funnel_of(storage.paths, summary.archives)),
     }
     checks = [
         calls_in_one_archive(find_shared_calls(storage.paths, summary.archives)),
@@ -176,4 +163,4 @@ def urgency_evaluation(
     return record.close([folder, *files], metadata, checks=[beats_majority(metrics)])
 
 
-URGENCY_ASSETS = (call_funnel, training_set, urgency_model, urgency_evaluation)
+URGENCY_ASSETS = (training_set, urgency_model, urgency_evaluation)

@@ -148,7 +148,7 @@ def problems_told(result: dg.SensorResult) -> list[dict[str, str]]:
 
 
 def test_files_that_cannot_be_used_are_named_with_their_reason(ticks: Ticks, paths: StoragePaths) -> None:
-    (paths.landing_calls / "TS_서울_구조.zip").write_bytes(b"PK")
+    shutil.copy(next(paths.landing_calls.rglob("TS_광주_구급.zip")), paths.landing_calls / "TS_서울_구조.zip")
     (paths.landing_calls / "download.tar").write_bytes(b"")
     tick = ticks.next()
     message = str(tick.skip_reason.skip_message)  # type: ignore[union-attr]
