@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from urgency_dagster.calls.landing_cache import LandingCache, why_unreadable
-from urgency_dagster.calls.names import composed, same_name
 from urgency_dagster.calls.names import printable as printable
+from urgency_dagster.calls.names import same_name
 from urgency_dagster.calls.parts import LandedZip
 from urgency_dagster.calls.readiness import FoundZip, find_zips
 from urgency_dagster.errors import ArchiveError
@@ -61,7 +61,7 @@ class Landing:
 
     def refuse(self, file: Path, reason: str) -> None:
         """Notes why a file cannot be used."""
-        shown = printable(composed(file.relative_to(self.folder).as_posix()))
+        shown = printable(file.relative_to(self.folder).as_posix())
         name, number = shown, 1
         while name in self.problems:  # names may differ only in how they are composed, or in what cannot be printed
             number += 1

@@ -4,8 +4,8 @@ import unicodedata
 
 
 def printable(name: str) -> str:
-    """A file name as it can be shown and stored: control characters and undecodable bytes are replaced."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
+    """A file name as it can be shown and stored: in NFC, control characters and undecodable bytes replaced."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in composed(name))
 
 
 def composed(name: str) -> str:
