@@ -1,0 +1,60 @@
+"""The training set on archives that were really made."""
+
+import shutil
+from pathlib import Path
+
+import dagster as dg
+
+from urgency_dagster.defs.call_assets import CALL_ASSETS
+from urgency_dagster.defs.lineage import name_of
+from urgency_dagster.defs.resources import resources
+from urgency_dagster.defs.urgency_assets import URGENCY_ASSETS
+from urgency_dagster.manifests import read_manifest
+from urgency_dagster.settings import Settings
+from urgency_dagster.storage import StoragePaths
+from urgency_dagster_tests.defs.materialising import ARCHIVE, materialise
+
+AGAIN = "T_서울_구급"
+
+
+def make_urgency(settings: Settings, *names: str) -> dg.ExecuteInProcessResult:
+    """Materialises some assets over all archives; what depends on a failed check is not made."""
+    return dg.materialize(
+        [*CALL_ASSETS, *URGENCY_ASSETS],
+        selection=[dg.AssetKey(name) for name in names],
+        resources=resources(settings),
+        raise_on_error=False,
+    )
+
+
+def land_again(paths: StoragePaths) -> None:
+    """Copies an archive pair under the name of another region, as a mistaken download would be."""
+    for kind in ("TS", "TL"):
+        source = next(paths.landing_calls.rglob(f"{kind}_광주_구급.zip"))
+        shutil.copy(source, source.with_name(f"{kind}_서울_구급.zip"))
+
+
+def test_a_call_in_two_archives_stops_the_training_and_is_counted(made: Settings, paths: StoragePaths) -> None:
+    land_again(paths)
+    assert materialise(made, archive=AGAIN).success
+    result = make_urgency(made, "training_set", "urgency_model")
+    assert not result.success
+    check = next(check for check in result.get_asset_check_evaluations() if check.check_name == "calls_in_one_archive")
+    counts = {name: check.metadata[name].value for name in ("ids_in_two_archives", "recordings_in_two_archives")}
+    assert not check.passed
+    assert counts["ids_in_two_archives"] == counts["recordings_in_two_archives"] > 0
+    assert check.metadata["archives"].value == f"{ARCHIVE}, {AGAIN}"
+    made_assets = {name_of(event.asset_key) for event in result.get_asset_materialization_events() if event.asset_key}
+    assert made_assets == {"training_set"}
+    assert read_manifest(paths, "training_set") is None
+
+
+def test_the_page_of_the_training_set_shows_the_funnel_of_all_archives(made: Settings, paths: StoragePaths) -> None:
+    assert materialise(made, archive="V_광주_구급").success
+    result = make_urgency(made, "training_set")
+    assert result.success
+    (event,) = result.get_asset_materialization_events()
+    page = event.step_materialization_data.materialization.metadata
+    assert "| archives | 2 |" in str(page["funnel"].value)
+    assert str(page["picture"].value).startswith("![funnel](data:image/png;base64,")
+    assert Path(str(page["path"].value)).is_file()
