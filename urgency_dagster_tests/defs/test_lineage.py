@@ -1,12 +1,15 @@
 """The record that an asset leaves of itself."""
 
+import os
+
 import dagster as dg
 import pytest
 
-from urgency_dagster.defs.lineage import Record
+from urgency_dagster.defs.lineage import ATTENTION_SOURCE, CALL_ARCHIVE, Landed, Record
 from urgency_dagster.defs.resources import StorageResource
 from urgency_dagster.manifests import read_manifest
-from urgency_dagster.storage import StoragePaths
+from urgency_dagster.storage import StoragePaths, file_hash
+from urgency_dagster_tests.calls.watching import watching
 
 
 def materialise(paths: StoragePaths, *checks: dg.AssetCheckResult) -> dg.ExecuteInProcessResult:
@@ -55,3 +58,22 @@ def test_a_failed_blocking_check_takes_the_manifest_away(
     materialise(paths)
     materialise(paths, dg.AssetCheckResult(check_name="sound", passed=passed, severity=severity))
     assert (read_manifest(paths, "thing") is not None) == kept
+
+
+class TestWhatChangesWhileItIsRead:
+    def test_a_pair_joins_the_files_that_cannot_be_used(self, paths, build):
+        build.pair(paths.landing_calls, "T_x", *build.calls())
+        landed = Landed(paths)
+        assert list(landed.calls.pairs) == ["T_x"]
+        with watching(lambda path: os.utime(path, (1, 1)) if path.name == "TL_x.zip" else None):
+            assert landed.version(CALL_ARCHIVE, "T_x") is None
+        assert landed.calls.pairs == {}
+        assert landed.calls.problems == dict.fromkeys(("TS_x.zip", "TL_x.zip"), "changed while it was read")
+        assert Landed(paths).version(CALL_ARCHIVE, "T_x") is not None
+
+    def test_the_attention_pickle_counts_as_not_landed(self, paths):
+        paths.attention_pickle.parent.mkdir(parents=True)
+        paths.attention_pickle.write_bytes(b"content")
+        with watching(lambda path: os.utime(path, (1, 1)) if path == paths.attention_pickle else None):
+            assert Landed(paths).version(ATTENTION_SOURCE, None) is None
+        assert Landed(paths).version(ATTENTION_SOURCE, None) == file_hash(paths.attention_pickle)
