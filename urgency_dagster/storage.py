@@ -40,6 +40,16 @@ class ArchivePaths:
         return self.folder / "members.parquet"
 
     @property
+    def unpacking(self) -> Path:
+        """Where members are unpacked before they take their place; gone when an extraction has ended well."""
+        return self.folder / ".unpacking"
+
+    @property
+    def lock(self) -> Path:
+        """What an extraction holds while it is at work. An empty file that stays; beside the folder, not in it."""
+        return self.folder.parent / ".locks" / self.folder.name
+
+    @property
     def utterances(self) -> Path:
         """The kept utterances."""
         return self.folder / "utterances.parquet"
@@ -186,16 +196,6 @@ class StoragePaths:
         """The record of what an artefact was made from; `asset` is the key joined by slashes."""
         name = f"{asset}/{partition}" if partition else asset
         return self.root / "manifests" / f"{name}.json"
-
-    @property
-    def funnel(self) -> Path:
-        """What became of everything that landed, over all archives and by archive."""
-        return self.root / "eval" / "calls" / "funnel.json"
-
-    @property
-    def funnel_picture(self) -> Path:
-        """The figures over all archives as a picture."""
-        return self.funnel.with_suffix(".png")
 
     @property
     def landing_hashes(self) -> Path:

@@ -1,258 +1,327 @@
 """The members of an archive pair become files below `calls/<archive>/`, and each one is accounted for.
 
-A ZIP is untrusted input: names, sizes and checksums are tested here, and nothing is written outside the folder.
+Both ZIPs are unpacked into a hidden folder, which takes its place when it is complete; `members.parquet` comes last.
+A call that was killed at any moment is taken up by the next one: what is whole is not unpacked again.
 """
 
-import stat
-import unicodedata
-import zipfile
-import zlib
+import errno
+import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import accumulate
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
-from urgency_dagster.calls.archives import ArchivePair, printable
-from urgency_dagster.calls.parts import LandedZip
-from urgency_dagster.errors import ArchiveError, Rejected
-from urgency_dagster.storage import ArchivePaths, replacing_folder, write_table
-from urgency_dagster.tables import MEMBERS, RejectReason
+from filelock import FileLock, Timeout
 
-UTF8_NAME, ENCRYPTED = 0x800, 0x1
-"""Bits of a member's flags. Source: PKWARE APPNOTE 4.4.4."""
+from urgency_dagster.calls.archives import ArchivePair
+from urgency_dagster.calls.members import Member, Plan, survey
+from urgency_dagster.calls.unpacking import Chunk, ExtractionLimits, Outcome, Target, unpack_chunk
+from urgency_dagster.calls.workers import ordered_map
+from urgency_dagster.errors import ArchiveError, BusyError
+from urgency_dagster.progress import Progress, silent
+from urgency_dagster.storage import ArchivePaths, TableSink
+from urgency_dagster.tables import MEMBERS
 
-NAME_BYTES_MAX = 255
-"""The longest file name that Linux file systems store."""
+__all__ = ["ExtractionLimits", "extract_pair"]
 
-DEPTH_MAX = 8
-"""Folders and name of a member; AI Hub's are flat."""
+CHUNK_MEMBERS, CHUNK_BYTES = 512, 8 << 20
+"""What a worker unpacks in one go: enough to hide the cost of handing it over, little enough to share out evenly."""
 
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""What ZIPs use in practice. The others cannot be unpacked in small pieces, so a bomb would fill the memory."""
+ALONE_MEMBERS, ALONE_BYTES = 4_000, 64 << 20
+"""Up to so many members and packed bytes, one process is done before others have started."""
 
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError)
-"""What `zipfile` raises on a member that it cannot read."""
-
-MEMBER_SHOWN = 500
-"""Characters of a member's name that are recorded; a header has room for 65,535 bytes."""
-
-SIZE_MAX = (1 << 63) - 1
-"""The largest number that the account of the members can store; a header may claim more."""
-
-CHUNK_BYTES = 1 << 20
-SUFFIXES = {"audio": ".wav", "label": ".json"}
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a disk answers when it has no room: at all, for this user, for a file of that size."""
 
 
-@dataclass(frozen=True)
-class ExtractionLimits:
-    """How much one archive may unpack to; tested while writing, because headers can lie.
+@dataclass
+class Side:
+    """One ZIP of the pair on its way to its folder.
 
     Attributes:
-        members: members of one ZIP.
-        member_bytes: bytes of one member. A call of 180 s at 8 kHz is 2.9 MB.
-        total_bytes: bytes of one ZIP, unpacked.
-        ratio: unpacked to packed bytes of one member above 1 MiB.
+        kind: audio or label.
+        plan: its members.
+        folder: where they belong.
+        target: where they are unpacked.
+        paths: the members that lie there, once they do.
+        bytes: their bytes.
     """
 
-    members: int = 1_000_000
-    member_bytes: int = 256 << 20
-    total_bytes: int = 500 << 30
-    ratio: int = 200
+    kind: str
+    plan: Plan
+    folder: Path
+    target: Target
+    paths: set[str] = field(default_factory=set)
+    bytes: int = 0
 
 
-def extract_pair(pair: ArchivePair, paths: ArchivePaths, limits: ExtractionLimits) -> dict[str, int]:
+def extract_pair(
+    pair: ArchivePair,
+    paths: ArchivePaths,
+    limits: ExtractionLimits,
+    *,
+    workers: int = -1,
+    progress: Progress = silent,
+) -> dict[str, int]:
     """Unpacks both ZIPs into `Wave/` and `Label/` and writes `members.parquet` last.
 
+    Members whose size and CRC-32 are those of a file that is there already are not unpacked again. The result does
+    not depend on that, nor on the number of workers.
+
+    Args:
+        pair: both ZIPs.
+        paths: the archive's folder.
+        limits: how much the ZIPs may unpack to.
+        workers: processes that unpack; -1 is one per core, or this one alone when there is little to do.
+        progress: told the members done so far.
+
     Returns:
-        Counts of audio files, label files, rejected members and bytes.
+        Counts of audio files, label files, rejected members and bytes; and how many files were extracted or reused.
 
     Raises:
-        ArchiveError: a ZIP cannot be opened, or holds more members or bytes than the limits allow.
+        ArchiveError: a ZIP cannot be read, changes meanwhile, holds more members or bytes than the limits allow, or
+            the disk has no room. What was there before stays, but for `members.parquet`.
+        BusyError: another process is unpacking this archive.
     """
-    import pyarrow as pa
-
-    paths.members.unlink(missing_ok=True)  # from here on the folder counts as incomplete
-    rows = []
-    for kind, source, folder in (("audio", pair.audio, paths.audio), ("label", pair.labels, paths.labels)):
-        with replacing_folder(folder) as temporary:
-            for row in _extract(source, temporary, SUFFIXES[kind], limits):
-                rows.append({"archive": pair.archive, "kind": kind, **row})
-    write_table(paths.members, pa.Table.from_pylist(rows, schema=MEMBERS))
-    kept = Counter(row["kind"] for row in rows if row["reason"] is None)
-    return {
-        "audio_files": kept["audio"],
-        "label_files": kept["label"],
-        "rejected_members": len(rows) - kept.total(),
-        "bytes": sum(row["size_bytes"] for row in rows if row["reason"] is None),
-    }
-
-
-def _extract(source: LandedZip, folder: Path, suffix: str, limits: ExtractionLimits) -> Iterator[dict]:
-    """Yields one row of MEMBERS per member of the ZIP, in the ZIP's order."""
-    with _open(source) as archive:
-        infos = [info for info in archive.infolist() if not _is_litter(info)]
-        _check_member_count(source, len(infos), limits)
-        colliding = _colliding_names(infos)
-        left = limits.total_bytes
-        for info in infos:
-            row = _extract_member(archive, info, folder, suffix, colliding, limits)
-            left -= row["size_bytes"] if row["reason"] is None else 0
-            if left < 0:
-                raise ArchiveError(
-                    f"{source.name} unpacks to more than {limits.total_bytes} bytes",
-                    "an archive within the limit",
-                    "raise total_bytes in the run config of call_recordings if the archive is genuine",
-                )
-            yield row
+    with _held(paths):
+        paths.members.unlink(missing_ok=True)  # from here on the folder counts as incomplete
+        with _explained(pair):
+            sides = _surveyed(pair, paths, limits)
+            _check_disk(sides, paths, limits)
+            _drop_strangers(sides)
+            counts = _unpack(sides, pair.archive, paths, limits, workers, progress)
+        _publish(sides, paths)
+    return counts
 
 
 @contextmanager
-def _open(source: LandedZip) -> Iterator[zipfile.ZipFile]:
-    with source.open() as stream:
-        yield _opened(source, stream)
+def _held(paths: ArchivePaths) -> Iterator[None]:
+    """Keeps others away from the archive's folder; the hold of a process that was killed ends with it.
 
-
-def _opened(source: LandedZip, stream: IO[bytes]) -> zipfile.ZipFile:
+    Raises:
+        BusyError: another process holds it.
+    """
+    for folder in (paths.folder, paths.lock.parent):
+        folder.mkdir(parents=True, exist_ok=True)
     try:
-        return zipfile.ZipFile(stream)
-    except (*DAMAGED, OSError) as error:
-        raise ArchiveError(
-            f"{source.name} cannot be read as a ZIP ({type(error).__name__})", "a complete ZIP", "copy it again"
-        ) from error
+        with FileLock(paths.lock, timeout=0):
+            yield
+    except Timeout as error:
+        raise BusyError("another process is unpacking this archive", "one at a time", "wait for it to end") from error
 
 
-def _check_member_count(source: LandedZip, count: int, limits: ExtractionLimits) -> None:
-    if count > limits.members:
+@contextmanager
+def _explained(pair: ArchivePair) -> Iterator[None]:
+    """Says what is wrong with the ZIPs or the disk.
+
+    Raises:
+        ArchiveError: the ZIPs were changed meanwhile, which then is the cause of all else; or a disk cannot be used.
+    """
+    before = pair.look()
+    try:
+        yield
+    except ArchiveError as error:
+        _check_same(pair, before, error)
+        raise
+    except OSError as error:
+        _check_same(pair, before, error)
+        raise _disk_error(error) from error
+    _check_same(pair, before)
+
+
+def _check_same(pair: ArchivePair, before: list[int], cause: Exception | None = None) -> None:
+    if pair.look() != before:
         raise ArchiveError(
-            f"{source.name} has {count} members",
-            f"at most {limits.members}",
-            "raise members in the run config of call_recordings if the archive is genuine",
+            f"the ZIPs of {pair.archive} changed while they were read",
+            "files that are complete",
+            "wait; they will be taken when they stay as they are",
+        ) from cause
+
+
+def _disk_error(error: OSError) -> ArchiveError:
+    if error.errno in FULL:
+        return ArchiveError("no room is left on the disk", "room for all members", "free some; what was done is kept")
+    return ArchiveError(
+        f"a file cannot be read or written ({error.strerror})", "disks that work", "see the error before this one"
+    )
+
+
+def _surveyed(pair: ArchivePair, paths: ArchivePaths, limits: ExtractionLimits) -> list[Side]:
+    """Both directories, read before anything is written."""
+    audio = survey(pair.audio, ".wav", limits.members)
+    labels = survey(pair.labels, ".json", limits.members)
+    return [_side("audio", audio, paths.audio, paths), _side("label", labels, paths.labels, paths)]
+
+
+def _side(kind: str, plan: Plan, folder: Path, paths: ArchivePaths) -> Side:
+    unpacked = paths.unpacking / folder.name
+    return Side(kind, plan, folder, Target(unpacked, unpacked.is_dir(), folder if folder.is_dir() else None))
+
+
+def _check_disk(sides: list[Side], paths: ArchivePaths, limits: ExtractionLimits) -> None:
+    """Refuses to begin what the disk has no room for.
+
+    Raises:
+        ArchiveError: less than the reserve would be left.
+    """
+    free = shutil.disk_usage(paths.folder).free
+    if sum(side.plan.size_bytes for side in sides) + limits.reserve_bytes <= free:
+        return  # most often there is room for all, and what is there already need not be looked at
+    needed = sum(_needed_bytes(side, limits) for side in sides)
+    if needed + limits.reserve_bytes > free:
+        raise ArchiveError(
+            f"unpacking takes {needed} bytes and {limits.reserve_bytes} in reserve, but {free} are free",
+            "room on the disk",
+            "free some, or lower reserve_bytes in the run config of call_recordings",
         )
 
 
-def member_name(info: zipfile.ZipInfo) -> str:
-    """The member's name in NFC. Without the UTF-8 flag the bytes are tried as UTF-8, then as CP949."""
-    name = info.orig_filename
-    if not info.flag_bits & UTF8_NAME:
-        # zipfile decodes unflagged names as CP437, which maps all 256 bytes, so the bytes can be had back.
-        raw = name.encode("cp437")
-        for encoding in ("utf-8", "cp949"):
-            try:
-                name = raw.decode(encoding)
-                break
-            except UnicodeDecodeError:
-                continue
-    return unicodedata.normalize("NFC", name).replace("\\", "/")
+def _needed_bytes(side: Side, limits: ExtractionLimits) -> int:
+    """What the members take that are not there yet, by their size."""
+    folders = [folder for folder in (side.target.folder, side.target.present) if folder is not None]
+    return sum(
+        min(member.entry.size_bytes, limits.of_entry(member.entry))
+        for member in side.plan.members()
+        if member.path and not any(_size(folder / member.path) == member.entry.size_bytes for folder in folders)
+    )
 
 
-def _is_litter(info: zipfile.ZipInfo) -> bool:
-    """Folders and what macOS leaves behind; they carry no data and are not counted."""
-    name = member_name(info)
-    *folders, last = name.split("/")
-    return not last or "__MACOSX" in folders or last == ".DS_Store" or last.startswith("._")
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return -1
 
 
-def _relative_name(name: str) -> str:
-    """The path below the target folder: a leading `/`, which real copies carry, is stripped."""
-    return name.lstrip("/")
+def _drop_strangers(sides: list[Side]) -> None:
+    """Removes what an earlier attempt unpacked from a ZIP that has been replaced since."""
+    for side in sides:
+        if side.target.resumed:
+            keep_only(side.target.folder, {member.path for member in side.plan.members() if member.path})
+        side.target.folder.mkdir(parents=True, exist_ok=True)
 
 
-def _colliding_names(infos: list[zipfile.ZipInfo]) -> set[str]:
-    """Names, case folded, that two members have, or a member and a folder of another member."""
-    folded = Counter(_relative_name(member_name(info)).casefold() for info in infos)
-    folders = {folder for name in folded for folder in _folders(name)}
-    return {name for name, count in folded.items() if count > 1 or name in folders}
+def keep_only(folder: Path, names: set[str]) -> None:
+    """Removes all other files below a folder, and all folders that hold none."""
+    for parent, folders, files in os.walk(folder, topdown=False):
+        above = Path(parent).relative_to(folder).parts
+        for name in files:
+            if "/".join((*above, name)) not in names:
+                Path(parent, name).unlink()
+        for inner in folders:
+            if not any(Path(parent, inner).iterdir()):
+                Path(parent, inner).rmdir()
 
 
-def _folders(name: str) -> list[str]:
-    """The folders above a member; none for names too deep to be accepted, which could hold thousands."""
-    folders = name.split("/")[:-1] if name.count("/") < DEPTH_MAX else []
-    return list(accumulate(folders, lambda above, folder: f"{above}/{folder}"))
-
-
-def _check_name(info: zipfile.ZipInfo, colliding: set[str], suffix: str) -> str:
-    """The safe relative name of a member.
-
-    Raises:
-        Rejected: the name leaves the folder, collides with another, is too long, or has another type.
-    """
-    name = _relative_name(member_name(info))
-    parts = name.split("/")
-    mode = info.external_attr >> 16
-    if any(part in ("", ".", "..") or ":" in part or not part.isprintable() for part in parts):
-        raise Rejected(RejectReason.UNSAFE_NAME, "the name leaves the folder or is not printable")
-    if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        raise Rejected(RejectReason.UNSAFE_NAME, "not a regular file")
-    if any(len(part.encode()) > NAME_BYTES_MAX for part in parts) or len(parts) > DEPTH_MAX:
-        raise Rejected(RejectReason.UNSAFE_NAME, "the name is too long or too deep")
-    if name.casefold() in colliding:
-        raise Rejected(RejectReason.DUPLICATE_NAME, "another member has the same name")
-    if not name.lower().endswith(suffix):
-        raise Rejected(RejectReason.UNKNOWN_TYPE, f"not a {suffix} file")
-    return name
-
-
-def _extract_member(
-    archive: zipfile.ZipFile,
-    info: zipfile.ZipInfo,
-    folder: Path,
-    suffix: str,
-    colliding: set[str],
+def _unpack(
+    sides: list[Side],
+    archive: str,
+    paths: ArchivePaths,
     limits: ExtractionLimits,
-) -> dict:
-    member = printable(member_name(info))[:MEMBER_SHOWN]
-    row = {"member": member, "size_bytes": min(info.file_size, SIZE_MAX), "crc32": info.CRC}
-    try:
-        name = _check_name(info, colliding, suffix)
-        _write_member(archive, info, folder / name, limits)
-    except Rejected as rejected:
-        return {**row, "path": None, "reason": rejected.reason, "detail": rejected.detail}
-    return {**row, "path": name, "reason": None, "detail": None}
-
-
-def _write_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, limits: ExtractionLimits) -> None:
-    """Copies one member to `target`.
+    workers: int,
+    progress: Progress,
+) -> dict[str, int]:
+    """Unpacks both ZIPs and writes their account; returns the counts.
 
     Raises:
-        Rejected: the member is encrypted, damaged, or larger than the limits.
+        ArchiveError: a ZIP unpacks to more than the limit.
     """
-    if info.flag_bits & ENCRYPTED:
-        raise Rejected(RejectReason.ENCRYPTED, "the member is encrypted")
-    if info.compress_type not in METHODS:
-        raise Rejected(RejectReason.CORRUPT, f"packed by method {info.compress_type}, which is not supported")
-    if info.header_offset < 0:
-        raise Rejected(RejectReason.CORRUPT, "said to begin before the archive")
-    size_max = min(limits.member_bytes, max(CHUNK_BYTES, info.compress_size * limits.ratio))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with target.open("xb") as unpacked:
-            _copy(_chunks(archive, info), unpacked, info.file_size, size_max)
-    except Rejected:
-        target.unlink()
-        raise
+    by_kind = {side.kind: side for side in sides}
+    done, total, tally = 0, sum(side.plan.count for side in sides), Counter[str]()
+    chunks = (chunk for side in sides for chunk in _chunks(side, limits))
+    with _account(paths) as account, closing(ordered_map(unpack_chunk, chunks, _processes(sides, workers))) as results:
+        for outcomes in results:
+            account.add([{"archive": archive, **outcome.row} for outcome in outcomes])
+            for outcome in outcomes:
+                tally[_count(outcome, by_kind[outcome.row["kind"]])] += 1
+            if any(side.bytes > limits.total_bytes for side in sides):
+                break
+            done += len(outcomes)
+            progress(done, total)
+    _check_total(sides, paths, limits)
+    return {
+        "audio_files": len(by_kind["audio"].paths),
+        "label_files": len(by_kind["label"].paths),
+        "rejected_members": tally["rejected"],
+        "bytes": sum(side.bytes for side in sides),
+        "extracted": tally["extracted"],
+        "reused": tally["reused"],
+    }
 
 
-def _copy(chunks: Iterator[bytes], unpacked: IO[bytes], size: int, size_max: int) -> None:
-    for chunk in chunks:
-        if unpacked.tell() + len(chunk) > size_max:
-            raise Rejected(RejectReason.TOO_LARGE, f"unpacks to more than {size_max} bytes")
-        unpacked.write(chunk)
-    if unpacked.tell() != size:
-        raise Rejected(RejectReason.CORRUPT, "unpacks to another size than its header says")
+@contextmanager
+def _account(paths: ArchivePaths) -> Iterator[TableSink]:
+    """Yields a sink for the rows of MEMBERS; the file waits beside the members until all is complete."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetWriter(paths.unpacking / paths.members.name, MEMBERS, compression="zstd") as writer:
+        sink = TableSink(writer)
+        yield sink
+        sink.close()
 
 
-def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
-    """The unpacked content of a member.
+def _chunks(side: Side, limits: ExtractionLimits) -> Iterator[Chunk]:
+    """The members in their order, in pieces of even work."""
+    members: list[Member] = []
+    packed_bytes = 0
+    for member in side.plan.members():
+        members.append(member)
+        packed_bytes += member.entry.packed_bytes
+        if len(members) == CHUNK_MEMBERS or packed_bytes >= CHUNK_BYTES:
+            yield Chunk(side.kind, side.plan.source, tuple(members), side.target, limits)
+            members, packed_bytes = [], 0
+    if members:
+        yield Chunk(side.kind, side.plan.source, tuple(members), side.target, limits)
 
-    Raises:
-        Rejected: the member is damaged.
-    """
-    try:
-        with archive.open(info) as packed:
-            while chunk := packed.read(CHUNK_BYTES):
-                yield chunk
-    except DAMAGED as error:
-        raise Rejected(RejectReason.CORRUPT, type(error).__name__) from error
+
+def _processes(sides: list[Side], workers: int) -> int:
+    members = sum(side.plan.count for side in sides)
+    packed_bytes = sum(side.plan.source.size_bytes for side in sides)
+    little = members <= ALONE_MEMBERS and packed_bytes <= ALONE_BYTES
+    return 1 if workers < 1 and little else workers
+
+
+def _count(outcome: Outcome, side: Side) -> str:
+    """Takes note of a member that lies there now; says what became of it."""
+    if outcome.row["path"] is None:
+        return "rejected"
+    side.paths.add(outcome.row["path"])
+    side.bytes += outcome.row["size_bytes"]
+    return "reused" if outcome.reused else "extracted"
+
+
+def _check_total(sides: list[Side], paths: ArchivePaths, limits: ExtractionLimits) -> None:
+    for side in sides:
+        if side.bytes > limits.total_bytes:
+            _remove(paths.unpacking)
+            raise ArchiveError(
+                f"{side.plan.source.name} unpacks to more than {limits.total_bytes} bytes",
+                "an archive within the limit",
+                "raise total_bytes in the run config of call_recordings if the archive is genuine",
+            )
+
+
+def _publish(sides: list[Side], paths: ArchivePaths) -> None:
+    """Puts both folders in their place, then the account; nothing else is left."""
+    for side in sides:
+        keep_only(side.target.folder, side.paths)
+    for side in sides:
+        former = paths.unpacking / f"{side.folder.name}.former"
+        _remove(former)  # of an earlier attempt
+        if os.path.lexists(side.folder):
+            # Moved aside whole: deleting it in place could leave half of it there.
+            os.replace(side.folder, former)
+        os.replace(side.target.folder, side.folder)
+        _remove(former)
+    os.replace(paths.unpacking / paths.members.name, paths.members)
+    _remove(paths.unpacking)
+
+
+def _remove(path: Path) -> None:
+    """Removes a folder with all it holds, or a link to one without following it."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)

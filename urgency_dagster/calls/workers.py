@@ -2,8 +2,9 @@
 
 import multiprocessing
 import os
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import TypeVar
 
@@ -14,7 +15,9 @@ AHEAD_PER_WORKER = 4
 """Results that may wait for a slow consumer, per process: enough to keep all busy, few enough for memory."""
 
 
-def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Generator[Result, None, None]:
     """Yields `function(item)` for each item in order.
 
     Args:
@@ -27,7 +30,8 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], worke
         yield from map(function, items)
         return
     # Not forked from this process: it may hold threads and a GPU context.
-    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("forkserver"))
+    context = multiprocessing.get_context("forkserver")
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_end_with_parent)
     try:
         waiting: deque[Future[Result]] = deque()
         for item in items:
@@ -38,3 +42,18 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], worke
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Lets this worker end at once when the process that started it is killed.
+
+    Otherwise it would wait for work for ever, or go on writing while the next run begins.
+    """
+    threading.Thread(target=_exit_after_parent, daemon=True).start()
+
+
+def _exit_after_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
