@@ -61,6 +61,10 @@ def test_a_failed_blocking_check_takes_the_manifest_away(
 
 
 class TestWhatChangesWhileItIsRead:
+    @pytest.fixture
+    def paths(self, tmp_path) -> StoragePaths:
+        return StoragePaths(tmp_path / "empty")
+
     def test_a_pair_joins_the_files_that_cannot_be_used(self, paths, build):
         build.pair(paths.landing_calls, "T_x", *build.calls())
         landed = Landed(paths)
