@@ -6,12 +6,17 @@ No table is transformed here. A file is written under a temporary name beside it
 import hashlib
 import json
 import os
+import re
+import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,8 +51,8 @@ class ArchivePaths:
 
     @property
     def lock(self) -> Path:
-        """What an extraction holds while it is at work. An empty file that stays; beside the folder, not in it."""
-        return self.folder.parent / ".locks" / self.folder.name
+        """What an extraction holds while it is at work: an empty file that stays, away from the artefacts."""
+        return self.folder.parent.parent / "manifests" / "locks" / self.folder.name
 
     @property
     def utterances(self) -> Path:
@@ -234,7 +239,8 @@ NAME_SHOWN = 40
 def replacing(target: Path) -> Iterator[Path]:
     """Yields a temporary path beside `target`; renames it over `target` when the block succeeds."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name[:NAME_SHOWN]}.", suffix=".tmp", dir=target.parent)
+    _remove_abandoned(target)
+    handle, name = tempfile.mkstemp(prefix=_temporary_prefix(target, os.getpid()), suffix=".tmp", dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -249,7 +255,8 @@ def replacing(target: Path) -> Iterator[Path]:
 def replacing_folder(target: Path) -> Iterator[Path]:
     """Yields a temporary folder beside `target`; puts it in the place of `target` when the block succeeds."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{target.name[:NAME_SHOWN]}."
+    _remove_abandoned(target)
+    prefix = _temporary_prefix(target, os.getpid())
     with tempfile.TemporaryDirectory(
         prefix=prefix, suffix=".tmp", dir=target.parent, ignore_cleanup_errors=True
     ) as scratch:
@@ -260,6 +267,24 @@ def replacing_folder(target: Path) -> Iterator[Path]:
             # Moved aside whole: deleting it in place could leave half of it there.
             os.replace(target, Path(scratch, "old"))
         os.replace(temporary, target)
+
+
+def _temporary_prefix(target: Path, process: int | str) -> str:
+    """How the temporary names of a target begin that a process of this machine makes."""
+    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+    return f".{target.name[:NAME_SHOWN]}.{host}-{process}-"
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Removes what processes of this machine that were killed left behind while they replaced `target`."""
+    pattern = re.compile(re.escape(_temporary_prefix(target, "")[:-1]) + r"(\d+)-.*\.tmp")
+    for path in target.parent.iterdir():
+        found = pattern.fullmatch(path.name)
+        if found and not psutil.pid_exists(int(found[1])):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def write_text(target: Path, text: str) -> None:

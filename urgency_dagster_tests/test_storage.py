@@ -1,6 +1,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -147,6 +149,56 @@ class TestReplacingFolder:
             (temporary / "new").touch()
         assert names(tmp_path / "folder") == {"new"}
         assert names(tmp_path) == {"folder"}
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from urgency_dagster import storage
+with getattr(storage, sys.argv[1])(Path(sys.argv[2])) as temporary:
+    print(temporary, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("replace", [replacing, replacing_folder])
+class TestAbandoned:
+    """What is left when the process that replaces something is killed."""
+
+    @pytest.fixture
+    def writer(self, tmp_path, replace):
+        """Another process that is replacing `target`."""
+        command = [sys.executable, "-c", WRITER, replace.__name__, str(tmp_path / "target")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            process.stdout.readline()
+            yield process
+            process.kill()
+
+    def test_it_is_removed_by_the_next_one(self, tmp_path, replace, writer):
+        writer.kill()
+        writer.wait()
+        assert len(names(tmp_path)) == 1
+        with replace(tmp_path / "target"):
+            pass
+        assert names(tmp_path) == {"target"}
+
+    def test_that_of_a_process_that_lives_is_left_alone(self, tmp_path, replace, writer):
+        with replace(tmp_path / "target"):
+            pass
+        assert len(names(tmp_path)) == 2
+
+    def test_that_of_another_target_or_machine_is_left_alone(self, tmp_path, replace, writer):
+        writer.kill()
+        writer.wait()
+        (own,) = tmp_path.iterdir()
+        elsewhere = own.with_name(f".target.00000000-{writer.pid}-x.tmp")
+        own.rename(elsewhere)
+        others = [".target.tmp", ".target.x.tmp", "target.tmp", own.name.replace(".target.", ".target2.")]
+        for name in others:
+            (tmp_path / name).touch()
+        with replace(tmp_path / "target"):
+            pass
+        assert names(tmp_path) == {elsewhere.name, *others, "target"}
 
 
 class TestJson:

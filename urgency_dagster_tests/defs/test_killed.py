@@ -6,69 +6,118 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from urgency_dagster.manifests import read_manifest
-from urgency_dagster.storage import ArchivePaths, StoragePaths
+from urgency_dagster.demo.inputs import write_demo
+from urgency_dagster.storage import StoragePaths
+from urgency_dagster_tests.conftest import Builder
 from urgency_dagster_tests.defs.conftest import COMMAND, environment, run_command
 
+ARCHIVE = "T_광주_구급"
+CALLS, SPOKEN = 3000, 10
 KILLS = 20
-START_S = 60.0
+PATIENCE_S = 60.0
+LENIENT = "utterances: {rejected_calls_max: 1.0, rejected_utterances_max: 1.0}\n"
+
+Stage = Callable[[StoragePaths], bool]
 
 
-def contents(root: Path) -> dict[str, bytes]:
-    """Every file below `calls/`, hidden and temporary ones included."""
-    folder = root / "calls"
-    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+def land_many(root: Path, build: Builder) -> None:
+    """One archive whose steps last long enough to be hit: most of its calls are too short to be kept and embedded."""
+    write_demo(root, calls=12, samples=400)
+    paths = StoragePaths(root)
+    shutil.rmtree(paths.landing_calls)
+    long, short = [build.utterance(0, endAt=600)], [build.utterance(0, endAt=100)]
+    ids = [build.call_id(number) for number in range(CALLS)]
+    labels = {id_: build.label(id_, utterances=long if n < SPOKEN else short) for n, id_ in enumerate(ids)}
+    sounds = [build.wav(1000, seed=number) for number in range(SPOKEN)]
+    build.pair(
+        paths.landing_calls,
+        ARCHIVE,
+        {f"{id_}_1.wav": sounds[number % SPOKEN] for number, id_ in enumerate(ids)},
+        {f"{id_}_1.json": build.json(label) for id_, label in labels.items()},
+    )
+    paths.run_config.write_text(LENIENT)
 
 
 def is_unpacking(paths: StoragePaths) -> bool:
-    """Whether some archive is in work and has no account of its members yet."""
-    return any(folder.is_dir() and not ArchivePaths(folder).members.is_file() for folder in archives(paths))
+    return paths.archive(ARCHIVE).unpacking.is_dir()
 
 
 def is_tabulating(paths: StoragePaths) -> bool:
-    """Whether some archive is unpacked and has no utterance table yet."""
-    done = [folder.name for folder in archives(paths) if read_manifest(paths, "call_recordings", folder.name)]
-    return any(read_manifest(paths, "utterances", archive) is None for archive in done)
+    return any(paths.archive(ARCHIVE).folder.glob(".utterances.parquet.*.tmp"))
 
 
-def archives(paths: StoragePaths) -> list[Path]:
-    folder = paths.root / "calls"
-    return sorted(folder.iterdir()) if folder.is_dir() else []
-
-
-def kill_during(root: Path, stage: Callable[[StoragePaths], bool], delay_s: float) -> bool:
-    """Starts `run` and kills all of its processes a while after a stage was seen; whether it was still at work."""
-    command = [str(COMMAND), "run", "--only", "calls"]
+@contextmanager
+def running(root: Path) -> Iterator[subprocess.Popen]:
+    """A `run` command; whatever is left of its processes at the end is killed."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    command = [str(COMMAND), "run", "--only", "calls"]
     with subprocess.Popen(command, env=environment(root), start_new_session=True, **quiet) as process:
-        deadline = time.monotonic() + START_S
-        while process.poll() is None and not stage(StoragePaths(root)) and time.monotonic() < deadline:
-            time.sleep(0.005)
+        try:
+            yield process
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait(process: subprocess.Popen, wanted: Callable[[], bool]) -> float:
+    """Waits until something holds while the command is at work, and returns the time."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not wanted():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    return time.monotonic()
+
+
+def durations(root: Path) -> dict[Stage, float]:
+    """How many seconds each stage lasts when nothing disturbs it."""
+    paths, found = StoragePaths(root), {}
+    with running(root) as process:
+        for stage in (is_unpacking, is_tabulating):
+            begun = wait(process, lambda stage=stage: stage(paths))
+            found[stage] = wait(process, lambda stage=stage: not stage(paths)) - begun
+        assert process.wait(PATIENCE_S) == 0
+    return found
+
+
+def kill_during(root: Path, stage: Stage, delay_s: float) -> bool:
+    """Kills all processes of a `run` command a while after a stage began; whether it had not ended by then."""
+    paths = StoragePaths(root)
+    with running(root) as process:
+        wait(process, lambda: stage(paths))
         time.sleep(delay_s)
-        at_work = process.poll() is None
-        os.killpg(process.pid, signal.SIGKILL)
-    return at_work
+        return stage(paths)
+
+
+def made(root: Path) -> dict[str, bytes]:
+    """Every file that the archive has, hidden and temporary ones included."""
+    folder = StoragePaths(root).archive(ARCHIVE).folder
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def start_again(paths: StoragePaths) -> None:
+    shutil.rmtree(paths.archive(ARCHIVE).folder)
+    shutil.rmtree(paths.manifest("call_recordings", ARCHIVE).parent, ignore_errors=True)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_twenty_kills_leave_no_trace(first_run, demo_root: Path, tmp_path: Path) -> None:
-    undisturbed, _ = first_run
-    root = tmp_path / "storage"
-    shutil.copytree(demo_root, root)
-    rng = random.Random(0)
-    at_work = 0
+def test_twenty_kills_leave_no_trace(build: Builder, tmp_path: Path) -> None:
+    root, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
+    land_many(root, build)
+    shutil.copytree(root, undisturbed)
+    lasts = durations(undisturbed)
+    rng, hits = random.Random(0), {is_unpacking: 0, is_tabulating: 0}
     for kill in range(KILLS):
-        stage = is_tabulating if kill % 2 else is_unpacking
-        at_work += kill_during(root, stage, rng.uniform(0, 1.5))
-        if kill % 2:  # the next one finds work to kill
-            for manifest in ("call_recordings", "utterances"):
-                shutil.rmtree(StoragePaths(root).manifest(manifest, "any").parent, ignore_errors=True)
-    assert at_work == KILLS
-    assert run_command(root, "--only", "calls").returncode == 0
-    assert contents(root) == contents(undisturbed)
+        stage = is_unpacking if kill < KILLS / 2 else is_tabulating
+        if stage is is_unpacking and StoragePaths(root).archive(ARCHIVE).members.exists():
+            start_again(StoragePaths(root))
+        hits[stage] += kill_during(root, stage, rng.uniform(0, 0.9 * lasts[stage]))
+    done = run_command(root, "--only", "calls")
+    assert done.returncode == 0, done.stdout
+    assert made(root) == made(undisturbed)
+    assert min(hits.values()) > KILLS / 4, hits
