@@ -30,10 +30,13 @@ CONFIGURATION = {
     "concurrency": {"pools": {"granularity": "op"}, "runs": {"max_concurrent_runs": 2}},
 }
 
-OPEN = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
-"""Statuses of runs that a process should be working on."""
-
-IN_PROGRESS = [*OPEN, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
+IN_PROGRESS = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 """Statuses of runs that have not ended."""
 
 
@@ -94,7 +97,7 @@ def release_orphans(instance: dg.DagsterInstance, home: Path) -> int:
     storage = instance.event_log_storage
     if GPU_POOL not in storage.get_concurrency_keys():
         storage.set_concurrency_slots(GPU_POOL, 1)
-    orphans = [run for run in instance.get_runs(dg.RunsFilter(statuses=OPEN)) if _is_orphan(run, home)]
+    orphans = [run for run in instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS)) if _is_orphan(run, home)]
     for run in orphans:
         instance.report_run_failed(run, "Its process is gone (killed, or the machine was restarted).")
     info = storage.get_concurrency_info(GPU_POOL)
@@ -107,9 +110,14 @@ def release_orphans(instance: dg.DagsterInstance, home: Path) -> int:
 
 
 def _is_orphan(run: dg.DagsterRun, home: Path) -> bool:
-    """Whether the process that drives the run is known and gone; runs of other projects and servers are left alone."""
+    """Whether the process that drives the run is known and gone; runs of other projects and servers are left alone.
+
+    Runs that wait in the queue have no process yet: the next server takes them up.
+    """
     identity = run.tags.get(PROCESS_TAG)
     server = home / SERVER_FILE
-    if identity is None and server.is_file() and run.tags.get(LOCATION_TAG, "").startswith("urgency_dagster"):
+    queued = run.status == dg.DagsterRunStatus.QUEUED
+    of_server = not queued and run.tags.get(LOCATION_TAG, "").startswith("urgency_dagster")
+    if identity is None and of_server and server.is_file():
         identity = read_json(server)
     return identity is not None and not is_alive(identity)
