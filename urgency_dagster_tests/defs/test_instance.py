@@ -117,18 +117,6 @@ class TestOrphans:
                 instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
             assert release_orphans(instance, tmp_path) == 2
 
-    def test_a_run_in_the_queue_of_the_ui_waits_for_the_next_server(
-        self, job: dg.JobDefinition, tmp_path: Path
-    ) -> None:
-        write_json(tmp_path / SERVER_FILE, GONE)
-        with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-            tags = {LOCATION_TAG: "urgency_dagster"}
-            run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
-            enqueued = dg.DagsterEvent(dg.DagsterEventType.PIPELINE_ENQUEUED.value, job_name=job.name)
-            instance.report_dagster_event(enqueued, run.run_id)
-            assert self.status(instance, run.run_id) == dg.DagsterRunStatus.QUEUED
-            assert release_orphans(instance, tmp_path) == 0
-
     def test_runs_of_other_projects_in_the_same_home_are_left_alone(
         self, job: dg.JobDefinition, tmp_path: Path
     ) -> None:
