@@ -122,8 +122,7 @@ class LandingCache:
             return {}
 
     def _remember(self, key: str, look: list[int], name: str, fact: str) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{self._file}.lock"):
+        with FileLock(f"{self._file}.lock"):  # makes the folder too
             stored = self._stored()
             before = stored.get(key)
             facts = before.facts if before and before.look == look else {}

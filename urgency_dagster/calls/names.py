@@ -15,4 +15,4 @@ def composed(name: str) -> str:
 
 def same_name(name: str) -> str:
     """Equal for names that a disk may take for one: in another case, or composed in another way."""
-    return composed(composed(name).casefold())
+    return composed(name.casefold())

@@ -128,6 +128,13 @@ class TestMemory:
         assert LandingCache(paths).content_hash(landed) == file_hash(file)
         assert len(read_json(paths.landing_hashes)) == 1, "the old entry goes"
 
+    def test_nothing_known_of_an_earlier_state_is_kept(self, paths, file):
+        cache, landed = LandingCache(paths), LandedZip.whole(file)
+        assert cache.why_unreadable(landed) == ""
+        file.write_bytes(b"half")
+        assert cache.content_hash(landed) == file_hash(file)
+        assert cache.why_unreadable(landed) == NOT_WHOLE
+
     def test_a_file_that_is_gone_is_forgotten(self, paths, landing):
         cache = LandingCache(paths)
         files = [landing / name for name in ("광.zip", "\udcb1.zip", "gone.zip", "last.zip")]
