@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from urgency_dagster.calls.landing_cache import LandingCache, why_unreadable
-from urgency_dagster.calls.names import printable as printable
-from urgency_dagster.calls.names import same_name
+from urgency_dagster.calls.names import printable, same_name
 from urgency_dagster.calls.parts import LandedZip
 from urgency_dagster.calls.readiness import FoundZip, find_zips
 from urgency_dagster.errors import ArchiveError

@@ -34,6 +34,12 @@ FIREFOX = re.compile(r"(?P<stem>.*)\.[^.]+(?P<suffix>\.zip)\.part", ANY_CASE)
 RSYNC = re.compile(r"\.(?P<file>.*\.(?:zip|tar)(?:\.part[0-9]+)?)\.[a-z0-9]{6}", ANY_CASE)
 """A hidden file with six random characters. Source: rsync(1), option `--temp-dir`."""
 
+MAY_MATTER = re.compile(r"(?!\._).*\.(?:zip|tar)", ANY_CASE)
+"""The names of all of these begin so, those of macOS's side files (`._*`) do not.
+
+One look at it spares the unpacked trees that people keep beside their ZIPs.
+"""
+
 TAR = re.compile(r".*\.tar", ANY_CASE)
 
 TAR_WAITS = (
@@ -86,7 +92,10 @@ def find_zips(folder: Path) -> Findings:
         aside = any(_is_set_aside(part) for part in parent.relative_to(folder).parts)
         shelf = _Shelf()
         for entry in entries:
-            _sort_in(entry, parent / entry.name, aside, shelf, found)
+            if _is_folder(entry) and entry.is_symlink():
+                found.problems[parent / entry.name] = LINKED_FOLDER
+            elif MAY_MATTER.match(entry.name):
+                _sort_in(entry, parent / entry.name, aside, shelf, found)
         found.zips.extend(_on_shelf(shelf))
     return found
 
@@ -125,11 +134,7 @@ def _sort_in(entry: os.DirEntry[str], path: Path, aside: bool, shelf: _Shelf, fo
     is_folder = _is_folder(entry)
     targets = _unfinished(name)
     match = ZIP_FILE.fullmatch(name)
-    if is_folder and entry.is_symlink():
-        found.problems[path] = LINKED_FOLDER
-    elif name.startswith("._"):  # what macOS writes beside every file
-        return
-    elif targets:
+    if targets:
         found.problems[path] = f"an unfinished {targets[-1]}: still being copied; delete it if that was given up"
         shelf.unfinished.update({same_name(target): path for target in targets})
     elif not match and not TAR.fullmatch(name):
