@@ -1,66 +1,48 @@
+import contextlib
 import os
-import stat
-import struct
+import resource
+import shutil
+import subprocess
+import sys
 import tempfile
 import unicodedata
-import zipfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from urgency_dagster.calls.archives import ArchivePair
-from urgency_dagster.calls.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.extraction import CHUNK_MEMBERS, ExtractionLimits, extract_pair, keep_only
+from urgency_dagster.calls.members import is_litter, member_name
 from urgency_dagster.calls.parts import LandedZip
-from urgency_dagster.errors import ArchiveError, UrgencyError
+from urgency_dagster.calls.workers import ordered_map
+from urgency_dagster.errors import ArchiveError, BusyError, UrgencyError
 from urgency_dagster.storage import StoragePaths
 from urgency_dagster.tables import MEMBERS, RejectReason
+from urgency_dagster_tests.calls.extracting import (
+    ARCHIVE,
+    LIMITS,
+    NAME,
+    Unpacking,
+    contents,
+    patched,
+)
 
-ARCHIVE = "T_x"
-LIMITS = ExtractionLimits()
-NAME = "a_1.wav"
-LOCAL, CENTRAL = b"PK\x03\x04", b"PK\x01\x02"
+MANY = {f"{n:05}_1.wav": b"%d" % n for n in range(2 * CHUNK_MEMBERS + 9)}
+"""Members enough for three chunks."""
 
-
-class Unpacking:
-    """Unpacks an audio ZIP next to an empty label ZIP."""
-
-    def __init__(self, paths: StoragePaths, build) -> None:
-        self.files, self._landing, self._build = paths.archive(ARCHIVE), paths.landing_calls, build
-        self._landing.mkdir(parents=True)
-
-    def __call__(self, audio: bytes, limits: ExtractionLimits = LIMITS) -> dict[str, dict]:
-        """The rows of the members by name, after a ZIP with these bytes was unpacked."""
-        self.counts = extract_pair(self.pair(audio, self._build.zipped({})), self.files, limits)
-        return {row["member"]: row for row in self.rows()}
-
-    def pair(self, audio: bytes, labels: bytes) -> ArchivePair:
-        files = self._landing / "TS_x.zip", self._landing / "TL_x.zip"
-        for file, content in zip(files, (audio, labels), strict=True):
-            file.write_bytes(content)
-        return ArchivePair(ARCHIVE, *map(LandedZip.whole, files))
-
-    def rows(self) -> list[dict]:
-        return pq.read_table(self.files.members).to_pylist()
-
-    def written(self) -> dict[str, bytes]:
-        """The files below `Wave/`."""
-        found = (path for path in self.files.audio.rglob("*") if path.is_file())
-        return {path.relative_to(self.files.audio).as_posix(): path.read_bytes() for path in found}
+TWO = {"a.wav": b"a" * 999, "x/b.wav": b"b" * 999}
 
 
 @pytest.fixture
 def unpack(paths, build) -> Unpacking:
     return Unpacking(paths, build)
-
-
-def patched(archive: bytes, offset: int, value: bytes, header: bytes = CENTRAL) -> bytes:
-    """The first header of a kind with some bytes replaced."""
-    start = archive.index(header) + offset
-    return archive[:start] + value + archive[start + len(value) :]
 
 
 class TestWhatIsKept:
@@ -69,9 +51,16 @@ class TestWhatIsKept:
         pair = build.pair(paths.landing_calls, ARCHIVE, audio, labels)
         counts = extract_pair(pair, paths.archive(ARCHIVE), LIMITS)
         files = paths.archive(ARCHIVE)
-        assert {name: (files.audio / name).read_bytes() for name in audio} == audio
-        assert (files.labels / "a_1.json").read_bytes() == b"{}"
-        assert counts == {"audio_files": 2, "label_files": 1, "rejected_members": 0, "bytes": 11}
+        assert contents(files.audio) == audio
+        assert contents(files.labels) == labels
+        assert counts == {
+            "audio_files": 2,
+            "label_files": 1,
+            "rejected_members": 0,
+            "bytes": 11,
+            "extracted": 3,
+            "reused": 0,
+        }
 
     def test_each_member_is_accounted_for(self, unpack, build):
         unpack(build.zipped({NAME: b"12345"}))
@@ -89,37 +78,37 @@ class TestWhatIsKept:
             "detail": None,
         }
 
-    def test_a_leading_slash_is_stripped(self, unpack, build):
-        rows = unpack(build.zipped({"/a_1.wav": b"1", "//b_1.wav": b"2"}))
-        assert unpack.written() == {"a_1.wav": b"1", "b_1.wav": b"2"}
-        assert rows["/a_1.wav"]["path"] == "a_1.wav"
+    def test_the_rows_are_in_the_order_of_the_zips_audio_first(self, unpack, build):
+        unpack(build.zipped({"b.wav": b"", "a.wav": b""}), labels=build.zipped({"z.json": b"", "x.txt": b""}))
+        rows = [(row["kind"], row["member"]) for row in unpack.rows()]
+        assert rows == [("audio", "b.wav"), ("audio", "a.wav"), ("label", "z.json"), ("label", "x.txt")]
+
+    def test_names_that_no_disk_could_hold_are_accounted_for(self, unpack, build):
+        rows = unpack(build.zipped({"../a.wav": b"1", "x/a.txt": b"2", "a.wav": b"3", "A.wav": b"4", NAME: b"5"}))
+        assert unpack.written() == {NAME: b"5"}
+        assert {name: row["reason"] for name, row in rows.items()} == {
+            "../a.wav": RejectReason.UNSAFE_NAME,
+            "x/a.txt": RejectReason.UNKNOWN_TYPE,
+            "a.wav": RejectReason.DUPLICATE_NAME,
+            "A.wav": RejectReason.DUPLICATE_NAME,
+            NAME: None,
+        }
+        assert unpack.counts["rejected_members"] == 4
+        assert all((row["path"] is None) == bool(row["detail"]) for row in rows.values())
 
     @pytest.mark.parametrize("encoding", ["utf-8", "cp949"])
-    def test_a_name_without_the_utf8_flag_is_utf8_or_cp949(self, unpack, build, encoding):
-        unpack(build.renamed("광주_구급.wav".encode(encoding)))
-        assert unpack.written() == {"광주_구급.wav": b"content"}
-
-    def test_a_decomposed_name_is_composed(self, unpack, build):
+    def test_a_korean_name_is_written_composed(self, unpack, build, encoding):
+        unpack(build.renamed("광주\\구급_1.wav".encode(encoding)))
+        assert unpack.written() == {"광주/구급_1.wav": b"content"}
         unpack(build.zipped({unicodedata.normalize("NFD", "광주_1.wav"): b"1"}))
-        assert list(unpack.written()) == [unicodedata.normalize("NFC", "광주_1.wav")]
-
-    def test_backslashes_of_windows_are_folders(self, unpack, build):
-        unpack(build.renamed(b"Wave\\a_1.wav"))
-        assert unpack.written() == {"Wave/a_1.wav": b"content"}
+        assert unpack.written() == {unicodedata.normalize("NFC", "광주_1.wav"): b"1"}
 
     def test_what_is_no_data_is_passed_over_in_silence(self, unpack, build):
-        litter = [
-            "Wave/",
-            "__MACOSX/a_1.wav",
-            "x/__MACOSX/._a_1.wav",
-            "._a_1.wav",
-            "x/._b.wav",
-            ".DS_Store",
-            "x/.DS_Store",
-        ]
+        litter = ["Wave/", "__MACOSX/a_1.wav", "x/__MACOSX/._a_1.wav", "._a_1.wav", "x/._b.wav", ".DS_Store"]
         rows = unpack(build.zipped({**dict.fromkeys(litter, b""), NAME: b"1"}))
         assert list(rows) == [NAME]
         assert unpack.written() == {NAME: b"1"}
+        assert unpack.counts["rejected_members"] == 0
 
     def test_the_same_archive_gives_the_same_account(self, unpack, build):
         archive = build.zipped({"b_1.wav": b"1", "a_1.wav": b"2", "x.txt": b"3"})
@@ -130,224 +119,350 @@ class TestWhatIsKept:
 
     def test_an_empty_archive_is_no_error(self, unpack, build):
         assert unpack(build.zipped({})) == {}
-        assert unpack.files.audio.is_dir()
+        assert unpack.left() == {"Wave", "Label", "members.parquet"}
+
+    def test_a_zip_in_parts_is_unpacked_like_a_whole_one(self, paths, build):
+        archive = build.zipped({f"{n}.wav": bytes([n]) * n for n in range(50)})
+        paths.landing_calls.mkdir(parents=True)
+        parts = []
+        for start in range(0, len(archive), 1000):
+            parts.append(paths.landing_calls / f"TS_x.zip.part{start}")
+            parts[-1].write_bytes(archive[start : start + 1000])
+        labels = LandedZip.whole(build.zip(paths.landing_calls / "TL_x.zip", {}))
+        extract_pair(ArchivePair(ARCHIVE, LandedZip("TS_x.zip", tuple(parts)), labels), paths.archive(ARCHIVE), LIMITS)
+        assert contents(paths.archive(ARCHIVE).audio) == {f"{n}.wav": bytes([n]) * n for n in range(50)}
+
+    def test_progress_ends_with_all_members_of_both_zips(self, unpack, build):
+        seen = []
+        labels = build.zipped({"a.json": b"{}", "x.txt": b"", "._a": b""})
+        unpack(build.zipped(MANY), labels=labels, progress=lambda done, total: seen.append((done, total)))
+        total = len(MANY) + 2
+        assert seen == [(done, total) for done in (CHUNK_MEMBERS, 2 * CHUNK_MEMBERS, len(MANY), total)]
 
 
-class TestNames:
-    @pytest.mark.parametrize(
-        "name",
-        [
-            "../a_1.wav",
-            "x/../../a_1.wav",
-            "/../a_1.wav",
-            "C:/a_1.wav",
-            "c:a_1.wav",
-            "x/./a_1.wav",
-            "x//a_1.wav",
-            "a\x1b[2J.wav",
-            "a\nb.wav",
-            "\u202egpj.wav",
-            "n" * 252 + ".wav",
-            "가" * 85 + ".wav",
-            "d/" * 8 + "a.wav",
-        ],
-    )
-    def test_an_unsafe_name_is_rejected(self, unpack, build, name):
-        rows = unpack(build.zipped({name: b"1", NAME: b"2"}))
-        assert unpack.written() == {NAME: b"2"}
-        assert Counter(row["reason"] for row in rows.values()) == {None: 1, RejectReason.UNSAFE_NAME: 1}
-        assert all(shown.isprintable() for shown in rows)
+class TestWorkers:
+    def test_the_result_does_not_depend_on_their_number(self, unpack, build):
+        audio = build.zipped({**MANY, "../x.wav": b"", "b/a.txt": b"2"})
+        labels = build.zipped({f"{n}.json": b"{}" * n for n in range(99)})
+        results = []
+        for workers in (1, 2):
+            unpack(audio, labels=labels, workers=workers)
+            results.append((contents(unpack.files.folder), unpack.made()))
+            shutil.rmtree(unpack.files.folder)
+        assert results[0] == results[1]
+        assert results[0][1] == (len(MANY) + 99, 0)
 
-    @pytest.mark.parametrize("name", [b"..\\a_1.wav", b"C:\\a_1.wav", b"ok.wav\0/../../a.wav", b"d/\0a.wav"])
-    def test_an_unsafe_name_of_raw_bytes_is_rejected(self, unpack, build, name):
-        (row,) = unpack(build.renamed(name)).values()
-        assert row["reason"] == RejectReason.UNSAFE_NAME
-        assert unpack.written() == {}
+    def test_several_of_them_share_the_work(self, unpack, build):
+        list(ordered_map(abs, [1, 2], 2))  # the fork server is there before
+        seen = set()
 
-    def test_bytes_in_no_code_page_are_a_name_all_the_same(self, unpack, build):
-        """They decode as CP437, which has a letter for each byte."""
-        unpack(build.renamed(b"\x80\x80.wav"))
-        assert list(unpack.written().values()) == [b"content"]
+        def watch(done: int, total: int) -> None:
+            seen.update(child.pid for child in psutil.Process().children(recursive=True))
 
-    def test_a_member_without_a_name_is_passed_over(self, unpack, build):
-        assert unpack(build.zipped({"": b"1", NAME: b"2"})).keys() == {NAME}
+        before = {child.pid for child in psutil.Process().children(recursive=True)}
+        unpack(build.zipped(MANY), workers=2, progress=watch)
+        assert len(seen - before) >= 2
 
-    @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR])
-    def test_a_link_or_a_device_is_rejected(self, unpack, build, kind):
-        info = zipfile.ZipInfo("link_1.wav")
-        info.external_attr = (kind | 0o777) << 16
-        rows = unpack(build.zipped([(info, b"/etc/passwd")]))
-        assert rows["link_1.wav"]["reason"] == RejectReason.UNSAFE_NAME
-        assert unpack.written() == {}
+    def test_little_work_starts_no_process(self, unpack, build):
+        before = {child.pid for child in psutil.Process().children(recursive=True)}
+        seen = set()
+        unpack(
+            build.zipped(MANY),
+            progress=lambda done, total: seen.update(child.pid for child in psutil.Process().children(recursive=True)),
+        )
+        assert seen <= before
 
-    @pytest.mark.parametrize(
-        "names",
-        [
-            ["a_1.wav", "a_1.wav"],
-            ["a_1.wav", "A_1.WAV"],
-            ["/a_1.wav", "a_1.wav"],
-            ["x/a_1.wav", "X/a_1.wav"],
-            [unicodedata.normalize("NFC", "가_1.wav"), unicodedata.normalize("NFD", "가_1.wav")],
-        ],
-    )
-    def test_names_that_collide_lose_all_copies(self, unpack, build, names):
-        unpack(build.zipped([*((name, b"1") for name in names), ("b_1.wav", b"2")]))
-        assert unpack.written() == {"b_1.wav": b"2"}
-        assert Counter(row["reason"] for row in unpack.rows()) == {RejectReason.DUPLICATE_NAME: 2, None: 1}
-
-    @pytest.mark.parametrize("names", [["x.wav", "x.wav/b_1.wav"], ["x.wav/b_1.wav", "x.wav"]])
-    def test_a_file_named_like_a_folder_is_rejected(self, unpack, build, names):
-        rows = unpack(build.zipped(dict.fromkeys(names, b"1")))
-        assert unpack.written() == {"x.wav/b_1.wav": b"1"}
-        assert rows["x.wav"]["reason"] == RejectReason.DUPLICATE_NAME
-
-    @pytest.mark.parametrize("name", ["a_1.json", "a_1.mp3", "a_1", "a_1.wav ", "wav"])
-    def test_another_type_is_rejected(self, unpack, build, name):
-        assert unpack(build.zipped({name: b"1"}))[name]["reason"] == RejectReason.UNKNOWN_TYPE
-        assert unpack.written() == {}
-
-    def test_the_ending_may_have_capitals(self, unpack, build):
-        unpack(build.zipped({"a_1.WAV": b"1"}))
-        assert list(unpack.written()) == ["a_1.WAV"]
-
-
-class TestDamage:
-    """One member is damaged, the other is kept."""
-
-    def archive(self, build, method: int = zipfile.ZIP_DEFLATED) -> bytes:
-        return build.zipped({NAME: b"content " * 99, "b_1.wav": b"2"}, method)
-
-    def check(self, unpack: Unpacking, archive: bytes, reason: RejectReason) -> None:
-        rows = unpack(archive)
-        assert unpack.written() == {"b_1.wav": b"2"}
-        assert rows[NAME]["reason"] == reason
-        assert rows[NAME]["path"] is None
-
-    def test_the_undamaged_archive_is_kept(self, unpack, build):
-        unpack(self.archive(build))
-        assert unpack.written()[NAME] == b"content " * 99
-
-    def test_encrypted(self, unpack, build):
-        encrypted = patched(patched(self.archive(build), 8, b"\1\0"), 6, b"\1\0", LOCAL)
-        self.check(unpack, encrypted, RejectReason.ENCRYPTED)
-
-    def test_another_checksum(self, unpack, build):
-        self.check(unpack, patched(self.archive(build), 16, b"\0\0\0\0"), RejectReason.CORRUPT)
-
-    def test_changed_content(self, unpack, build):
-        archive = self.archive(build, zipfile.ZIP_STORED)
-        self.check(unpack, archive.replace(b"content ", b"Content ", 1), RejectReason.CORRUPT)
-
-    def test_a_broken_stream(self, unpack, build):
-        archive = self.archive(build)
-        self.check(unpack, patched(archive, 30 + len(NAME), b"\xff\xff\xff\xff", LOCAL), RejectReason.CORRUPT)
-
-    def test_a_truncated_stream(self, unpack, build):
-        self.check(unpack, patched(self.archive(build), 20, struct.pack("<L", 9)), RejectReason.CORRUPT)
-
-    @pytest.mark.parametrize("size", [10, 100_000])
-    def test_a_size_that_is_a_lie(self, unpack, build, size):
-        self.check(unpack, patched(self.archive(build), 24, struct.pack("<L", size)), RejectReason.CORRUPT)
-
-    def test_a_size_beyond_all_numbers(self, unpack, build):
-        info = zipfile.ZipInfo(NAME)
-        info.extra = struct.pack("<HHQ", 1, 8, 2**64 - 1)
-        archive = build.zipped([(info, b"1" * 100), ("b_1.wav", b"2")])
-        self.check(unpack, patched(archive, 24, b"\xff" * 4), RejectReason.CORRUPT)
-        assert unpack.counts["bytes"] == 1
-
-    @pytest.mark.parametrize("offset", [b"\xff\xff\xff\x7f", b"\5\0\0\0"])
-    def test_a_header_that_is_elsewhere(self, unpack, build, offset):
-        self.check(unpack, patched(self.archive(build), 42, offset), RejectReason.CORRUPT)
-
-    def test_a_header_before_the_archive(self, unpack, build):
-        """The directory is said to begin later than it does, so every offset moves before the file."""
-        archive = build.zipped({NAME: b"1"})
-        end = archive.index(b"PK\x05\x06")
-        start = struct.unpack("<L", archive[end + 16 : end + 20])[0]
-        rows = unpack(patched(archive, 16, struct.pack("<L", start + 50), b"PK\x05\x06"))
-        assert rows[NAME]["reason"] == RejectReason.CORRUPT
-
-    def test_a_name_that_is_not_the_one_in_the_directory(self, unpack, build):
-        self.check(unpack, patched(self.archive(build), 30, b"z", LOCAL), RejectReason.CORRUPT)
-
-    def test_a_name_flagged_utf8_that_is_not(self, unpack, build):
-        archive = patched(self.archive(build), 6, b"\0\x08", LOCAL)
-        self.check(unpack, patched(archive, 30, b"\xff", LOCAL), RejectReason.CORRUPT)
-
-    @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-    def test_methods_that_cannot_be_unpacked_piecewise(self, unpack, build, method):
-        unpack(build.zipped({NAME: b"0" * 1000}, method))
-        assert [row["reason"] for row in unpack.rows()] == [RejectReason.CORRUPT]
-
-    def test_an_unknown_method(self, unpack, build):
-        self.check(unpack, patched(self.archive(build), 10, b"\x63\0"), RejectReason.CORRUPT)
+    def test_an_error_ends_all_of_them(self, unpack, build):
+        list(ordered_map(abs, [1, 2], 2))
+        before = {child.pid for child in psutil.Process().children(recursive=True)}
+        with pytest.raises(ArchiveError, match="total_bytes"):
+            unpack(build.zipped(MANY), ExtractionLimits(total_bytes=2000), workers=2)
+        assert {child.pid for child in psutil.Process().children(recursive=True)} == before
+        assert unpack.left() == set()
 
 
 class TestLimits:
-    def test_a_member_of_just_the_size_is_kept(self, unpack, build):
-        limits = ExtractionLimits(member_bytes=1000)
-        archive = build.zipped({NAME: b"1" * 1000, "b_1.wav": b"2" * 1001}, zipfile.ZIP_STORED)
-        rows = unpack(archive, limits)
-        assert list(unpack.written()) == [NAME]
-        assert rows["b_1.wav"]["reason"] == RejectReason.TOO_LARGE
-
-    def test_a_bomb_stops_at_the_ratio(self, unpack, build):
-        rows = unpack(build.zipped({NAME: bytes(5 << 20)}), ExtractionLimits(ratio=100))
-        assert rows[NAME]["reason"] == RejectReason.TOO_LARGE
-        assert unpack.written() == {}
-
-    def test_small_members_may_be_packed_as_well_as_they_can(self, unpack, build):
-        unpack(build.zipped({NAME: bytes(1 << 20)}), ExtractionLimits(ratio=2))
-        assert list(unpack.written()) == [NAME]
-
     def test_too_many_bytes_refuse_the_archive(self, unpack, build):
         archive = build.zipped({"a_1.wav": b"1" * 600, "b_1.wav": b"1" * 600})
         unpack(archive, ExtractionLimits(total_bytes=1200))
-        with pytest.raises(ArchiveError, match=r"more than 1199 bytes.*total_bytes"):
+        with pytest.raises(ArchiveError, match=r"TS_x\.zip unpacks to more than 1199 bytes.*total_bytes"):
             unpack(archive, ExtractionLimits(total_bytes=1199))
+
+    def test_each_zip_has_its_own_limit(self, unpack, build):
+        audio, labels = build.zipped({"a.wav": b"1" * 600}), build.zipped({"a.json": b"1" * 700})
+        unpack(audio, ExtractionLimits(total_bytes=700), labels)
+        with pytest.raises(ArchiveError, match=r"TL_x\.zip unpacks to more than 699 bytes"):
+            unpack(audio, ExtractionLimits(total_bytes=699), labels)
+
+    def test_reused_members_count(self, unpack, build):
+        archive = build.zipped({"a_1.wav": b"1" * 600, "b_1.wav": b"1" * 600})
+        unpack(archive)
+        with pytest.raises(ArchiveError, match="total_bytes"):
+            unpack(archive, ExtractionLimits(total_bytes=1199))
+
+    def test_rejected_members_do_not_count(self, unpack, build):
+        archive = build.zipped({"a_1.wav": b"1" * 600, "b_1.wav": b"1" * 1200})
+        unpack(archive, ExtractionLimits(total_bytes=600, member_bytes=600))
+        assert unpack.counts["bytes"] == 600
 
     def test_too_many_members_refuse_the_archive(self, unpack, build):
         archive = build.zipped({"a_1.wav": b"1", "b_1.wav": b"1", "._b": b""})
         unpack(archive, ExtractionLimits(members=2))
-        with pytest.raises(ArchiveError, match="2 members"):
+        with pytest.raises(ArchiveError, match="more than 1 members"):
             unpack(archive, ExtractionLimits(members=1))
 
+    def test_a_refused_archive_leaves_the_former_one_without_its_account(self, unpack, build):
+        unpack(build.zipped({NAME: b"old"}), labels=build.zipped({"a.json": b"old"}))
+        many = build.zipped({f"{n}.wav": b"1" * 20 for n in range(9)})
+        for limits in (ExtractionLimits(total_bytes=100), ExtractionLimits(members=8)):
+            with pytest.raises(ArchiveError):
+                unpack(many, limits)
+            assert unpack.written() == {NAME: b"old"}
+            assert contents(unpack.files.labels) == {"a.json": b"old"}
+            assert unpack.left() == {"Wave", "Label"}
 
-class TestInterruption:
-    def left(self, unpack: Unpacking) -> set[str]:
-        return {path.name for path in unpack.files.folder.iterdir()}
 
-    @pytest.mark.parametrize("broken", ["directory", "version", "name"])
-    def test_an_archive_that_cannot_be_read_leaves_no_account(self, unpack, build, broken):
+class TestDisk:
+    def test_too_little_room_is_seen_before_anything_is_written(self, unpack, build):
+        free = shutil.disk_usage(unpack.files.folder.parent.parent).free
+        reserve = free * 2
+        with pytest.raises(ArchiveError, match=rf"takes 999 bytes and {reserve} in reserve, but \d+ are free"):
+            unpack(build.zipped({NAME: b"1" * 999}), ExtractionLimits(reserve_bytes=reserve))
+        assert unpack.left() == set()
+
+    def test_what_is_there_needs_no_room(self, unpack, build):
+        members = {NAME: b"1" * 999, "b_1.wav": b"2" * 99}
+        unpack(build.zipped(members))
+        reserve = 1 << 60
+        with pytest.raises(ArchiveError, match="takes 0 bytes"):
+            unpack(build.zipped(members), ExtractionLimits(reserve_bytes=reserve))
+        with pytest.raises(ArchiveError, match="takes 98 bytes"):
+            unpack(build.zipped({**members, "b_1.wav": b"2" * 98}), ExtractionLimits(reserve_bytes=reserve))
+
+    def test_what_an_earlier_attempt_left_needs_no_room(self, unpack, build):
+        members = {NAME: b"1" * 999}
+        unpack(build.zipped(members))
+        unpack.files.unpacking.mkdir()
+        unpack.files.audio.rename(unpack.files.unpacking / "Wave")
+        with pytest.raises(ArchiveError, match="takes 0 bytes"):
+            unpack(build.zipped(members), ExtractionLimits(reserve_bytes=1 << 60))
+
+    def test_a_header_that_claims_much_needs_no_more_than_its_limit(self, unpack, build):
+        archive = patched(build.zipped({NAME: b"1", "b.txt": b"2" * 99}), 24, b"\0\0\0\xff")
+        limits = ExtractionLimits(reserve_bytes=1 << 60, member_bytes=500)
+        with pytest.raises(ArchiveError, match="takes 500 bytes"):
+            unpack(archive, limits)
+        unpack(archive, ExtractionLimits(member_bytes=500))
+        assert unpack.rows()[0]["reason"] == RejectReason.CORRUPT
+
+    def test_a_disk_without_room_keeps_what_was_done(self, unpack, build):
+        archive = build.zipped({"a.wav": b"1" * 999, "b.wav": b"2" * 9999, "c.wav": b"3"})
+        unpack(build.zipped({"old.wav": b"1"}))
+        with file_size_limit(5000), pytest.raises(ArchiveError, match="no room is left on the disk") as caught:
+            unpack(archive)
+        assert isinstance(caught.value.__cause__, OSError)
+        assert unpack.written() == {"old.wav": b"1"}
+        assert not unpack.files.members.exists()
+        unpack(archive)
+        assert unpack.made() == (2, 1)
+        assert unpack.written() == {"a.wav": b"1" * 999, "b.wav": b"2" * 9999, "c.wav": b"3"}
+        assert unpack.left() == {"Wave", "Label", "members.parquet"}
+
+    @pytest.mark.slow
+    def test_a_full_disk(self, paths, build, tmp_path):
+        """On a disk of 2 MiB in memory, where a thousand tiny files take more than their bytes."""
+        pair = build.pair(paths.landing_calls, ARCHIVE, {f"{n}.wav": b"1" for n in range(1000)}, {})
+        script = tmp_path / "fill.py"
+        script.write_text(FILL)
+        mounted = (
+            f"mount -t tmpfs -o size=2m none {tmp_path / 'disk'} && exec {sys.executable} {script} {tmp_path / 'disk'}"
+        )
+        (tmp_path / "disk").mkdir()
+        files = [str(part) for side in (pair.audio, pair.labels) for part in side.parts]
+        command = ["unshare", "-rm", "sh", "-c", " ".join([mounted, *files])]
+        if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
+            pytest.skip("no disk can be mounted here")
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines() == ["no room is left on the disk", "28", "True", "True"]
+
+
+FILL = """
+import sys
+from pathlib import Path
+from urgency_dagster.calls.archives import ArchivePair
+from urgency_dagster.calls.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.parts import LandedZip
+from urgency_dagster.errors import ArchiveError
+from urgency_dagster.storage import StoragePaths
+
+if __name__ == "__main__":
+    files = StoragePaths(Path(sys.argv[1])).archive("T_x")
+    pair = ArchivePair("T_x", *(LandedZip.whole(Path(name)) for name in sys.argv[2:]))
+    try:
+        extract_pair(pair, files, ExtractionLimits(reserve_bytes=0), workers=2)
+    except ArchiveError as error:
+        kept = len(list(files.unpacking.rglob("*.wav")))
+        print(error.args[0], error.__cause__.errno, kept > 100, not files.members.exists(), sep="\\n")
+"""
+
+
+@contextlib.contextmanager
+def file_size_limit(size_bytes: int) -> Iterator[None]:
+    """No file may become larger, as on a disk that is full for this user."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+class TestUnreadable:
+    @pytest.mark.parametrize("offset", [0, 28])
+    def test_an_archive_that_cannot_be_read_leaves_no_account(self, unpack, build, offset):
         unpack(build.zipped({NAME: b"old"}))
-        whole = build.zipped({"a_1.json": b"{}"})
-        damaged = {
-            "directory": lambda: patched(whole, 0, b"XXXX"),
-            "version": lambda: patched(whole, 6, b"\xff\0"),
-            "name": lambda: patched(patched(whole, 8, b"\0\x08"), 46, b"\xff"),
-        }[broken]()
+        damaged = patched(build.zipped({"a_1.json": b"{}"}), offset, b"\xff\xff")
         with pytest.raises(ArchiveError, match=r"TL_x\.zip cannot be read as a ZIP"):
             extract_pair(unpack.pair(build.zipped({NAME: b"new"}), damaged), unpack.files, LIMITS)
-        assert self.left(unpack) == {"Wave", "Label"}, "neither the account nor a temporary folder"
-        assert unpack.written() == {NAME: b"new"}, "a folder is replaced whole"
+        assert unpack.left() == {"Wave", "Label"}, "neither the account nor a temporary folder"
+        assert unpack.written() == {NAME: b"old"}, "both folders are replaced, or none"
 
-    def test_a_folder_half_way_through_is_not_there(self, unpack, build):
-        unpack(build.zipped({NAME: b"old"}))
-        with pytest.raises(ArchiveError):
-            unpack(build.zipped({NAME: b"1" * 20, "b_1.wav": b"1" * 20}), ExtractionLimits(total_bytes=30))
-        assert unpack.written() == {NAME: b"old"}
+    def test_the_error_says_what_to_do(self, unpack):
+        with pytest.raises(ArchiveError, match="copy it again"):
+            unpack(b"no zip")
+
+    def test_a_zip_that_is_gone_is_an_error_of_ours(self, unpack, build):
+        pair = unpack.pair(build.zipped({}))
+        pair.labels.parts[0].unlink()
+        with pytest.raises(ArchiveError, match="cannot be read or written") as caught:
+            extract_pair(pair, unpack.files, LIMITS)
+        assert isinstance(caught.value.__cause__, FileNotFoundError)
+
+
+class TestChanges:
+    """The ZIP becomes another while it is unpacked."""
+
+    def changing(self, unpack: Unpacking, change) -> None:
+        with pytest.raises(ArchiveError, match=r"changed while they were read.*when they stay as they are"):
+            extract_pair(unpack.changed, unpack.files, LIMITS, progress=change)
         assert not unpack.files.members.exists()
 
-    def test_another_archive_leaves_nothing_of_the_former(self, unpack, build):
-        unpack(build.zipped({NAME: b"1", "old_1.wav": b"2"}))
-        unpack(build.zipped({NAME: b"3"}))
-        assert unpack.written() == {NAME: b"3"}
+    @pytest.mark.parametrize("kind", ["audio", "labels"])
+    def test_a_zip_that_is_touched(self, unpack, build, kind):
+        unpack(build.zipped({"old.wav": b"1"}))
+        unpack.changed = unpack.pair(build.zipped(MANY))
+        self.changing(unpack, lambda done, total: os.utime(getattr(unpack.changed, kind).parts[0], (1, 1)))
+        assert unpack.written() == {"old.wav": b"1"}
+        extract_pair(unpack.changed, unpack.files, LIMITS)
+        assert unpack.written() == MANY
 
-    def test_the_error_survives_leaving_a_process(self, unpack, build):
-        with pytest.raises(ArchiveError) as caught:
+    def test_what_was_whole_is_not_unpacked_again(self, unpack, build):
+        unpack.changed = unpack.pair(build.zipped(MANY))
+        self.changing(unpack, lambda done, total: os.utime(unpack.changed.audio.parts[0], (1, 1)))
+        counts = extract_pair(unpack.changed, unpack.files, LIMITS)
+        assert (counts["extracted"], counts["reused"]) == (0, len(MANY))
+        assert unpack.left() == {"Wave", "Label", "members.parquet"}
+
+    def test_a_zip_that_is_cut_short(self, unpack, build):
+        """Its members look damaged then, but the ZIP is at fault."""
+        unpack.changed = unpack.pair(build.zipped(MANY))
+        self.changing(unpack, lambda done, total: os.truncate(unpack.changed.audio.parts[0], 999))
+
+    def test_a_zip_that_vanishes(self, unpack, build):
+        unpack.changed = unpack.pair(build.zipped(MANY))
+        self.changing(unpack, lambda done, total: unpack.changed.audio.parts[0].unlink(missing_ok=True))
+
+    def test_members_of_an_earlier_attempt_that_the_zip_has_no_more(self, unpack, build):
+        unpack.changed = unpack.pair(build.zipped({"x.wav": b"1", "y.wav/b.wav": b"2", NAME: b"3"}))
+        self.changing(unpack, lambda done, total: os.utime(unpack.changed.audio.parts[0], (1, 1)))
+        later = {"x.wav/b.wav": b"1", "y.wav": b"2", NAME: b"3"}
+        unpack(build.zipped(later))
+        assert (unpack.written(), unpack.made()) == (later, (2, 1))
+
+
+class TestEarlierAttempts:
+    """What a killed call may leave behind; the next one ends as if nothing had been there."""
+
+    def leave(self, unpack: Unpacking, files: dict[str, bytes]) -> None:
+        for name, content in files.items():
+            (unpack.files.unpacking / name).parent.mkdir(parents=True, exist_ok=True)
+            (unpack.files.unpacking / name).write_bytes(content)
+
+    @pytest.mark.parametrize(
+        ("left", "made"),
+        [
+            ({"Wave/a.wav": b"a" * 999}, (1, 1)),
+            ({"Wave/a.wav": b"a" * 500}, (2, 0)),
+            ({"Wave/a.wav": b""}, (2, 0)),
+            ({"Wave/a.wav": b"a" * 998 + b"x"}, (2, 0)),
+            ({"Wave/a.wav": b"a" * 999, "Wave/x/b.wav": b"b" * 999}, (0, 2)),
+            ({"Wave/stranger.wav": b"1", "Wave/y/z": b"1", "Label/a.wav": b"1"}, (2, 0)),
+            ({"members.parquet": b"half", "Wave.former/a.wav": b"1", "Label.former/b/c": b"2"}, (2, 0)),
+            ({"Wave/a.wav/b": b"1", "Wave/x": b"2"}, (2, 0)),
+        ],
+    )
+    def test_what_is_whole_is_taken_and_the_rest_goes(self, unpack, build, left, made):
+        self.leave(unpack, left)
+        unpack(build.zipped(TWO))
+        assert (unpack.made(), unpack.written()) == (made, TWO)
+        assert contents(unpack.files.labels) == {}
+        assert unpack.left() == {"Wave", "Label", "members.parquet"}
+
+    def test_a_half_link_to_the_present_folder_is_not_written_into(self, unpack, build):
+        unpack(build.zipped({"a.wav": b"old", "b.wav": b"2"}))
+        (unpack.files.unpacking / "Wave").mkdir(parents=True)
+        os.link(unpack.files.audio / "a.wav", unpack.files.unpacking / "Wave" / "a.wav")
+        with pytest.raises(ArchiveError):
+            unpack(build.zipped({"a.wav": b"new", "b.wav": b"2" * 9999}), ExtractionLimits(total_bytes=99))
+        assert unpack.written() == {"a.wav": b"old", "b.wav": b"2"}
+
+    def test_a_rejected_member_that_was_half_written_is_not_left(self, unpack, build):
+        self.leave(unpack, {"Wave/a.wav": b"a" * 20})
+        unpack(build.zipped(TWO), ExtractionLimits(member_bytes=10))
+        assert unpack.written() == {}
+
+    def test_only_the_names_are_kept(self, tmp_path):
+        for name in ("a", "b/c", "b/d", "e/f/g", "h/i"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(b"1")
+        keep_only(tmp_path, {"a", "b/c", "e/f/g", "c", "f/g"})
+        assert set(contents(tmp_path)) == {"a", "b/c", "e/f/g"}
+
+
+class TestTwoAtOnce:
+    def test_the_second_is_refused_at_once_and_the_first_goes_on(self, unpack, build):
+        pair = unpack.pair(build.zipped({NAME: b"1"}))
+        refused = []
+
+        def second(done: int, total: int) -> None:
+            with pytest.raises(BusyError, match="another process is unpacking this archive"):
+                extract_pair(pair, unpack.files, LIMITS)
+            refused.append(done)
+
+        extract_pair(pair, unpack.files, LIMITS, progress=second)
+        assert refused == [1]
+        assert unpack.written() == {NAME: b"1"}
+
+    def test_a_busy_archive_keeps_its_account(self, unpack, build):
+        unpack(build.zipped({NAME: b"1"}))
+        before = contents(unpack.files.folder)
+        with FileLock(unpack.files.lock), pytest.raises(BusyError):
+            unpack(build.zipped({NAME: b"2"}))
+        assert contents(unpack.files.folder) == before
+
+    def test_another_archive_is_not_held_up(self, unpack, build, paths):
+        other = paths.archive("T_y").lock
+        other.parent.mkdir(parents=True)
+        with FileLock(other):
+            unpack(build.zipped({NAME: b"1"}))
+        assert unpack.written() == {NAME: b"1"}
+
+    def test_the_lock_is_let_go_of_after_an_error(self, unpack, build):
+        with pytest.raises(ArchiveError):
             unpack(b"no zip")
-        assert "copy it again" in str(caught.value)
+        unpack(build.zipped({NAME: b"1"}))
+        assert unpack.written() == {NAME: b"1"}
 
 
 PIECES = [
@@ -384,9 +499,36 @@ def test_no_name_leaves_the_folder_or_is_forgotten(build, names):
         extract_pair(pair, paths.archive(ARCHIVE), LIMITS)
         rows = pq.read_table(paths.archive(ARCHIVE).members).to_pylist()
         wave = Path("storage/calls", ARCHIVE, "Wave")
-        kept = {str(wave / row["path"]) for row in rows if row["reason"] is None}
-        assert tree(Path(folder)) - before == kept | {f"storage/calls/{ARCHIVE}/members.parquet"}
-        assert len(kept) == sum(row["reason"] is None for row in rows)
+        kept = [str(wave / row["path"]) for row in rows if row["reason"] is None]
+        others = {f"storage/calls/{ARCHIVE}/members.parquet", f"storage/manifests/locks/{ARCHIVE}"}
+        assert tree(Path(folder)) - before == set(kept) | others
+        assert len(kept) == len(set(kept))
+        stored = [name.partition("\0")[0] for name in names]  # what `zipfile` writes of a name
+        assert len(rows) == sum(not is_litter(member_name(name.encode()), 1) for name in stored)
+
+
+versions = st.lists(
+    st.tuples(st.sampled_from(["a.wav", "b.wav", "x/a.wav", "x.wav/y.wav", "x.wav"]), st.binary(max_size=3)), max_size=4
+)
+
+
+@given(first=versions, second=versions)
+@settings(max_examples=60)
+def test_what_was_there_before_makes_no_difference(build, first, second):
+    with tempfile.TemporaryDirectory() as folder:
+        again, fresh = (StoragePaths(Path(folder, name)) for name in ("again", "fresh"))
+        extract_pair(build.pair(again.landing_calls, ARCHIVE, first, {}), again.archive(ARCHIVE), LIMITS)
+        former = {row["path"]: row["crc32"] for row in pq.read_table(again.archive(ARCHIVE).members).to_pylist()}
+        counts = [
+            extract_pair(build.pair(paths.landing_calls, ARCHIVE, second, {}), paths.archive(ARCHIVE), LIMITS)
+            for paths in (again, fresh)
+        ]
+        assert contents(again.archive(ARCHIVE).folder) == contents(fresh.archive(ARCHIVE).folder)
+        rows = pq.read_table(again.archive(ARCHIVE).members).to_pylist()
+        sizes = {path: (again.archive(ARCHIVE).audio / path).stat().st_size for row in rows if (path := row["path"])}
+        assert len(sizes) == counts[0]["extracted"] + counts[0]["reused"] == counts[1]["extracted"]
+        reused = Counter(row["path"] is not None and former.get(row["path"]) == row["crc32"] for row in rows)[True]
+        assert counts[0]["reused"] == reused
 
 
 @given(data=st.data())
