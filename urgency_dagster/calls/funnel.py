@@ -141,9 +141,15 @@ def draw_funnel(funnel: Funnel, target: Path) -> None:
             share = funnel.share_rejected(level) if out else 0.0
             axes.barh(place, 1 - share if count else 0, color=BLUE)
             axes.barh(place, share, left=1 - share, color=GREY)
-            axes.text(1.02, place, f"{count:,}" + (f", {out:,} left out" if out else ""), va="center", fontsize=8)
+            axes.text(1.02, place, _told(count, out), va="center", fontsize=8)
         axes.set_yticks(range(len(funnel.counts)), list(funnel.counts))
         axes.invert_yaxis()
         axes.set_xlim(0, 1)
         axes.set_xticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
         axes.set_title("Kept at each level", fontsize=10)
+
+
+def _told(count: int, out: int) -> str:
+    if not count:
+        return "none yet"
+    return f"{count:,}, {out:,} left out" if out else f"{count:,}"

@@ -27,6 +27,7 @@ SERVER_FILE = "server.json"
 CONFIGURATION = {
     "telemetry": {"enabled": False},
     "python_logs": {"python_log_level": "INFO"},
+    "nux": {"enabled": False},  # no dialog that asks for an address
     "concurrency": {"pools": {"granularity": "op"}, "runs": {"max_concurrent_runs": 2}},
 }
 
