@@ -25,7 +25,7 @@ UNFINISHED = re.compile(
 )
 """A file that a browser or a copying tool writes beside its target, and renames or removes in the end.
 
-Source: seen of Chrome, Firefox, Edge, WinSCP, Safari, Opera and aria2; the name may carry a random word.
+The suffixes are those of Chrome, Firefox, Edge, WinSCP, Safari, Opera and aria2; the name may carry a random word.
 """
 
 FIREFOX = re.compile(r"(?P<stem>.*)\.[^.]+(?P<suffix>\.zip)\.part", ANY_CASE)
