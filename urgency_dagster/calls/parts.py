@@ -34,11 +34,11 @@ class LandedZip:
     @property
     def size_bytes(self) -> int:
         """The bytes of all parts that are there."""
-        return sum(_look(part)[0] for part in self.parts)
+        return sum(look_of(part)[0] for part in self.parts)
 
     def look(self) -> list[int]:
         """Size, time in ns and inode of each part: what changes when a part is touched. `GONE` for a missing one."""
-        return [number for part in self.parts for number in _look(part)]
+        return [number for part in self.parts for number in look_of(part)]
 
     @contextmanager
     def open(self) -> Iterator[io.BufferedReader]:
@@ -55,7 +55,8 @@ class LandedZip:
             yield cast(io.BufferedReader, joined)
 
 
-def _look(part: Path) -> tuple[int, int, int]:
+def look_of(part: Path) -> tuple[int, int, int]:
+    """Size, time in ns and inode of a file; `GONE` when it is not there."""
     try:
         stat = part.stat()
     except OSError:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
+from urgency_dagster.calls.parts import look_of
 from urgency_dagster.defs.lineage import ATTENTION_SOURCE, CALL_ARCHIVE, Landed
 from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.storage import StoragePaths
@@ -72,6 +73,5 @@ def looks_of(paths: StoragePaths, landed: Landed) -> dict[str, list[int]]:
     """Size and time of every landed file by archive (`attention.pkl` for the pickle), to see whether they change."""
     looks = {archive: pair.look() for archive, pair in landed.calls.pairs.items()}
     if paths.attention_pickle.is_file():
-        stat = paths.attention_pickle.stat()
-        looks[paths.attention_pickle.name] = [stat.st_size, stat.st_mtime_ns]
+        looks[paths.attention_pickle.name] = list(look_of(paths.attention_pickle))
     return looks

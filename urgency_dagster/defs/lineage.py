@@ -147,9 +147,13 @@ class Record:
 
         When a blocking check failed there is no manifest: the artefact counts as never made, what depends on it
         stays as it was, and the next run tries again.
+
+        Raises:
+            ArchiveError: a landed file is no longer what was noted before it was read.
         """
         asset_key = key or next(iter(self.manifests))
         manifest = self.manifests[asset_key]
+        self._check_landed(manifest)
         blocked = any(not check.passed and check.severity == dg.AssetCheckSeverity.ERROR for check in checks)
         if blocked:
             self.paths.manifest(manifest.asset, manifest.partition).unlink(missing_ok=True)
@@ -161,3 +165,14 @@ class Record:
             data_version=None if blocked else dg.DataVersion(manifest.data_version),
             check_results=list(checks),
         )
+
+    def _check_landed(self, manifest: Manifest) -> None:
+        landed = Landed(self.paths)
+        for key in (CALL_ARCHIVE, ATTENTION_SOURCE):
+            noted = manifest.inputs.get(name_of(key))
+            if noted and landed.version(key, manifest.partition) != noted:
+                raise ArchiveError(
+                    f"{manifest.partition or name_of(key)} changed in the landing folder while it was read",
+                    "files that are complete",
+                    "wait; they are taken when they stay as they are",
+                )

@@ -43,20 +43,19 @@ def landing_sensor(
     before = json.loads(context.cursor) if context.cursor else {}
     settled = {name for name, look in looks.items() if before.get(name) == look}
     waiting = looks.keys() - settled
+    archives = [name for name in planner.archives() if name not in waiting]
+    requests = list(_requests(context.instance, planner, archives, settled, waiting - {ATTENTION}))
+    landed = list(landing_events(context.instance, planner.landed, sorted(settled)))
+    # Only now: a file that changed while it was read above is among them.
     problems = planner.landed.calls.problems | dict.fromkeys(waiting - {ATTENTION}, CHANGING)
     for file, problem in problems.items():
         context.log.warning("not used: %s: %s", file, problem)
-    archives = [name for name in planner.archives() if name not in waiting]
-    requests = list(_requests(context.instance, planner, archives, settled, waiting - {ATTENTION}))
     added = new_partitions(context.instance, archives)
     return dg.SensorResult(
         run_requests=requests,
         skip_reason=None if requests else _why_nothing(planner.landed.calls.problems, waiting),
         dynamic_partitions_requests=[call_archives.build_add_request(added)] if added else [],
-        asset_events=[
-            *landing_events(context.instance, planner.landed, sorted(settled)),
-            *landing_observation(context.instance, problems),
-        ],
+        asset_events=[*landed, *landing_observation(context.instance, problems)],
         cursor=json.dumps(looks, sort_keys=True, ensure_ascii=False),
     )
 

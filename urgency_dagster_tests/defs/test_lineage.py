@@ -8,7 +8,7 @@ import pytest
 from urgency_dagster.defs.lineage import ATTENTION_SOURCE, CALL_ARCHIVE, Landed, Record
 from urgency_dagster.defs.resources import StorageResource
 from urgency_dagster.manifests import read_manifest
-from urgency_dagster.storage import StoragePaths, file_hash
+from urgency_dagster.storage import StoragePaths, file_hash, write_text
 from urgency_dagster_tests.calls.watching import watching
 
 
@@ -81,3 +81,20 @@ class TestWhatChangesWhileItIsRead:
         with watching(lambda path: os.utime(path, (1, 1)) if path == paths.attention_pickle else None):
             assert Landed(paths).version(ATTENTION_SOURCE, None) is None
         assert Landed(paths).version(ATTENTION_SOURCE, None) == file_hash(paths.attention_pickle)
+
+    @pytest.mark.parametrize("replaced", [True, False])
+    def test_what_was_made_of_it_is_not_recorded(self, paths, build, replaced):
+        pair = build.pair(paths.landing_calls, "T_x", *build.calls())
+
+        @dg.asset(deps=[CALL_ARCHIVE], partitions_def=dg.StaticPartitionsDefinition(["T_x"]))
+        def thing(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
+            record = Record.open(context, storage)
+            if replaced:
+                pair.labels.parts[0].write_bytes(build.zipped({"another": b""}))
+            write_text(paths.root / "thing.txt", "content")
+            return record.close([paths.root / "thing.txt"], {})
+
+        given = {"storage": StorageResource(root=str(paths.root))}
+        result = dg.materialize([thing], partition_key="T_x", resources=given, raise_on_error=False)
+        assert result.success is not replaced
+        assert (read_manifest(paths, "thing", "T_x") is None) is replaced
