@@ -1,15 +1,17 @@
 """Recordings to segments: decoded and resampled once per call, against once per utterance.
 
-Both sides work in one process on one recording after another, so the ratio is that of one core.
+Both sides work in one process on one recording after another, so the ratio is that of one core. What the worker
+processes of a run hold meanwhile is measured too, on archives of such calls.
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from urgency_dagster.bench.measure import Side, in_turns
+from urgency_dagster.bench.memory import growth_of_memory
 from urgency_dagster.bench.report import Comparison, by_rate
 from urgency_dagster.calls.audio import SAMPLE_RATE
 from urgency_dagster.calls.embeddings import Recording, recording_segments
@@ -34,26 +36,32 @@ class DecodeSize:
         call_s: seconds of one recording; the median call of the data set.
         utterances: segments of one recording; the mean of the data set.
         runs: how often each side is timed.
+        few: times as many calls the smaller archive has whose memory is measured.
+        many: times as many calls the larger one has.
     """
 
     calls: int = 20
     call_s: float = 65.0
     utterances: int = 30
     runs: int = 5
+    few: int = 10
+    many: int = 200
 
 
 def compare_decoding(size: DecodeSize) -> Comparison:
-    """Segments per second of both ways.
+    """Segments per second of both ways, and the peak memory of the steps that decode.
 
     Raises:
-        BenchmarkError: the two ways cut different segments.
+        BenchmarkError: the two ways cut different segments, or a step fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         recordings = write_recordings(Path(folder), size)
-        ours = Side(lambda: shared_segments(recordings), size.runs)
-        reference = Side(lambda: original_segments(recordings), size.runs)
-        check_equal(shared_segments(recordings[:1]), original_segments(recordings[:1]))  # and librosa is loaded
+        ours = Side(lambda: consumed(shared_segments(recordings)), size.runs)
+        reference = Side(lambda: consumed(original_segments(recordings)), size.runs)
+        # Librosa is loaded after this, for the reference alone.
+        check_equal(list(shared_segments(recordings[:1])), list(original_segments(recordings[:1])))
         timed, timed_reference = in_turns(ours, reference)
+        memory = growth_of_memory(recordings, size.few * size.calls, size.many * size.calls, Path(folder))
     segments = size.calls * size.utterances
     details = {
         "calls": size.calls,
@@ -61,6 +69,7 @@ def compare_decoding(size: DecodeSize) -> Comparison:
         "utterances_per_call": size.utterances,
         "sample_rate_hz": CALL_RATE_HZ,
         "processes": 1,
+        "memory": memory,
     }
     return by_rate("decode", "utterances/s", timed.rate(segments), timed_reference.rate(segments), details)
 
@@ -82,24 +91,28 @@ def write_recordings(folder: Path, size: DecodeSize) -> list[Recording]:
     return recordings
 
 
-def shared_segments(recordings: Sequence[Recording]) -> "list[np.ndarray]":
+def shared_segments(recordings: Sequence[Recording]) -> "Iterator[np.ndarray]":
     """The segments, each file being read once for all of its own."""
-    return [segment for recording in recordings for segment in recording_segments(recording)]
+    for recording in recordings:
+        yield from recording_segments(recording)
 
 
-def original_segments(recordings: Sequence[Recording]) -> "list[np.ndarray]":
+def original_segments(recordings: Sequence[Recording]) -> "Iterator[np.ndarray]":
     """The segments, the whole file being read anew for each.
 
     Source: the original pipeline's preprocessing, less the threads it did this in.
     """
     import librosa
 
-    segments = []
     for recording in recordings:
         for start_ms, end_ms in recording.times_ms:
             waveform, _ = librosa.load(recording.path, sr=SAMPLE_RATE)
-            segments.append(waveform[int(start_ms / 1000 * SAMPLE_RATE) : int(end_ms / 1000 * SAMPLE_RATE)])
-    return segments
+            yield waveform[int(start_ms / 1000 * SAMPLE_RATE) : int(end_ms / 1000 * SAMPLE_RATE)]
+
+
+def consumed(segments: "Iterator[np.ndarray]") -> int:
+    """The samples of all segments, none of which is kept: together they would hold the memory of every decoding."""
+    return sum(len(segment) for segment in segments)
 
 
 def check_equal(ours: "list[np.ndarray]", reference: "list[np.ndarray]") -> None:

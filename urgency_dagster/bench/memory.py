@@ -1,0 +1,191 @@
+"""The most memory that steps of the calls pipeline hold at once, for few calls and for many of the same kind.
+
+Each step runs in a process of its own; what its workers hold is counted too.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from urgency_dagster.calls.embeddings import EmbeddingConfig, Recording, SpeechEncoder, embed_archive
+from urgency_dagster.calls.utterances import build_utterance_table
+from urgency_dagster.errors import BenchmarkError
+from urgency_dagster.pretrained import PretrainedModel
+from urgency_dagster.storage import StoragePaths, write_table
+from urgency_dagster.tables import MEMBERS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ARCHIVE = "T_bench_memory"
+
+LOOK_S = 0.02
+"""Seconds between two looks at the processes; decoding a call takes longer on each side of a result."""
+
+STEPS = {
+    "table": "from urgency_dagster.bench.memory import make_table; make_table(sys.argv[1])",
+    "segments": "from urgency_dagster.bench.memory import cut_segments; cut_segments(sys.argv[1])",
+}
+"""What is measured: the utterance table, and the segments of its rows, which need the table."""
+
+
+def growth_of_memory(recordings: Sequence[Recording], few: int, many: int, folder: Path) -> dict[str, float]:
+    """Peak memory in MB of each step for `few` and for `many` calls, and how many times as much the many need.
+
+    Args:
+        recordings: what the calls sound like; each serves many of them.
+        few: calls of the smaller archive.
+        many: calls of the larger one.
+        folder: for the files, on the file system of the recordings.
+
+    Raises:
+        BenchmarkError: a step fails, or leaves utterances out.
+    """
+    small, large = (peaks(StoragePaths(folder / f"{calls}_calls"), recordings, calls) for calls in (few, many))
+    found: dict[str, float] = {}
+    for step in STEPS:
+        found[f"{step}_{few}_calls_mb"] = round(small[step] / 1e6, 1)
+        found[f"{step}_{many}_calls_mb"] = round(large[step] / 1e6, 1)
+        found[f"{step}_ratio"] = round(large[step] / small[step], 3)
+    return found
+
+
+def peaks(paths: StoragePaths, recordings: Sequence[Recording], calls: int) -> dict[str, int]:
+    """Peak memory in bytes of each step on an archive of so many calls, which is written first.
+
+    Raises:
+        BenchmarkError: a step fails, or leaves utterances out.
+    """
+    utterances = write_extracted(paths, recordings, calls)
+    found = {
+        step: peak_bytes([sys.executable, "-c", f"import sys; {code}", paths.root]) for step, code in STEPS.items()
+    }
+    check_complete(paths, utterances)
+    return found
+
+
+def write_extracted(paths: StoragePaths, recordings: Sequence[Recording], calls: int) -> int:
+    """Writes what the extraction of an archive leaves; returns the utterances. Recordings are linked, not copied."""
+    files = paths.archive(ARCHIVE)
+    files.audio.mkdir(parents=True)
+    files.labels.mkdir()
+    members, utterances = [], 0
+    for call in range(calls):
+        recording = recordings[call % len(recordings)]
+        stem = f"{call:024x}_20230101"
+        os.link(recording.path, files.audio / f"{stem}.wav")
+        (files.labels / f"{stem}.json").write_text(json.dumps(_label(call, recording), ensure_ascii=False), "utf-8")
+        members += [_member("audio", f"{stem}.wav"), _member("label", f"{stem}.json")]
+        utterances += len(recording.times_ms)
+    write_table(files.members, pa.Table.from_pylist(members, schema=MEMBERS))
+    return utterances
+
+
+def _label(call: int, recording: Recording) -> dict[str, Any]:
+    times = enumerate(recording.times_ms)
+    return {
+        "_id": f"{call:024x}",
+        "utterances": [
+            {
+                "id": f"{number:08x}",
+                "startAt": start,
+                "endAt": end,
+                "text": "가상 문장 예시입니다. ",
+                "speaker": number % 2,
+            }
+            for number, (start, end) in times
+        ],
+        "gender": "F",
+        "disasterLarge": "구급",
+        "disasterMedium": "질병(중증 외)",
+        "urgencyLevel": "중",
+        "sentiment": "불안/걱정",
+    }
+
+
+def _member(kind: str, name: str) -> dict[str, Any]:
+    return {"archive": ARCHIVE, "kind": kind, "member": name, "path": name, "size_bytes": 0, "crc32": 0}
+
+
+def make_table(root: str) -> None:
+    """The utterance table, in as many processes as a run uses."""
+    build_utterance_table(StoragePaths(Path(root)), ARCHIVE)
+
+
+def cut_segments(root: str) -> None:
+    """Every segment of the table, decoded and handed over as a run does it, to a model that costs nothing."""
+    embed_archive(StoragePaths(Path(root)), ARCHIVE, NoModel(), EmbeddingConfig())
+
+
+class NoModel(SpeechEncoder):
+    """Takes segments and gives zeros, so that what is measured is what feeds a model."""
+
+    def __init__(self) -> None:
+        self.source = PretrainedModel("none", Path(), "none")
+        self.width, self.can_pad, self.device = 1, True, "cpu"
+
+    def embed(self, segments: "Sequence[np.ndarray]") -> "np.ndarray":
+        """Zeros of shape (B, 1)."""
+        import numpy as np
+
+        return np.zeros((len(segments), self.width), dtype=np.float32)
+
+
+def peak_bytes(command: Sequence[str | Path]) -> int:
+    """The largest sum of the resident memory of a process and all its descendants while it runs.
+
+    Pages that they share are counted once for each.
+
+    Raises:
+        BenchmarkError: the process fails.
+    """
+    with tempfile.TemporaryFile() as errors:
+        process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+        peak = max(_looks(process), default=0)
+        if process.returncode:
+            errors.seek(0)
+            last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
+            raise BenchmarkError(f"a process ended with {process.returncode} ({' '.join(last)})", "0", "run it by hand")
+    return peak
+
+
+def _looks(process: psutil.Popen) -> Iterator[int]:
+    """The memory in bytes at each look, until the process has ended."""
+    while process.poll() is None:
+        yield _resident(process)
+        try:
+            process.wait(LOOK_S)
+        except psutil.TimeoutExpired:
+            continue
+
+
+def _resident(process: psutil.Process) -> int:
+    total = 0
+    with suppress(psutil.NoSuchProcess):
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                total += one.memory_info().rss
+    return total
+
+
+def check_complete(paths: StoragePaths, utterances: int) -> None:
+    """Counts what the steps wrote.
+
+    Raises:
+        BenchmarkError: an utterance is missing.
+    """
+    files = paths.archive(ARCHIVE)
+    for path in (files.utterances, files.embeddings):
+        rows = pq.read_metadata(path).num_rows
+        if rows != utterances:
+            raise BenchmarkError(f"{rows} utterances in {path.name}", f"all {utterances}", "correct `calls`")

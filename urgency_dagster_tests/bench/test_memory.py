@@ -1,0 +1,105 @@
+import sys
+import time
+
+import pyarrow.parquet as pq
+import pytest
+
+from urgency_dagster.bench.decode import DecodeSize, write_recordings
+from urgency_dagster.bench.memory import (
+    ARCHIVE,
+    STEPS,
+    check_complete,
+    cut_segments,
+    growth_of_memory,
+    make_table,
+    peak_bytes,
+    write_extracted,
+)
+from urgency_dagster.errors import BenchmarkError
+from urgency_dagster.storage import StoragePaths
+from urgency_dagster.tables import MEMBERS
+
+GROWTH_MAX = 1.2
+
+HOLD_60_MB = "import time; held = bytearray(60_000_000); time.sleep(0.2)"
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """Calls of two seconds."""
+    return write_recordings(tmp_path, DecodeSize(calls=3, call_s=2.0, utterances=3))
+
+
+def table_peak(paths, recordings, calls: int) -> int:
+    write_extracted(paths, recordings, calls)
+    return peak_bytes([sys.executable, "-c", f"import sys; {STEPS['table']}", str(paths.root)])
+
+
+@pytest.mark.slow
+def test_the_table_of_many_calls_needs_as_much_memory_as_that_of_few(tmp_path, recordings):
+    few, many = (table_peak(StoragePaths(tmp_path / str(calls)), recordings, calls) for calls in (200, 4000))
+    assert pq.read_metadata(StoragePaths(tmp_path / "4000").archive(ARCHIVE).utterances).num_rows == 12_000
+    assert many < GROWTH_MAX * few
+
+
+@pytest.mark.slow
+def test_every_step_is_measured_on_both_archives(tmp_path, recordings):
+    found = growth_of_memory(recordings, 2, 5, tmp_path)
+    assert list(found) == [
+        f"{step}_{what}" for step in ("table", "segments") for what in ("2_calls_mb", "5_calls_mb", "ratio")
+    ]
+    for step in STEPS:
+        few, many = found[f"{step}_2_calls_mb"], found[f"{step}_5_calls_mb"]
+        assert 50 < few < 2000
+        assert found[f"{step}_ratio"] == pytest.approx(many / few, abs=0.01)
+
+
+def test_the_archive_is_as_the_extraction_leaves_it(paths, recordings):
+    assert write_extracted(paths, recordings, 7) == 21
+    files = paths.archive(ARCHIVE)
+    members = pq.read_table(files.members)
+    assert members.schema.equals(MEMBERS)
+    for kind, folder in (("audio", files.audio), ("label", files.labels)):
+        listed = [row["path"] for row in members.to_pylist() if row["kind"] == kind]
+        assert len(listed) == 7
+        assert sorted(path.name for path in folder.iterdir()) == sorted(listed)
+    assert {path.stat().st_ino for path in files.audio.iterdir()} == {r.path.stat().st_ino for r in recordings}
+
+
+def test_every_utterance_gets_a_row_and_a_segment(paths, recordings):
+    utterances = write_extracted(paths, recordings, 5)
+    make_table(str(paths.root))
+    cut_segments(str(paths.root))
+    check_complete(paths, utterances)
+    assert pq.read_metadata(paths.archive(ARCHIVE).rejects).num_rows == 0
+    with pytest.raises(BenchmarkError, match=r"15 utterances in utterances\.parquet; expected all 16"):
+        check_complete(paths, 16)
+
+
+def test_memory_of_the_process_is_counted():
+    plain = peak_bytes([sys.executable, "-c", "import time; time.sleep(0.2)"])
+    holding = peak_bytes([sys.executable, "-c", HOLD_60_MB])
+    assert 55e6 < holding - plain < 70e6
+
+
+def test_memory_of_its_children_is_counted_while_they_live():
+    child = f"import subprocess, sys; run = subprocess.run; run([sys.executable, '-c', '{HOLD_60_MB}'])"
+    one = peak_bytes([sys.executable, "-c", child])
+    two_in_turn = peak_bytes([sys.executable, "-c", f"{child}; run([sys.executable, '-c', '{HOLD_60_MB}'])"])
+    grandchild = peak_bytes(
+        [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"]
+    )
+    assert one > 65e6
+    assert grandchild > 65e6
+    assert abs(two_in_turn - one) < 15e6
+
+
+def test_it_waits_for_the_end():
+    start = time.monotonic()
+    peak_bytes([sys.executable, "-c", "import time; time.sleep(0.4)"])
+    assert time.monotonic() - start > 0.4
+
+
+def test_a_process_that_fails_says_so():
+    with pytest.raises(BenchmarkError, match=r"ended with 1 \(no such thing\)"):
+        peak_bytes([sys.executable, "-c", "import sys; sys.exit('no such thing')"])
