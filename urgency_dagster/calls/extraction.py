@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from urgency_dagster.calls.archives import ArchivePair
 from urgency_dagster.calls.members import Member, Plan, survey
-from urgency_dagster.calls.unpacking import Chunk, ExtractionLimits, Outcome, Target, unpack_chunk
+from urgency_dagster.calls.unpacking import Chunk, ExtractionLimits, Outcome, Target, close_readers, unpack_chunk
 from urgency_dagster.calls.workers import ordered_map
 from urgency_dagster.errors import ArchiveError, BusyError
 from urgency_dagster.progress import Progress, silent
@@ -91,7 +91,10 @@ def extract_pair(
             sides = _surveyed(pair, paths, limits)
             _check_disk(sides, paths, limits)
             _drop_strangers(sides)
-            counts = _unpack(sides, pair.archive, paths, limits, workers, progress)
+            try:
+                counts = _unpack(sides, pair.archive, paths, limits, workers, progress)
+            finally:
+                close_readers()
         _publish(sides, paths)
     return counts
 
@@ -229,7 +232,7 @@ def _unpack(
         ArchiveError: a ZIP unpacks to more than the limit.
     """
     by_kind = {side.kind: side for side in sides}
-    done, total, tally = 0, sum(side.plan.count for side in sides), Counter[str]()
+    done, total, tally = 0, sum(len(side.plan.entries) for side in sides), Counter[str]()
     chunks = (chunk for side in sides for chunk in _chunks(side, limits))
     with _account(paths) as account, closing(ordered_map(unpack_chunk, chunks, _processes(sides, workers))) as results:
         for outcomes in results:
@@ -277,7 +280,7 @@ def _chunks(side: Side, limits: ExtractionLimits) -> Iterator[Chunk]:
 
 
 def _processes(sides: list[Side], workers: int) -> int:
-    members = sum(side.plan.count for side in sides)
+    members = sum(len(side.plan.entries) for side in sides)
     packed_bytes = sum(side.plan.source.size_bytes for side in sides)
     little = members <= ALONE_MEMBERS and packed_bytes <= ALONE_BYTES
     return 1 if workers < 1 and little else workers

@@ -5,10 +5,8 @@ A look at the landing folder happens every few seconds and must not read tens of
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from io import BufferedReader
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -18,15 +16,12 @@ from pydantic import BaseModel, TypeAdapter
 
 from urgency_dagster.calls.names import same_name
 from urgency_dagster.calls.parts import LandedZip
-from urgency_dagster.calls.zips import find_directory, read_entries
+from urgency_dagster.calls.zips import listed
 from urgency_dagster.errors import ArchiveError
 from urgency_dagster.storage import StoragePaths, text_hash, write_json
 
 if TYPE_CHECKING:
     from urgency_dagster.calls.archives import ArchivePair
-
-DIRECTORY_BYTES_MAX = 128 << 20
-"""The longest list of members that is read: a million names of 88 bytes. AI Hub's largest has 78 thousand members."""
 
 NOT_WHOLE = "not a complete ZIP; still being copied, or damaged"
 
@@ -139,36 +134,32 @@ def _recalled(known: dict[str, Known], key: str, look: list[int], name: str) -> 
     return entry.facts.get(name) if entry and entry.look == look else None
 
 
-@contextmanager
-def _opened(landed: LandedZip) -> Iterator[BufferedReader]:
-    """Yields the content, with the error of a disk or a missing permission as one of ours."""
+def _content_hash(landed: LandedZip) -> str:
     try:
         with landed.open() as stream:
-            yield stream
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise ArchiveError(f"cannot be read ({error.strerror})", "a file that can be read", "copy it again") from error
+        raise _unreachable(error) from error
 
 
-def _content_hash(landed: LandedZip) -> str:
-    with _opened(landed) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _unreachable(error: OSError) -> ArchiveError:
+    """A missing permission or a disk that fails, which another look may find mended."""
+    return ArchiveError(f"cannot be read ({error.strerror})", "a file that can be read", "copy it again")
 
 
 def why_unreadable(landed: LandedZip) -> str:
     """Why the members of a ZIP cannot be listed, or an empty text.
 
     Raises:
-        ArchiveError: the file cannot be read at all, which another look may find mended.
+        ArchiveError: the file cannot be read at all.
     """
-    with _opened(landed) as stream:
-        try:
-            directory = find_directory(stream, landed.name)
-            if directory.size_bytes > DIRECTORY_BYTES_MAX:
-                return f"its list of members takes {directory.size_bytes} bytes, of {DIRECTORY_BYTES_MAX} at most"
-            deque(read_entries(stream, directory, landed.name), maxlen=0)
-        except ArchiveError:
-            return NOT_WHOLE + _missing_end(landed)
-    return ""
+    try:
+        with landed.open() as stream, listed(stream):
+            return ""
+    except zipfile.BadZipFile:
+        return NOT_WHOLE + _missing_end(landed)
+    except OSError as error:
+        raise _unreachable(error) from error
 
 
 def _missing_end(landed: LandedZip) -> str:

@@ -6,14 +6,14 @@ Nothing is unpacked here. A ZIP is untrusted input: its names are tested for wha
 import stat
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from urgency_dagster.calls.names import composed, printable, same_name
 from urgency_dagster.calls.parts import LandedZip
-from urgency_dagster.calls.zips import Directory, Entry, find_directory, read_entries
+from urgency_dagster.calls.zips import Entry, entries, opened
 from urgency_dagster.errors import ArchiveError, Rejected
 from urgency_dagster.tables import RejectReason
 
@@ -59,37 +59,35 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is known of a ZIP after its directory was read once. The members themselves are not held in memory.
+    """What is known of a ZIP after its directory was read.
 
     Attributes:
         source: the ZIP.
         suffix: the file type that is wanted, such as `.wav`.
-        directory: where its directory lies.
-        count: the members, less litter.
-        size_bytes: what they unpack to, if their headers are right.
+        entries: the members, less litter.
+        directory_start: where the members end and the directory begins.
         colliding: the folded names that more than one member has, or a member and a folder.
         starts: where members begin, sorted.
     """
 
     source: LandedZip
     suffix: str
-    directory: Directory
-    count: int
-    size_bytes: int
+    entries: Sequence[Entry]
+    directory_start: int
     colliding: frozenset[str]
     starts: "array[int]"
 
+    @property
+    def size_bytes(self) -> int:
+        """What the members unpack to, if their headers are right."""
+        return sum(entry.size_bytes for entry in self.entries)
+
     def members(self) -> Iterator[Member]:
-        """The members in the ZIP's order, less litter.
+        """The members in the ZIP's order."""
+        return map(self._member, self.entries)
 
-        Raises:
-            ArchiveError: the directory is damaged.
-        """
-        with self.source.open() as stream:
-            for entry, name in _named(stream, self.directory, self.source.name):
-                yield self._member(entry, name)
-
-    def _member(self, entry: Entry, name: str) -> Member:
+    def _member(self, entry: Entry) -> Member:
+        name = member_name(entry.raw_name)
         shown = printable(name)[:MEMBER_SHOWN]
         end = self._end(entry)
         try:
@@ -99,7 +97,7 @@ class Plan:
 
     def _end(self, entry: Entry) -> int:
         following = bisect_right(self.starts, entry.offset)
-        return self.starts[following] if following < len(self.starts) else self.directory.start
+        return self.starts[following] if following < len(self.starts) else self.directory_start
 
 
 def survey(source: LandedZip, suffix: str, members_max: int) -> Plan:
@@ -108,39 +106,34 @@ def survey(source: LandedZip, suffix: str, members_max: int) -> Plan:
     Args:
         source: the ZIP.
         suffix: the file type that is wanted, such as `.wav`.
-        members_max: members it may have, less litter; more are not read, so that they cannot fill the memory.
+        members_max: members it may have, less litter.
 
     Raises:
         ArchiveError: it cannot be read as a ZIP, or has more members.
         OSError: its file cannot be read.
     """
-    count, size_bytes, names, starts = 0, 0, Names(), array("Q")
-    with source.open() as stream:
-        directory = find_directory(stream, source.name)
-        for entry, name in _named(stream, directory, source.name):
-            count += 1
-            if count > members_max:
-                raise _too_many(source, members_max)
-            size_bytes += entry.size_bytes
-            names.add(name)
-            if 0 <= entry.offset < directory.start:
-                starts.append(entry.offset)
-    return Plan(source, suffix, directory, count, size_bytes, names.colliding(), array("Q", sorted(starts)))
+    with opened(source) as archive:
+        found = [entry for entry in entries(archive) if not _is_litter(entry)]
+        directory_start = archive.start_dir
+    if len(found) > members_max:
+        raise _too_many(source, len(found), members_max)
+    names = Names()
+    for entry in found:
+        names.add(member_name(entry.raw_name))
+    starts = array("Q", sorted(entry.offset for entry in found if 0 <= entry.offset < directory_start))
+    return Plan(source, suffix, found, directory_start, names.colliding(), starts)
 
 
-def _too_many(source: LandedZip, members_max: int) -> ArchiveError:
+def _is_litter(entry: Entry) -> bool:
+    return is_litter(member_name(entry.raw_name), entry.size_bytes)
+
+
+def _too_many(source: LandedZip, count: int, members_max: int) -> ArchiveError:
     return ArchiveError(
-        f"{source.name} has more than {members_max} members",
-        "an archive within the limit",
+        f"{source.name} has {count} members",
+        f"at most {members_max}",
         "raise members in the run config of call_recordings if the archive is genuine",
     )
-
-
-def _named(stream: BinaryIO, directory: Directory, zip_name: str) -> Iterator[tuple[Entry, str]]:
-    for entry in read_entries(stream, directory, zip_name):
-        name = member_name(entry.raw_name)
-        if not is_litter(name, entry.size_bytes):
-            yield entry, name
 
 
 class Names:

@@ -6,15 +6,17 @@ What is there already, whole, is not unpacked again. Limits are tested while wri
 import errno
 import os
 import stat
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
 from urgency_dagster.calls.members import Member
 from urgency_dagster.calls.parts import LandedZip
-from urgency_dagster.calls.zips import PIECE_BYTES, Entry, check_readable, unpacked
+from urgency_dagster.calls.zips import PIECE_BYTES, Entry, check_readable, opened, unpacked
 from urgency_dagster.errors import Rejected
 from urgency_dagster.tables import RejectReason
 
@@ -92,13 +94,33 @@ def unpack_chunk(chunk: Chunk) -> list[Outcome]:
     """Writes the members of a chunk; one outcome for each, in order.
 
     Raises:
-        OSError: the ZIP cannot be read, or the disk cannot be written.
+        ArchiveError: the ZIP cannot be read.
+        OSError: the disk cannot be written.
     """
-    with chunk.source.open() as stream:
-        return [_outcome(stream, member, chunk) for member in chunk.members]
+    archive = _reader(chunk.source)
+    return [_outcome(archive, member, chunk) for member in chunk.members]
 
 
-def _outcome(stream: BinaryIO, member: Member, chunk: Chunk) -> Outcome:
+_readers: dict[LandedZip, tuple[ExitStack, zipfile.ZipFile]] = {}
+"""The ZIP that this process reads: its list of members may be long, and is read once for many chunks."""
+
+
+def _reader(source: LandedZip) -> zipfile.ZipFile:
+    if source not in _readers:
+        close_readers()
+        stack = ExitStack()
+        _readers[source] = (stack, stack.enter_context(opened(source)))
+    return _readers[source][1]
+
+
+def close_readers() -> None:
+    """Closes what the chunks that were unpacked in this process have left open."""
+    for stack, _ in _readers.values():
+        stack.close()
+    _readers.clear()
+
+
+def _outcome(archive: zipfile.ZipFile, member: Member, chunk: Chunk) -> Outcome:
     row = {
         "kind": chunk.kind,
         "member": member.shown,
@@ -111,13 +133,13 @@ def _outcome(stream: BinaryIO, member: Member, chunk: Chunk) -> Outcome:
     if member.path is None:
         return Outcome(row, reused=False)
     try:
-        reused = _place(stream, member, member.path, chunk)
+        reused = _place(archive, member, member.path, chunk)
     except Rejected as rejected:
         return Outcome({**row, "reason": rejected.reason, "detail": rejected.detail}, reused=False)
     return Outcome({**row, "path": member.path}, reused)
 
 
-def _place(stream: BinaryIO, member: Member, path: str, chunk: Chunk) -> bool:
+def _place(archive: zipfile.ZipFile, member: Member, path: str, chunk: Chunk) -> bool:
     """Puts one member into the folder; whether its bytes were there before.
 
     Raises:
@@ -135,7 +157,7 @@ def _place(stream: BinaryIO, member: Member, path: str, chunk: Chunk) -> bool:
         former = chunk.target.present / path
         if is_whole(former, member.entry, size_max) and _linked(former, file):
             return True
-    _write(unpacked(stream, member.entry, member.end), file, size_max)
+    _write(unpacked(archive, member.entry, member.end), file, size_max)
     return False
 
 

@@ -1,17 +1,29 @@
+"""What `zipfile` leaves to its callers: bounds, shared bytes, and one kind of error."""
+
 import io
 import itertools
-import random
 import struct
 import tracemalloc
 import zipfile
 import zlib
-from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from urgency_dagster.calls.zips import PIECE_BYTES, Entry, check_readable, find_directory, read_entries, unpacked
+from urgency_dagster.calls.parts import LandedZip
+from urgency_dagster.calls.zips import (
+    DIRECTORY_BYTES_MAX,
+    PIECE_BYTES,
+    BoundedReads,
+    Entry,
+    check_readable,
+    entries,
+    listed,
+    opened,
+    unpacked,
+)
 from urgency_dagster.errors import ArchiveError, Rejected
 from urgency_dagster.tables import RejectReason
 
@@ -20,25 +32,28 @@ CONTENT = b"content " * 99
 METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]
 
 
-def entries_of(archive: bytes | io.BufferedIOBase) -> list[Entry]:
-    stream = io.BytesIO(archive) if isinstance(archive, bytes) else archive
-    return list(read_entries(stream, find_directory(stream, "x.zip"), "x.zip"))
+def reader(archive: bytes) -> zipfile.ZipFile:
+    return listed(io.BytesIO(archive))
 
 
-def contents_of(archive: bytes | io.BufferedIOBase) -> dict[str, bytes]:
+def entries_of(archive: bytes) -> list[Entry]:
+    return list(entries(reader(archive)))
+
+
+def contents_of(archive: bytes) -> dict[str, bytes]:
     """The content of each member, each up to where the next begins."""
-    stream = io.BytesIO(archive) if isinstance(archive, bytes) else archive
-    entries = entries_of(stream)
-    starts = sorted([*(entry.offset for entry in entries), find_directory(stream, "x.zip").start])
-    ends = dict(itertools.pairwise(starts))
-    return {e.raw_name.decode(): b"".join(unpacked(stream, e, ends[e.offset])) for e in entries}
+    read = reader(archive)
+    found = list(entries(read))
+    ends = dict(itertools.pairwise(sorted([*(entry.offset for entry in found), read.start_dir])))
+    return {e.raw_name.decode(): b"".join(unpacked(read, e, ends[e.offset])) for e in found}
 
 
 def content_of(archive: bytes) -> bytes:
     """The content of the first member; nothing follows it but the directory."""
-    stream = io.BytesIO(archive)
-    check_readable(entries_of(archive)[0])
-    return b"".join(unpacked(stream, entries_of(archive)[0], find_directory(stream, "x.zip").start))
+    read = reader(archive)
+    entry = next(entries(read))
+    check_readable(entry)
+    return b"".join(unpacked(read, entry, read.start_dir))
 
 
 def patched(archive: bytes, offset: int, value: bytes, header: bytes) -> bytes:
@@ -47,151 +62,82 @@ def patched(archive: bytes, offset: int, value: bytes, header: bytes) -> bytes:
     return archive[:start] + value + archive[start + len(value) :]
 
 
-class Unseekable(io.RawIOBase):
-    """A pipe: what is written to it has its sizes and checksums behind the content."""
-
-    def __init__(self) -> None:
-        self.written = bytearray()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, content: Iterable[int]) -> int:
-        self.written += bytes(content)
-        return len(bytes(content))
-
-
-def piped(members: dict[str, bytes]) -> bytes:
-    pipe = Unseekable()
-    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return bytes(pipe.written)
-
-
 class TestDirectory:
     def test_each_entry_says_what_the_zip_says(self, build):
-        archive = build.zipped({"a.wav": CONTENT, "b.wav": b""})
-        with zipfile.ZipFile(io.BytesIO(archive)) as reference:
-            told = [
-                (i.filename.encode(), i.CRC, i.compress_size, i.file_size, i.header_offset) for i in reference.filelist
-            ]
-        found = entries_of(archive)
-        assert [(e.raw_name, e.crc32, e.packed_bytes, e.size_bytes, e.offset) for e in found] == told
-        assert [(e.method, e.flags, e.mode) for e in found] == [(8, 0, 0o600), (8, 0, 0o600)]
+        info = zipfile.ZipInfo("가.wav")
+        info.external_attr = 0o120777 << 16
+        (first, second) = entries_of(build.zipped([("a.json", b"{}"), (info, CONTENT)]))
+        assert first == Entry(0, b"a.json", 0, 8, zlib.crc32(b"{}"), 4, 2, 0, 0o600)
+        assert (second.number, second.raw_name.decode(), second.flags) == (1, "가.wav", 0x800)
+        assert (second.size_bytes, second.crc32, second.mode) == (len(CONTENT), zlib.crc32(CONTENT), 0o120777)
 
-    def test_a_zip_without_members_has_no_entries(self, build):
-        assert entries_of(build.zipped({})) == []
+    @pytest.mark.parametrize("name", ["광주".encode("cp949"), "광주".encode(), bytes(range(1, 256)), b"a\0b"])
+    def test_the_bytes_of_a_name_are_had_back(self, build, name):
+        (entry,) = entries_of(build.renamed(name))
+        assert entry.raw_name == name
 
     def test_a_program_before_the_zip_is_stepped_over(self, build):
-        archive = build.zipped({"a.wav": CONTENT, "b.wav": b"2"})
-        assert contents_of(b"#!/bin/sh\nexit\n" + archive) == {"a.wav": CONTENT, "b.wav": b"2"}
-
-    def test_a_comment_behind_the_zip_is_stepped_over(self, build):
-        stream = io.BytesIO(build.zipped({"a.wav": CONTENT}))
-        with zipfile.ZipFile(stream, "a") as archive:
-            archive.comment = b"c" * 65535
-        assert contents_of(stream.getvalue()) == {"a.wav": CONTENT}
-
-    def test_comments_and_extra_fields_of_members_are_stepped_over(self, build):
-        info = zipfile.ZipInfo("a.wav")
-        info.comment, info.extra = b"comment", struct.pack("<HHL", 0xCAFE, 4, 7)
-        assert contents_of(build.zipped([(info, b"1"), ("b.wav", b"2")])) == {"a.wav": b"1", "b.wav": b"2"}
-
-    def test_beyond_4_gib_the_numbers_are_64_bits_long(self, tmp_path):
-        with (tmp_path / "x.zip").open("w+b") as sparse:
-            sparse.seek(5 << 30)
-            with zipfile.ZipFile(sparse, "w") as archive:
-                archive.writestr("a.wav", b"1")
-                archive.writestr("b.wav", b"2")
-            assert [entry.offset for entry in entries_of(sparse)] == [5 << 30, (5 << 30) + 36]
-            assert contents_of(sparse) == {"a.wav": b"1", "b.wav": b"2"}
-
-    def test_a_zip_with_a_long_end_record_may_stand_behind_a_program(self, monkeypatch, build):
-        monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
-        archive = build.zipped({"a.wav": CONTENT, "b.wav": b"2"})
-        assert b"PK\x06\x06" in archive
-        assert contents_of(b"#!/bin/sh\nexit\n" + archive) == {"a.wav": CONTENT, "b.wav": b"2"}
-
-    def test_sizes_of_64_bits_are_found_among_other_extra_fields(self, monkeypatch, build):
-        monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 100)
-        info = zipfile.ZipInfo("a.wav")
-        info.extra = struct.pack("<HHL", 0xCAFE, 4, 7)
-        archive = build.zipped([(info, CONTENT), ("b.wav", CONTENT)])
-        assert archive.count(b"\xff\xff\xff\xff") >= 4
-        assert contents_of(archive) == {"a.wav": CONTENT, "b.wav": CONTENT}
-
-    def test_more_than_65535_members_are_all_found(self, build):
-        archive = build.zipped({f"{n}.wav": b"" for n in range(65_600)}, zipfile.ZIP_STORED)
-        assert [int(entry.raw_name[:-4]) for entry in entries_of(archive)] == list(range(65_600))
-
-    @pytest.mark.parametrize("extra", [b"", b"\1", b"\1\0\x08\0\0", struct.pack("<HHQ", 9, 8, 5)])
-    def test_a_missing_long_number_is_taken_as_it_stands(self, build, extra):
-        info = zipfile.ZipInfo("a.wav")
-        info.extra = extra
-        (entry,) = entries_of(patched(build.zipped([(info, b"1")]), 24, b"\xff" * 4, CENTRAL))
-        assert entry.size_bytes == 0xFFFFFFFF
+        assert contents_of(b"#!program" + build.zipped({"a.wav": CONTENT})) == {"a.wav": CONTENT}
 
     @pytest.mark.parametrize("cut", [1, 10, 21, 22, 40, 100])
-    def test_a_zip_cut_short_is_refused(self, build, cut):
-        archive = build.zipped({"a.wav": CONTENT, "b.wav": CONTENT})
-        with pytest.raises(ArchiveError, match=r"x\.zip cannot be read as a ZIP"):
-            entries_of(archive[:-cut])
+    def test_a_zip_cut_short_is_refused(self, build, tmp_path, cut):
+        (tmp_path / "TS_x.zip").write_bytes(build.zipped({"a.wav": CONTENT})[:-cut])
+        with (
+            pytest.raises(ArchiveError, match=r"TS_x\.zip cannot be read as a ZIP .*copy it again"),
+            opened(LandedZip.whole(tmp_path / "TS_x.zip")),
+        ):
+            pass
 
-    @pytest.mark.parametrize("content", [b"", b"no zip", bytes(100_000), END, LOCAL * 99])
-    def test_what_is_no_zip_is_refused(self, content):
-        with pytest.raises(ArchiveError, match="its end is missing"):
-            entries_of(content)
-
-    def test_a_directory_larger_than_the_file_is_refused(self, build):
-        with pytest.raises(ArchiveError, match="before the file"):
-            entries_of(patched(build.zipped({"a.wav": b"1"}), 12, b"\xff\xff\xff\x7f", END))
-
-    @pytest.mark.parametrize(
-        ("offset", "value"), [(0, b"PK\x01\x03"), (28, b"\xff\xff"), (30, b"\xff\xff"), (32, b"\1")]
-    )
+    @pytest.mark.parametrize(("offset", "value"), [(0, b"XX"), (6, b"\xff\0")])
     def test_a_damaged_directory_is_refused(self, build, offset, value):
-        with pytest.raises(ArchiveError, match="its directory is damaged"):
-            entries_of(patched(build.zipped({"a.wav": b"1"}), offset, value, CENTRAL))
+        with pytest.raises(zipfile.BadZipFile):
+            reader(patched(build.zipped({"a.wav": CONTENT}), offset, value, CENTRAL))
 
-    def test_entries_are_not_held_in_memory(self, build):
-        archive = io.BytesIO(build.zipped({f"{n:024x}.wav": b"" for n in range(20_000)}, zipfile.ZIP_STORED))
-        directory = find_directory(archive, "x.zip")
-        tracemalloc.start()
-        count = sum(1 for _ in read_entries(archive, directory, "x.zip"))
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert count == 20_000
-        assert peak < 20_000  # one byte an entry, where `zipfile` takes 700
+    def test_names_that_are_wrongly_flagged_are_refused_without_being_told(self, build):
+        archive = build.zipped({"가가가.wav": b"1"}).replace("가가가".encode(), "가나다".encode("cp949") + b"abc")
+        with pytest.raises(zipfile.BadZipFile, match=r"^UnicodeDecodeError$"):
+            reader(archive)
+
+    def test_a_list_that_is_said_to_be_as_long_as_a_huge_file_is_not_read(self, tmp_path: Path):
+        file = tmp_path / "TS_x.zip"
+        length = DIRECTORY_BYTES_MAX + 1
+        with file.open("wb") as stream:
+            stream.seek(length)  # a hole, which takes no room on the disk
+            stream.write(struct.pack("<4s4H2LH", END, 0, 0, 1, 1, length, 0, 0))
+        with (
+            pytest.raises(ArchiveError, match=f"would take {length} bytes, of {length - 1} at most"),
+            opened(LandedZip.whole(file)),
+        ):
+            pass
+
+    def test_a_disk_that_fails_is_not_taken_for_the_end_of_the_file(self):
+        class Failing(io.BytesIO):
+            def read(self, size: int | None = -1) -> bytes:
+                raise OSError(5, "Input/output error")
+
+        with pytest.raises(ArchiveError, match=r"cannot be read \(Input/output error\)"):
+            listed(Failing(b"PK"))
+
+    def test_before_the_beginning_lies_nothing(self):
+        with pytest.raises(zipfile.BadZipFile):
+            BoundedReads(io.BytesIO(b"x")).seek(-1)
 
 
 class TestContent:
     @pytest.mark.parametrize("method", METHODS)
     @pytest.mark.parametrize("size", [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES + 7])
     def test_content_of_any_length_is_unpacked(self, build, method, size):
-        content = random.Random(size).randbytes(size // 2) * 2 + b"x" * (size % 2)
-        assert content_of(build.zipped({"a.wav": content}, method)) == content
+        assert content_of(build.zipped({"a.wav": bytes(size)}, method)) == bytes(size)
 
-    def test_streamed_members_have_their_numbers_behind_them(self):
-        members = {"a.wav": CONTENT, "b.wav": b"", "c.wav": b"3"}
-        assert contents_of(piped(members)) == members
-
-    def test_a_bomb_comes_in_pieces(self, build):
-        archive = build.zipped({"a.wav": bytes(50 << 20)})
-        pieces = unpacked(io.BytesIO(archive), entries_of(archive)[0], len(archive))
+    @pytest.mark.parametrize("method", METHODS)
+    def test_large_content_comes_in_pieces(self, build, method):
+        read = reader(build.zipped({"a.wav": bytes(50 << 20)}, method))
+        (entry,) = entries(read)
         tracemalloc.start()
-        assert max(map(len, pieces)) == PIECE_BYTES
+        assert max(map(len, unpacked(read, entry, read.start_dir))) == PIECE_BYTES
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 4 * PIECE_BYTES
-
-    def test_no_more_is_unpacked_than_the_directory_says(self, build):
-        archive = patched(build.zipped({"a.wav": bytes(50 << 20)}), 24, struct.pack("<L", PIECE_BYTES), CENTRAL)
-        archive = patched(archive, 22, bytes(4), LOCAL)
-        pieces = unpacked(io.BytesIO(archive), entries_of(archive)[0], len(archive))
-        assert len(next(pieces)) == PIECE_BYTES
-        with pytest.raises(Rejected, match="another size"):
-            next(pieces)
 
     @pytest.mark.parametrize("flag", [0x1, 0x40, 0x2000, 0x41])
     def test_an_encrypted_member_is_refused(self, build, flag):
@@ -209,37 +155,17 @@ class TestContent:
         with pytest.raises(Rejected, match=f"corrupt: packed by method {method}, which is not supported"):
             content_of(patched(build.zipped({"a.wav": b"1"}), 10, struct.pack("<H", method), CENTRAL))
 
-    def test_a_patch_is_refused(self, build):
+    @pytest.mark.parametrize(("offset", "value"), [(8, b"\x20"), (42, b"\5\0\0\0"), (42, b"\x01\0\0\0")])
+    def test_what_zipfile_does_not_open_is_refused(self, build, offset, value):
+        """A patch, and members that do not begin where the directory says."""
         with pytest.raises(Rejected, match="corrupt"):
-            content_of(patched(build.zipped({"a.wav": b"1"}), 8, b"\x20", CENTRAL))
+            content_of(patched(build.zipped({"a.wav": CONTENT}), offset, value, CENTRAL))
 
-    @pytest.mark.parametrize(
-        ("offset", "value"),
-        [
-            (6, b"\1\0"),  # encrypted
-            (8, b"\0\0"),  # stored
-            (14, b"\1\2\3\4"),  # checksum
-            (18, b"\1\0\0\0"),  # packed size
-            (22, b"\1\0\0\0"),  # size
-            (26, b"\4\0"),  # length of the name
-            (30, b"z"),  # name
-        ],
-    )
-    def test_a_header_that_differs_from_the_directory_is_refused(self, build, offset, value):
-        with pytest.raises(Rejected, match="corrupt: its own header differs from the directory"):
-            content_of(patched(build.zipped({"a.wav": CONTENT}), offset, value, LOCAL))
+    def test_another_name_in_the_header_of_the_member_is_refused(self, build):
+        with pytest.raises(Rejected, match=r"corrupt: BadZipFile$"):
+            content_of(patched(build.zipped({"a.wav": CONTENT}), 30, b"z", LOCAL))
 
-    @pytest.mark.parametrize("offset", [14, 18, 22])
-    @pytest.mark.parametrize("value", [b"\0" * 4, b"\xff" * 4])
-    def test_a_number_that_a_header_leaves_open_is_taken_from_the_directory(self, build, offset, value):
-        assert content_of(patched(build.zipped({"a.wav": CONTENT}), offset, value, LOCAL)) == CONTENT
-
-    @pytest.mark.parametrize("offset", [b"\5\0\0\0", b"\x01\0\0\0"])
-    def test_a_header_that_is_elsewhere_is_refused(self, build, offset):
-        with pytest.raises(Rejected, match="does not begin where the directory says"):
-            content_of(patched(build.zipped({"a.wav": CONTENT}), 42, offset, CENTRAL))
-
-    def test_a_header_outside_the_archive_is_refused(self, build):
+    def test_a_member_outside_the_archive_is_refused(self, build):
         archive = build.zipped({"a.wav": CONTENT})
         with pytest.raises(Rejected, match="outside the archive"):
             content_of(patched(archive, 42, b"\xff\xff\xff\x7f", CENTRAL))
@@ -250,11 +176,11 @@ class TestContent:
             content_of(shifted)
 
     def test_bytes_of_the_next_member_are_not_its_own(self, build):
-        archive = build.zipped({"a.wav": CONTENT}, zipfile.ZIP_STORED)
-        (entry,) = entries_of(archive)
-        assert b"".join(unpacked(io.BytesIO(archive), entry, 35 + len(CONTENT))) == CONTENT
+        read = reader(build.zipped({"a.wav": CONTENT}, zipfile.ZIP_STORED))
+        (entry,) = entries(read)
+        assert b"".join(unpacked(read, entry, 35 + len(CONTENT))) == CONTENT
         with pytest.raises(Rejected, match="corrupt: its bytes are those of another member too"):
-            next(unpacked(io.BytesIO(archive), entry, 34 + len(CONTENT)))
+            next(unpacked(read, entry, 34 + len(CONTENT)))
 
     @pytest.mark.parametrize("method", METHODS)
     def test_content_that_changed_is_refused(self, build, method):
@@ -262,22 +188,11 @@ class TestContent:
         with pytest.raises(Rejected, match="corrupt"):
             content_of(patched(archive, 36, bytes([archive[36] ^ 1]), LOCAL))
 
-    def test_another_checksum_is_refused(self, build):
-        archive = patched(build.zipped({"a.wav": CONTENT}), 16, b"\1\2\3\4", CENTRAL)
-        with pytest.raises(Rejected, match="corrupt: unpacks to another checksum"):
-            content_of(patched(archive, 14, b"\1\2\3\4", LOCAL))
-
     @pytest.mark.parametrize("size", [len(CONTENT) - 1, len(CONTENT) + 1])
     def test_another_size_is_refused(self, build, size):
         archive = patched(build.zipped({"a.wav": CONTENT}), 24, struct.pack("<L", size), CENTRAL)
-        with pytest.raises(Rejected, match="corrupt: unpacks to another size"):
+        with pytest.raises(Rejected, match="corrupt"):
             content_of(patched(archive, 22, struct.pack("<L", size), LOCAL))
-
-    def test_an_archive_that_ends_meanwhile_is_refused(self, build):
-        archive = build.zipped({"a.wav": CONTENT}, zipfile.ZIP_STORED)
-        (entry,) = entries_of(archive)
-        with pytest.raises(Rejected, match="the archive ends before it"):
-            list(unpacked(io.BytesIO(archive[:500]), entry, len(archive)))
 
     @pytest.mark.parametrize("data", [b"\xff" * 9, b"", b"\x03"])
     def test_what_is_not_deflated_is_refused(self, build, data):
@@ -285,21 +200,6 @@ class TestContent:
         archive = patched(patched(archive, 18, bytes(4), LOCAL), 35, data, LOCAL)
         with pytest.raises(Rejected, match="corrupt"):
             content_of(archive)
-
-
-members_strategy = st.lists(
-    st.tuples(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), st.binary(max_size=300)),
-    max_size=5,
-    unique_by=lambda member: member[0].partition("\0")[0],
-)
-
-
-@given(members=members_strategy, method=st.sampled_from(METHODS), prefix=st.binary(max_size=9), streamed=st.booleans())
-@settings(max_examples=150)
-def test_what_zipfile_writes_is_read_as_zipfile_reads_it(build, members, method, prefix, streamed):
-    written = {name.partition("\0")[0] or "x": content for name, content in members}
-    archive = prefix + (piped(written) if streamed else build.zipped(written, method))
-    assert contents_of(archive) == written
 
 
 @given(data=st.data())
@@ -310,13 +210,13 @@ def test_damage_is_always_found(build, data):
     for _ in range(data.draw(st.integers(1, 3))):
         archive[data.draw(st.integers(0, len(archive) - 1))] = data.draw(st.integers(0, 255))
     try:
-        found = entries_of(bytes(archive))
-    except ArchiveError:
+        read = reader(bytes(archive))
+    except zipfile.BadZipFile:
         return
-    for entry in found:
+    for entry in entries(read):
         try:
             check_readable(entry)
-            content = b"".join(unpacked(io.BytesIO(archive), entry, len(archive)))
+            content = b"".join(unpacked(read, entry, len(archive)))
         except Rejected:
             continue
         assert zlib.crc32(content) == entry.crc32
