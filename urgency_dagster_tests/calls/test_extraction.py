@@ -441,6 +441,17 @@ class TestEarlierAttempts:
         unpack(build.zipped(TWO), ExtractionLimits(member_bytes=10))
         assert unpack.written() == {}
 
+    @pytest.mark.parametrize("there", ["file", "dangling link"])
+    def test_what_is_no_folder_makes_room_for_one(self, unpack, build, there):
+        unpack.files.folder.mkdir(parents=True)
+        if there == "file":
+            unpack.files.audio.write_bytes(b"1")
+        else:
+            unpack.files.audio.symlink_to(unpack.files.folder / "nowhere")
+        unpack(build.zipped(TWO))
+        assert (unpack.made(), unpack.written()) == ((2, 0), TWO)
+        assert unpack.left() == {"Wave", "Label", "members.parquet"}
+
     def test_only_the_names_are_kept(self, tmp_path):
         for name in ("a", "b/c", "b/d", "e/f/g", "h/i"):
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -81,6 +81,7 @@ def check_half_way(folder, versions):
     for side in ("Wave", "Label"):
         assert not (folder / side).exists() or tree(folder / side) in [tree(v / side) for v in versions]
     if (folder / "members.parquet").exists():
+        assert not tree(folder / ".unpacking")
         now = {{name: content for name, content in tree(folder).items() if not name.startswith(".unpacking")}}
         assert now in [tree(v) for v in versions]
 
