@@ -161,9 +161,9 @@ def _resampled(waveform: "np.ndarray", sample_rate: int) -> "np.ndarray":
     import soxr
 
     ratio = SAMPLE_RATE / sample_rate
-    length = math.ceil(len(waveform) * ratio)
-    resampled = soxr.resample(waveform, sample_rate, SAMPLE_RATE, "HQ")[:length]
-    return np.pad(resampled, (0, length - len(resampled))) if len(resampled) < length else resampled
+    resampled = soxr.resample(waveform, sample_rate, SAMPLE_RATE, "HQ")
+    missing = math.ceil(len(waveform) * ratio) - len(resampled)  # soxr rounds to the nearest
+    return np.pad(resampled, (0, missing)) if missing else resampled
 
 
 def cut(waveform: "np.ndarray", start_ms: int, end_ms: int) -> "np.ndarray":

@@ -82,16 +82,15 @@ def test_memory_of_the_process_is_counted():
     assert 55e6 < holding - plain < 70e6
 
 
-def test_memory_of_its_children_is_counted_while_they_live():
-    child = f"import subprocess, sys; run = subprocess.run; run([sys.executable, '-c', '{HOLD_60_MB}'])"
-    one = peak_bytes([sys.executable, "-c", child])
-    two_in_turn = peak_bytes([sys.executable, "-c", f"{child}; run([sys.executable, '-c', '{HOLD_60_MB}'])"])
-    grandchild = peak_bytes(
-        [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"]
-    )
-    assert one > 65e6
-    assert grandchild > 65e6
-    assert abs(two_in_turn - one) < 15e6
+def test_memory_of_all_processes_that_live_is_added_up():
+    run_child = "import subprocess, sys; run = lambda code: subprocess.run([sys.executable, '-c', code]); run({!r})"
+    child = run_child.format(HOLD_60_MB)
+    with_child = peak_bytes([sys.executable, "-c", f"{HOLD_60_MB}; {child}"])
+    with_grandchild = peak_bytes([sys.executable, "-c", f"{HOLD_60_MB}; {run_child.format(child)}"])
+    two_in_turn = peak_bytes([sys.executable, "-c", f"{HOLD_60_MB}; {child}; run({HOLD_60_MB!r})"])
+    assert 125e6 < with_child < 170e6
+    assert 125e6 < with_grandchild < 180e6
+    assert abs(two_in_turn - with_child) < 15e6
 
 
 def test_it_waits_for_the_end():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import lfilter
 
-from urgency_dagster.calls import audio
+from urgency_dagster.calls import audio, quality
 from urgency_dagster.calls.audio import duration_ms
 from urgency_dagster.calls.quality import RecordingQuality
 from urgency_dagster.errors import AudioError
@@ -110,6 +110,7 @@ class TestRead:
         soundfile.write(tmp_path / "a.wav", samples, RATE, subtype=subtype)
         whole = RecordingQuality.read(tmp_path / "a.wav")
         monkeypatch.setattr(audio, "BLOCK_SAMPLES", block * channels)
+        monkeypatch.setattr(quality, "BLOCK_SAMPLES", block)
         pieces = RecordingQuality.read(tmp_path / "a.wav")
         assert pieces.audio_sha256 == whole.audio_sha256
         spans = [(0, 500), (0, 187), (187, 188), (188, 250), (250, 251), (252, 500), (312, 313)]
@@ -127,7 +128,11 @@ class TestFlags:
     def test_an_end_past_the_last_sample_is_clipped(self, read):
         samples = noise()
         samples[-3:] = 1
-        assert read(samples).flags(500, 2**62) == GOOD | {"clipped": True}
+        assert read(samples).flags(500, 2**63 - 1) == GOOD | {"clipped": True}
+
+    def test_a_start_before_the_first_sample_is_the_first(self, read):
+        quality = read(np.concatenate([noise(0.5), np.zeros(RATE // 2)]))
+        assert not quality.flags(-500, 1000)["silent"]
 
     @given(start_ms=st.integers(-100, 1500), length_ms=st.integers(-100, 1500))
     def test_any_span_has_every_flag(self, start_ms, length_ms):
@@ -312,6 +317,12 @@ class TestTone:
         outside = [(0, 1000), (0, 1200), (1800, 3000), (2000, 3000), (1400, 1600)]
         assert all(quality.flags(*span)["tone_660hz"] for span in inside)
         assert not any(quality.flags(*span)["tone_660hz"] for span in outside)
+
+    def test_no_block_of_the_tone_may_begin_before_the_span_or_end_after_it(self, read):
+        samples = np.concatenate([noise(1, rms=0.2), tone(660, 0.29, rms=0.02), noise(1, rms=0.2)])
+        quality = read(samples)
+        spans = [(1000, 1290), (991, 1299), (1001, 1400), (1005, 1400), (900, 1289), (900, 1285)]
+        assert [quality.flags(*span)["tone_660hz"] for span in spans] == [True, True, False, False, False, False]
 
     @pytest.mark.parametrize("rate", RATES)
     @pytest.mark.parametrize("slope_hz_per_s", [50, 200, 1000])
