@@ -109,7 +109,7 @@ class RecordingQuality:
             steady tone of 660 Hz fills TONE_BLOCKS blocks.
         """
         start = max(0, int(start_ms / 1000 * self._sample_rate))
-        end = min(int(end_ms / 1000 * self._sample_rate), len(self._waveform))
+        end = int(end_ms / 1000 * self._sample_rate)
         part = self._waveform[start:end]
         block = _block_samples(self._sample_rate)
         return {
