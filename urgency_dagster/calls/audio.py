@@ -169,13 +169,3 @@ def _resampled(waveform: "np.ndarray", sample_rate: int) -> "np.ndarray":
 def cut(waveform: "np.ndarray", start_ms: int, end_ms: int) -> "np.ndarray":
     """The part of a 16 kHz waveform between two times; an end past the last sample is clipped."""
     return waveform[int(start_ms / 1000 * SAMPLE_RATE) : int(end_ms / 1000 * SAMPLE_RATE)]
-
-
-def duration_ms(path: Path) -> int:
-    """The length of what can be decoded, in whole milliseconds rounded down.
-
-    Raises:
-        AudioError: see `decode`.
-    """
-    waveform, sample_rate = decode(path)
-    return len(waveform) * 1000 // sample_rate
