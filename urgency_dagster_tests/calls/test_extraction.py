@@ -383,14 +383,16 @@ class TestChanges:
         assert (counts["extracted"], counts["reused"]) == (0, len(MANY))
         assert unpack.left() == {"Wave", "Label", "members.parquet"}
 
-    def test_a_zip_that_is_cut_short(self, unpack, build):
-        """Its members look damaged then, but the ZIP is at fault."""
-        unpack.changed = unpack.pair(build.zipped(MANY))
-        self.changing(unpack, lambda done, total: os.truncate(unpack.changed.audio.parts[0], 999))
+    @pytest.mark.parametrize("kind", ["audio", "labels"])
+    def test_a_zip_that_is_cut_short(self, unpack, build, kind):
+        """Its members, or all of it, look damaged then, but the change is at fault."""
+        unpack.changed = unpack.pair(build.zipped(MANY), build.zipped({"a.json": b"{}" * 999}))
+        self.changing(unpack, lambda done, total: os.truncate(getattr(unpack.changed, kind).parts[0], 99))
 
-    def test_a_zip_that_vanishes(self, unpack, build):
-        unpack.changed = unpack.pair(build.zipped(MANY))
-        self.changing(unpack, lambda done, total: unpack.changed.audio.parts[0].unlink(missing_ok=True))
+    @pytest.mark.parametrize("kind", ["audio", "labels"])
+    def test_a_zip_that_vanishes(self, unpack, build, kind):
+        unpack.changed = unpack.pair(build.zipped(MANY), build.zipped({"a.json": b"{}"}))
+        self.changing(unpack, lambda done, total: getattr(unpack.changed, kind).parts[0].unlink(missing_ok=True))
 
     def test_members_of_an_earlier_attempt_that_the_zip_has_no_more(self, unpack, build):
         unpack.changed = unpack.pair(build.zipped({"x.wav": b"1", "y.wav/b.wav": b"2", NAME: b"3"}))
