@@ -45,7 +45,9 @@ def test_jobs_sensors_and_checks(definitions: dg.Definitions) -> None:
     checks = {f"{spec.asset_key.to_user_string()}:{spec.name}": spec.blocking for spec in _checks(definitions)}
     assert checks == {
         "utterances:counts_add_up": True,
+        "utterances:few_rejects": True,
         "utterance_embeddings:vectors_fit_rows": True,
+        "training_set:calls_in_one_archive": True,
         "training_set:split_by_call": True,
         "urgency_evaluation:beats_majority": False,
         "attention_leaderboard:plausible_scores": False,

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+import zipfile
 from pathlib import Path
 
 import dagster as dg
@@ -150,14 +151,12 @@ class TestTrouble:
     def test_a_failed_archive_does_not_hold_up_the_others(self, storage_root: Path) -> None:
         paths = StoragePaths(storage_root)
         paths.attention_pickle.unlink()
-        labels = next(paths.landing_calls.rglob("TL_서울_화재.zip"))
-        content = bytearray(labels.read_bytes())
-        entry = content.rindex(b"PK\x01\x02")
-        content[entry : entry + 4] = b"XXXX"  # the directory has an end, but an entry of it cannot be read
-        labels.write_bytes(content)
+        with zipfile.ZipFile(next(paths.landing_calls.rglob("TL_서울_화재.zip")), "w"):
+            pass  # no label at all, so that every call is rejected
         done = run_command(storage_root)
         assert done.returncode == 1
-        assert "FAILED  call_recordings" in done.stdout
+        assert "ERROR   check few_rejects of utterances" in done.stdout
+        assert not paths.archive("T_서울_화재").embeddings.exists()
         assert "done    urgency_evaluation" in done.stdout
 
     def test_a_killed_run_is_taken_up_where_it_was(self, storage_root: Path, first_run: FirstRun) -> None:
