@@ -314,28 +314,41 @@ def write_table(target: Path, table: "pa.Table") -> None:
 class TableSink:
     """Collects rows and writes them as row groups of fixed length, so that memory stays flat."""
 
-    ROWS_PER_GROUP = 8_192
+    ROWS_PER_BATCH = 1_024
+    ROWS_PER_GROUP = 8 * ROWS_PER_BATCH
 
     def __init__(self, writer: "pq.ParquetWriter") -> None:
         self._writer = writer
         self._rows: list[dict[str, Any]] = []
+        self._batches: list[pa.RecordBatch] = []
 
     def add(self, rows: list[dict[str, Any]]) -> None:
         """Appends rows; missing keys are nulls."""
         self._rows += rows
-        while len(self._rows) >= self.ROWS_PER_GROUP:
-            self._flush(self.ROWS_PER_GROUP)
+        while len(self._rows) >= self.ROWS_PER_BATCH:
+            self._pack(self.ROWS_PER_BATCH)
+            if len(self._batches) * self.ROWS_PER_BATCH == self.ROWS_PER_GROUP:
+                self._flush()
 
-    def _flush(self, count: int) -> None:
+    def _pack(self, count: int) -> None:
+        """Turns rows into columns, which take a tenth of the memory."""
         import pyarrow as pa
 
-        self._writer.write_table(pa.Table.from_pylist(self._rows[:count], schema=self._writer.schema))
+        self._batches.append(pa.RecordBatch.from_pylist(self._rows[:count], schema=self._writer.schema))
         del self._rows[:count]
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        self._writer.write_table(pa.Table.from_batches(self._batches))
+        self._batches.clear()
 
     def close(self) -> None:
         """Writes what is left."""
         if self._rows:
-            self._flush(len(self._rows))
+            self._pack(len(self._rows))
+        if self._batches:
+            self._flush()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from urgency_dagster.storage import read_json
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*slated for removal:DeprecationWarning")  # librosa.load itself
 
-SMALL = DecodeSize(calls=1, call_s=5.0, utterances=3, runs=1)
+SMALL = DecodeSize(calls=1, call_s=5.0, utterances=3, runs=1, passes=1, few=1, many=2)
 
 
 @pytest.fixture

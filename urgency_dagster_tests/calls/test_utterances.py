@@ -355,7 +355,7 @@ def test_whatever_a_label_says_nothing_disappears(build, label):
         members = {f"{A}_1.json": json.dumps(label).encode(), f"{B}_1.json": build.json(build.label(B))}
         build.extracted(paths, ARCHIVE, {f"{A}_1.wav": build.wav(), f"{B}_1.wav": build.wav()}, members)
         funnel = build_utterance_table(paths, ARCHIVE, workers=1)
-        assert {path.name for path in Path(folder).iterdir()} == {"landing", "calls"}
+        assert {path.name for path in Path(folder).iterdir()} == {"landing", "calls", "manifests"}
         assert [path.name for path in (paths.root / "calls").iterdir()] == [ARCHIVE]
         kept, rejects = (
             pq.read_table(path).to_pylist()
