@@ -28,7 +28,7 @@ from urgency_dagster.storage import StoragePaths
 
 ARCHIVE = "T_광주_구급"
 A, B = "a" * 24, "b" * 24
-INPUTS = int(os.environ.get("FUZZ_INPUTS", "500"))
+INPUTS = int(os.environ.get("FUZZ_INPUTS", "200"))
 SECONDS_MAX = 10.0
 MEMORY_MAX = 1 << 30
 LIMITS = ExtractionLimits(member_bytes=32 << 20, total_bytes=64 << 20)
