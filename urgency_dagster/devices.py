@@ -55,3 +55,14 @@ def reproducible(seed: int, device: str) -> Iterator[None]:
             torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
             random.setstate(python_state)
             np.random.set_state(numpy_state)
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Keeps cuDNN from rounding the operands of float32 convolutions to ten bits (TF32), as it does by default."""
+    from torch.backends import cudnn
+
+    with cudnn.flags(
+        enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+    ):
+        yield

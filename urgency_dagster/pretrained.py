@@ -5,6 +5,7 @@ Everything is then loaded from a folder, so `from_pretrained` itself never opens
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 from urgency_dagster.errors import ModelError
@@ -92,6 +93,19 @@ def _downloaded(hub_id: str, revision: str | None, variable: str) -> Path:
             "a cached or reachable hub id, or a local folder",
             f"connect to the hub once, or set {variable} to a local folder with the model",
         ) from error
+
+
+def weights_hash(folder: Path) -> str:
+    """The SHA-256 of the weights that are loaded from a folder: of the file, or of the names and hashes of several.
+
+    Raises:
+        ModelError: the folder holds no weights.
+    """
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob(PICKLED))
+    if not files:
+        raise ModelError(f"{folder.name} holds no weights", f"*.safetensors or {PICKLED}", "fetch the model again")
+    named = [(path.name, file_hash(path)) for path in files]
+    return named[0][1] if len(named) == 1 else text_hash(*chain.from_iterable(named))
 
 
 def model_identity(name: str) -> str:

@@ -65,6 +65,11 @@ class ArchivePaths:
         return self.folder / "rejects.parquet"
 
     @property
+    def shards(self) -> Path:
+        """Where finished vectors wait for the others; gone when all are in `embeddings`."""
+        return self.folder / ".embedding"
+
+    @property
     def embeddings(self) -> Path:
         """One vector per kept utterance, by key."""
         return self.folder / "embeddings.parquet"

@@ -116,14 +116,22 @@ AUDIO_FLAGS = ("silent", "has_nan", "clipped", "tone_660hz")
 
 EMBEDDING = "wav2vec2_embedding"
 
+VECTOR_KEY = ("audio_sha256", "startAt", "endAt")
+"""The columns of UTTERANCES that say what sound a vector is of, whatever the call is called."""
+
 
 def embeddings_schema(width: int) -> pa.Schema:
-    """The schema of `embeddings.parquet` for vectors of `width` float32."""
+    """The schema of `embeddings.parquet` for vectors of `width` float32.
+
+    The columns of VECTOR_KEY are those of the utterance, so that the vector can serve again when the archive is sent
+    again.
+    """
     vector = pa.list_(pa.float32(), width)
     return pa.schema(
         [
             pa.field("_id", pa.string(), nullable=False),
             pa.field("utterance_id", pa.string(), nullable=False),
+            *(UTTERANCES.field(name) for name in VECTOR_KEY),
             pa.field(EMBEDDING, vector, nullable=False),
         ]
     )

@@ -14,7 +14,7 @@ from urgency_dagster.bench.measure import Side, in_turns
 from urgency_dagster.bench.memory import growth_of_memory
 from urgency_dagster.bench.report import Comparison, by_rate
 from urgency_dagster.calls.audio import SAMPLE_RATE
-from urgency_dagster.calls.embeddings import Recording, recording_segments
+from urgency_dagster.calls.segments import Recording, recording_segments
 from urgency_dagster.errors import BenchmarkError
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ CALL_RATE_HZ = 8_000
 TOLERANCE = 2**-15
 """How far two samples may be apart, full scale being 1: one step of 16-bit audio."""
 
+
+MEMORY_STEPS = ("table", "segments")
+"""The steps that decode, see `memory.STEPS`."""
 
 ORIGINAL_GROUP = 32
 """Segments that the original decodes before it embeds them, each holding its whole waveform."""
@@ -68,7 +71,7 @@ def compare_decoding(size: DecodeSize) -> Comparison:
         # Librosa is loaded after this, for the reference alone.
         check_equal(list(shared_segments(recordings[:1])), list(original_segments(recordings[:1])))
         timed, timed_reference = in_turns(ours, reference)
-        memory = growth_of_memory(recordings, size.few * size.calls, size.many * size.calls, Path(folder))
+        memory = growth_of_memory(MEMORY_STEPS, recordings, size.few * size.calls, size.many * size.calls, Path(folder))
     segments = size.calls * size.utterances
     rates = timed.rate(segments * size.passes), timed_reference.rate(segments)
     details = {

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,13 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from urgency_dagster.calls.embeddings import EmbeddingConfig, Recording, SpeechEncoder, embed_archive
+from urgency_dagster.calls.embeddings import EmbeddingConfig, Prepared, embed_archive, embed_rows, utterance_rows
+from urgency_dagster.calls.segments import Recording
+from urgency_dagster.calls.speech_model import SpeechModel, load_speech_model
 from urgency_dagster.calls.utterances import build_utterance_table
+from urgency_dagster.demo.models import speech_model
 from urgency_dagster.errors import BenchmarkError
-from urgency_dagster.pretrained import PretrainedModel
+from urgency_dagster.pretrained import PretrainedModel, find_pretrained
 from urgency_dagster.storage import StoragePaths, write_table
 from urgency_dagster.tables import MEMBERS
 
@@ -35,14 +38,21 @@ LOOK_S = 0.02
 STEPS = {
     "table": "from urgency_dagster.bench.memory import make_table; make_table(sys.argv[1])",
     "segments": "from urgency_dagster.bench.memory import cut_segments; cut_segments(sys.argv[1])",
+    "embed": "from urgency_dagster.bench.memory import embed; embed(sys.argv[1])",
 }
-"""What is measured: the utterance table, and the segments of its rows, which need the table."""
+"""What can be measured: the utterance table, the segments of its rows, and the whole embedding by a tiny model.
+
+The last two need the table.
+"""
 
 
-def growth_of_memory(recordings: Sequence[Recording], few: int, many: int, folder: Path) -> dict[str, float]:
+def growth_of_memory(
+    steps: Sequence[str], recordings: Sequence[Recording], few: int, many: int, folder: Path
+) -> dict[str, float]:
     """Peak memory in MB of each step for `few` and for `many` calls, and how many times as much the many need.
 
     Args:
+        steps: names of STEPS, in their order, `table` among them.
         recordings: what the calls sound like; each serves many of them.
         few: calls of the smaller archive.
         many: calls of the larger one.
@@ -51,32 +61,37 @@ def growth_of_memory(recordings: Sequence[Recording], few: int, many: int, folde
     Raises:
         BenchmarkError: a step fails, or leaves utterances out.
     """
-    small, large = (peaks(StoragePaths(folder / f"{calls}_calls"), recordings, calls) for calls in (few, many))
+    small, large = (peaks(steps, StoragePaths(folder / f"{calls}_calls"), recordings, calls) for calls in (few, many))
     found: dict[str, float] = {}
-    for step in STEPS:
+    for step in steps:
         found[f"{step}_{few}_calls_mb"] = round(small[step] / 1e6, 1)
         found[f"{step}_{many}_calls_mb"] = round(large[step] / 1e6, 1)
         found[f"{step}_ratio"] = round(large[step] / small[step], 3)
     return found
 
 
-def peaks(paths: StoragePaths, recordings: Sequence[Recording], calls: int) -> dict[str, int]:
+def peaks(steps: Sequence[str], paths: StoragePaths, recordings: Sequence[Recording], calls: int) -> dict[str, int]:
     """Peak memory in bytes of each step on an archive of so many calls, which is written first.
 
     Raises:
         BenchmarkError: a step fails, or leaves utterances out.
     """
     utterances = write_extracted(paths, recordings, calls)
-    found = {
-        step: peak_bytes([sys.executable, "-c", f"import sys; {code}", paths.root]) for step, code in STEPS.items()
-    }
-    check_complete(paths, utterances)
+    found = {step: peak_bytes([sys.executable, "-c", f"import sys; {STEPS[step]}", paths.root]) for step in steps}
+    check_complete(paths, utterances, embedded=len(steps) > 1)
     return found
 
 
 def write_extracted(paths: StoragePaths, recordings: Sequence[Recording], calls: int) -> int:
-    """Writes what the extraction of an archive leaves; returns the utterances. Recordings are linked, not copied."""
+    """Writes what the extraction of an archive leaves, and a tiny speech model; returns the utterances.
+
+    Recordings are linked, not copied.
+    """
     files = paths.archive(ARCHIVE)
+    folder = model_folder(paths)
+    folder.mkdir(parents=True)
+    for name, content in speech_model(seed=0).items():
+        (folder / name).write_bytes(content)
     files.audio.mkdir(parents=True)
     files.labels.mkdir()
     members, utterances = [], 0
@@ -122,23 +137,45 @@ def make_table(root: str) -> None:
     build_utterance_table(StoragePaths(Path(root)), ARCHIVE)
 
 
+def model_folder(paths: StoragePaths) -> Path:
+    """Where the tiny speech model lies."""
+    return paths.root / "model"
+
+
+def _model(paths: StoragePaths) -> PretrainedModel:
+    return find_pretrained(str(model_folder(paths)), "URGENCY_SPEECH_MODEL")
+
+
+def embed(root: str) -> None:
+    """The whole step, as a run does it."""
+    paths = StoragePaths(Path(root))
+    embed_archive(paths, ARCHIVE, _model(paths), EmbeddingConfig())
+
+
 def cut_segments(root: str) -> None:
     """Every segment of the table, decoded and handed over as a run does it, to a model that costs nothing."""
-    embed_archive(StoragePaths(Path(root)), ARCHIVE, NoModel(), EmbeddingConfig())
+    import numpy as np
+
+    paths = StoragePaths(Path(root))
+    speech = load_speech_model(_model(paths))
+    prepared = Prepared(NoEncoder(speech), [], np.empty((0, speech.width), dtype=np.float32))
+    embed_rows(paths, ARCHIVE, utterance_rows(paths, ARCHIVE), prepared, EmbeddingConfig())
 
 
-class NoModel(SpeechEncoder):
+class NoEncoder:
     """Takes segments and gives zeros, so that what is measured is what feeds a model."""
 
-    def __init__(self) -> None:
-        self.source = PretrainedModel("none", Path(), "none")
-        self.width, self.can_pad, self.device = 1, True, "cpu"
+    engine, precision, device, batch_audio_s = "none", "float32", "cpu", 8.0
 
-    def embed(self, segments: "Sequence[np.ndarray]") -> "np.ndarray":
-        """Zeros of shape (B, 1)."""
+    def __init__(self, speech: SpeechModel) -> None:
+        self.speech = speech
+
+    def vectors(self, batches: "Iterable[Sequence[np.ndarray]]") -> "Iterator[np.ndarray]":
+        """Zeros of shape (B, D)."""
         import numpy as np
 
-        return np.zeros((len(segments), self.width), dtype=np.float32)
+        for batch in batches:
+            yield np.zeros((len(batch), self.speech.width), dtype=np.float32)
 
 
 def peak_bytes(command: Sequence[str | Path]) -> int:
@@ -178,14 +215,14 @@ def _resident(process: psutil.Process) -> int:
     return total
 
 
-def check_complete(paths: StoragePaths, utterances: int) -> None:
+def check_complete(paths: StoragePaths, utterances: int, *, embedded: bool = True) -> None:
     """Counts what the steps wrote.
 
     Raises:
         BenchmarkError: an utterance is missing.
     """
     files = paths.archive(ARCHIVE)
-    for path in (files.utterances, files.embeddings):
+    for path in (files.utterances, files.embeddings) if embedded else (files.utterances,):
         rows = pq.read_metadata(path).num_rows
         if rows != utterances:
             raise BenchmarkError(f"{rows} utterances in {path.name}", f"all {utterances}", "correct `calls`")

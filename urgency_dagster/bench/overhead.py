@@ -12,7 +12,7 @@ from urgency_dagster.bench.measure import Side, in_turns
 from urgency_dagster.bench.process import WITH_DAGSTER, Process
 from urgency_dagster.bench.report import Comparison, as_cost
 from urgency_dagster.calls.archives import scan_landing
-from urgency_dagster.calls.embeddings import EmbeddingConfig, SpeechEncoder, embed_archive
+from urgency_dagster.calls.embeddings import EmbeddingConfig, embed_archive
 from urgency_dagster.calls.extraction import ExtractionLimits, extract_pair
 from urgency_dagster.calls.processed import write_processed_data
 from urgency_dagster.calls.utterances import build_utterance_table
@@ -76,11 +76,11 @@ def process_calls(root: str) -> None:
     """The reference: every landed archive up to `processed_data.csv`, by the domain functions alone."""
     settings = Settings.load(Path(root))
     paths = StoragePaths(settings.storage)
-    encoder = SpeechEncoder(find_pretrained(settings.speech_model, "URGENCY_SPEECH_MODEL"))
+    model = find_pretrained(settings.speech_model, "URGENCY_SPEECH_MODEL")
     for archive, pair in scan_landing(paths.landing_calls).pairs.items():
         extract_pair(pair, paths.archive(archive), ExtractionLimits())
         build_utterance_table(paths, archive)
-        embed_archive(paths, archive, encoder, EmbeddingConfig())
+        embed_archive(paths, archive, model, EmbeddingConfig())
         write_processed_data(paths, archive)
 
 

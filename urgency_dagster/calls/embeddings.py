@@ -1,249 +1,350 @@
 """Kept utterances become wav2vec2 vectors, one per row of the utterance table and in its order.
 
-An embedding is the mean over the valid frames of the last hidden state of that segment alone. Batching must not
-change it: each segment is normalised alone, padding is masked, and models that cannot mask are not padded.
+An embedding is the mean over the valid frames of the last hidden state of that segment alone. Neither batching nor the
+library nor the precision may change it beyond a stated bound, and a sample of every archive proves that they did not.
 """
 
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from urgency_dagster.calls.audio import SAMPLE_RATE, cut, load_waveform
-from urgency_dagster.calls.workers import ordered_map
-from urgency_dagster.devices import AUTO, resolve_device
-from urgency_dagster.errors import ArtefactError, ModelError
+from urgency_dagster.calls.batching import Budget, embed_segments
+from urgency_dagster.calls.encoders import AUTO_OR_REDUCED, FLOAT32, Encoder, EncoderConfig, TorchEncoder, encoders
+from urgency_dagster.calls.proof import LEAST_FOR_COSINE, Proof, prove, sample_rows
+from urgency_dagster.calls.segments import decoded_pieces
+from urgency_dagster.calls.shards import PROVED, FormerVectors, Shard, plan_shards, vectors_at
+from urgency_dagster.calls.speech_model import SpeechModel, load_speech_model
+from urgency_dagster.calls.throughput import Throughput
+from urgency_dagster.calls.workers import one_ahead
+from urgency_dagster.devices import AUTO
+from urgency_dagster.errors import ArtefactError
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.progress import Progress, silent
 from urgency_dagster.storage import StoragePaths, replacing
-from urgency_dagster.tables import EMBEDDING, embeddings_schema
+from urgency_dagster.tables import EMBEDDING, VECTOR_KEY, embeddings_schema
 
 if TYPE_CHECKING:
     import numpy as np
 
-GROUP_NORM = "group"
-"""`feat_extract_norm` of models whose first layer normalises over time, padding included: never pad them."""
-
-
-MASK_ONLY = {"masked_spec_embed"}
-"""A parameter of pretraining that some checkpoints lack and inference does not use."""
+RECIPE = "1"
+"""Changes when the same model, precision and segment are to give another vector."""
 
 
 @dataclass(frozen=True)
 class EmbeddingConfig:
-    """How segments are batched and where the model runs; the vectors do not depend on it.
+    """On what the model runs, how segments are batched, and how much is proved.
 
     Attributes:
-        batch_audio_s: seconds of audio in one batch, padding included.
-        window_utterances: utterances that are sorted by length and written together.
         device: `auto` (cuda, else mps, else cpu) or a torch device.
+        engine: `auto` (OpenVINO on a CPU if it is installed, else torch), `torch` or `openvino`.
+        precision: `auto` (the fastest that passes the proof), `float32`, `bfloat16` or `float16`.
+        compile: whether torch compiles the model.
+        batch_audio_s: seconds of audio in one batch, padding included; None leaves it to the device.
+        segment_max_s: seconds of a segment that the model sees at once; longer ones are averaged over equal parts.
+        shard_utterances: utterances that are sorted by length and kept together when a run is killed.
+        proof_utterances: how many are embedded again one at a time.
         workers: processes that decode and resample; -1 is one per core.
     """
 
-    batch_audio_s: float = 30.0
-    window_utterances: int = 1024
     device: str = AUTO
+    engine: str = AUTO
+    precision: str = AUTO
+    compile: bool = False
+    batch_audio_s: float | None = None
+    segment_max_s: float = 30.0
+    shard_utterances: int = 1024
+    proof_utterances: int = 32
     workers: int = -1
 
 
-class SpeechEncoder:
-    """A wav2vec2-family model in eval mode that turns segments into mean-pooled vectors.
+@dataclass(frozen=True)
+class EmbeddingSummary:
+    """What was embedded, on what, how fast, and the proof.
 
-    Args:
-        model: where the files lie.
-        device: `auto` or a torch device.
-
-    Raises:
-        ModelError: the folder holds no usable speech model, or one whose frames cannot be counted.
-        SettingsError: the device cannot be used.
+    Attributes:
+        utterances: rows of the table.
+        calls: calls of the table.
+        audio_s: seconds of audio of all rows.
+        width: of a vector.
+        made_with: model, revision, hash of the weights, precision and the rest that makes the vectors what they are.
+        engine: the library.
+        device: where it ran.
+        computed: utterances embedded now.
+        reused: utterances whose vectors were in the former file.
+        resumed: utterances of shards that a run before had finished.
+        shards: of the archive.
+        resumed_shards: of those, finished before.
+        seconds: that embedding, decoding and writing took, without loading the model and the proof.
+        figures: the rates of `Throughput.figures`, of what was embedded now.
+        points: as `Throughput.points`.
+        proof: of a sample.
     """
 
-    def __init__(self, model: PretrainedModel, device: str = AUTO) -> None:
-        self._extractor, self._model = _load(model)
-        config = self._model.config
-        frames_known = hasattr(config, "conv_kernel") and not getattr(config, "add_adapter", False)
-        if not frames_known or self._extractor.sampling_rate != SAMPLE_RATE:
-            raise ModelError(
-                f"{model.name} is a {config.model_type} for {self._extractor.sampling_rate} Hz",
-                f"a wav2vec2-family encoder without an adapter, for {SAMPLE_RATE} Hz",
-                "set URGENCY_SPEECH_MODEL to one",
-            )
-        self.source = model
-        self.width: int = config.hidden_size
-        self.can_pad: bool = getattr(config, "feat_extract_norm", GROUP_NORM) != GROUP_NORM
-        self.device = resolve_device(device)
-        self._model.to(self.device).eval()
-
-    def frames(self, samples: int) -> int:
-        """The frames that the convolutions make of a segment.
-
-        Source: the output length of an unpadded convolution, (n - kernel) // stride + 1, layer by layer.
-        """
-        for kernel, stride in zip(self._model.config.conv_kernel, self._model.config.conv_stride, strict=True):
-            samples = (samples - kernel) // stride + 1
-        return samples
-
-    def embed(self, segments: "Sequence[np.ndarray]") -> "np.ndarray":
-        """The vectors of some segments, float32 of shape (B, D).
-
-        Args:
-            segments: mono float32 at 16 kHz; all of one length if the model cannot be padded.
-        """
-        import torch
-
-        inputs = self._extractor(
-            list(segments),
-            sampling_rate=SAMPLE_RATE,
-            padding=True,
-            return_attention_mask=self.can_pad,
-            return_tensors="pt",
-        ).to(self.device)
-        with torch.inference_mode():
-            hidden = self._model(**inputs).last_hidden_state  # (B, T, D)
-        frames = torch.tensor([self.frames(len(segment)) for segment in segments], device=self.device)
-        valid = torch.arange(hidden.shape[1], device=self.device) < frames[:, None]  # (B, T)
-        pooled = (hidden.float() * valid[:, :, None]).sum(dim=1) / frames[:, None]
-        return pooled.cpu().numpy()
-
-
-def _load(model: PretrainedModel) -> tuple[Any, Any]:
-    """The feature extractor and the model of a folder.
-
-    Raises:
-        ModelError: one is missing or damaged, or the model lacks weights, which would be filled with random ones.
-    """
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
-    from transformers import AutoFeatureExtractor, AutoModel
-
-    # OSError to RuntimeError: files and sizes; EOFError and UnpicklingError: `pytorch_model.bin`.
-    unusable = (OSError, ValueError, RuntimeError, EOFError, UnpicklingError, SafetensorError, StrictDataclassError)
-    needed = ("a wav2vec2-family model with its feature extractor", "set URGENCY_SPEECH_MODEL to one")
-    try:
-        extractor = AutoFeatureExtractor.from_pretrained(model.folder, local_files_only=True)
-        encoder, report = AutoModel.from_pretrained(model.folder, local_files_only=True, output_loading_info=True)
-    except unusable as error:
-        raise ModelError(
-            f"{model.name} cannot be loaded as a speech model ({type(error).__name__})", *needed
-        ) from error
-    if missing := set(report["missing_keys"]) - MASK_ONLY:
-        raise ModelError(f"{model.name} holds no weights for {len(missing)} of its parameters", *needed)
-    return extractor, encoder
-
-
-def batches(lengths: Sequence[int], samples_max: int, can_pad: bool) -> Iterator[list[int]]:
-    """Positions grouped so that a batch, padded to its longest, holds at most `samples_max` samples.
-
-    A segment longer than that is a batch of its own. Without padding only equal lengths share a batch.
-    """
-    batch: list[int] = []
-    for position in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        full = batch and (len(batch) + 1) * lengths[batch[0]] > samples_max
-        if batch and (full or (not can_pad and lengths[position] != lengths[batch[0]])):
-            yield batch
-            batch = []
-        batch.append(position)
-    if batch:
-        yield batch
-
-
-def embed_in_batches(encoder: SpeechEncoder, segments: "Sequence[np.ndarray]", batch_audio_s: float) -> "np.ndarray":
-    """The vectors of many segments in their order, float32 of shape (N, D)."""
-    import numpy as np
-
-    vectors = np.empty((len(segments), encoder.width), dtype=np.float32)
-    lengths = [len(segment) for segment in segments]
-    for positions in batches(lengths, int(batch_audio_s * SAMPLE_RATE), encoder.can_pad):
-        vectors[positions] = encoder.embed([segments[i] for i in positions])
-    return vectors
-
-
-def embed_archive(
-    paths: StoragePaths, archive: str, encoder: SpeechEncoder, config: EmbeddingConfig, progress: Progress = silent
-) -> dict[str, Any]:
-    """Writes `embeddings.parquet`: one vector per row of `utterances.parquet`, in its order.
-
-    Returns:
-        Counts of utterances and calls, seconds of audio, the width and the device.
-
-    Raises:
-        ArtefactError: the archive has no utterance table.
-    """
-    table = _utterance_table(paths, archive)
-    schema = embeddings_schema(encoder.width).with_metadata(
-        {"model": encoder.source.name, "revision": encoder.source.revision, "precision": "float32"}
-    )
-    target = paths.archive(archive).embeddings
-    with replacing(target) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        done = 0
-        for rows, segments in _windows(table, paths.root, config):
-            vectors = embed_in_batches(encoder, segments, config.batch_audio_s)
-            writer.write_table(_embedding_rows(rows, vectors, schema))
-            done += len(segments)
-            progress(done, table.num_rows)
-    return {
-        "utterances": table.num_rows,
-        "calls": len(table["_id"].unique()),
-        "audio_s": round(sum(table["duration_s"].to_pylist()), 3),
-        "width": encoder.width,
-        "device": encoder.device,
-    }
-
-
-def _utterance_table(paths: StoragePaths, archive: str) -> pa.Table:
-    source = paths.archive(archive).utterances
-    if not source.is_file():
-        raise ArtefactError(f"{archive} has no utterances.parquet", "an utterance table", "materialise utterances")
-    return pq.read_table(source, columns=["_id", "utterance_id", "wav_file_path", "startAt", "endAt", "duration_s"])
-
-
-def _windows(table: pa.Table, root: Path, config: EmbeddingConfig) -> "Iterator[tuple[pa.Table, list[np.ndarray]]]":
-    """Slices of the table with the segments of their rows; calls are decoded ahead in worker processes."""
-    slices = [(piece, _recordings(piece, root)) for piece in _whole_calls(table, config.window_utterances)]
-    recordings = (recording for _, of_piece in slices for recording in of_piece)
-    decoded = ordered_map(recording_segments, recordings, config.workers)
-    for piece, of_piece in slices:
-        yield piece, [segment for _ in of_piece for segment in next(decoded)]
-
-
-def _whole_calls(table: pa.Table, rows_max: int) -> Iterator[pa.Table]:
-    """The table in slices of about `rows_max` rows that end between two calls."""
-    ids = table["_id"].to_pylist()
-    start = 0
-    for row in range(1, len(ids) + 1):
-        ended = row == len(ids) or ids[row] != ids[row - 1]
-        if ended and (row - start >= rows_max or row == len(ids)):
-            yield table.slice(start, row - start)
-            start = row
+    utterances: int
+    calls: int
+    audio_s: float
+    width: int
+    made_with: Mapping[str, str]
+    engine: str
+    device: str
+    computed: int
+    reused: int
+    resumed: int
+    shards: int
+    resumed_shards: int
+    seconds: float
+    figures: Mapping[str, float]
+    points: list[tuple[float, float]]
+    proof: Proof
 
 
 @dataclass(frozen=True)
-class Recording:
-    """A recording and the times in ms of its utterances, in row order."""
+class Prepared:
+    """An encoder that was chosen for an archive, and the sample that decided.
 
-    path: Path
-    times_ms: list[tuple[int, int]]
+    Attributes:
+        encoder: the fastest that passes the proof on the sample.
+        sample: rows of the utterance table, ascending.
+        reference: their vectors, one at a time in float32 by torch.
+    """
 
-
-def _recordings(piece: pa.Table, root: Path) -> list[Recording]:
-    times: dict[str, list[tuple[int, int]]] = {}
-    for row in piece.select(["wav_file_path", "startAt", "endAt"]).to_pylist():
-        times.setdefault(row["wav_file_path"], []).append((row["startAt"], row["endAt"]))
-    return [Recording(root / path, of_path) for path, of_path in times.items()]
-
-
-def recording_segments(recording: Recording) -> "list[np.ndarray]":
-    """The segments of one recording, which is decoded and resampled once."""
-    waveform = load_waveform(recording.path)
-    return [cut(waveform, start_ms, end_ms) for start_ms, end_ms in recording.times_ms]
+    encoder: Encoder
+    sample: Sequence[int]
+    reference: "np.ndarray"
 
 
-def _embedding_rows(rows: pa.Table, vectors: "np.ndarray", schema: pa.Schema) -> pa.Table:
+def embed_archive(
+    paths: StoragePaths,
+    archive: str,
+    model: PretrainedModel,
+    config: EmbeddingConfig,
+    progress: Progress = silent,
+) -> EmbeddingSummary:
+    """Writes `embeddings.parquet`: one vector per row of `utterances.parquet`, in its order.
+
+    What a killed run had finished is not embedded again, nor is what the former file holds of the same sound.
+
+    Args:
+        paths: the storage root.
+        archive: the archive.
+        model: the speech model.
+        config: how to embed.
+        progress: told the utterances done, and the figures of `Throughput.figures`.
+
+    Raises:
+        ArtefactError: the archive has no utterance table.
+        AudioError: a recording is gone or changed since.
+        ModelError: the model cannot be used, or the device has no memory for one segment.
+        SettingsError: the device, the engine or the precision does not exist here.
+    """
+    rows = utterance_rows(paths, archive)
+    prepared = prepare(paths.root, rows, load_speech_model(model), config)
+    return embed_rows(paths, archive, rows, prepared, config, progress)
+
+
+def utterance_rows(paths: StoragePaths, archive: str) -> pa.Table:
+    """What this step needs of the utterance table.
+
+    Raises:
+        ArtefactError: the archive has none.
+    """
+    source = paths.archive(archive).utterances
+    if not source.is_file():
+        raise ArtefactError(f"{archive} has no utterances.parquet", "an utterance table", "materialise utterances")
+    return pq.read_table(source, columns=["_id", "utterance_id", "wav_file_path", "duration_s", *VECTOR_KEY])
+
+
+def prepare(root: Path, rows: pa.Table, speech: SpeechModel, config: EmbeddingConfig) -> Prepared:
+    """The encoder for an archive: of those that the configuration allows, the fastest that passes the proof.
+
+    Which is faster was measured once and is not measured here: on one machine the choice must always be the same.
+
+    Args:
+        root: the storage root.
+        rows: of the utterance table.
+        speech: the model.
+        config: how to embed.
+
+    Raises:
+        AudioError: a recording of the sample is gone.
+        ModelError: the device has no memory for one segment.
+        SettingsError: the device, the engine or the precision does not exist here.
+    """
+    precision = config.precision
+    if rows.num_rows < LEAST_FOR_COSINE and precision in AUTO_OR_REDUCED:
+        precision = FLOAT32
+    allowed = encoders(speech, EncoderConfig(config.device, config.engine, precision, config.compile))
+    encoder = next(allowed)
+    sample = sample_rows(rows.num_rows, config.proof_utterances, seed=rows.num_rows)
+    drawn = rows.take(pa.array(sample, pa.int64()))
+    (segments,) = decoded_pieces([drawn], root, workers=1)
+    segments = [speech.normalised(segment) for segment in segments]
+    one_by_one = TorchEncoder(speech, encoder.device)
+    reference = embed_segments(one_by_one, segments, config.segment_max_s, Budget(0))
+    while not _passes(encoder, segments, reference, config) and (slower := next(allowed, None)):
+        encoder = slower
+    return Prepared(encoder, sample, reference)
+
+
+def _passes(
+    encoder: Encoder, segments: "Sequence[np.ndarray]", reference: "np.ndarray", config: EmbeddingConfig
+) -> bool:
+    vectors = embed_segments(encoder, segments, config.segment_max_s, _budget(encoder, config))
+    return prove(vectors, reference, encoder.precision).passed
+
+
+def _budget(encoder: Encoder, config: EmbeddingConfig) -> Budget:
+    return Budget(config.batch_audio_s or encoder.batch_audio_s)
+
+
+def embed_rows(
+    paths: StoragePaths,
+    archive: str,
+    rows: pa.Table,
+    prepared: Prepared,
+    config: EmbeddingConfig,
+    progress: Progress = silent,
+) -> EmbeddingSummary:
+    """`embed_archive` with an encoder that is ready.
+
+    Args:
+        paths: the storage root.
+        archive: the archive.
+        rows: of `utterance_rows`.
+        prepared: the encoder for them.
+        config: how to embed.
+        progress: see `embed_archive`.
+    """
+    files, encoder = paths.archive(archive), prepared.encoder
+    made_with = _made_with(encoder, config)
+    shards = plan_shards(rows, files.shards, made_with, encoder.speech.width, config.shard_utterances)
+    former = FormerVectors(files.embeddings, made_with)
+    at = former.find(rows)
+    left = [Work(shard, at[shard.start :][: shard.rows.num_rows]) for shard in shards if shard.vectors() is None]
+    meter = Throughput(sum(duration_s(work.rows) for work in left))
+    done = rows.num_rows - sum(work.rows.num_rows for work in left)
+
+    def embedded(utterances: float, audio_s: float) -> None:
+        meter.add(utterances, audio_s)
+        progress(done + round(meter.utterances), rows.num_rows, **meter.figures())
+
+    embed_shards(paths.root, left, former, encoder, config, embedded)
+    proof = _assemble(files.embeddings, shards, made_with, prepared)
+    shutil.rmtree(files.shards, ignore_errors=True)
+    progress(rows.num_rows, rows.num_rows, **meter.figures())
+    return EmbeddingSummary(
+        utterances=rows.num_rows,
+        calls=len(rows["_id"].unique()),
+        audio_s=round(duration_s(rows), 3),
+        width=encoder.speech.width,
+        made_with=made_with,
+        engine=encoder.engine,
+        device=encoder.device,
+        computed=sum(work.rows.num_rows for work in left),
+        reused=sum(work.shard.rows.num_rows - work.rows.num_rows for work in left),
+        resumed=sum(shard.rows.num_rows for shard in shards) - sum(work.shard.rows.num_rows for work in left),
+        shards=len(shards),
+        resumed_shards=len(shards) - len(left),
+        seconds=meter.seconds,
+        figures=meter.figures(),
+        points=meter.points,
+        proof=proof,
+    )
+
+
+def _made_with(encoder: Encoder, config: EmbeddingConfig) -> dict[str, str]:
+    """What the vectors of all rows are made with; also the metadata of the file."""
+    source = encoder.speech.source
+    return {
+        "model": source.name,
+        "revision": source.revision,
+        "weights_sha256": encoder.speech.weights_sha256,
+        "precision": encoder.precision,
+        "segment_max_s": str(config.segment_max_s),
+        "recipe": RECIPE,
+    }
+
+
+def duration_s(rows: pa.Table) -> float:
+    """Seconds of audio of some rows."""
+    return float(pc.sum(rows["duration_s"]).as_py() or 0.0)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A shard that is to be finished.
+
+    Attributes:
+        shard: the shard.
+        at: for each of its rows, the row of the former file with its vector, or -1.
+    """
+
+    shard: Shard
+    at: "np.ndarray"
+
+    @property
+    def rows(self) -> pa.Table:
+        """The rows that must be embedded."""
+        return self.shard.rows.filter(pa.array(self.at < 0))
+
+
+def embed_shards(
+    root: Path,
+    left: Sequence[Work],
+    former: FormerVectors,
+    encoder: Encoder,
+    config: EmbeddingConfig,
+    embedded: Callable[[float, float], None],
+) -> None:
+    """Finishes shards, while those to come are decoded.
+
+    Args:
+        root: the storage root.
+        left: what is to be finished.
+        former: where vectors are that serve again.
+        encoder: for the others.
+        config: how to embed.
+        embedded: told utterances and seconds of audio after each batch.
+    """
+    import numpy as np
+
+    budget = _budget(encoder, config)
+    decoded = decoded_pieces([work.rows for work in left], root, config.workers)
+    normalised = ([encoder.speech.normalised(segment) for segment in segments] for segments in decoded)
+    for work, segments in zip(left, one_ahead(normalised), strict=True):
+        vectors = np.empty((len(work.at), encoder.speech.width), dtype=np.float32)
+        former.fill(vectors, work.at)
+        vectors[work.at < 0] = embed_segments(encoder, segments, config.segment_max_s, budget, embedded)
+        work.shard.finish(vectors)
+
+
+def _assemble(target: Path, shards: Sequence[Shard], made_with: Mapping[str, str], prepared: Prepared) -> Proof:
+    """Writes the file, a row group for each shard, with the proof of what went into it."""
+    import numpy as np
+
+    encoder = prepared.encoder
+    schema = embeddings_schema(encoder.speech.width).with_metadata(dict(made_with))
+    sampled = [np.empty((0, encoder.speech.width), dtype=np.float32)]
+    with replacing(target) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for table, vectors in vectors_at((_rows_with_vectors(shard, schema) for shard in shards), prepared.sample):
+            writer.write_table(table)
+            sampled.append(vectors)
+        proof = prove(np.concatenate(sampled), prepared.reference, encoder.precision)
+        writer.add_key_value_metadata({PROVED: str(proof.passed).lower()})
+    return proof
+
+
+def _rows_with_vectors(shard: Shard, schema: pa.Schema) -> pa.Table:
+    vectors = shard.vectors()
+    if vectors is None:
+        raise ArtefactError(f"{shard.path.name} is gone", "the vectors just made", "materialise utterance_embeddings")
     flat = pa.array(vectors.reshape(-1), type=pa.float32())
     column = pa.FixedSizeListArray.from_arrays(flat, type=schema.field(EMBEDDING).type)
-    columns = [rows["_id"].combine_chunks(), rows["utterance_id"].combine_chunks(), column]
-    return pa.Table.from_arrays(columns, schema=schema)
+    keys = [shard.rows[name].combine_chunks() for name in schema.names if name != EMBEDDING]
+    return pa.Table.from_arrays([*keys, column], schema=schema)

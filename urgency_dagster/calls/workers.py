@@ -1,11 +1,12 @@
-"""Work on many files in several processes, in order and with flat memory."""
+"""Work on many files in several processes, in order and with flat memory; and work ahead in a thread."""
 
 import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -42,6 +43,15 @@ def ordered_map(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def one_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
+    """Yields the items, while a thread already makes the next one."""
+    with ThreadPoolExecutor(1) as thread:
+        upcoming = thread.submit(lambda: [*islice(items, 1)])
+        while item := upcoming.result():
+            upcoming = thread.submit(lambda: [*islice(items, 1)])
+            yield item[0]
 
 
 def _end_with_parent() -> None:

@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from urgency_dagster.calls.archives import scan_landing
-from urgency_dagster.calls.embeddings import EmbeddingConfig, SpeechEncoder, embed_archive
+from urgency_dagster.calls.embeddings import EmbeddingConfig, embed_archive
 from urgency_dagster.calls.extraction import ExtractionLimits, extract_pair
 from urgency_dagster.calls.funnel import read_funnel
 from urgency_dagster.calls.landing_cache import LandingCache
@@ -16,14 +16,16 @@ from urgency_dagster.calls.utterances import build_utterance_table
 from urgency_dagster.defs.checks import (
     COUNTS_ADD_UP,
     FEW_REJECTS,
+    SAME_AS_ONE_BY_ONE,
     VECTORS_FIT,
     counts_add_up,
     few_rejects,
+    same_as_one_by_one,
     vectors_fit_rows,
 )
 from urgency_dagster.defs.executors import CPU_TAGS, GPU_POOL, GPU_TAGS
 from urgency_dagster.defs.lineage import Record
-from urgency_dagster.defs.metadata import funnel_metadata, table_schema
+from urgency_dagster.defs.metadata import embedding_metadata, funnel_metadata, table_schema
 from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
@@ -123,13 +125,37 @@ def utterances(
 
 
 class EmbeddingOptions(dg.Config):
-    """How segments are batched and where the model runs. The vectors do not depend on it."""
+    """On what the speech model runs, how segments are batched, and how much of it is proved."""
 
-    batch_audio_s: float = Field(EmbeddingConfig.batch_audio_s, description="Seconds of audio in one batch, padded.")
-    window_utterances: int = Field(
-        EmbeddingConfig.window_utterances, description="Utterances that are sorted by length and written together."
-    )
     device: str = Field(EmbeddingConfig.device, description="`auto` (cuda, else mps, else cpu) or a torch device.")
+    engine: str = Field(
+        EmbeddingConfig.engine,
+        description="`auto` (OpenVINO on a CPU if it is installed, else torch), `torch` or `openvino`.",
+    )
+    precision: str = Field(
+        EmbeddingConfig.precision,
+        description="`auto` (the fastest that passes the proof on this archive), `float32`, `bfloat16` or `float16`. "
+        "An archive of less than 8 utterances, for which reduced precision cannot be proved, is always `float32`.",
+    )
+    compile: bool = Field(EmbeddingConfig.compile, description="Let torch compile the model; worth it for long runs.")
+    batch_audio_s: float | None = Field(
+        EmbeddingConfig.batch_audio_s,
+        description="Seconds of audio in one batch, padded; empty suits the device.",
+        gt=0,
+    )
+    segment_max_s: float = Field(
+        EmbeddingConfig.segment_max_s,
+        description="Seconds of a segment that the model sees at once; longer ones are averaged over equal parts.",
+        ge=1,
+    )
+    shard_utterances: int = Field(
+        EmbeddingConfig.shard_utterances,
+        description="Utterances that are sorted by length and kept together when a run is killed.",
+        ge=1,
+    )
+    proof_utterances: int = Field(
+        EmbeddingConfig.proof_utterances, description="Utterances that are embedded again one at a time.", ge=8
+    )
     workers: int = Field(EmbeddingConfig.workers, description="Processes that decode; -1 is one per core.")
 
 
@@ -137,11 +163,11 @@ class EmbeddingOptions(dg.Config):
     group_name=GROUP,
     partitions_def=call_archives,
     deps=[utterances],
-    code_version="1",
+    code_version="2",
     op_tags=GPU_TAGS,
     pool=GPU_POOL,
     kinds={"pytorch", "parquet"},
-    check_specs=[VECTORS_FIT],
+    check_specs=[VECTORS_FIT, SAME_AS_ONE_BY_ONE],
 )
 def utterance_embeddings(
     context: dg.AssetExecutionContext, config: EmbeddingOptions, storage: StorageResource, models: ModelsResource
@@ -149,12 +175,11 @@ def utterance_embeddings(
     """One wav2vec2 vector per kept utterance: the mean over the frames of that segment alone."""
     record = Record.open(context, storage, config=config, models=models)
     archive = context.partition_key
-    encoder = SpeechEncoder(models.speech_model(), config.device)
+    options = EmbeddingConfig(**config.model_dump())
     with shown_progress(context, "utterances") as progress:
-        counts = embed_archive(storage.paths, archive, encoder, EmbeddingConfig(**config.model_dump()), progress)
-    metadata = {**counts, "dagster/row_count": counts["utterances"], "model": encoder.source.name}
-    check = vectors_fit_rows(storage.paths, archive)
-    return record.close([storage.paths.archive(archive).embeddings], metadata, checks=[check])
+        summary = embed_archive(storage.paths, archive, models.speech_model(), options, progress)
+    checks = [vectors_fit_rows(storage.paths, archive), same_as_one_by_one(summary.proof)]
+    return record.close([storage.paths.archive(archive).embeddings], embedding_metadata(summary), checks=checks)
 
 
 @dg.asset(

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from urgency_dagster.attention.protocol import LEAKAGE_SUSPICION
 from urgency_dagster.calls.funnel import Funnel
-from urgency_dagster.defs.metadata import figure_table
+from urgency_dagster.calls.proof import Proof
+from urgency_dagster.defs.metadata import figure, figure_table
 from urgency_dagster.storage import StoragePaths
 from urgency_dagster.tables import EMBEDDING
 from urgency_dagster.urgency.duplicates import SharedCalls
@@ -36,6 +37,13 @@ VECTORS_FIT = dg.AssetCheckSpec(
     asset="utterance_embeddings",
     blocking=True,
     description="One finite vector per row of the utterance table, in its order.",
+)
+SAME_AS_ONE_BY_ONE = dg.AssetCheckSpec(
+    "same_as_one_by_one",
+    asset="utterance_embeddings",
+    blocking=True,
+    description="A random sample, embedded again one at a time by torch in float32, gives the same vectors: within "
+    "1e-4 for float32, with a cosine of at least 0.995 less the sample's mean for a reduced precision.",
 )
 CALLS_IN_ONE_ARCHIVE = dg.AssetCheckSpec(
     "calls_in_one_archive",
@@ -112,6 +120,22 @@ def vectors_fit_rows(paths: StoragePaths, archive: str) -> dg.AssetCheckResult:
     )
     return dg.AssetCheckResult(
         check_name=VECTORS_FIT.name, passed=same_rows and finite, metadata={"same_rows": same_rows, "finite": finite}
+    )
+
+
+def same_as_one_by_one(proof: Proof) -> dg.AssetCheckResult:
+    """The proof of an archive's vectors, as figures."""
+    return dg.AssetCheckResult(
+        check_name=SAME_AS_ONE_BY_ONE.name,
+        passed=proof.passed,
+        metadata={
+            "utterances": proof.utterances,
+            "precision": proof.precision,
+            "bound": proof.bound,
+            "largest_difference": figure(proof.largest_difference),
+            "least_cosine": figure(proof.least_cosine),
+            "remedy": "materialise it with `precision: float32`; if that fails too, with `engine: torch`",
+        },
     )
 
 

@@ -4,11 +4,14 @@ import base64
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from urgency_dagster.calls.embeddings import EmbeddingSummary
 from urgency_dagster.calls.funnel import LEVELS, Funnel, draw_funnel
+from urgency_dagster.calls.throughput import draw_throughput
+from urgency_dagster.tables import embeddings_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,6 +36,31 @@ def funnel_metadata(funnel: Funnel) -> dict[str, dg.MarkdownMetadataValue]:
             "flagged_audio": figure_table(funnel.flagged),
             "picture": pictures(drawing),
         }
+
+
+def figure(value: float | None) -> dg.MetadataValue:
+    """A figure, or that there is none."""
+    return dg.MetadataValue.text("none") if value is None else dg.MetadataValue.float(value)
+
+
+def embedding_metadata(summary: EmbeddingSummary) -> dict[str, Any]:
+    """What was embedded, on what and how fast, with the picture of it."""
+    with TemporaryDirectory() as folder:
+        drawing = Path(folder, "throughput.png")
+        draw_throughput(summary.points, drawing)
+        picture = pictures(drawing)
+    counted = ("calls", "audio_s", "width", "engine", "device", "computed", "reused", "resumed", "shards")
+    return {
+        "dagster/row_count": summary.utterances,
+        "dagster/column_schema": table_schema(embeddings_schema(summary.width)),
+        **{name: getattr(summary, name) for name in counted},
+        "resumed_shards": summary.resumed_shards,
+        "seconds": round(summary.seconds, 1),
+        "utterances_per_s": round(summary.figures["utterances_per_s"], 2),
+        "x_real_time": round(summary.figures["x_real_time"], 2),
+        **summary.made_with,
+        "throughput": picture,
+    }
 
 
 def table_schema(schema: "pa.Schema") -> dg.TableSchemaMetadataValue:

@@ -23,10 +23,13 @@ def shown_progress(context: dg.AssetExecutionContext, unit: str) -> Iterator[Pro
         def report(done: int, total: int, **figures: float) -> None:
             nonlocal last_log
             bar.total = total
-            bar.set_postfix({name: f"{value:.4g}" for name, value in figures.items()}, refresh=False)
+            told = {name: f"{value:.4g}" for name, value in figures.items()}
+            bar.set_postfix(told, refresh=False)
             bar.update(done - bar.n)
             if done == total or time.monotonic() - last_log > LOG_INTERVAL_S:
                 last_log = time.monotonic()
-                context.log.info("%s: %d of %d %s %s", name, done, total, unit, figures or "")
+                context.log.info(
+                    "%s: %d of %d %s%s", name, done, total, unit, "".join(f", {n} {v}" for n, v in told.items())
+                )
 
         yield report
