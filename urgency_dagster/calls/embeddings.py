@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from urgency_dagster.calls.batching import Budget, embed_segments
-from urgency_dagster.calls.encoders import AUTO_OR_REDUCED, FLOAT32, Encoder, EncoderConfig, TorchEncoder, encoders
+from urgency_dagster.calls.encoders import AUTO_OR_REDUCED, FLOAT32, Encoder, EncoderConfig, ReferenceEncoder, encoders
 from urgency_dagster.calls.proof import LEAST_FOR_COSINE, Proof, prove, sample_rows
 from urgency_dagster.calls.segments import decoded_pieces
 from urgency_dagster.calls.shards import PROVED, FormerVectors, Shard, plan_shards, vectors_at
@@ -185,7 +185,7 @@ def prepare(root: Path, rows: pa.Table, speech: SpeechModel, config: EmbeddingCo
     drawn = rows.take(pa.array(sample, pa.int64()))
     (segments,) = decoded_pieces([drawn], root, workers=1)
     segments = [speech.normalised(segment) for segment in segments]
-    one_by_one = TorchEncoder(speech, encoder.device)
+    one_by_one = ReferenceEncoder(speech, encoder.device)
     reference = embed_segments(one_by_one, segments, config.segment_max_s, Budget(0))
     while not _passes(encoder, segments, reference, config) and (slower := next(allowed, None)):
         encoder = slower

@@ -114,7 +114,7 @@ class TorchEncoder:
         """The vectors on the host, which are there when the event has happened."""
         import torch
 
-        inputs = {name: self._sent(tensor) for name, tensor in self.speech.padded(batch).items()}
+        inputs = {name: self._sent(tensor) for name, tensor in self._inputs(batch).items()}
         with torch.inference_mode(), full_float32():
             pooled = self.speech.pooled(self._network(**inputs).last_hidden_state, batch)
         if not self._asynchronous:
@@ -124,11 +124,24 @@ class TorchEncoder:
         event.record()
         return vectors, event
 
+    def _inputs(self, batch: "Sequence[np.ndarray]") -> "dict[str, torch.Tensor]":
+        return self.speech.padded(batch)
+
     def _sent(self, tensor: "torch.Tensor") -> "torch.Tensor":
         """An input on the device; the waveform in the model's precision, the mask as it is."""
         host = tensor.pin_memory() if self._asynchronous else tensor
         dtype = self._dtype if tensor.is_floating_point() else tensor.dtype
         return host.to(self.device, non_blocking=True).to(dtype)
+
+
+class ReferenceEncoder(TorchEncoder):
+    """The model in torch and float32, for batches of one segment, to which nothing is added and nothing masked."""
+
+    def _inputs(self, batch: "Sequence[np.ndarray]") -> "dict[str, torch.Tensor]":
+        import torch
+
+        (segment,) = batch
+        return {"input_values": torch.from_numpy(segment)[None]}
 
 
 def _finished(vectors: "torch.Tensor", event: "torch.cuda.Event | None") -> "np.ndarray":

@@ -10,6 +10,7 @@ from urgency_dagster.bench.memory import (
     STEPS,
     check_complete,
     cut_segments,
+    embed,
     growth_of_memory,
     make_table,
     peak_bytes,
@@ -44,9 +45,9 @@ def test_the_table_of_many_calls_needs_as_much_memory_as_that_of_few(tmp_path, r
 
 @pytest.mark.slow
 def test_every_step_is_measured_on_both_archives(tmp_path, recordings):
-    found = growth_of_memory(recordings, 2, 5, tmp_path)
+    found = growth_of_memory(list(STEPS), recordings, 2, 5, tmp_path)
     assert list(found) == [
-        f"{step}_{what}" for step in ("table", "segments") for what in ("2_calls_mb", "5_calls_mb", "ratio")
+        f"{step}_{what}" for step in ("table", "segments", "embed") for what in ("2_calls_mb", "5_calls_mb", "ratio")
     ]
     for step in STEPS:
         few, many = found[f"{step}_2_calls_mb"], found[f"{step}_5_calls_mb"]
@@ -74,6 +75,14 @@ def test_every_utterance_gets_a_row_and_a_segment(paths, recordings):
     assert pq.read_metadata(paths.archive(ARCHIVE).rejects).num_rows == 0
     with pytest.raises(BenchmarkError, match=r"15 utterances in utterances\.parquet; expected all 16"):
         check_complete(paths, 16)
+
+
+def test_the_whole_step_embeds_every_utterance(paths, recordings):
+    utterances = write_extracted(paths, recordings, 5)
+    make_table(str(paths.root))
+    check_complete(paths, utterances, embedded=False)
+    embed(str(paths.root))
+    check_complete(paths, utterances)
 
 
 def test_memory_of_the_process_is_counted():

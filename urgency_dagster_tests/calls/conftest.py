@@ -8,6 +8,8 @@ import pytest
 
 from urgency_dagster.pretrained import PretrainedModel
 
+LAYER, GROUP, HUBERT, WAVLM = "wav2vec2 layer", "wav2vec2 group", "hubert layer", "wavlm layer"
+
 SHAPE: dict[str, Any] = {
     "vocab_size": 8,
     "hidden_size": 16,
@@ -20,6 +22,17 @@ SHAPE: dict[str, Any] = {
 }
 LAYER_NORM = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
 GROUP_NORM = {"feat_extract_norm": "group", "do_stable_layer_norm": False, "conv_bias": False}
+
+
+@pytest.fixture
+def one_thread():
+    """Several threads only wait for each other on networks this small."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def save_speech_model(folder: Path, kind: str, **changed: Any) -> PretrainedModel:
@@ -43,7 +56,7 @@ def speech_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pr
     """The model of a kind: `<model type> <norm of the first layer>`. Not to be written to."""
     made: dict[str, PretrainedModel] = {}
 
-    def model(kind: str = "wav2vec2 layer") -> PretrainedModel:
+    def model(kind: str = LAYER) -> PretrainedModel:
         if kind not in made:
             made[kind] = save_speech_model(tmp_path_factory.mktemp("model"), kind)
         return made[kind]

@@ -1,274 +1,294 @@
-import json
-import shutil
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from safetensors.torch import load_file, save_file
-from transformers import AutoFeatureExtractor, AutoModel
 
-from urgency_dagster.calls.audio import SAMPLE_RATE, cut, load_waveform
-from urgency_dagster.calls.embeddings import EmbeddingConfig, SpeechEncoder, batches, embed_archive, embed_in_batches
+from urgency_dagster.calls import embeddings
+from urgency_dagster.calls.audio import cut, load_waveform
+from urgency_dagster.calls.embeddings import EmbeddingConfig, embed_archive
+from urgency_dagster.calls.proof import LEAST_FOR_COSINE
+from urgency_dagster.calls.shards import PROVED
 from urgency_dagster.calls.utterances import build_utterance_table
-from urgency_dagster.errors import ArtefactError, ModelError, SettingsError
-from urgency_dagster.pretrained import PretrainedModel
+from urgency_dagster.errors import ArtefactError
+from urgency_dagster.storage import file_hash
 from urgency_dagster.tables import EMBEDDING, embeddings_schema
-from urgency_dagster_tests.calls.conftest import save_speech_model
+from urgency_dagster_tests.calls.conftest import GROUP, LAYER, save_speech_model
+from urgency_dagster_tests.calls.one_by_one import OneByOne
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 ARCHIVE = "T_x"
-LAYER, GROUP, HUBERT, WAVLM = "wav2vec2 layer", "wav2vec2 group", "hubert layer", "wavlm layer"
-ON_CPU = EmbeddingConfig(device="cpu", workers=1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Several threads only wait for each other on networks this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def encoder(speech_model):
-    made: dict[str, SpeechEncoder] = {}
-
-    def encode(kind: str = LAYER) -> SpeechEncoder:
-        if kind not in made:
-            made[kind] = SpeechEncoder(speech_model(kind), "cpu")
-        return made[kind]
-
-    return encode
-
-
-def segments(*lengths: int) -> list[np.ndarray]:
-    """Noise around different levels, so that a wrong normalisation shows."""
-    rng = np.random.default_rng(0)
-    return [rng.normal(rng.normal(), 0.1 + rng.random(), n).astype(np.float32) for n in lengths]
-
-
-def one_at_a_time(model: PretrainedModel, waveform: np.ndarray) -> np.ndarray:
-    """The original's way: no batch, no padding, mean over all frames."""
-    extractor = AutoFeatureExtractor.from_pretrained(model.folder)
-    network = AutoModel.from_pretrained(model.folder).eval()
-    inputs = extractor(waveform, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_values
-    with torch.inference_mode():
-        return network(inputs).last_hidden_state[0].mean(dim=0).numpy()
-
-
-class TestVectors:
-    @pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning")  # WavLM's own
-    @pytest.mark.parametrize("kind", [LAYER, GROUP, HUBERT, WAVLM])
-    def test_a_batch_gives_what_each_segment_gives_alone(self, encoder, speech_model, kind):
-        spoken = segments(8000, 8000, 8001, 9000, 12_345, 30_000, 8319, 8320)
-        vectors = embed_in_batches(encoder(kind), spoken, batch_audio_s=4.0)
-        assert vectors.dtype == np.float32
-        assert vectors.shape == (len(spoken), 16)
-        expected = np.stack([one_at_a_time(speech_model(kind), segment) for segment in spoken])
-        np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5)
-        assert np.abs(expected[0] - expected[1]).max() > 1e-3, "different segments have different vectors"
-
-    @pytest.mark.parametrize("kind", [LAYER, GROUP])
-    def test_the_budget_changes_nothing(self, encoder, kind):
-        spoken = segments(8000, 24_000, 8000, 16_000, 9000)
-        alone, together = (embed_in_batches(encoder(kind), spoken, budget) for budget in (0.1, 60.0))
-        np.testing.assert_allclose(alone, together, rtol=0, atol=1e-5)
-
-    def test_silence_has_a_vector(self, encoder):
-        assert np.isfinite(embed_in_batches(encoder(), [np.zeros(8000, np.float32)], 4.0)).all()
-
-    def test_no_segments_give_no_vectors(self, encoder):
-        assert embed_in_batches(encoder(), [], 4.0).shape == (0, 16)
-
-    @pytest.mark.parametrize("kind", [LAYER, HUBERT])
-    @pytest.mark.parametrize("samples", [400, 719, 720, 8000, 8001, 15_999])
-    def test_frames_are_counted_as_the_model_makes_them(self, encoder, speech_model, kind, samples):
-        network = AutoModel.from_pretrained(speech_model(kind).folder).eval()
-        with torch.inference_mode():
-            made = network(torch.zeros(1, samples)).last_hidden_state.shape[1]
-        assert encoder(kind).frames(samples) == made
-
-    def test_width_and_padding_are_read_from_the_model(self, encoder):
-        assert (encoder(LAYER).width, encoder(LAYER).can_pad) == (16, True)
-        assert encoder(GROUP).can_pad is False
-
-
-lengths_strategy = st.lists(st.integers(8000, 8010) | st.integers(8000, 200_000), max_size=30)
-
-
-class TestBatches:
-    @given(lengths=lengths_strategy, samples_max=st.integers(1, 400_000), can_pad=st.booleans())
-    def test_every_position_is_in_one_batch(self, lengths, samples_max, can_pad):
-        grouped = list(batches(lengths, samples_max, can_pad))
-        assert sorted(position for batch in grouped for position in batch) == list(range(len(lengths)))
-        assert all(grouped)
-
-    @given(lengths=lengths_strategy, samples_max=st.integers(1, 400_000), can_pad=st.booleans())
-    def test_a_padded_batch_keeps_the_budget_unless_it_is_one_segment(self, lengths, samples_max, can_pad):
-        for batch in batches(lengths, samples_max, can_pad):
-            assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= samples_max
-
-    @given(lengths=lengths_strategy, samples_max=st.integers(1, 400_000))
-    def test_without_padding_all_lengths_of_a_batch_are_equal(self, lengths, samples_max):
-        assert all(len({lengths[i] for i in batch}) == 1 for batch in batches(lengths, samples_max, can_pad=False))
-
-    def test_segments_that_fit_share_a_batch(self):
-        assert len(list(batches([100] * 10, 1000, can_pad=True))) == 1
-        assert len(list(batches([100] * 11, 1000, can_pad=True))) == 2
-
-
-class TestModels:
-    @pytest.fixture
-    def folder(self, tmp_path: Path, speech_model) -> Path:
-        """A copy of a good model, to be damaged."""
-        return Path(shutil.copytree(speech_model(LAYER).folder, tmp_path / "model"))
-
-    def load(self, folder: Path) -> SpeechEncoder:
-        return SpeechEncoder(PretrainedModel(str(folder), folder, "local"), "cpu")
-
-    def test_the_copy_is_good(self, folder):
-        assert self.load(folder).width == 16
-
-    @pytest.mark.parametrize("content", ["{}", "no json", "[]", '{"model_type": "nothing"}', '{"model_type": 3}'])
-    def test_a_config_of_no_model_is_refused(self, folder, content):
-        (folder / "config.json").write_text(content)
-        with pytest.raises(ModelError, match="URGENCY_SPEECH_MODEL"):
-            self.load(folder)
-
-    @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "model.safetensors"])
-    def test_a_missing_file_is_refused(self, folder, name):
-        (folder / name).unlink()
-        with pytest.raises(ModelError, match="cannot be loaded as a speech model"):
-            self.load(folder)
-
-    @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
-    @pytest.mark.parametrize("content", [b"", b"garbage" * 99])
-    def test_damaged_weights_are_refused(self, folder, name, content):
-        (folder / "model.safetensors").unlink()
-        (folder / name).write_bytes(content)
-        with pytest.raises(ModelError, match="cannot be loaded as a speech model"):
-            self.load(folder)
-
-    def test_weights_of_another_size_are_refused(self, folder):
-        config = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps({**config, "hidden_size": 32}))
-        with pytest.raises(ModelError):
-            self.load(folder)
-
-    def test_missing_weights_are_not_filled_with_random_ones(self, folder):
-        weights = {k: v for k, v in load_file(folder / "model.safetensors").items() if "layers.1." not in k}
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-        with pytest.raises(ModelError, match="holds no weights"):
-            self.load(folder)
-
-    def test_weights_that_only_pretraining_needs_may_be_missing(self, folder):
-        weights = load_file(folder / "model.safetensors")
-        del weights["masked_spec_embed"]
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-        assert self.load(folder).width == 16
-
-    def test_a_text_model_is_refused(self, folder):
-        config = {"model_type": "electra", "vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1}
-        (folder / "config.json").write_text(json.dumps({**config, "num_attention_heads": 1, "intermediate_size": 8}))
-        with pytest.raises(ModelError, match="URGENCY_SPEECH_MODEL"):
-            self.load(folder)
-
-    def test_an_adapter_whose_frames_are_not_those_of_the_convolutions_is_refused(self, tmp_path):
-        with pytest.raises(ModelError, match="adapter"):
-            SpeechEncoder(save_speech_model(tmp_path, LAYER, add_adapter=True, output_hidden_size=16), "cpu")
-
-    def test_a_model_for_another_rate_is_refused(self, folder):
-        config = json.loads((folder / "preprocessor_config.json").read_text())
-        (folder / "preprocessor_config.json").write_text(json.dumps({**config, "sampling_rate": 8000}))
-        with pytest.raises(ModelError, match="8000 Hz"):
-            self.load(folder)
-
-    def test_an_impossible_device_is_refused(self, speech_model):
-        with pytest.raises(SettingsError, match="toaster"):
-            SpeechEncoder(speech_model(), "toaster")
+TORCH = EmbeddingConfig(device="cpu", engine="torch", precision="float32", workers=1)
 
 
 class TestArchives:
-    @pytest.fixture
-    def extracted(self, paths, build):
-        """Four calls, the second without a kept utterance, and their utterance table."""
-        short = [build.utterance(n, endAt=n * 1000 + 100) for n in range(3)]
-        labels = [build.label(build.call_id(n), **({"utterances": short} if n == 1 else {})) for n in range(4)]
-        build.extracted(paths, ARCHIVE, *build.calls(*labels))
-        build_utterance_table(paths, ARCHIVE, workers=1)
-        return paths
-
-    def test_row_i_is_the_vector_of_utterance_i(self, extracted, encoder, speech_model):
-        embed_archive(extracted, ARCHIVE, encoder(), ON_CPU)
+    def test_row_i_is_the_vector_of_utterance_i(self, extracted, speech_model):
+        embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
         rows = pq.read_table(extracted.archive(ARCHIVE).utterances).to_pylist()
         stored = pq.read_table(extracted.archive(ARCHIVE).embeddings).to_pylist()
         assert [(r["_id"], r["utterance_id"]) for r in stored] == [(r["_id"], r["utterance_id"]) for r in rows]
+        one_by_one = OneByOne(speech_model())
         for row, vector in zip(rows, stored, strict=True):
             segment = cut(load_waveform(extracted.root / row["wav_file_path"]), row["startAt"], row["endAt"])
-            np.testing.assert_allclose(vector[EMBEDDING], one_at_a_time(speech_model(), segment), rtol=0, atol=1e-5)
+            np.testing.assert_allclose(vector[EMBEDDING], one_by_one.vector(segment), rtol=0, atol=1e-5)
 
-    @pytest.mark.parametrize(("window", "workers"), [(1, 1), (2, 1), (4, 1), (5, 1), (4, 2)])
-    def test_windows_and_workers_change_nothing(self, extracted, encoder, window, workers):
-        embed_archive(extracted, ARCHIVE, encoder(), ON_CPU)
+    @pytest.mark.parametrize("engine", ["torch", "openvino"])
+    @pytest.mark.parametrize(("shard", "workers"), [(1, 1), (2, 1), (4, 1), (5, 1), (4, 2)])
+    def test_shards_and_workers_change_nothing(self, extracted, speech_model, engine, shard, workers):
+        embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
         expected = pq.read_table(extracted.archive(ARCHIVE).embeddings)
-        config = EmbeddingConfig(batch_audio_s=1.5, window_utterances=window, device="cpu", workers=workers)
-        embed_archive(extracted, ARCHIVE, encoder(), config)
+        config = replace(TORCH, engine=engine, batch_audio_s=1.5, shard_utterances=shard, workers=workers)
+        extracted.archive(ARCHIVE).embeddings.unlink()
+        summary = embed_archive(extracted, ARCHIVE, speech_model(), config)
+        assert (summary.computed, summary.engine) == (9, engine)
         found = pq.read_table(extracted.archive(ARCHIVE).embeddings)
         assert found.drop_columns(EMBEDDING).equals(expected.drop_columns(EMBEDDING))
-        vectors = [np.array(table[EMBEDDING].to_pylist()) for table in (found, expected)]
-        np.testing.assert_allclose(*vectors, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(vectors(found), vectors(expected), rtol=0, atol=1e-5)
 
-    def test_a_second_run_writes_the_same_bytes(self, extracted, encoder):
+    @pytest.mark.parametrize("afresh", [True, False])
+    def test_a_second_run_writes_the_same_bytes(self, extracted, speech_model, afresh):
         target = extracted.archive(ARCHIVE).embeddings
-        embed_archive(extracted, ARCHIVE, encoder(), ON_CPU)
+        embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
         first = target.read_bytes()
-        embed_archive(extracted, ARCHIVE, encoder(), ON_CPU)
+        if afresh:
+            target.unlink()
+        assert embed_archive(extracted, ARCHIVE, speech_model(), TORCH).computed == (9 if afresh else 0)
         assert target.read_bytes() == first
 
-    def test_the_file_names_its_model_and_the_step_its_counts(self, extracted, encoder, speech_model):
-        seen = []
-        counts = embed_archive(
-            extracted, ARCHIVE, encoder(), EmbeddingConfig(window_utterances=2, device="cpu", workers=1),
-            lambda done, total, **figures: seen.append((done, total)),
-        )  # fmt: skip
+    def test_the_file_names_its_model_and_the_step_its_counts(self, extracted, speech_model):
+        seen, told = [], []
+
+        def progress(done: int, total: int, **figures: float) -> None:
+            seen.append((done, total))
+            told.append(figures)
+
+        summary = embed_archive(extracted, ARCHIVE, speech_model(), replace(TORCH, shard_utterances=2), progress)
         schema = pq.read_schema(extracted.archive(ARCHIVE).embeddings)
         assert schema.equals(embeddings_schema(16))
-        assert schema.metadata[b"model"] == speech_model().name.encode()
-        assert (schema.metadata[b"revision"], schema.metadata[b"precision"]) == (b"local", b"float32")
-        assert counts == {"utterances": 9, "calls": 3, "audio_s": 6.3, "width": 16, "device": "cpu"}
-        assert seen == [(3, 9), (6, 9), (9, 9)], "a window ends between two calls, so that each is decoded once"
+        noted = {key.decode(): value.decode() for key, value in schema.metadata.items()}
+        assert (
+            noted.items()
+            >= {
+                "model": speech_model().name,
+                "revision": "local",
+                "weights_sha256": file_hash(speech_model().folder / "model.safetensors"),
+                "precision": "float32",
+                "proved": "true",
+            }.items()
+        )
+        assert {**summary.made_with, "proved": "true"} == {k: v for k, v in noted.items() if k != "ARROW:schema"}
+        assert (summary.utterances, summary.calls, summary.audio_s, summary.width) == (9, 3, 6.3, 16)
+        assert (summary.engine, summary.device) == ("torch", "cpu")
+        assert (summary.computed, summary.reused, summary.resumed) == (9, 0, 0)
+        assert (summary.shards, summary.resumed_shards) == (3, 0), "a shard ends between two calls"
+        assert seen == [(3, 9), (6, 9), (9, 9), (9, 9)]
+        assert all(set(figures) == {"utterances_per_s", "x_real_time", "eta_s"} for figures in told)
+        assert summary.points[-1][1] == pytest.approx(6.3)
+        assert summary.figures["x_real_time"] * summary.seconds == pytest.approx(6.3, rel=0.2)
 
-    def test_an_archive_with_nothing_kept_gives_an_empty_file(self, paths, build, encoder):
+    @pytest.mark.parametrize("engine", ["torch", "auto"])
+    def test_an_archive_with_nothing_kept_gives_an_empty_file(self, paths, build, speech_model, engine):
         build.extracted(paths, ARCHIVE, *build.calls(build.label("a", utterances=[])))
         build_utterance_table(paths, ARCHIVE, workers=1)
-        assert embed_archive(paths, ARCHIVE, encoder(), ON_CPU)["utterances"] == 0
+        summary = embed_archive(paths, ARCHIVE, speech_model(), replace(TORCH, engine=engine))
+        assert (summary.utterances, summary.proof.passed) == (0, True)
         stored = pq.read_table(paths.archive(ARCHIVE).embeddings)
         assert (stored.num_rows, stored.schema.equals(embeddings_schema(16))) == (0, True)
 
-    def test_damaged_float_samples_do_not_reach_the_vectors(self, paths, build, encoder):
+    def test_damaged_float_samples_do_not_reach_the_vectors(self, paths, build, speech_model):
         samples = bytearray(build.wav(subtype="FLOAT"))
         samples[-8000:-7996] = b"\xff" * 4  # not a number
         build.extracted(paths, ARCHIVE, {"a_1.wav": bytes(samples)}, {"a_1.json": build.json(build.label("a"))})
         build_utterance_table(paths, ARCHIVE, workers=1)
-        embed_archive(paths, ARCHIVE, encoder(), ON_CPU)
-        vectors = np.array(pq.read_table(paths.archive(ARCHIVE).embeddings)[EMBEDDING].to_pylist())
-        assert vectors.shape == (3, 16)
-        assert np.isfinite(vectors).all()
+        embed_archive(paths, ARCHIVE, speech_model(), TORCH)
+        found = vectors(pq.read_table(paths.archive(ARCHIVE).embeddings))
+        assert found.shape == (3, 16)
+        assert np.isfinite(found).all()
 
-    def test_an_archive_without_utterance_table_is_refused(self, paths, encoder):
+    def test_an_archive_without_utterance_table_is_refused(self, paths, speech_model):
         with pytest.raises(ArtefactError, match="utterance table"):
-            embed_archive(paths, ARCHIVE, encoder(), ON_CPU)
+            embed_archive(paths, ARCHIVE, speech_model(), TORCH)
 
     @pytest.mark.parametrize("workers", [1, 2])
-    def test_a_recording_that_is_gone_leaves_the_former_file(self, extracted, encoder, workers):
+    def test_a_recording_that_is_gone_leaves_the_former_file(self, extracted, speech_model, workers):
         target = extracted.archive(ARCHIVE).embeddings
         target.write_bytes(b"former")
         next(extracted.archive(ARCHIVE).audio.glob("*3_*.wav")).unlink()
         with pytest.raises(Exception, match="not decodable"):
-            embed_archive(extracted, ARCHIVE, encoder(), EmbeddingConfig(device="cpu", workers=workers))
+            embed_archive(extracted, ARCHIVE, speech_model(), replace(TORCH, workers=workers, proof_utterances=0))
         assert target.read_bytes() == b"former"
         assert not list(target.parent.glob("*.tmp")) + list(target.parent.glob(".*.tmp"))
+
+    def test_a_long_segment_is_the_mean_over_its_parts(self, paths, build, speech_model):
+        long = [build.utterance(0, startAt=0, endAt=2900), build.utterance(1)]
+        build.extracted(paths, ARCHIVE, *build.calls(build.label("a", utterances=long)))
+        build_utterance_table(paths, ARCHIVE, workers=1)
+        summary = embed_archive(paths, ARCHIVE, speech_model(), replace(TORCH, segment_max_s=1.0))
+        assert summary.proof.passed
+        in_parts = vectors(pq.read_table(paths.archive(ARCHIVE).embeddings))
+        assert embed_archive(paths, ARCHIVE, speech_model(), TORCH).computed == 2, "parts are another vector"
+        whole = vectors(pq.read_table(paths.archive(ARCHIVE).embeddings))
+        differences = np.abs(in_parts - whole).max(axis=1)
+        assert differences[0] > 1e-3
+        assert differences[1] < 1e-5
+
+
+def vectors(table: pa.Table) -> np.ndarray:
+    return np.array(table[EMBEDDING].to_pylist(), dtype=np.float32)
+
+
+@pytest.fixture
+def extracted(paths, build):
+    """Four calls, the second without a kept utterance, and their utterance table."""
+    short = [build.utterance(n, endAt=n * 1000 + 100) for n in range(3)]
+    labels = [build.label(build.call_id(n), **({"utterances": short} if n == 1 else {})) for n in range(4)]
+    build.extracted(paths, ARCHIVE, *build.calls(*labels))
+    build_utterance_table(paths, ARCHIVE, workers=1)
+    return paths
+
+
+class Killed(BaseException):
+    """Ends a run from outside, as a signal does."""
+
+
+class TestResume:
+    def stop_after(self, utterances: int):
+        def progress(done: int, total: int, **figures: float) -> None:
+            if done >= utterances:
+                raise Killed
+
+        return progress
+
+    @pytest.mark.parametrize("engine", ["torch", "openvino"])
+    def test_a_run_goes_on_at_the_last_whole_shard(self, extracted, speech_model, engine):
+        config = replace(TORCH, engine=engine, shard_utterances=3)
+        target, shards = extracted.archive(ARCHIVE).embeddings, extracted.archive(ARCHIVE).shards
+        embed_archive(extracted, ARCHIVE, speech_model(), config)
+        undisturbed = target.read_bytes()
+        assert not shards.exists()
+        target.unlink()
+        with pytest.raises(Killed):
+            embed_archive(extracted, ARCHIVE, speech_model(), config, self.stop_after(6))
+        assert len(list(shards.glob("*.npy"))) == 1
+        assert not target.exists()
+        summary = embed_archive(extracted, ARCHIVE, speech_model(), config)
+        assert (summary.computed, summary.resumed, summary.resumed_shards) == (6, 3, 1)
+        assert target.read_bytes() == undisturbed
+        assert not shards.exists()
+
+    def test_a_run_that_was_killed_after_the_last_shard_embeds_nothing(self, extracted, speech_model):
+        config = replace(TORCH, shard_utterances=3)
+        told = []
+
+        def progress(done: int, total: int, **figures: float) -> None:
+            told.append(done)
+            if told.count(total) == 2:  # the file is there, the step has not ended
+                raise Killed
+
+        with pytest.raises(Killed):
+            embed_archive(extracted, ARCHIVE, speech_model(), config, progress)
+        before = extracted.archive(ARCHIVE).embeddings.read_bytes()
+        assert embed_archive(extracted, ARCHIVE, speech_model(), config).computed == 0
+        assert extracted.archive(ARCHIVE).embeddings.read_bytes() == before
+
+    def test_shards_of_another_model_do_not_count(self, extracted, speech_model, tmp_path):
+        config = replace(TORCH, shard_utterances=3)
+        with pytest.raises(Killed):
+            embed_archive(extracted, ARCHIVE, speech_model(), config, self.stop_after(6))
+        other = replace(save_speech_model(tmp_path / "other", LAYER), revision="other")
+        assert embed_archive(extracted, ARCHIVE, other, config).computed == 9
+
+
+class TestReuse:
+    CALLS = 10
+
+    def send(self, paths, build, *changed: int) -> None:
+        """An archive of ten calls, some of which sound different from those sent before."""
+        labels = [build.label(build.call_id(n)) for n in range(self.CALLS)]
+        audio, texts = build.calls(*labels)
+        for n in changed:
+            audio[f"{build.call_id(n)}_20230101.wav"] = build.wav(seed=100 + n)
+        build.extracted(paths, ARCHIVE, audio, texts)
+        build_utterance_table(paths, ARCHIVE, workers=1)
+
+    @pytest.mark.parametrize("shard", [1024, 7])
+    def test_of_an_archive_that_is_sent_again_only_changed_calls_are_embedded(self, paths, build, speech_model, shard):
+        config, target = replace(TORCH, shard_utterances=shard), paths.archive(ARCHIVE).embeddings
+        self.send(paths, build)
+        embed_archive(paths, ARCHIVE, speech_model(), config)
+        before = vectors(pq.read_table(target))
+        self.send(paths, build, 4)
+        summary = embed_archive(paths, ARCHIVE, speech_model(), config)
+        assert (summary.computed, summary.reused, summary.utterances) == (3, 27, 30)
+        assert summary.audio_s == pytest.approx(21)
+        assert summary.points[-1][1] == pytest.approx(2.1), "what is reused is no throughput"
+        after = vectors(pq.read_table(target))
+        same = np.delete(np.arange(30), [12, 13, 14])
+        np.testing.assert_array_equal(after[same], before[same])
+        assert np.abs(after[12:15] - before[12:15]).max() > 1e-3
+        target.unlink()
+        embed_archive(paths, ARCHIVE, speech_model(), config)
+        np.testing.assert_allclose(vectors(pq.read_table(target)), after, rtol=0, atol=1e-5)
+
+    @pytest.mark.parametrize("changed", [{"revision": "other"}, {"name": "other"}])
+    def test_another_model_embeds_all(self, extracted, speech_model, changed):
+        embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
+        assert embed_archive(extracted, ARCHIVE, replace(speech_model(), **changed), TORCH).computed == 9
+
+    def test_other_weights_embed_all(self, extracted, speech_model, tmp_path):
+        embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
+        other = save_speech_model(tmp_path / "other", LAYER, num_hidden_layers=1)
+        assert embed_archive(extracted, ARCHIVE, replace(other, name=speech_model().name), TORCH).computed == 9
+
+    def test_another_precision_embeds_all_and_the_same_one_none(self, extracted, speech_model):
+        embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
+        in_half = replace(TORCH, precision="bfloat16")
+        assert embed_archive(extracted, ARCHIVE, speech_model(), in_half).computed == 9
+        assert embed_archive(extracted, ARCHIVE, speech_model(), in_half).computed == 0
+
+    def test_the_library_may_change(self, extracted, speech_model):
+        embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
+        summary = embed_archive(extracted, ARCHIVE, speech_model(), replace(TORCH, engine="openvino"))
+        assert (summary.computed, summary.proof.passed) == (0, True)
+
+
+class TestProof:
+    def test_the_figures_are_those_of_what_was_written(self, extracted, speech_model):
+        proof = embed_archive(extracted, ARCHIVE, speech_model(), TORCH).proof
+        assert (proof.utterances, proof.precision, proof.passed) == (9, "float32", True)
+        assert 0 <= proof.largest_difference < 1e-5
+
+    def test_vectors_that_batching_changed_are_found_and_never_used_again(self, extracted, speech_model, monkeypatch):
+        # A model that normalises over time, padded all the same: the mistake that the proof is for.
+        with monkeypatch.context() as patched:
+            patched.setattr(embeddings.SpeechModel, "can_pad", True)
+            summary = embed_archive(extracted, ARCHIVE, speech_model(GROUP), TORCH)
+            assert not summary.proof.passed
+            assert summary.proof.largest_difference > 1e-4
+        assert pq.read_schema(extracted.archive(ARCHIVE).embeddings).metadata[PROVED] == b"false"
+        again = embed_archive(extracted, ARCHIVE, speech_model(GROUP), TORCH)
+        assert (again.computed, again.reused, again.proof.passed) == (9, 0, True)
+
+    def test_the_fastest_precision_that_passes_is_taken(self, extracted, speech_model, monkeypatch):
+        free = replace(TORCH, precision="auto")
+        monkeypatch.setattr("urgency_dagster.calls.encoders.native_reduced_precision", lambda device: "bfloat16")
+        assert embed_archive(extracted, ARCHIVE, speech_model(), free).proof.precision == "bfloat16"
+        monkeypatch.setattr("urgency_dagster.calls.proof.COSINE_MIN", 1.0)
+        assert embed_archive(extracted, ARCHIVE, speech_model(), free).proof.precision == "float32"
+
+    @pytest.mark.parametrize("precision", ["auto", "bfloat16"])
+    def test_an_archive_too_small_to_prove_it_is_not_reduced(self, paths, build, speech_model, precision):
+        count = LEAST_FOR_COSINE - 1
+        label = build.label("a", utterances=[build.utterance(n) for n in range(count)])
+        audio, labels = {"a_1.wav": build.wav(count * 1000)}, {"a_1.json": build.json(label)}
+        build.extracted(paths, ARCHIVE, audio, labels)
+        build_utterance_table(paths, ARCHIVE, workers=1)
+        summary = embed_archive(paths, ARCHIVE, speech_model(), replace(TORCH, precision=precision))
+        assert (summary.utterances, summary.proof.precision, summary.proof.passed) == (count, "float32", True)
+
+    def test_a_precision_that_is_asked_for_is_kept_even_if_it_does_not_pass(self, extracted, speech_model, monkeypatch):
+        monkeypatch.setattr("urgency_dagster.calls.proof.COSINE_MIN", 1.0)
+        proof = embed_archive(extracted, ARCHIVE, speech_model(), replace(TORCH, precision="bfloat16")).proof
+        assert (proof.precision, proof.passed) == ("bfloat16", False)

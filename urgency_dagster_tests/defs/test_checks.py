@@ -6,12 +6,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from urgency_dagster.calls.funnel import Funnel
+from urgency_dagster.calls.proof import Proof
 from urgency_dagster.defs.checks import (
     beats_majority,
     calls_in_one_archive,
     counts_add_up,
     few_rejects,
     plausible_scores,
+    same_as_one_by_one,
     split_by_call,
     vectors_fit_rows,
 )
@@ -114,3 +116,17 @@ def test_scores_that_are_too_good_are_named() -> None:
     suspicious = plausible_scores({"rf": 0.91, "xgb": 0.71, "dummy": 0.33})
     assert not suspicious.passed
     assert suspicious.metadata["above_limit"].value == "rf, xgb"
+
+
+def test_the_proof_of_the_vectors_is_the_check() -> None:
+    check = same_as_one_by_one(Proof(32, "bfloat16", 0.02, 0.9997, passed=True))
+    assert (check.passed, check.severity) == (True, dg.AssetCheckSeverity.ERROR)
+    figures = {name: value.value for name, value in check.metadata.items()}
+    assert figures["least_cosine"] == 0.9997
+    assert (figures["utterances"], figures["bound"]) == (32, "least_cosine at least 0.995")
+
+
+def test_vectors_without_a_proof_do_not_pass() -> None:
+    check = same_as_one_by_one(Proof(3, "float32", None, None, passed=False))
+    assert not check.passed
+    assert check.metadata["largest_difference"].value == "none"

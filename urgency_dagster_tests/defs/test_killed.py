@@ -1,13 +1,9 @@
 """`urgency-dagster run`, killed at random moments of the extraction and of the table step, and then left alone."""
 
-import os
 import random
 import shutil
-import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,12 +11,12 @@ import pytest
 from urgency_dagster.demo.inputs import write_demo
 from urgency_dagster.storage import StoragePaths
 from urgency_dagster_tests.conftest import Builder
-from urgency_dagster_tests.defs.conftest import COMMAND, environment, run_command
+from urgency_dagster_tests.defs.conftest import run_command
+from urgency_dagster_tests.defs.killing import PATIENCE_S, made, running, wait
 
 ARCHIVE = "T_광주_구급"
 CALLS, SPOKEN = 3000, 10
 KILLS = 20
-PATIENCE_S = 60.0
 LENIENT = "utterances: {rejected_calls_max: 1.0, rejected_utterances_max: 1.0}\n"
 
 Stage = Callable[[StoragePaths], bool]
@@ -52,27 +48,6 @@ def is_tabulating(paths: StoragePaths) -> bool:
     return any(paths.archive(ARCHIVE).folder.glob(".utterances.parquet.*.tmp"))
 
 
-@contextmanager
-def running(root: Path) -> Iterator[subprocess.Popen]:
-    """A `run` command; whatever is left of its processes at the end is killed."""
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    command = [str(COMMAND), "run", "--only", "calls"]
-    with subprocess.Popen(command, env=environment(root), start_new_session=True, **quiet) as process:
-        try:
-            yield process
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def wait(process: subprocess.Popen, wanted: Callable[[], bool]) -> float:
-    """Waits until something holds while the command is at work, and returns the time."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not wanted():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.002)
-    return time.monotonic()
-
-
 def durations(root: Path) -> dict[Stage, float]:
     """How many seconds each stage lasts when nothing disturbs it."""
     paths, found = StoragePaths(root), {}
@@ -91,12 +66,6 @@ def kill_during(root: Path, stage: Stage, delay_s: float) -> bool:
         wait(process, lambda: stage(paths))
         time.sleep(delay_s)
         return stage(paths)
-
-
-def made(root: Path) -> dict[str, bytes]:
-    """Every file that the archive has, hidden and temporary ones included."""
-    folder = StoragePaths(root).archive(ARCHIVE).folder
-    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def start_again(paths: StoragePaths) -> None:
@@ -119,5 +88,5 @@ def test_twenty_kills_leave_no_trace(build: Builder, tmp_path: Path) -> None:
         hits[stage] += kill_during(root, stage, rng.uniform(0, 0.9 * lasts[stage]))
     done = run_command(root, "--only", "calls")
     assert done.returncode == 0, done.stdout
-    assert made(root) == made(undisturbed)
+    assert made(StoragePaths(root), ARCHIVE) == made(StoragePaths(undisturbed), ARCHIVE)
     assert min(hits.values()) > KILLS / 4, hits

@@ -1,0 +1,141 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from urgency_dagster.calls.batching import Budget, embed_segments
+from urgency_dagster.calls.encoders import EncoderConfig, TorchEncoder, encoders, native_reduced_precision
+from urgency_dagster.calls.proof import prove
+from urgency_dagster.calls.speech_model import load_speech_model
+from urgency_dagster.errors import SettingsError
+from urgency_dagster_tests.calls.conftest import GROUP, HUBERT, LAYER, WAVLM
+from urgency_dagster_tests.calls.one_by_one import OneByOne, segments
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning"),  # WavLM's own
+]
+
+LENGTHS = (8000, 8000, 8001, 9000, 12_345, 30_000, 8319, 8320, 24_000)
+
+
+def ways(speech, **asked) -> list[tuple[str, str]]:
+    return [(encoder.engine, encoder.precision) for encoder in encoders(speech, EncoderConfig(device="cpu", **asked))]
+
+
+@pytest.fixture
+def without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the extra were not installed: the module cannot be found."""
+    monkeypatch.setitem(sys.modules, "openvino", None)
+
+
+class TestVectors:
+    @pytest.mark.parametrize("kind", [LAYER, GROUP, HUBERT, WAVLM])
+    @pytest.mark.parametrize("engine", ["torch", "openvino"])
+    def test_a_batch_gives_what_each_segment_gives_alone(self, speech_model, kind, engine):
+        speech, spoken = load_speech_model(speech_model(kind)), segments(*LENGTHS)
+        (encoder,) = encoders(speech, EncoderConfig("cpu", engine, "float32"))
+        vectors = embed_segments(encoder, [speech.normalised(segment) for segment in spoken], 30, Budget(4))
+        assert vectors.dtype == np.float32
+        assert vectors.shape == (len(spoken), 16)
+        expected = OneByOne(speech_model(kind)).vectors(spoken)
+        np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5)
+        assert np.abs(expected[0] - expected[1]).max() > 1e-3, "different segments have different vectors"
+
+    @pytest.mark.parametrize("kind", [LAYER, GROUP, HUBERT, WAVLM])
+    @pytest.mark.parametrize("engine", ["torch", "openvino"])
+    def test_half_the_bits_stay_within_the_bound(self, speech_model, kind, engine):
+        speech, spoken = load_speech_model(speech_model(kind)), segments(*LENGTHS)
+        (encoder,) = encoders(speech, EncoderConfig("cpu", engine, "bfloat16"))
+        vectors = embed_segments(encoder, [speech.normalised(segment) for segment in spoken], 30, Budget(4))
+        proof = prove(vectors, OneByOne(speech_model(kind)).vectors(spoken), "bfloat16")
+        assert proof.passed, proof
+
+    @pytest.mark.parametrize("kind", [LAYER, GROUP])
+    @pytest.mark.parametrize("engine", ["torch", "openvino"])
+    def test_the_budget_changes_nothing(self, speech_model, kind, engine):
+        speech, spoken = load_speech_model(speech_model(kind)), segments(8000, 24_000, 8000, 16_000, 9000)
+        (encoder,) = encoders(speech, EncoderConfig("cpu", engine, "float32"))
+        alone, together = (embed_segments(encoder, spoken, 30, Budget(audio_s)) for audio_s in (0.1, 60.0))
+        np.testing.assert_allclose(alone, together, rtol=0, atol=1e-5)
+
+    @pytest.mark.parametrize("engine", ["torch", "openvino"])
+    def test_the_same_input_gives_the_same_bits(self, speech_model, engine):
+        speech, spoken = load_speech_model(speech_model(LAYER)), segments(*LENGTHS)
+        first, second = (
+            embed_segments(next(encoders(speech, EncoderConfig("cpu", engine))), spoken, 30, Budget(1)) for _ in "12"
+        )
+        np.testing.assert_array_equal(first, second)
+
+    @pytest.mark.parametrize("engine", ["torch", "openvino"])
+    def test_silence_has_a_vector_and_nothing_has_none(self, speech_model, engine):
+        speech = load_speech_model(speech_model(LAYER))
+        encoder = next(encoders(speech, EncoderConfig("cpu", engine)))
+        silence = speech.normalised(np.zeros(8000, np.float32))
+        assert np.isfinite(embed_segments(encoder, [silence], 30, Budget(4))).all()
+        assert embed_segments(encoder, [], 30, Budget(4)).shape == (0, 16)
+
+    def test_reduced_precision_leaves_the_reference_alone(self, speech_model):
+        speech = load_speech_model(speech_model(LAYER))
+        TorchEncoder(speech, "cpu", "bfloat16")
+        assert {parameter.dtype for parameter in speech.network.parameters()} == {torch.float32}
+
+    @pytest.mark.slow
+    @pytest.mark.filterwarnings("ignore")  # of the compiler, which is not ours
+    def test_a_compiled_model_gives_the_same(self, speech_model):
+        speech, spoken = load_speech_model(speech_model(LAYER)), segments(8000, 9000, 12_345, 30_000)
+        (encoder,) = encoders(speech, EncoderConfig("cpu", "torch", "float32", compile=True))
+        vectors = embed_segments(encoder, [speech.normalised(segment) for segment in spoken], 30, Budget(4))
+        np.testing.assert_allclose(vectors, OneByOne(speech_model(LAYER)).vectors(spoken), rtol=0, atol=1e-5)
+
+
+class TestChoice:
+    def test_the_fastest_come_first_and_torch_in_float32_last(self, speech_model):
+        found = ways(load_speech_model(speech_model(LAYER)))
+        reduced = [precision for precision in [native_reduced_precision("cpu")] if precision]
+        assert found == [(engine, p) for engine in ("openvino", "torch") for p in (*reduced, "float32")]
+
+    @pytest.mark.usefixtures("without_openvino")
+    def test_torch_takes_its_place_when_openvino_is_not_installed(self, speech_model):
+        assert {engine for engine, _ in ways(load_speech_model(speech_model(LAYER)))} == {"torch"}
+
+    def test_what_is_asked_for_is_what_there_is(self, speech_model):
+        speech = load_speech_model(speech_model(LAYER))
+        assert ways(speech, engine="torch", precision="float32") == [("torch", "float32")]
+        assert ways(speech, engine="openvino", precision="bfloat16") == [("openvino", "bfloat16")]
+        assert ways(speech, precision="float32") == [("openvino", "float32"), ("torch", "float32")]
+
+    def test_only_a_processor_that_computes_bfloat16_is_given_it(self):
+        flags = Path("/proc/cpuinfo").read_text().split()
+        native = "avx512_bf16" in flags or "amx_bf16" in flags
+        assert native_reduced_precision("cpu") == ("bfloat16" if native else None)
+        assert native_reduced_precision("mps") is None
+
+    @pytest.mark.parametrize(
+        ("asked", "message"),
+        [
+            ({"engine": "tensorrt"}, "engine is 'tensorrt'; expected one of auto, torch, openvino"),
+            ({"precision": "int8"}, "precision is 'int8'; expected one of auto, float32, bfloat16, float16"),
+            ({"precision": "float16"}, "'float16' on a CPU"),
+            ({"device": "toaster"}, "toaster"),
+            ({"device": "meta", "engine": "openvino"}, "'openvino' on the device meta"),
+        ],
+    )
+    def test_what_does_not_exist_is_refused(self, speech_model, asked, message):
+        with pytest.raises(SettingsError, match=message):
+            next(encoders(load_speech_model(speech_model(LAYER)), EncoderConfig(**{"device": "cpu", **asked})))
+
+    @pytest.mark.usefixtures("without_openvino")
+    def test_openvino_that_is_not_installed_is_refused(self, speech_model):
+        with pytest.raises(SettingsError, match=r"not installed.*pip install '\.\[openvino\]'"):
+            next(encoders(load_speech_model(speech_model(LAYER)), EncoderConfig("cpu", "openvino")))
+
+
+def test_importing_the_room_loads_neither_torch_nor_openvino():
+    code = (
+        "import sys, urgency_dagster.calls.embeddings; print({'torch', 'openvino', 'transformers'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

@@ -1,0 +1,86 @@
+"""`urgency-dagster run`, killed at random moments of the embedding step, and then left alone."""
+
+import random
+import shutil
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from urgency_dagster.demo.inputs import write_demo
+from urgency_dagster.storage import StoragePaths
+from urgency_dagster_tests.conftest import Builder
+from urgency_dagster_tests.defs.conftest import instance_of, run_command
+from urgency_dagster_tests.defs.killing import made, running, wait
+
+ARCHIVE = "T_광주_구급"
+CALLS, SHARD = 400, 24
+KILLS = 10
+OPTIONS = f"utterance_embeddings: {{shard_utterances: {SHARD}, batch_audio_s: 2}}\n"
+EMBEDDINGS = dg.AssetKey("utterance_embeddings")
+
+
+def land(root: Path, build: Builder) -> None:
+    """One archive of 1,200 utterances, in 50 shards."""
+    write_demo(root, calls=12, samples=400)
+    paths = StoragePaths(root)
+    shutil.rmtree(paths.landing_calls)
+    build.pair(paths.landing_calls, ARCHIVE, *build.calls(*(build.label(build.call_id(n)) for n in range(CALLS))))
+    paths.run_config.write_text(OPTIONS)
+
+
+def forget_embeddings(paths: StoragePaths) -> None:
+    paths.archive(ARCHIVE).embeddings.unlink()
+    for asset in ("utterance_embeddings", "processed_data"):
+        paths.manifest(asset, ARCHIVE).unlink()
+
+
+def finished(paths: StoragePaths) -> dict[str, tuple[int, int]]:
+    """The finished shards by name, with what changes when one is written again."""
+    files = paths.archive(ARCHIVE).shards.glob("*.npy")
+    return {file.name: (file.stat().st_ino, file.stat().st_mtime_ns) for file in files}
+
+
+def kill(root: Path, moment: random.Random, *, after_a_shard: bool) -> None:
+    """Kills all processes of a `run` command: soon after it finished a shard, or at any time before."""
+    paths = StoragePaths(root)
+    before = len(finished(paths))
+    with running(root) as process:
+        if after_a_shard:
+            wait(process, lambda: len(finished(paths)) > before)
+            time.sleep(moment.uniform(0, 0.2))
+        else:
+            time.sleep(moment.uniform(0, 6))
+
+
+def told(root: Path) -> dict[str, object]:
+    """The metadata of the last materialisation of the embeddings."""
+    with instance_of(root) as instance:
+        event = instance.get_latest_materialization_event(EMBEDDINGS)
+        assert event and event.asset_materialization
+        return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_ten_kills_cost_no_finished_shard_and_change_no_byte(build: Builder, tmp_path: Path) -> None:
+    undisturbed, root = tmp_path / "undisturbed", tmp_path / "killed"
+    land(undisturbed, build)
+    assert run_command(undisturbed, "--only", "calls").returncode == 0
+    shutil.copytree(undisturbed, root)
+    paths = StoragePaths(root)
+    forget_embeddings(paths)
+    moment, kept = random.Random(0), finished(paths)
+    for number in range(KILLS):
+        kill(root, moment, after_a_shard=number % 2 == 0)
+        now = finished(paths)
+        assert kept.items() <= now.items(), "a finished shard was written again"
+        kept = now
+    assert KILLS / 2 <= len(kept) < CALLS * 3 / SHARD, "the kills hit the step"
+    done = run_command(root, "--only", "calls")
+    assert done.returncode == 0, done.stdout
+    metadata = told(root)
+    assert (metadata["resumed_shards"], metadata["shards"]) == (len(kept), CALLS * 3 // SHARD)
+    assert metadata["computed"] == CALLS * 3 - len(kept) * SHARD
+    assert made(paths, ARCHIVE) == made(StoragePaths(undisturbed), ARCHIVE)
