@@ -32,7 +32,7 @@ class Proof:
     Attributes:
         utterances: how many were embedded again.
         precision: that of the vectors.
-        largest_difference: of any two elements; None without a finite one.
+        largest_difference: of any two elements; None when a vector is not finite.
         least_cosine: of any utterance, after subtracting each side's mean vector; None where it has no meaning.
         passed: whether the bound of the precision holds.
     """
@@ -61,14 +61,12 @@ def prove(vectors: "np.ndarray", reference: "np.ndarray", precision: str) -> Pro
     """
     import numpy as np
 
+    if not np.isfinite(vectors).all():
+        return Proof(len(vectors), precision, None, None, passed=False)
     difference = float(np.abs(vectors - reference).max()) if len(vectors) else 0.0
     cosine = _least_cosine(vectors, reference)
-    finite = bool(np.isfinite(difference))
-    if precision == FLOAT32:
-        passed = finite and difference <= DIFFERENCE_MAX
-    else:
-        passed = finite and cosine is not None and cosine >= COSINE_MIN
-    return Proof(len(vectors), precision, difference if finite else None, cosine, passed)
+    passed = difference <= DIFFERENCE_MAX if precision == FLOAT32 else cosine is not None and cosine >= COSINE_MIN
+    return Proof(len(vectors), precision, difference, cosine, passed)
 
 
 def _least_cosine(vectors: "np.ndarray", reference: "np.ndarray") -> float | None:
@@ -79,9 +77,7 @@ def _least_cosine(vectors: "np.ndarray", reference: "np.ndarray") -> float | Non
         return None
     ours, theirs = (side.astype(np.float64) - side.mean(axis=0, dtype=np.float64) for side in (vectors, reference))
     norms = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
-    if not np.isfinite(norms).all() or not norms.all():
-        return None
-    return float((np.sum(ours * theirs, axis=1) / norms).min())
+    return float((np.sum(ours * theirs, axis=1) / norms).min()) if norms.all() else None
 
 
 def sample_rows(rows: int, size: int, seed: int) -> Sequence[int]:

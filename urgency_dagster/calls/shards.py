@@ -157,5 +157,5 @@ def vectors_at(tables: Iterator[pa.Table], at: Sequence[int]) -> Iterator[tuple[
     start = 0
     for table in tables:
         here = [row - start for row in at if start <= row < start + table.num_rows]
-        yield table, vectors_of(table.take(here))
+        yield table, vectors_of(table.take(pa.array(here, pa.int64())))
         start += table.num_rows

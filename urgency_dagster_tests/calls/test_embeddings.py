@@ -12,9 +12,9 @@ from urgency_dagster.calls.proof import LEAST_FOR_COSINE
 from urgency_dagster.calls.shards import PROVED
 from urgency_dagster.calls.utterances import build_utterance_table
 from urgency_dagster.errors import ArtefactError
-from urgency_dagster.storage import file_hash
+from urgency_dagster.storage import StoragePaths, file_hash
 from urgency_dagster.tables import EMBEDDING, embeddings_schema
-from urgency_dagster_tests.calls.conftest import GROUP, LAYER, save_speech_model
+from urgency_dagster_tests.calls.conftest import GROUP, LAYER, WIDE, save_speech_model
 from urgency_dagster_tests.calls.one_by_one import OneByOne
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -67,7 +67,7 @@ class TestArchives:
         summary = embed_archive(extracted, ARCHIVE, speech_model(), replace(TORCH, shard_utterances=2), progress)
         schema = pq.read_schema(extracted.archive(ARCHIVE).embeddings)
         assert schema.equals(embeddings_schema(16))
-        noted = {key.decode(): value.decode() for key, value in schema.metadata.items()}
+        noted = {key.decode(): value.decode() for key, value in stored_metadata(extracted).items()}
         assert (
             noted.items()
             >= {
@@ -135,6 +135,10 @@ class TestArchives:
         assert differences[1] < 1e-5
 
 
+def stored_metadata(paths: StoragePaths) -> dict[bytes, bytes]:
+    return pq.read_metadata(paths.archive(ARCHIVE).embeddings).metadata
+
+
 def vectors(table: pa.Table) -> np.ndarray:
     return np.array(table[EMBEDDING].to_pylist(), dtype=np.float32)
 
@@ -147,6 +151,11 @@ def extracted(paths, build):
     build.extracted(paths, ARCHIVE, *build.calls(*labels))
     build_utterance_table(paths, ARCHIVE, workers=1)
     return paths
+
+
+@pytest.fixture
+def wide_model(tmp_path):
+    return save_speech_model(tmp_path / "wide", LAYER, **WIDE)
 
 
 class Killed(BaseException):
@@ -242,11 +251,11 @@ class TestReuse:
         other = save_speech_model(tmp_path / "other", LAYER, num_hidden_layers=1)
         assert embed_archive(extracted, ARCHIVE, replace(other, name=speech_model().name), TORCH).computed == 9
 
-    def test_another_precision_embeds_all_and_the_same_one_none(self, extracted, speech_model):
-        embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
+    def test_another_precision_embeds_all_and_the_same_one_none(self, extracted, wide_model):
+        embed_archive(extracted, ARCHIVE, wide_model, TORCH)
         in_half = replace(TORCH, precision="bfloat16")
-        assert embed_archive(extracted, ARCHIVE, speech_model(), in_half).computed == 9
-        assert embed_archive(extracted, ARCHIVE, speech_model(), in_half).computed == 0
+        assert embed_archive(extracted, ARCHIVE, wide_model, in_half).computed == 9
+        assert embed_archive(extracted, ARCHIVE, wide_model, in_half).computed == 0
 
     def test_the_library_may_change(self, extracted, speech_model):
         embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
@@ -267,16 +276,16 @@ class TestProof:
             summary = embed_archive(extracted, ARCHIVE, speech_model(GROUP), TORCH)
             assert not summary.proof.passed
             assert summary.proof.largest_difference > 1e-4
-        assert pq.read_schema(extracted.archive(ARCHIVE).embeddings).metadata[PROVED] == b"false"
+        assert stored_metadata(extracted)[PROVED] == b"false"
         again = embed_archive(extracted, ARCHIVE, speech_model(GROUP), TORCH)
         assert (again.computed, again.reused, again.proof.passed) == (9, 0, True)
 
-    def test_the_fastest_precision_that_passes_is_taken(self, extracted, speech_model, monkeypatch):
+    def test_the_fastest_precision_that_passes_is_taken(self, extracted, wide_model, monkeypatch):
         free = replace(TORCH, precision="auto")
         monkeypatch.setattr("urgency_dagster.calls.encoders.native_reduced_precision", lambda device: "bfloat16")
-        assert embed_archive(extracted, ARCHIVE, speech_model(), free).proof.precision == "bfloat16"
+        assert embed_archive(extracted, ARCHIVE, wide_model, free).proof.precision == "bfloat16"
         monkeypatch.setattr("urgency_dagster.calls.proof.COSINE_MIN", 1.0)
-        assert embed_archive(extracted, ARCHIVE, speech_model(), free).proof.precision == "float32"
+        assert embed_archive(extracted, ARCHIVE, wide_model, free).proof.precision == "float32"
 
     @pytest.mark.parametrize("precision", ["auto", "bfloat16"])
     def test_an_archive_too_small_to_prove_it_is_not_reduced(self, paths, build, speech_model, precision):

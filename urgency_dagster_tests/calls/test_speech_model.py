@@ -168,7 +168,7 @@ class TestModels:
         if by_torch:
             torch.save(evil, folder / "pytorch_model.bin")
         else:
-            (folder / "pytorch_model.bin").write_bytes(pickle.dumps(evil))
+            (folder / "pytorch_model.bin").write_bytes(pickle.dumps(evil, protocol=2))
         with pytest.raises(ModelError, match="cannot be loaded as a speech model"):
             self.load(folder)
         assert not (tmp_path / "ran").exists()

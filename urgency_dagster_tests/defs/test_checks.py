@@ -91,8 +91,9 @@ def test_vectors_must_be_finite(made: Settings, paths: StoragePaths) -> None:
     table = pq.read_table(files.embeddings)
     vectors = table[EMBEDDING].to_pylist()
     vectors[-1][0] = float("nan")
-    broken = pa.array(vectors, type=table.schema.field(EMBEDDING).type)
-    write_table(files.embeddings, table.set_column(2, table.schema.field(2), broken))
+    field = table.schema.field(EMBEDDING)
+    broken = pa.array(vectors, type=field.type)
+    write_table(files.embeddings, table.set_column(table.schema.get_field_index(EMBEDDING), field, broken))
     assert not vectors_fit_rows(paths, ARCHIVE).passed
 
 

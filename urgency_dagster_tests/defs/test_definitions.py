@@ -47,6 +47,7 @@ def test_jobs_sensors_and_checks(definitions: dg.Definitions) -> None:
         "utterances:counts_add_up": True,
         "utterances:few_rejects": True,
         "utterance_embeddings:vectors_fit_rows": True,
+        "utterance_embeddings:same_as_one_by_one": True,
         "training_set:calls_in_one_archive": True,
         "training_set:split_by_call": True,
         "urgency_evaluation:beats_majority": False,
