@@ -64,40 +64,51 @@ class EmbeddingConfig:
 
 
 @dataclass(frozen=True)
-class EmbeddingSummary:
-    """What was embedded, on what, how fast, and the proof.
+class Counts:
+    """How many utterances, and where their vectors came from.
 
     Attributes:
         utterances: rows of the table.
         calls: calls of the table.
-        audio_s: seconds of audio of all rows.
-        width: of a vector.
-        made_with: model, revision, hash of the weights, precision and the rest that makes the vectors what they are.
-        engine: the library.
-        device: where it ran.
         computed: utterances embedded now.
         reused: utterances whose vectors were in the former file.
         resumed: utterances of shards that a run before had finished.
         shards: of the archive.
         resumed_shards: of those, finished before.
+    """
+
+    utterances: int
+    calls: int
+    computed: int
+    reused: int
+    resumed: int
+    shards: int
+    resumed_shards: int
+
+
+@dataclass(frozen=True)
+class EmbeddingSummary:
+    """What was embedded, on what, how fast, and the proof.
+
+    Attributes:
+        counts: of utterances and shards.
+        audio_s: seconds of audio of all rows.
+        width: of a vector.
+        made_with: model, revision, hash of the weights, precision and the rest that makes the vectors what they are.
+        engine: the library.
+        device: where it ran.
         seconds: that embedding, decoding and writing took, without loading the model and the proof.
         figures: the rates of `Throughput.figures`, of what was embedded now.
         points: as `Throughput.points`.
         proof: of a sample.
     """
 
-    utterances: int
-    calls: int
+    counts: Counts
     audio_s: float
     width: int
     made_with: Mapping[str, str]
     engine: str
     device: str
-    computed: int
-    reused: int
-    resumed: int
-    shards: int
-    resumed_shards: int
     seconds: float
     figures: Mapping[str, float]
     points: list[tuple[float, float]]
@@ -227,34 +238,44 @@ def embed_rows(
     former = FormerVectors(files.embeddings, made_with)
     at = former.find(rows)
     left = [Work(shard, at[shard.start :][: shard.rows.num_rows]) for shard in shards if shard.vectors() is None]
+    counts = _counts(rows, shards, left)
     meter = Throughput(sum(duration_s(work.rows) for work in left))
-    done = rows.num_rows - sum(work.rows.num_rows for work in left)
 
     def embedded(utterances: float, audio_s: float) -> None:
         meter.add(utterances, audio_s)
-        progress(done + round(meter.utterances), rows.num_rows, **meter.figures())
+        done = counts.utterances - counts.computed + round(meter.utterances)
+        progress(done, counts.utterances, **meter.figures())
 
     embed_shards(paths.root, left, former, encoder, config, embedded)
     proof = _assemble(files.embeddings, shards, made_with, prepared)
     shutil.rmtree(files.shards, ignore_errors=True)
-    progress(rows.num_rows, rows.num_rows, **meter.figures())
+    seconds, figures = meter.seconds, meter.figures()
+    progress(counts.utterances, counts.utterances, **figures)
     return EmbeddingSummary(
-        utterances=rows.num_rows,
-        calls=len(rows["_id"].unique()),
+        counts=counts,
         audio_s=round(duration_s(rows), 3),
         width=encoder.speech.width,
         made_with=made_with,
         engine=encoder.engine,
         device=encoder.device,
-        computed=sum(work.rows.num_rows for work in left),
-        reused=sum(work.shard.rows.num_rows - work.rows.num_rows for work in left),
-        resumed=sum(shard.rows.num_rows for shard in shards) - sum(work.shard.rows.num_rows for work in left),
-        shards=len(shards),
-        resumed_shards=len(shards) - len(left),
-        seconds=meter.seconds,
-        figures=meter.figures(),
+        seconds=seconds,
+        figures=figures,
         points=meter.points,
         proof=proof,
+    )
+
+
+def _counts(rows: pa.Table, shards: "Sequence[Shard]", left: "Sequence[Work]") -> Counts:
+    unfinished = sum(work.shard.rows.num_rows for work in left)
+    computed = sum(int((work.at < 0).sum()) for work in left)
+    return Counts(
+        utterances=rows.num_rows,
+        calls=len(rows["_id"].unique()),
+        computed=computed,
+        reused=unfinished - computed,
+        resumed=rows.num_rows - unfinished,
+        shards=len(shards),
+        resumed_shards=len(shards) - len(left),
     )
 
 

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -49,12 +50,12 @@ def embedding_metadata(summary: EmbeddingSummary) -> dict[str, Any]:
         drawing = Path(folder, "throughput.png")
         draw_throughput(summary.points, drawing)
         picture = pictures(drawing)
-    counted = ("calls", "audio_s", "width", "engine", "device", "computed", "reused", "resumed", "shards")
+    counts = asdict(summary.counts)
     return {
-        "dagster/row_count": summary.utterances,
+        "dagster/row_count": counts.pop("utterances"),
         "dagster/column_schema": table_schema(embeddings_schema(summary.width)),
-        **{name: getattr(summary, name) for name in counted},
-        "resumed_shards": summary.resumed_shards,
+        **counts,
+        **{name: getattr(summary, name) for name in ("audio_s", "width", "engine", "device")},
         "seconds": round(summary.seconds, 1),
         "utterances_per_s": round(summary.figures["utterances_per_s"], 2),
         "x_real_time": round(summary.figures["x_real_time"], 2),

@@ -22,14 +22,14 @@ def shown_progress(context: dg.AssetExecutionContext, unit: str) -> Iterator[Pro
 
         def report(done: int, total: int, **figures: float) -> None:
             nonlocal last_log
+            told = {what: f"{value:.4g}" for what, value in figures.items()}
+            ended = done == total and bar.n < total
             bar.total = total
-            told = {name: f"{value:.4g}" for name, value in figures.items()}
             bar.set_postfix(told, refresh=False)
             bar.update(done - bar.n)
-            if done == total or time.monotonic() - last_log > LOG_INTERVAL_S:
+            if ended or time.monotonic() - last_log > LOG_INTERVAL_S:
                 last_log = time.monotonic()
-                context.log.info(
-                    "%s: %d of %d %s%s", name, done, total, unit, "".join(f", {n} {v}" for n, v in told.items())
-                )
+                shown = "".join(f", {what} {value}" for what, value in told.items())
+                context.log.info("%s: %d of %d %s%s", name, done, total, unit, shown)
 
         yield report

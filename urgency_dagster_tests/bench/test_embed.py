@@ -50,7 +50,7 @@ def test_the_benchmark_runs_and_tells_what_it_found():
 def test_a_step_that_is_timed_starts_from_nothing(tmp_path):
     step = EmbeddingStep.on_new_archive(tmp_path, SIZE)
     ready = step.prepared("float32")
-    assert [step.run(ready).computed for _ in range(2)] == [2 * UTTERANCES_PER_CALL] * 2
+    assert [step.run(ready).counts.computed for _ in range(2)] == [2 * UTTERANCES_PER_CALL] * 2
     assert step.audio_s == pytest.approx(sum(kept_lengths_s(2 * UTTERANCES_PER_CALL)), rel=1e-3)
 
 

@@ -42,7 +42,7 @@ class TestArchives:
         config = replace(TORCH, engine=engine, batch_audio_s=1.5, shard_utterances=shard, workers=workers)
         extracted.archive(ARCHIVE).embeddings.unlink()
         summary = embed_archive(extracted, ARCHIVE, speech_model(), config)
-        assert (summary.computed, summary.engine) == (9, engine)
+        assert (summary.counts.computed, summary.engine) == (9, engine)
         found = pq.read_table(extracted.archive(ARCHIVE).embeddings)
         assert found.drop_columns(EMBEDDING).equals(expected.drop_columns(EMBEDDING))
         np.testing.assert_allclose(vectors(found), vectors(expected), rtol=0, atol=1e-5)
@@ -54,7 +54,7 @@ class TestArchives:
         first = target.read_bytes()
         if afresh:
             target.unlink()
-        assert embed_archive(extracted, ARCHIVE, speech_model(), TORCH).computed == (9 if afresh else 0)
+        assert embed_archive(extracted, ARCHIVE, speech_model(), TORCH).counts.computed == (9 if afresh else 0)
         assert target.read_bytes() == first
 
     def test_the_file_names_its_model_and_the_step_its_counts(self, extracted, speech_model):
@@ -79,10 +79,10 @@ class TestArchives:
             }.items()
         )
         assert {**summary.made_with, "proved": "true"} == {k: v for k, v in noted.items() if k != "ARROW:schema"}
-        assert (summary.utterances, summary.calls, summary.audio_s, summary.width) == (9, 3, 6.3, 16)
+        assert (summary.counts.utterances, summary.counts.calls, summary.audio_s, summary.width) == (9, 3, 6.3, 16)
         assert (summary.engine, summary.device) == ("torch", "cpu")
-        assert (summary.computed, summary.reused, summary.resumed) == (9, 0, 0)
-        assert (summary.shards, summary.resumed_shards) == (3, 0), "a shard ends between two calls"
+        assert (summary.counts.computed, summary.counts.reused, summary.counts.resumed) == (9, 0, 0)
+        assert (summary.counts.shards, summary.counts.resumed_shards) == (3, 0), "a shard ends between two calls"
         assert seen == [(3, 9), (6, 9), (9, 9), (9, 9)]
         assert all(set(figures) == {"utterances_per_s", "x_real_time", "eta_s"} for figures in told)
         assert summary.points[-1][1] == pytest.approx(6.3)
@@ -93,7 +93,7 @@ class TestArchives:
         build.extracted(paths, ARCHIVE, *build.calls(build.label("a", utterances=[])))
         build_utterance_table(paths, ARCHIVE, workers=1)
         summary = embed_archive(paths, ARCHIVE, speech_model(), replace(TORCH, engine=engine))
-        assert (summary.utterances, summary.proof.passed) == (0, True)
+        assert (summary.counts.utterances, summary.proof.passed) == (0, True)
         stored = pq.read_table(paths.archive(ARCHIVE).embeddings)
         assert (stored.num_rows, stored.schema.equals(embeddings_schema(16))) == (0, True)
 
@@ -128,7 +128,7 @@ class TestArchives:
         summary = embed_archive(paths, ARCHIVE, speech_model(), replace(TORCH, segment_max_s=1.0))
         assert summary.proof.passed
         in_parts = vectors(pq.read_table(paths.archive(ARCHIVE).embeddings))
-        assert embed_archive(paths, ARCHIVE, speech_model(), TORCH).computed == 2, "parts are another vector"
+        assert embed_archive(paths, ARCHIVE, speech_model(), TORCH).counts.computed == 2, "parts are another vector"
         whole = vectors(pq.read_table(paths.archive(ARCHIVE).embeddings))
         differences = np.abs(in_parts - whole).max(axis=1)
         assert differences[0] > 1e-3
@@ -183,7 +183,7 @@ class TestResume:
         assert len(list(shards.glob("*.npy"))) == 1
         assert not target.exists()
         summary = embed_archive(extracted, ARCHIVE, speech_model(), config)
-        assert (summary.computed, summary.resumed, summary.resumed_shards) == (6, 3, 1)
+        assert (summary.counts.computed, summary.counts.resumed, summary.counts.resumed_shards) == (6, 3, 1)
         assert target.read_bytes() == undisturbed
         assert not shards.exists()
 
@@ -199,7 +199,7 @@ class TestResume:
         with pytest.raises(Killed):
             embed_archive(extracted, ARCHIVE, speech_model(), config, progress)
         before = extracted.archive(ARCHIVE).embeddings.read_bytes()
-        assert embed_archive(extracted, ARCHIVE, speech_model(), config).computed == 0
+        assert embed_archive(extracted, ARCHIVE, speech_model(), config).counts.computed == 0
         assert extracted.archive(ARCHIVE).embeddings.read_bytes() == before
 
     def test_shards_of_another_model_do_not_count(self, extracted, speech_model, tmp_path):
@@ -207,7 +207,7 @@ class TestResume:
         with pytest.raises(Killed):
             embed_archive(extracted, ARCHIVE, speech_model(), config, self.stop_after(6))
         other = replace(save_speech_model(tmp_path / "other", LAYER), revision="other")
-        assert embed_archive(extracted, ARCHIVE, other, config).computed == 9
+        assert embed_archive(extracted, ARCHIVE, other, config).counts.computed == 9
 
 
 class TestReuse:
@@ -230,7 +230,7 @@ class TestReuse:
         before = vectors(pq.read_table(target))
         self.send(paths, build, 4)
         summary = embed_archive(paths, ARCHIVE, speech_model(), config)
-        assert (summary.computed, summary.reused, summary.utterances) == (3, 27, 30)
+        assert (summary.counts.computed, summary.counts.reused, summary.counts.utterances) == (3, 27, 30)
         assert summary.audio_s == pytest.approx(21)
         assert summary.points[-1][1] == pytest.approx(2.1), "what is reused is no throughput"
         after = vectors(pq.read_table(target))
@@ -244,23 +244,23 @@ class TestReuse:
     @pytest.mark.parametrize("changed", [{"revision": "other"}, {"name": "other"}])
     def test_another_model_embeds_all(self, extracted, speech_model, changed):
         embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
-        assert embed_archive(extracted, ARCHIVE, replace(speech_model(), **changed), TORCH).computed == 9
+        assert embed_archive(extracted, ARCHIVE, replace(speech_model(), **changed), TORCH).counts.computed == 9
 
     def test_other_weights_embed_all(self, extracted, speech_model, tmp_path):
         embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
         other = save_speech_model(tmp_path / "other", LAYER, num_hidden_layers=1)
-        assert embed_archive(extracted, ARCHIVE, replace(other, name=speech_model().name), TORCH).computed == 9
+        assert embed_archive(extracted, ARCHIVE, replace(other, name=speech_model().name), TORCH).counts.computed == 9
 
     def test_another_precision_embeds_all_and_the_same_one_none(self, extracted, wide_model):
         embed_archive(extracted, ARCHIVE, wide_model, TORCH)
         in_half = replace(TORCH, precision="bfloat16")
-        assert embed_archive(extracted, ARCHIVE, wide_model, in_half).computed == 9
-        assert embed_archive(extracted, ARCHIVE, wide_model, in_half).computed == 0
+        assert embed_archive(extracted, ARCHIVE, wide_model, in_half).counts.computed == 9
+        assert embed_archive(extracted, ARCHIVE, wide_model, in_half).counts.computed == 0
 
     def test_the_library_may_change(self, extracted, speech_model):
         embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
         summary = embed_archive(extracted, ARCHIVE, speech_model(), replace(TORCH, engine="openvino"))
-        assert (summary.computed, summary.proof.passed) == (0, True)
+        assert (summary.counts.computed, summary.proof.passed) == (0, True)
 
 
 class TestProof:
@@ -278,7 +278,7 @@ class TestProof:
             assert summary.proof.largest_difference > 1e-4
         assert stored_metadata(extracted)[PROVED] == b"false"
         again = embed_archive(extracted, ARCHIVE, speech_model(GROUP), TORCH)
-        assert (again.computed, again.reused, again.proof.passed) == (9, 0, True)
+        assert (again.counts.computed, again.counts.reused, again.proof.passed) == (9, 0, True)
 
     def test_the_fastest_precision_that_passes_is_taken(self, extracted, wide_model, monkeypatch):
         free = replace(TORCH, precision="auto")
@@ -295,7 +295,7 @@ class TestProof:
         build.extracted(paths, ARCHIVE, audio, labels)
         build_utterance_table(paths, ARCHIVE, workers=1)
         summary = embed_archive(paths, ARCHIVE, speech_model(), replace(TORCH, precision=precision))
-        assert (summary.utterances, summary.proof.precision, summary.proof.passed) == (count, "float32", True)
+        assert (summary.counts.utterances, summary.proof.precision, summary.proof.passed) == (count, "float32", True)
 
     def test_a_precision_that_is_asked_for_is_kept_even_if_it_does_not_pass(self, extracted, speech_model, monkeypatch):
         monkeypatch.setattr("urgency_dagster.calls.proof.COSINE_MIN", 1.0)

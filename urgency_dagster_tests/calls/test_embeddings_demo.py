@@ -51,7 +51,7 @@ def test_every_utterance_has_the_vector_that_it_has_alone(demo, speech_model, ki
         wanted = expected(paths, archive, OneByOne(model))
         for engine in ("torch", "openvino"):
             summary = embed_archive(paths, archive, model, replace(EXACT, engine=engine, batch_audio_s=20))
-            assert (summary.computed, summary.engine) == (len(wanted), engine)
+            assert (summary.counts.computed, summary.engine) == (len(wanted), engine)
             found = vectors_of(pq.read_table(paths.archive(archive).embeddings))
             assert np.abs(found - wanted).max() <= DIFFERENCE_MAX
             paths.archive(archive).embeddings.unlink()
