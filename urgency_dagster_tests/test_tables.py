@@ -25,7 +25,8 @@ def test_the_columns_that_users_meet():
     assert set(promised.split()) <= set(tables.UTTERANCES.names)
     assert tables.UTTERANCES.field("startAt").type == tables.UTTERANCES.field("endAt").type == pa.int64()
     assert tables.REJECTS.names == ["archive", "member", "_id", "utterance_id", "reason", "detail"]
-    assert tables.embeddings_schema(4).names == ["_id", "utterance_id", "wav2vec2_embedding"]
+    key = ["audio_sha256", "startAt", "endAt"]
+    assert tables.embeddings_schema(4).names == ["_id", "utterance_id", *key, "wav2vec2_embedding"]
 
 
 def test_no_table_has_room_for_an_address():

@@ -28,6 +28,7 @@ from urgency_dagster.calls.embeddings import (
     utterance_rows,
 )
 from urgency_dagster.calls.encoders import FLOAT32
+from urgency_dagster.calls.proof import Proof
 from urgency_dagster.calls.segments import Recording, decoded_pieces, recording_segments
 from urgency_dagster.calls.speech_model import load_speech_model
 from urgency_dagster.devices import AUTO, resolve_device
@@ -146,8 +147,7 @@ def _found(
         BenchmarkError: the vectors are not those of one segment at a time.
     """
     summary, rate = timed.result, timed.rate(step.audio_s)
-    if not summary.proof.passed:
-        raise BenchmarkError(f"the vectors are others ({summary.proof})", summary.proof.bound, "correct the encoder")
+    check_proved(summary.proof)
     precision = summary.made_with["precision"]
     peak = gemm_peak_gflops(summary.device, precision)
     return {
@@ -160,6 +160,16 @@ def _found(
         "share_of_peak": rate.median * gflop_per_s / peak,
         "proof": asdict(summary.proof),
     }
+
+
+def check_proved(proof: Proof) -> None:
+    """Refuses to compare vectors that are others.
+
+    Raises:
+        BenchmarkError: the proof failed.
+    """
+    if not proof.passed:
+        raise BenchmarkError(f"the vectors are others ({proof})", proof.bound, "correct the encoder")
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from urgency_dagster.bench.embed import (
     EmbeddingStep,
     EmbedSize,
     SpeechShape,
+    check_proved,
     compare_embedding,
     gemm_peak_gflops,
     kept_lengths_s,
     model_gflop,
     write_calls,
 )
-from urgency_dagster.calls.proof import COSINE_MIN, DIFFERENCE_MAX
+from urgency_dagster.calls.proof import COSINE_MIN, DIFFERENCE_MAX, Proof
 from urgency_dagster.errors import BenchmarkError
 
 TINY = SpeechShape(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
@@ -54,11 +55,10 @@ def test_a_step_that_is_timed_starts_from_nothing(tmp_path):
     assert step.audio_s == pytest.approx(sum(kept_lengths_s(2 * UTTERANCES_PER_CALL)), rel=1e-3)
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_vectors_that_are_others_cannot_be_compared(monkeypatch):
-    monkeypatch.setattr("urgency_dagster.calls.proof.DIFFERENCE_MAX", 0.0)
-    with pytest.raises(BenchmarkError, match="the vectors are others"):
-        compare_embedding(SIZE)
+def test_vectors_that_are_others_cannot_be_compared():
+    check_proved(Proof(32, "float32", 1e-6, 1.0, passed=True))
+    with pytest.raises(BenchmarkError, match=r"the vectors are others .*expected largest_difference at most 0\.0001"):
+        check_proved(Proof(32, "float32", 0.1, 0.9, passed=False))
 
 
 def test_the_calls_hold_all_lengths_one_after_the_other(tmp_path):

@@ -36,7 +36,7 @@ def test_the_convolutions_as_products_are_the_convolutions(speech_model):
         waveform = torch.randn(2, samples)
         with torch.inference_mode():
             torch.testing.assert_close(
-                changed.feature_extractor(waveform), network.feature_extractor(waveform), rtol=0, atol=1e-5
+                changed.feature_extractor(waveform), network.feature_extractor(waveform), rtol=1e-4, atol=1e-4
             )
 
 

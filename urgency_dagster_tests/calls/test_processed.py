@@ -36,9 +36,14 @@ def utterance(number: int, **changed) -> dict:
     return {**row, **changed}
 
 
+def key_of(row: dict) -> dict:
+    """What `embeddings.parquet` has of a row, besides its vector."""
+    return {name: row[name] for name in embeddings_schema(WIDTH).names if name != EMBEDDING}
+
+
 def write(paths: StoragePaths, rows: list[dict], vectors: list[dict] | None = None) -> None:
     """Writes an utterance table and, unless given, the vectors of its rows."""
-    keys = [{"_id": row["_id"], "utterance_id": row["utterance_id"]} for row in rows]
+    keys = [key_of(row) for row in rows]
     made = [{**key, EMBEDDING: [n, n + 0.1, -n]} for n, key in enumerate(keys)] if vectors is None else vectors
     write_table(paths.archive(ARCHIVE).utterances, pa.Table.from_pylist(rows, schema=UTTERANCES))
     with pq.ParquetWriter(paths.archive(ARCHIVE).embeddings, embeddings_schema(WIDTH)) as writer:
@@ -114,7 +119,7 @@ def test_a_second_run_writes_the_same_bytes(paths):
 @pytest.mark.parametrize("change", ["order", "fewer", "more", "other"])
 def test_vectors_of_other_rows_are_refused(paths, change):
     rows = [utterance(n) for n in range(3)]
-    keys = [{"_id": row["_id"], "utterance_id": row["utterance_id"], EMBEDDING: [0, 0, 0]} for row in rows]
+    keys = [{**key_of(row), EMBEDDING: [0, 0, 0]} for row in rows]
     changed = {
         "order": keys[::-1],
         "fewer": keys[:2],

@@ -93,8 +93,9 @@ def write_archive(paths: StoragePaths, archive: str, of_archive: list[Call], rng
 def write_vectors(paths: StoragePaths, archive: str, vectors: np.ndarray, speech_model: str = "speech") -> None:
     """Writes vectors as both of their files, as made by some speech model."""
     np.save(paths.archive(archive).vectors, vectors)
-    table = pq.read_table(paths.archive(archive).utterances, columns=["_id", "utterance_id"]).slice(0, len(vectors))
     schema = embeddings_schema(vectors.shape[1]).with_metadata({"model": speech_model, "revision": "1"})
+    keys = [name for name in schema.names if name != EMBEDDING]
+    table = pq.read_table(paths.archive(archive).utterances, columns=keys).slice(0, len(vectors)).select(keys)
     column = pa.array(vectors.tolist(), schema.field(EMBEDDING).type)
     write_table(paths.archive(archive).embeddings, pa.table([*table.columns, column], schema=schema))
 
