@@ -12,6 +12,9 @@ from urgency_dagster.progress import Progress
 
 LOG_INTERVAL_S = 30.0
 
+DRAWN_ANYWAY = ("utterances_per_s", "eta_s")
+"""Figures that the bar has of its own, so that it need not tell them twice."""
+
 
 @contextmanager
 def shown_progress(context: dg.AssetExecutionContext, unit: str) -> Iterator[Progress]:
@@ -25,7 +28,7 @@ def shown_progress(context: dg.AssetExecutionContext, unit: str) -> Iterator[Pro
             told = {what: f"{value:.4g}" for what, value in figures.items()}
             ended = done == total and bar.n < total
             bar.total = total
-            bar.set_postfix(told, refresh=False)
+            bar.set_postfix({what: value for what, value in told.items() if what not in DRAWN_ANYWAY}, refresh=False)
             bar.update(done - bar.n)
             if ended or time.monotonic() - last_log > LOG_INTERVAL_S:
                 last_log = time.monotonic()

@@ -38,9 +38,10 @@ def test_in_between_it_is_logged_from_time_to_time(
 
 
 def test_the_bar_shows_how_far_it_is_and_the_figures(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    _, drawn = told(capfd, (5, 10, {"x_real_time": 20.5}))
+    _, drawn = told(capfd, (5, 10, {"x_real_time": 20.5, "eta_s": 77.0}))
     bar = drawn.split("\r")[-1]
     assert "5/10" in bar
     assert "x_real_time=20.5" in bar
+    assert "77" not in bar, "the bar has a remaining time of its own"
