@@ -112,6 +112,11 @@ class UrgencyPaths:
         return self.folder / "best_model.pt"
 
     @property
+    def interrupted(self) -> Path:
+        """Where a training stands between two epochs; gone when it has ended well."""
+        return self.folder / ".training"
+
+    @property
     def model(self) -> Path:
         """The self-contained folder for inference."""
         return self.folder / "model"

@@ -156,6 +156,7 @@ TRAINING_ROWS = pa.schema(
         pa.field("disasterMedium", pa.string()),
         pa.field("urgency_id", pa.int64(), nullable=False),
         pa.field("sentiment_id", pa.int64(), nullable=False),
+        pa.field("audio_sha256", pa.string(), nullable=False),
         pa.field("side", pa.string(), nullable=False),
     ]
 )

@@ -22,10 +22,10 @@ from urgency_dagster.demo.models import text_model
 from urgency_dagster.devices import reproducible, resolve_device
 from urgency_dagster.storage import StoragePaths
 from urgency_dagster.tables import SENTIMENTS, URGENCY_LEVELS
-from urgency_dagster.urgency.batches import UtteranceDataset, shuffled_batches, tokenise
+from urgency_dagster.urgency.batches import UtteranceDataset, bucketed_batches, tokenise
 from urgency_dagster.urgency.dataset import Labels
+from urgency_dagster.urgency.learner import Learner, TrainingConfig
 from urgency_dagster.urgency.model_folder import UrgencyModel
-from urgency_dagster.urgency.training import Learner, TrainingConfig
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -167,7 +167,7 @@ def as_dataset(utterances: Utterances, model: UrgencyModel, paths: StoragePaths)
 
 def _padded_lengths(train: UtteranceDataset, config: TrainingConfig) -> list[int]:
     """The tokens that each batch of the first epoch is padded to."""
-    batches = shuffled_batches(len(train), config.batch_size, seed=config.seed, epoch=1)
+    batches = bucketed_batches(train.lengths, config.batch_size, seed=config.seed, epoch=1)
     return [train[batch].input_ids.shape[1] for batch in batches]
 
 

@@ -28,8 +28,9 @@ from urgency_dagster.tables import TRAINING_ROWS
 from urgency_dagster.urgency.dataset import build_training_set
 from urgency_dagster.urgency.duplicates import find_shared_calls
 from urgency_dagster.urgency.evaluation import EvaluationConfig, evaluate_urgency_model
+from urgency_dagster.urgency.learner import TrainingConfig
 from urgency_dagster.urgency.splits import SplitConfig
-from urgency_dagster.urgency.training import TrainingConfig, train_urgency_model
+from urgency_dagster.urgency.training import train_urgency_model
 
 GROUP = "urgency"
 
@@ -49,7 +50,7 @@ class SplitOptions(dg.Config):
 @dg.asset(
     group_name=GROUP,
     deps=[dg.AssetDep(processed_data, partition_mapping=dg.AllPartitionMapping())],
-    code_version="1",
+    code_version="2",
     op_tags=CPU_TAGS,
     kinds={"parquet"},
     check_specs=[CALLS_IN_ONE_ARCHIVE, SPLIT_BY_CALL],
@@ -100,7 +101,7 @@ class TrainingOptions(dg.Config):
 @dg.asset(
     group_name=GROUP,
     deps=[training_set],
-    code_version="1",
+    code_version="2",
     op_tags=GPU_TAGS,
     pool=GPU_POOL,
     kinds={"pytorch", "huggingface"},

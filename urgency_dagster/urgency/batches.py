@@ -22,6 +22,10 @@ TOKENISER_CHUNK = 10_000
 """Texts per tokeniser call: enough to use its threads, few enough not to hold millions of Python lists."""
 
 
+BUCKET = 50
+"""Batches that are sorted by length together. Source: Hugging Face's `LengthGroupedSampler`."""
+
+
 class Batch(NamedTuple):
     """B utterances padded to L tokens.
 
@@ -51,6 +55,11 @@ class Tokens:
     ids: "NDArray[np.int32]"
     starts: "NDArray[np.int64]"
     pad_id: int
+
+    @property
+    def lengths(self) -> "NDArray[np.int64]":
+        """Tokens of each text, (N,)."""
+        return np.diff(self.starts)
 
     def padded(self, indices: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
         """Token ids and attention mask of some texts, int64, (B, L), L being the longest of them."""
@@ -96,6 +105,11 @@ class UtteranceDataset:
         self.urgency: NDArray[np.int64] = rows["urgency_id"].to_numpy()
         self.sentiment: NDArray[np.int64] = rows["sentiment_id"].to_numpy()
 
+    @property
+    def lengths(self) -> "NDArray[np.int64]":
+        """Tokens of each utterance, (N,)."""
+        return self._tokens.lengths
+
     def __len__(self) -> int:
         """The number of utterances."""
         return len(self._row)
@@ -124,9 +138,26 @@ def batches_in_order(count: int, batch_size: int) -> "list[NDArray[np.int64]]":
     return _cut(np.arange(count), batch_size)
 
 
-def shuffled_batches(count: int, batch_size: int, *, seed: int, epoch: int) -> "list[NDArray[np.int64]]":
-    """The indices 0 to `count` - 1 in the order of one epoch, which no earlier epoch or draw influences."""
-    return _cut(np.random.default_rng((seed, epoch)).permutation(count), batch_size)
+def bucketed_batches(
+    lengths: "NDArray[np.int64]", batch_size: int, *, seed: int, epoch: int
+) -> "list[NDArray[np.int64]]":
+    """The indices of one epoch in random batches of texts of like length, which no earlier epoch or draw influences.
+
+    The shuffled indices are sorted by length BUCKET batches at a time, so that a batch needs little padding and is
+    still drawn from everywhere; the batches then come in random order.
+
+    Args:
+        lengths: tokens of each text, (N,).
+        batch_size: texts of a batch; one batch has the rest.
+        seed: of the order.
+        epoch: gives another order.
+    """
+    rng = np.random.default_rng((seed, epoch))
+    buckets = _cut(rng.permutation(len(lengths)), BUCKET * batch_size)
+    batches = [
+        batch for bucket in buckets for batch in _cut(bucket[np.argsort(lengths[bucket], kind="stable")], batch_size)
+    ]
+    return [batches[i] for i in rng.permutation(len(batches))]
 
 
 def _cut(indices: "NDArray[np.int64]", batch_size: int) -> "list[NDArray[np.int64]]":

@@ -3,6 +3,7 @@
 It holds tensors, numbers, texts, lists and dicts only, so `torch.load(weights_only=True)` reads it.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ def write_checkpoint(target: Path, checkpoint: dict[str, Any]) -> None:
 
     # Given a path, torch would name the folder inside the file after it: a temporary name would change the bytes.
     with target.open("wb") as stream:
-        torch.save(_on_cpu(checkpoint), stream)
+        torch.save(_plain(checkpoint), stream)
 
 
 def read_checkpoint(source: Path) -> dict[str, Any]:
@@ -39,11 +40,17 @@ def read_checkpoint(source: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def _on_cpu(value: Any) -> Any:
+def _plain(value: Any) -> Any:
+    """The value with its tensors on the CPU, and with equal texts that are one object.
+
+    A pickle names an object that it meets again, so that equal content would have other bytes after it was read back.
+    """
     import torch
 
     if isinstance(value, torch.Tensor):
         return value.cpu()
+    if isinstance(value, str):
+        return sys.intern(value)
     if isinstance(value, dict):
-        return {key: _on_cpu(item) for key, item in value.items()}
-    return [_on_cpu(item) for item in value] if isinstance(value, list) else value
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value

@@ -31,8 +31,9 @@ class SplitConfig:
 
     Attributes:
         mode: `official` keeps AI Hub's border (archives T_... train, V_... validate) and falls back to `call` when
-            only one of the two is present; `call` draws whole calls; `utterance` draws single utterances as the
-            original pipeline did, so that one call lies on both sides and the scores are inflated.
+            only one of the two is present; `call` draws whole calls, copies of a recording under other ids together;
+            `utterance` draws single utterances as the original pipeline did, so that one call lies on both sides and
+            the scores are inflated.
         validation_share: share of calls or utterances drawn for validation; not used by `official`.
         seed: seed of the draw.
 
@@ -74,7 +75,7 @@ def split_rows(rows: "pa.Table", config: SplitConfig) -> Split:
     """The side of every row, independent of the order of the rows.
 
     Args:
-        rows: columns `archive, row, _id, urgency_id`; (archive, row) identifies a row.
+        rows: columns `archive, row, _id, audio_sha256, urgency_id`; (archive, row) identifies a row.
         config: the mode, the share and the seed.
 
     Raises:
@@ -119,12 +120,14 @@ def _by_archive(rows: "pa.Table") -> "NDArray[np.bool_]":
 
 
 def _by_call(rows: "pa.Table", config: SplitConfig) -> "NDArray[np.bool_]":
-    ids = rows["_id"].combine_chunks().dictionary_encode()
-    codes = ids.indices.to_numpy()
-    calls = ids.dictionary.to_pylist()
-    strata = np.zeros(len(calls), np.int64)
-    strata[codes] = rows["urgency_id"].to_numpy()
-    return _draw(calls, strata, config)[codes]
+    """Whole calls are drawn; the copies of one recording under several ids are one call."""
+    recordings = rows["audio_sha256"].combine_chunks().dictionary_encode()
+    codes = recordings.indices.to_numpy()
+    first_ids = rows.group_by("audio_sha256").aggregate([("_id", "min")])
+    calls = first_ids["_id_min"].take(pc.index_in(recordings.dictionary, first_ids["audio_sha256"].combine_chunks()))
+    strata = np.full(len(calls), -1)
+    np.maximum.at(strata, codes, rows["urgency_id"].to_numpy())
+    return _draw(calls.to_pylist(), strata, config)[codes]
 
 
 def _by_utterance(rows: "pa.Table", config: SplitConfig) -> "NDArray[np.bool_]":

@@ -1,89 +1,32 @@
 """Fitting the network to the training side, choosing the best epoch on the validation side.
 
-Source: the original pipeline for every default. Class weights are the exception: it computed them on all rows.
+What happens in a step is `learner`'s.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+import shutil
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from urgency_dagster.devices import AUTO, reproducible, resolve_device
-from urgency_dagster.errors import ModelError, SettingsError, TrainingDataError
+from urgency_dagster.devices import reproducible, resolve_device
+from urgency_dagster.errors import ModelError
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.progress import Progress, silent
-from urgency_dagster.storage import StoragePaths, replacing
+from urgency_dagster.storage import StoragePaths
 from urgency_dagster.tables import TRAIN, VALIDATION
-from urgency_dagster.urgency.batches import Batch, UtteranceDataset, shuffled_batches, tokenise
+from urgency_dagster.urgency.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.cards import model_card, training_facts
-from urgency_dagster.urgency.checkpoints import read_checkpoint, write_checkpoint
 from urgency_dagster.urgency.dataset import TrainingSet, read_training_set
 from urgency_dagster.urgency.inference import predict_logits
+from urgency_dagster.urgency.interruption import keep_best, keep_epoch, resume_training, take_best
+from urgency_dagster.urgency.learner import Learner, TrainingConfig
 from urgency_dagster.urgency.metrics import accuracy, confusion_matrix, f1_macro
 from urgency_dagster.urgency.model_folder import UrgencyModel, save_urgency_model
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import Tensor
-    from torch.optim import Optimizer
-    from torch.optim.lr_scheduler import LRScheduler
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-AT_LEAST_ZERO = ("weight_decay", "min_learning_rate", "sentiment_weight", "urgency_weight", "dropout", "seed")
-"""Numbers of the configuration that may be 0; the others must be above it."""
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """The hyper-parameters of one training.
-
-    Attributes:
-        epochs: passes over the training side.
-        batch_size: utterances per step.
-        learning_rate: AdamW's learning rate at the start.
-        weight_decay: AdamW's weight decay, on all parameters.
-        min_learning_rate: where the cosine schedule, stepped once per epoch, ends.
-        clip_norm: gradients are scaled down to this norm.
-        sentiment_weight: share of the sentiment loss.
-        urgency_weight: share of the urgency loss.
-        attention_heads: heads of the cross-attention.
-        dropout: dropout around the cross-attention; the text encoder keeps its own.
-        max_length: tokens at which a text is cut; never more than the text model has positions.
-        seed: seed of the first weights, the order of the rows and dropout.
-        device: `auto`, `cpu`, `mps`, `cuda` or `cuda:<n>`.
-
-    Raises:
-        SettingsError: a number is negative, or zero where it must not be; a dropout is not below 1.
-
-    Source: the original pipeline.
-    """
-
-    epochs: int = 5
-    batch_size: int = 16
-    learning_rate: float = 2e-5
-    weight_decay: float = 0.01
-    min_learning_rate: float = 1e-6
-    clip_norm: float = 1.0
-    sentiment_weight: float = 0.4
-    urgency_weight: float = 0.6
-    attention_heads: int = 4
-    dropout: float = 0.1
-    max_length: int = 512
-    seed: int = 42
-    device: str = AUTO
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name != "device" and not (value > 0 or (value == 0 and field.name in AT_LEAST_ZERO)):
-                raise SettingsError(
-                    f"{field.name} = {value}", "a number above 0", "correct the training's configuration"
-                )
-        if self.dropout >= 1:
-            raise SettingsError(f"dropout = {self.dropout}", "a number below 1", "correct the training's configuration")
 
 
 @dataclass(frozen=True)
@@ -130,6 +73,8 @@ def train_urgency_model(
 ) -> TrainingSummary:
     """What the training came to, after writing `best_model.pt` and the model folder.
 
+    One that was interrupted goes on after its last whole epoch, with the same result as if it had not been.
+
     Args:
         paths: the storage root, with its training set.
         text_model: the pretrained text encoder and its tokenizer.
@@ -149,26 +94,16 @@ def train_urgency_model(
         model.network.to(device)
         data = _datasets(paths, training_set, model)
         facts = training_facts(training_set.summary, text_model, model, asdict(config))
-        with replacing(paths.urgency.checkpoint) as checkpoint:
-            history = _fit(Learner(model, data[TRAIN], config, device), data, checkpoint, facts, progress)
-        best = read_checkpoint(paths.urgency.checkpoint)
+        history = _fit(Learner(model, data[TRAIN], config, device), data, paths, facts, progress)
+        best = take_best(paths.urgency.interrupted, paths.urgency.checkpoint)
         model.network.load_state_dict(best["model_state_dict"])
     scores = history[best["epoch"] - 1]
     summary = training_set.summary
     card = model_card(facts, summary, asdict(scores), [asdict(epoch) for epoch in history])
     save_urgency_model(paths.urgency.model, model, card)
+    shutil.rmtree(paths.urgency.interrupted)
     parameters = sum(parameter.numel() for parameter in model.network.parameters())
     return TrainingSummary(scores, tuple(history), parameters, device, summary.data_sha256, summary.sha256)
-
-
-def class_weights(ids: "NDArray[np.int64]", classes: int) -> "NDArray[np.float32]":
-    """The balanced weight of each class, float32, (K,): rows / (classes present x rows of the class).
-
-    A class without rows gets 0; no loss is ever multiplied by it.
-    """
-    counts = np.bincount(ids, minlength=classes)
-    present = np.count_nonzero(counts)
-    return np.where(counts > 0, len(ids) / (present * np.maximum(counts, 1)), 0).astype(np.float32)
 
 
 def load_text_model(text_model: PretrainedModel) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
@@ -217,77 +152,18 @@ def _datasets(paths: StoragePaths, training_set: TrainingSet, model: UrgencyMode
     return datasets
 
 
-class Learner:
-    """A network with its optimiser, its schedule and the class weights of the training side."""
-
-    def __init__(self, model: UrgencyModel, train: UtteranceDataset, config: TrainingConfig, device: str) -> None:
-        import torch
-        from torch.optim.lr_scheduler import CosineAnnealingLR
-
-        self.network = model.network
-        self.config = config
-        self.device = device
-        self.optimizer: Optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
-        self.scheduler: LRScheduler = CosineAnnealingLR(
-            self.optimizer, T_max=config.epochs, eta_min=config.min_learning_rate
-        )
-        urgency = class_weights(train.urgency, model.config.urgency_classes)
-        sentiment = class_weights(train.sentiment, model.config.sentiment_classes)
-        self.urgency_weights = torch.from_numpy(urgency).to(device)
-        self.sentiment_weights = torch.from_numpy(sentiment).to(device)
-
-    @property
-    def learning_rate(self) -> float:
-        """The rate of the next step."""
-        return float(self.optimizer.param_groups[0]["lr"])
-
-    def epoch(self, train: UtteranceDataset, epoch: int) -> Iterator[float]:
-        """Trains one epoch; yields the loss of each step."""
-        config = self.config
-        self.network.train()
-        for indices in shuffled_batches(len(train), config.batch_size, seed=config.seed, epoch=epoch):
-            yield self._step(train[indices])
-
-    def _step(self, batch: Batch) -> float:
-        import torch
-
-        self.optimizer.zero_grad()
-        loss = self._loss(batch.to(self.device))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
-        self.optimizer.step()
-        value = loss.item()
-        if not math.isfinite(value):
-            raise TrainingDataError(
-                f"the loss became {value}", "a finite number", "lower the learning rate, or look for NaN in the vectors"
-            )
-        return value
-
-    def _loss(self, batch: Batch) -> "Tensor":
-        from torch.nn.functional import cross_entropy
-
-        logits = self.network(batch.input_ids, batch.attention_mask, batch.audio)
-        sentiment = cross_entropy(logits.sentiment, batch.sentiment, weight=self.sentiment_weights)
-        urgency = cross_entropy(logits.urgency, batch.urgency, weight=self.urgency_weights)
-        return self.config.sentiment_weight * sentiment + self.config.urgency_weight * urgency
-
-
 def _fit(
-    learner: Learner,
-    data: dict[str, UtteranceDataset],
-    checkpoint: Path,
-    facts: dict[str, Any],
-    progress: Progress,
+    learner: Learner, data: dict[str, UtteranceDataset], paths: StoragePaths, facts: dict[str, Any], progress: Progress
 ) -> list[EpochScores]:
-    """The scores of every epoch, after writing the best one to `checkpoint`; the earlier wins a tie."""
-    config = learner.config
+    """The scores of every epoch, after keeping the best one; the earlier wins a tie.
+
+    Goes on after the last whole epoch of a training of the same that was interrupted.
+    """
+    config, kept = learner.config, paths.urgency.interrupted
     steps = math.ceil(len(data[TRAIN]) / config.batch_size)
-    history: list[EpochScores] = []
-    for epoch in range(1, config.epochs + 1):
-        rate = learner.learning_rate
-        losses = []
+    history = [EpochScores(**scores) for scores in resume_training(kept, facts, learner)]
+    for epoch in range(len(history) + 1, config.epochs + 1):
+        rate, losses = learner.learning_rate, []
         for loss in learner.epoch(data[TRAIN], epoch):
             losses.append(loss)
             progress((epoch - 1) * steps + len(losses), config.epochs * steps, loss=loss, lr=rate)
@@ -295,7 +171,9 @@ def _fit(
         metrics = _validation_metrics(learner, data[VALIDATION])
         history.append(_epoch_scores(epoch, float(np.mean(losses)), rate, metrics))
         if max(history, key=lambda scores: scores.average_f1) is history[-1]:
-            write_checkpoint(checkpoint, _state(learner, epoch, history[-1].average_f1, metrics) | facts)
+            best = {"epoch": epoch, "best_val_f1": history[-1].average_f1, "val_metrics": metrics}
+            keep_best(kept, learner.state() | best | facts)
+        keep_epoch(kept, facts, learner, [asdict(scores) for scores in history])
     return history
 
 
@@ -315,15 +193,3 @@ def _validation_metrics(learner: Learner, validation: UtteranceDataset) -> dict[
 def _epoch_scores(epoch: int, loss: float, rate: float, metrics: dict[str, Any]) -> EpochScores:
     scores = {name: metrics[name] for name in ("sent_acc", "sent_f1", "urg_acc", "urg_f1")}
     return EpochScores(epoch=epoch, loss=loss, learning_rate=rate, **scores)
-
-
-def _state(learner: Learner, epoch: int, average_f1: float, metrics: dict[str, Any]) -> dict[str, Any]:
-    """The keys of the original's checkpoint."""
-    return {
-        "epoch": epoch,
-        "model_state_dict": dict(learner.network.state_dict()),
-        "optimizer_state_dict": learner.optimizer.state_dict(),
-        "scheduler_state_dict": learner.scheduler.state_dict(),
-        "best_val_f1": average_f1,
-        "val_metrics": metrics,
-    }

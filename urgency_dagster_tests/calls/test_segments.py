@@ -45,9 +45,10 @@ class TestRecordings:
     def test_a_piece_gives_the_segments_of_its_rows(self, tmp_path, build, workers):
         for name in ("a.wav", "b.wav"):
             (tmp_path / name).write_bytes(build.wav(2000, seed=ord(name[0])))
-        pieces = [table(("a.wav", 0, 600), ("a.wav", 700, 1500)), table(), table(("b.wav", 100, 900))]
+        both = table(("a.wav", 0, 600), ("a.wav", 700, 1500), ("b.wav", 0, 800))
+        pieces = [both, table(), table(("b.wav", 100, 900))]
         found = list(decoded_pieces(pieces, tmp_path, workers))
-        assert [len(segments) for segments in found] == [2, 0, 1]
+        assert [len(segments) for segments in found] == [3, 0, 1]
         for piece, segments in zip(pieces, found, strict=True):
             for row, segment in zip(piece.to_pylist(), segments, strict=True):
                 waveform = load_waveform(tmp_path / row["wav_file_path"])

@@ -15,10 +15,10 @@ PATIENCE_S = 60.0
 
 
 @contextmanager
-def running(root: Path) -> Iterator[subprocess.Popen]:
-    """A `run` command; whatever is left of its processes at the end is killed."""
+def running(root: Path, group: str = "calls") -> Iterator[subprocess.Popen]:
+    """A `run` command for one group; whatever is left of its processes at the end is killed."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    command = [str(COMMAND), "run", "--only", "calls"]
+    command = [str(COMMAND), "run", "--only", group]
     with subprocess.Popen(command, env=environment(root), start_new_session=True, **quiet) as process:
         try:
             yield process

@@ -99,11 +99,17 @@ def test_vectors_must_be_finite(made: Settings, paths: StoragePaths) -> None:
 
 def test_no_call_on_both_sides(paths: StoragePaths) -> None:
     rows = paths.urgency.rows
-    write_table(rows, pa.table({"_id": ["a", "a", "b"], "side": ["train", "train", "validation"]}))
+    sounds = {"audio_sha256": ["1", "1", "2"]}
+    write_table(rows, pa.table({"_id": ["a", "a", "b"], **sounds, "side": ["train", "train", "validation"]}))
     assert split_by_call(rows, "official").passed
-    write_table(rows, pa.table({"_id": ["a", "a", "b"], "side": ["train", "validation", "validation"]}))
+    both_sides = {"side": ["train", "validation", "validation"]}
+    write_table(rows, pa.table({"_id": ["a", "a", "b"], "audio_sha256": ["1", "2", "3"], **both_sides}))
     assert not split_by_call(rows, "official").passed
     assert split_by_call(rows, "utterance").passed
+    write_table(rows, pa.table({"_id": ["a", "b", "c"], "audio_sha256": ["1", "1", "3"], **both_sides}))
+    copied = split_by_call(rows, "call")
+    assert not copied.passed
+    assert (copied.metadata["calls_on_both_sides"].value, copied.metadata["recordings_on_both_sides"].value) == (0, 1)
 
 
 @pytest.mark.parametrize(("model", "passed"), [(0.5, True), (0.2, False), (0.1, False)])

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.tables import VALIDATION
 from urgency_dagster.urgency import batches
-from urgency_dagster.urgency.batches import UtteranceDataset, batches_in_order, shuffled_batches, tokenise
+from urgency_dagster.urgency.batches import BUCKET, UtteranceDataset, batches_in_order, bucketed_batches, tokenise
 from urgency_dagster.urgency.dataset import build_training_set, read_training_set
 from urgency_dagster.urgency.splits import SplitConfig
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, FILLERS
@@ -84,20 +84,39 @@ def test_vectors_that_shrank_are_refused(paths, tokenizer):
         UtteranceDataset(paths, rows, tokenise(rows["text"], tokenizer, 64))
 
 
-@given(count=st.integers(1, 200), size=st.integers(1, 50), seed=st.integers(0, 99), epoch=st.integers(1, 9))
-def test_every_order_visits_each_row_once(count, size, seed, epoch):
-    shuffled = shuffled_batches(count, size, seed=seed, epoch=epoch)
-    ordered = batches_in_order(count, size)
-    assert sorted(np.concatenate(shuffled)) == np.concatenate(ordered).tolist() == list(range(count))
-    assert max(map(len, shuffled)) <= size
-    assert len(shuffled) == len(ordered) == -(-count // size)
+lengths_strategy = st.lists(st.integers(2, 60), min_size=1, max_size=300).map(np.array)
+
+
+@given(lengths=lengths_strategy, size=st.integers(1, 50), seed=st.integers(0, 99), epoch=st.integers(1, 9))
+def test_every_order_visits_each_row_once(lengths, size, seed, epoch):
+    bucketed = bucketed_batches(lengths, size, seed=seed, epoch=epoch)
+    ordered = batches_in_order(len(lengths), size)
+    assert sorted(np.concatenate(bucketed)) == np.concatenate(ordered).tolist() == list(range(len(lengths)))
+    assert max(map(len, bucketed)) <= size
+    assert len(bucketed) == len(ordered) == -(-len(lengths) // size)
 
 
 def test_the_order_depends_on_seed_and_epoch_alone():
     def order(seed: int, epoch: int) -> list[int]:
-        return np.concatenate(shuffled_batches(100, 16, seed=seed, epoch=epoch)).tolist()
+        return np.concatenate(bucketed_batches(np.full(100, 7), 16, seed=seed, epoch=epoch)).tolist()
 
     np.random.default_rng(0).random()
     assert order(1, 1) == order(1, 1)
     assert order(1, 1) != order(1, 2)
     assert order(1, 1) != order(2, 1)
+
+
+def test_texts_of_like_length_share_a_batch_and_batches_come_in_no_order():
+    lengths = np.random.default_rng(0).integers(3, 60, 16 * BUCKET * 2)
+    batches = bucketed_batches(lengths, 16, seed=1, epoch=1)
+    padded = sum(len(batch) * lengths[batch].max() for batch in batches)
+    assert padded < 1.05 * lengths.sum()
+    longest = [int(lengths[batch].max()) for batch in batches]
+    assert longest != sorted(longest)
+    assert abs(np.corrcoef(longest, range(len(longest)))[0, 1]) < 0.5
+
+
+def test_a_batch_is_drawn_from_everywhere():
+    batches = bucketed_batches(np.full(16 * BUCKET * 4, 7), 16, seed=1, epoch=1)
+    spans = [int(np.ptp(batch)) for batch in batches]
+    assert min(spans) > len(batches) * 16 / 4

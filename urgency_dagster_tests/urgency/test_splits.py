@@ -17,7 +17,7 @@ def table(calls: list[tuple[str, int, int]]) -> pa.Table:
     for number, (archive, urgency, utterances) in enumerate(calls):
         for _ in range(utterances):
             row = {"archive": archive, "row": next_row.setdefault(archive, 0), "_id": f"{number:024x}"}
-            rows.append(row | {"urgency_id": urgency})
+            rows.append(row | {"audio_sha256": f"sound {number}", "urgency_id": urgency})
             next_row[archive] += 1
     return pa.Table.from_pylist(rows)
 
@@ -39,6 +39,28 @@ def test_no_call_is_on_both_sides(calls, mode, seed):
     ids = np.asarray(rows["_id"].to_pylist())
     assert not set(ids[split.validation]) & set(ids[~split.validation])
     assert len(split.validation) == rows.num_rows
+
+
+@given(calls=calls_strategy, sounds=st.lists(st.integers(0, 9), min_size=40, max_size=40), seed=st.integers(0, 5))
+def test_copies_of_a_recording_under_other_ids_are_on_one_side(calls, sounds, seed):
+    rows = table(calls)
+    heard = [f"sound {sounds[int(call, 16)]}" for call in rows["_id"].to_pylist()]
+    rows = rows.set_column(rows.schema.get_field_index("audio_sha256"), "audio_sha256", pa.array(heard))
+    split = split_rows(rows, SplitConfig(mode="call", seed=seed))
+    for key in ("_id", "audio_sha256"):
+        of_rows = np.asarray(rows[key].to_pylist())
+        assert not set(of_rows[split.validation]) & set(of_rows[~split.validation])
+
+
+def test_a_copy_does_not_move_the_call_to_another_side():
+    rows = table([("T_광주_구급", number % 3, 2) for number in range(60)])
+    copies = table([("T_광주_구급", number % 3, 2) for number in range(60, 66)])
+    heard = pa.array([f"sound {n}" for n in range(6) for _ in range(2)])
+    copies = copies.set_column(copies.schema.get_field_index("audio_sha256"), "audio_sha256", heard)
+    config = SplitConfig(mode="call")
+    alone, together = (split_rows(some, config) for some in (rows, pa.concat_tables([rows, copies])))
+    assert together.validation[: rows.num_rows].tolist() == alone.validation.tolist()
+    assert together.validation[rows.num_rows :].tolist() == alone.validation[:12].tolist()
 
 
 @given(calls=calls_strategy, mode=st.sampled_from(MODES), data=st.data())

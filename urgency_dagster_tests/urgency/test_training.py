@@ -4,37 +4,19 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from sklearn.utils.class_weight import compute_class_weight
-from transformers import ElectraModel
 
 from urgency_dagster.errors import ArtefactError, ModelError, SettingsError, TrainingDataError
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.storage import StoragePaths
-from urgency_dagster.tables import TRAIN
-from urgency_dagster.urgency.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.checkpoints import read_checkpoint
-from urgency_dagster.urgency.dataset import build_training_set, read_training_set
-from urgency_dagster.urgency.inference import predict_logits
+from urgency_dagster.urgency.dataset import build_training_set
+from urgency_dagster.urgency.interruption import BEST, LAST
 from urgency_dagster.urgency.splits import SplitConfig
-from urgency_dagster.urgency.training import (
-    Learner,
-    TrainingConfig,
-    class_weights,
-    train_urgency_model,
-    untrained_model,
-)
+from urgency_dagster.urgency.training import train_urgency_model
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST, relabel, train_and_judge, write_root
 
 ONE_EPOCH = dataclasses.replace(FAST, epochs=1)
 TWO_EPOCHS = dataclasses.replace(FAST, epochs=2)
-
-
-def test_the_defaults_are_the_originals():
-    config = TrainingConfig()
-    assert (config.epochs, config.batch_size, config.learning_rate, config.weight_decay) == (5, 16, 2e-5, 0.01)
-    assert (config.min_learning_rate, config.clip_norm, config.max_length) == (1e-6, 1.0, 512)
-    assert (config.sentiment_weight, config.urgency_weight, config.dropout, config.seed) == (0.4, 0.6, 0.1, 42)
-    assert config.attention_heads == 4
 
 
 def test_what_can_be_learnt_is_learnt(trained):
@@ -63,35 +45,6 @@ def test_the_best_epoch_is_kept_and_not_the_last(shuffled):
     assert read_checkpoint(shuffled.paths.urgency.checkpoint)["epoch"] == best.epoch
     judged = shuffled.metrics["utterance"]
     assert (judged["urgency"]["f1_macro"], judged["sentiment"]["f1_macro"]) == (best.urg_f1, best.sent_f1)
-
-
-def test_the_loss_is_the_described_formula(paths, text_model, tmp_path):
-    still = ElectraModel.from_pretrained(
-        text_model.folder, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, local_files_only=True
-    )
-    shutil.copytree(text_model.folder, tmp_path / "still")
-    still.save_pretrained(tmp_path / "still")
-    config = dataclasses.replace(FAST, dropout=0.0, batch_size=1000)
-    build_training_set(paths, list(ARCHIVES), SplitConfig())
-    training_set = read_training_set(paths)
-    model = untrained_model(training_set, PretrainedModel("still", tmp_path / "still", "local"), config)
-    rows = training_set.side(TRAIN)
-    train = UtteranceDataset(paths, rows, tokenise(rows["text"], model.tokenizer, model.max_length))
-    logits = predict_logits(model.network, train, batch_size=1000, device="cpu")
-    expected = sum(
-        share * weighted_cross_entropy(of_task, rows[f"{task}_id"].to_numpy())
-        for task, share, of_task in (("sentiment", 0.4, logits.sentiment), ("urgency", 0.6, logits.urgency))
-    )
-    (loss,) = Learner(model, train, config, "cpu").epoch(train, 1)
-    assert loss == pytest.approx(expected, rel=1e-5)
-
-
-def weighted_cross_entropy(logits: np.ndarray, true: np.ndarray) -> float:
-    """The mean negative log-likelihood, each row weighted by the balanced weight of its class."""
-    weights = compute_class_weight("balanced", classes=np.arange(logits.shape[1]), y=true)[true]
-    exact = logits.astype(np.float64)
-    likelihood = np.exp(exact[np.arange(len(true)), true]) / np.exp(exact).sum(axis=1)
-    return float(-(weights * np.log(likelihood)).sum() / weights.sum())
 
 
 def test_the_rate_falls_along_half_a_cosine(trained):
@@ -175,16 +128,6 @@ def test_validation_rows_do_not_reach_the_weights(tmp_path, text_model):
     assert losses[0] == losses[1]
 
 
-def test_class_weights_are_balanced():
-    ids = np.array([0, 0, 0, 1, 2, 2])
-    expected = compute_class_weight("balanced", classes=np.arange(3), y=ids)
-    np.testing.assert_allclose(class_weights(ids, 3), expected, rtol=1e-6)
-
-
-def test_a_class_without_rows_has_no_weight():
-    np.testing.assert_allclose(class_weights(np.array([0, 0, 2, 2]), 3), [1, 0, 1])
-
-
 def test_vectors_that_are_no_numbers_stop_the_training(paths, text_model):
     target = paths.archive("T_광주_구급").vectors
     np.save(target, np.full_like(np.load(target), np.nan))
@@ -212,10 +155,64 @@ def test_heads_that_do_not_divide_the_width_are_refused(paths, text_model):
         train_urgency_model(paths, text_model, dataclasses.replace(ONE_EPOCH, attention_heads=5))
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"epochs": 0}, {"batch_size": -1}, {"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"dropout": 1.0}],
-)
-def test_a_wrong_configuration_is_refused(wrong):
-    with pytest.raises(SettingsError, match=next(iter(wrong))):
-        TrainingConfig(**wrong)
+class Killed(BaseException):
+    """Ends a training from outside, as a signal does."""
+
+
+class TestInterruption:
+    def stop_in(self, epoch: int, steps: int = 1):
+        """Ends the training some steps into an epoch."""
+
+        def progress(done: int, total: int, **figures: float) -> None:
+            if done == (epoch - 1) * total // FAST.epochs + steps:
+                raise Killed
+
+        return progress
+
+    @pytest.fixture
+    def trained_paths(self, trained, tmp_path):
+        """The root of `trained`, without what the training made of it."""
+        paths = StoragePaths(shutil.copytree(trained.paths.root, tmp_path / "again"))
+        paths.urgency.checkpoint.unlink()
+        shutil.rmtree(paths.urgency.model)
+        return paths
+
+    @pytest.mark.parametrize("epoch", [1, 2, 3, 4])
+    def test_it_goes_on_with_the_same_result(self, trained, trained_paths, text_model, epoch):
+        with pytest.raises(Killed):
+            train_urgency_model(trained_paths, text_model, FAST, self.stop_in(epoch))
+        assert not trained_paths.urgency.checkpoint.exists()
+        done = []
+        summary = train_urgency_model(trained_paths, text_model, FAST, lambda n, total, **_: done.append((n, total)))
+        assert summary == trained.summary
+        assert done[0][0] == (epoch - 1) * done[0][1] // FAST.epochs + 1, "no whole epoch is trained again"
+        for first in sorted(file for file in trained.paths.urgency.model.rglob("*") if file.is_file()):
+            assert first.read_bytes() == (trained_paths.root / trained.paths.relative(first)).read_bytes(), first.name
+        assert trained_paths.urgency.checkpoint.read_bytes() == trained.paths.urgency.checkpoint.read_bytes()
+        assert not trained_paths.urgency.interrupted.exists()
+
+    def test_it_may_be_interrupted_again_and_again(self, trained, trained_paths, text_model):
+        for epoch in (2, 2, 3, 4, 4):
+            with pytest.raises(Killed):
+                train_urgency_model(trained_paths, text_model, FAST, self.stop_in(epoch, steps=2))
+        assert train_urgency_model(trained_paths, text_model, FAST) == trained.summary
+
+    def test_another_training_starts_from_its_own_beginning(self, trained_paths, text_model):
+        with pytest.raises(Killed):
+            train_urgency_model(trained_paths, text_model, FAST, self.stop_in(3))
+        done = []
+        other = dataclasses.replace(FAST, seed=1)
+        train_urgency_model(trained_paths, text_model, other, lambda n, total, **_: done.append(n))
+        assert done[0] == 1
+
+    @pytest.mark.parametrize("name", [LAST, BEST])
+    @pytest.mark.parametrize("content", [None, b"", b"damaged"])
+    def test_what_is_damaged_or_gone_is_trained_anew(self, trained, trained_paths, text_model, name, content):
+        with pytest.raises(Killed):
+            train_urgency_model(trained_paths, text_model, FAST, self.stop_in(3))
+        kept = trained_paths.urgency.interrupted / name
+        if content is None:
+            kept.unlink()
+        else:
+            kept.write_bytes(content)
+        assert train_urgency_model(trained_paths, text_model, FAST) == trained.summary

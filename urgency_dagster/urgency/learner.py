@@ -1,0 +1,168 @@
+"""One network, its optimiser and its losses: steps and epochs. Which epochs are run and kept is `training`'s.
+
+Source: the original pipeline. Class weights are the exception: it computed them on all rows.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from urgency_dagster.devices import AUTO
+from urgency_dagster.errors import SettingsError, TrainingDataError
+from urgency_dagster.urgency.batches import Batch, UtteranceDataset, bucketed_batches
+from urgency_dagster.urgency.model_folder import UrgencyModel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+
+AT_LEAST_ZERO = ("weight_decay", "min_learning_rate", "sentiment_weight", "urgency_weight", "dropout", "seed")
+"""Numbers of the configuration that may be 0; the others must be above it."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The hyper-parameters of one training.
+
+    Attributes:
+        epochs: passes over the training side.
+        batch_size: utterances per step.
+        learning_rate: AdamW's learning rate at the start.
+        weight_decay: AdamW's weight decay, on all parameters.
+        min_learning_rate: where the cosine schedule, stepped once per epoch, ends.
+        clip_norm: gradients are scaled down to this norm.
+        sentiment_weight: share of the sentiment loss.
+        urgency_weight: share of the urgency loss.
+        attention_heads: heads of the cross-attention.
+        dropout: dropout around the cross-attention; the text encoder keeps its own.
+        max_length: tokens at which a text is cut; never more than the text model has positions.
+        seed: seed of the first weights, the order of the rows and dropout.
+        device: `auto`, `cpu`, `mps`, `cuda` or `cuda:<n>`.
+
+    Raises:
+        SettingsError: a number is negative, or zero where it must not be; a dropout is not below 1.
+
+    Source: the original pipeline.
+    """
+
+    epochs: int = 5
+    batch_size: int = 16
+    learning_rate: float = 2e-5
+    weight_decay: float = 0.01
+    min_learning_rate: float = 1e-6
+    clip_norm: float = 1.0
+    sentiment_weight: float = 0.4
+    urgency_weight: float = 0.6
+    attention_heads: int = 4
+    dropout: float = 0.1
+    max_length: int = 512
+    seed: int = 42
+    device: str = AUTO
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name != "device" and not (value > 0 or (value == 0 and field.name in AT_LEAST_ZERO)):
+                raise SettingsError(
+                    f"{field.name} = {value}", "a number above 0", "correct the training's configuration"
+                )
+        if self.dropout >= 1:
+            raise SettingsError(f"dropout = {self.dropout}", "a number below 1", "correct the training's configuration")
+
+
+def class_weights(ids: "NDArray[np.int64]", classes: int) -> "NDArray[np.float32]":
+    """The balanced weight of each class, float32, (K,): rows / (classes present x rows of the class).
+
+    A class without rows gets 0; no loss is ever multiplied by it.
+    """
+    counts = np.bincount(ids, minlength=classes)
+    present = np.count_nonzero(counts)
+    return np.where(counts > 0, len(ids) / (present * np.maximum(counts, 1)), 0).astype(np.float32)
+
+
+class Learner:
+    """A network with its optimiser, its schedule and the class weights of the training side."""
+
+    def __init__(self, model: UrgencyModel, train: UtteranceDataset, config: TrainingConfig, device: str) -> None:
+        import torch
+        from torch.optim.lr_scheduler import CosineAnnealingLR
+
+        self.network = model.network
+        self.config = config
+        self.device = device
+        self.optimizer: Optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.scheduler: LRScheduler = CosineAnnealingLR(
+            self.optimizer, T_max=config.epochs, eta_min=config.min_learning_rate
+        )
+        urgency = class_weights(train.urgency, model.config.urgency_classes)
+        sentiment = class_weights(train.sentiment, model.config.sentiment_classes)
+        self.urgency_weights = torch.from_numpy(urgency).to(device)
+        self.sentiment_weights = torch.from_numpy(sentiment).to(device)
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next step."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def epoch(self, train: UtteranceDataset, epoch: int) -> Iterator[float]:
+        """Trains one epoch; yields the loss of each step.
+
+        What is random depends on the seed and the epoch alone, so that an epoch is the same after an interruption.
+        """
+        import torch
+
+        config = self.config
+        torch.manual_seed(_epoch_seed(config.seed, epoch))
+        self.network.train()
+        for indices in bucketed_batches(train.lengths, config.batch_size, seed=config.seed, epoch=epoch):
+            yield self._step(train[indices])
+
+    def state(self) -> dict[str, Any]:
+        """All that changes in a training, under the names of the original's checkpoint."""
+        return {
+            "model_state_dict": dict(self.network.state_dict()),
+            "optimizer_state_dict": self.optimizer.state_dict(),
+            "scheduler_state_dict": self.scheduler.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes back to what `state` gave."""
+        self.network.load_state_dict(state["model_state_dict"])
+        self.optimizer.load_state_dict(state["optimizer_state_dict"])
+        self.scheduler.load_state_dict(state["scheduler_state_dict"])
+
+    def _step(self, batch: Batch) -> float:
+        import torch
+
+        self.optimizer.zero_grad()
+        loss = self._loss(batch.to(self.device))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrainingDataError(
+                f"the loss became {value}", "a finite number", "lower the learning rate, or look for NaN in the vectors"
+            )
+        return value
+
+    def _loss(self, batch: Batch) -> "Tensor":
+        from torch.nn.functional import cross_entropy
+
+        logits = self.network(batch.input_ids, batch.attention_mask, batch.audio)
+        sentiment = cross_entropy(logits.sentiment, batch.sentiment, weight=self.sentiment_weights)
+        urgency = cross_entropy(logits.urgency, batch.urgency, weight=self.urgency_weights)
+        return self.config.sentiment_weight * sentiment + self.config.urgency_weight * urgency
+
+
+def _epoch_seed(seed: int, epoch: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}\t{epoch}".encode()).digest()[:6])

@@ -1,0 +1,42 @@
+"""`urgency-dagster run`, killed in the third epoch of the training, and then left alone."""
+
+from pathlib import Path
+
+import pytest
+
+from urgency_dagster.storage import StoragePaths
+from urgency_dagster.urgency.checkpoints import read_checkpoint
+from urgency_dagster.urgency.interruption import LAST
+from urgency_dagster_tests.defs.conftest import run_command
+from urgency_dagster_tests.defs.killing import running, wait
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def kill_in_epoch(root: Path, epoch: int) -> None:
+    """Kills all processes of a `run` command as soon as the epoch before is over."""
+    last = StoragePaths(root).urgency.interrupted / LAST
+    written: set[int] = set()
+
+    def begun() -> bool:
+        if last.is_file():
+            written.add(last.stat().st_mtime_ns)
+        return len(written) == epoch - 1
+
+    with running(root, "urgency") as process:
+        wait(process, begun)
+
+
+@pytest.mark.slow
+def test_a_training_that_is_killed_in_epoch_3_comes_to_the_same(finished_root: Path) -> None:
+    paths = StoragePaths(finished_root)
+    undisturbed = contents(paths.urgency.folder)
+    paths.urgency.checkpoint.unlink()
+    kill_in_epoch(finished_root, 3)
+    assert not paths.urgency.checkpoint.exists()
+    assert len(read_checkpoint(paths.urgency.interrupted / LAST)["history"]) == 2
+    done = run_command(finished_root, "--only", "urgency")
+    assert done.returncode == 0, done.stdout
+    assert contents(paths.urgency.folder) == undisturbed
