@@ -132,6 +132,10 @@ class EvaluationOptions(dg.Config):
     bootstrap_resamples: int = Field(
         EvaluationConfig.bootstrap_resamples, description="Bootstrap samples of the calls for each 95 % interval."
     )
+    cost_matrix: list[list[float]] = Field(
+        [list(row) for row in EvaluationConfig.cost_matrix],
+        description="Cost of one call of each true urgency (rows: 하, 중, 상) read as each urgency (columns).",
+    )
     seed: int = Field(EvaluationConfig.seed, description="Seed of the bootstrap.")
     device: str = Field(EvaluationConfig.device, description="`auto` (cuda, else mps, else cpu) or a torch device.")
 
@@ -139,7 +143,7 @@ class EvaluationOptions(dg.Config):
 @dg.asset(
     group_name=GROUP,
     deps=[training_set, urgency_model],
-    code_version="1",
+    code_version="2",
     op_tags=GPU_TAGS,
     pool=GPU_POOL,
     kinds={"pytorch", "markdown"},

@@ -3,24 +3,28 @@
 Only rows no weight was fitted to are read. How the findings are told is `report`'s.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from urgency_dagster.devices import AUTO, reproducible, resolve_device
 from urgency_dagster.errors import ArtefactError, SettingsError
 from urgency_dagster.progress import Progress, silent
 from urgency_dagster.storage import StoragePaths, replacing_folder, write_json, write_table, write_text
-from urgency_dagster.tables import TRAIN, URGENCY_PREDICTIONS, VALIDATION
+from urgency_dagster.tables import CALL_TAKER, CALLER, TRAIN, URGENCY_LEVELS, URGENCY_PREDICTIONS, VALIDATION
 from urgency_dagster.urgency.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.dataset import Labels, TrainingSet, read_training_set
+from urgency_dagster.urgency.decision import draw_time_to_decision, expected_cost, time_to_decision
 from urgency_dagster.urgency.inference import TaskLogits, predict_logits
 from urgency_dagster.urgency.metrics import Judged, accuracy, f1_macro, f1_macro_interval, share_read_as
 from urgency_dagster.urgency.model_folder import load_urgency_model, read_card
 from urgency_dagster.urgency.report import classification_text, draw_confusions, report_text
+from urgency_dagster.urgency.slices import slice_labels, slice_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,8 +35,16 @@ METRICS, CLASSIFICATION, PREDICTIONS, REPORT = (
     "predictions.parquet",
     "report.md",
 )
+TIME_TO_DECISION = "time_to_decision.png"
+
+SIDES_OF_THE_TALK = {"caller": CALLER, "taker": CALL_TAKER}
+
 LOW, HIGH = "하", "상"
 """The urgency levels whose confusion costs most: a high one read as low."""
+
+
+COST_MATRIX = ((0.0, 1.0, 2.0), (2.0, 0.0, 1.0), (10.0, 4.0, 0.0))
+"""What an error costs as long as nobody says otherwise: to read 상 as 하 is the worst. Assumed, not measured."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +54,18 @@ class EvaluationConfig:
     Attributes:
         batch_size: utterances per forward pass.
         bootstrap_resamples: bootstrap samples of the calls for each 95 % interval.
+        cost_matrix: cost of one call of each true urgency (rows: 하, 중, 상) read as each urgency (columns).
         seed: seed of the bootstrap.
         device: `auto`, `cpu`, `mps`, `cuda` or `cuda:<n>`.
 
     Raises:
-        SettingsError: `batch_size` or `bootstrap_resamples` is below 1.
+        SettingsError: `batch_size` or `bootstrap_resamples` is below 1; the costs are no matrix of the urgency classes,
+            or one is negative.
     """
 
     batch_size: int = 64
     bootstrap_resamples: int = 1000
+    cost_matrix: Sequence[Sequence[float]] = COST_MATRIX
     seed: int = 42
     device: str = AUTO
 
@@ -59,6 +74,13 @@ class EvaluationConfig:
             raise SettingsError(
                 f"batch_size = {self.batch_size}, bootstrap_resamples = {self.bootstrap_resamples}",
                 "numbers of at least 1",
+                "correct the evaluation's configuration",
+            )
+        shape = [len(row) for row in self.cost_matrix]
+        if shape != [len(URGENCY_LEVELS)] * len(URGENCY_LEVELS) or min(min(row) for row in self.cost_matrix) < 0:
+            raise SettingsError(
+                f"cost_matrix = {self.cost_matrix}",
+                f"{len(URGENCY_LEVELS)} rows of {len(URGENCY_LEVELS)} costs of at least 0",
                 "correct the evaluation's configuration",
             )
 
@@ -83,7 +105,7 @@ def evaluate_urgency_model(
     rows = training_set.side(VALIDATION)
     logits = _logits(paths, rows, config, progress)
     judged = {"utterance": _judge_utterances(rows, logits), "call": _judge_calls(rows, logits)}
-    metrics = _metrics(judged, training_set, config)
+    metrics = _metrics(judged, training_set, config) | _looked_into(rows, logits, judged, training_set, config)
     with replacing_folder(paths.urgency.evaluation) as folder:
         write_json(folder / METRICS, metrics)
         write_table(folder / PREDICTIONS, _predictions(rows, logits))
@@ -185,6 +207,51 @@ def _metrics(judged: dict[str, Judged], training_set: TrainingSet, config: Evalu
     }
 
 
+def _looked_into(
+    rows: pa.Table,
+    logits: TaskLogits,
+    judged: dict[str, Judged],
+    training_set: TrainingSet,
+    config: EvaluationConfig,
+) -> dict[str, Any]:
+    """What the mean scores do not tell: parts of the rows, single sides of the talk, time, and cost."""
+    labels, calls = training_set.labels, judged["call"]
+    high = labels.urgency.index(HIGH)
+    utterance = judged["utterance"]
+    costs = np.array(config.cost_matrix)
+    majority = _judge_majority(calls, _one_row_per_call(training_set.side(TRAIN)))
+    return {
+        "slices": slice_scores(
+            slice_labels(rows),
+            utterance.urgency,
+            utterance.urgency_predicted,
+            utterance.calls,
+            classes=len(labels.urgency),
+            high=high,
+            resamples=config.bootstrap_resamples,
+            seed=config.seed,
+        ),
+        **{f"{name}_only": _one_side(rows, logits, speaker, labels) for name, speaker in SIDES_OF_THE_TALK.items()},
+        "time_to_decision": time_to_decision(
+            logits.urgency, rows["endAt"].to_numpy(), utterance.calls, calls.urgency, high
+        ),
+        "cost_per_1000_calls": {
+            "model": expected_cost(calls.matrices(labels)["urgency"], costs),
+            "majority": expected_cost(majority.matrices(labels)["urgency"], costs),
+            "matrix": costs.tolist(),
+        },
+    }
+
+
+def _one_side(rows: pa.Table, logits: TaskLogits, speaker: int, labels: Labels) -> dict[str, Any] | None:
+    """The scores by call of what one side said; None when it never spoke."""
+    spoken = pc.fill_null(pc.equal(rows["speaker"], speaker), fill_value=False).to_numpy()
+    if not spoken.any():
+        return None
+    heard = TaskLogits(logits.urgency[spoken], logits.sentiment[spoken])
+    return _scores(_judge_calls(rows.filter(pa.array(spoken)), heard), labels)
+
+
 def _scores(judged: Judged, labels: Labels) -> dict[str, Any]:
     matrices = judged.matrices(labels)
     scores: dict[str, Any] = {
@@ -219,6 +286,7 @@ def _predictions(rows: pa.Table, logits: TaskLogits) -> pa.Table:
 
 def _write_report(folder: Path, judged: dict[str, Judged], metrics: dict[str, Any], card: dict[str, Any]) -> None:
     labels = Labels.from_json(card["labels"])
+    draw_time_to_decision(folder / TIME_TO_DECISION, metrics["time_to_decision"])
     pictures = draw_confusions(folder, {unit: of_unit.matrices(labels) for unit, of_unit in judged.items()}, labels)
     write_text(folder / CLASSIFICATION, classification_text(judged, labels))
     write_text(folder / REPORT, report_text(metrics, card, pictures))

@@ -3,7 +3,7 @@
 Every figure is computed by `evaluation`. Nothing here names a call or quotes its text.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +84,26 @@ A call's answer is the class with the highest mean logit over its utterances.
 
 {_danger_table(metrics)}
 
+{_cost_text(metrics["cost_per_1000_calls"])}
+
+## While the call goes on
+
+{_time_table(metrics["time_to_decision"])}
+
+A call's answer is that of the utterances that ended by then; calls without an answer count as wrong.
+
+![time_to_decision.png](time_to_decision.png)
+
+## Who speaks
+
+{_side_table(metrics)}
+
+## Parts of the validation side, by utterance
+
+{_slice_table(metrics["slices"])}
+
+A class that a part does not have counts as 0 in its macro-F1.
+
 ## Confusion matrices
 
 {chr(10).join(f"![{name}]({name})" for name in pictures)}
@@ -151,6 +171,45 @@ def _danger_table(metrics: Mapping[str, Any]) -> str:
     for title, key in (("by utterance", "utterance"), ("by call", "call")):
         urgency = metrics[key]["urgency"]
         lines.append(f"| {title} | {_share(urgency['recall_high'])} | {_share(urgency['high_read_as_low'])} |")
+    return "\n".join(lines)
+
+
+def _cost_text(costs: Mapping[str, Any]) -> str:
+    return (
+        f"At the costs of the configuration (`{costs['matrix']}`: rows are 하, 중, 상, columns what they are read as), "
+        f"the errors of 1,000 calls cost {costs['model']:.0f}, those of the majority class {costs['majority']:.0f}. "
+        "The costs are an assumption until the service says otherwise."
+    )
+
+
+def _time_table(moments: Sequence[Mapping[str, Any]]) -> str:
+    lines = ["| seconds heard | calls with an answer | accuracy | recall of 상 (high) |", "| --- | --- | --- | --- |"]
+    for moment in moments:
+        shares = (moment["decided"], moment["accuracy"], moment["recall_high"])
+        lines.append(f"| {moment['seconds']} | {' | '.join(_share(share) for share in shares)} |")
+    return "\n".join(lines)
+
+
+def _side_table(metrics: Mapping[str, Any]) -> str:
+    lines = ["| by call, from | calls | urgency accuracy | urgency macro-F1 | recall of 상 (high) |"]
+    lines.append("| --- | --- | --- | --- | --- |")
+    for title, key in (("both", "call"), ("the caller alone", "caller_only"), ("the call taker alone", "taker_only")):
+        if scores := metrics[key]:
+            urgency = scores["urgency"]
+            figures = f"{urgency['accuracy']:.3f} | {urgency['f1_macro']:.3f} | {_share(urgency['recall_high'])}"
+            lines.append(f"| {title} | {scores['n']} | {figures} |")
+    return "\n".join(lines)
+
+
+def _slice_table(slices: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    lines = ["| | n | calls | accuracy | macro-F1 | recall of 상 (high) |", "| --- | --- | --- | --- | --- | --- |"]
+    for division, parts in slices.items():
+        for part, scores in parts.items():
+            low, high = scores["f1_macro_interval"]
+            lines.append(
+                f"| {division}: {part} | {scores['n']} | {scores['calls']} | {scores['accuracy']:.3f} "
+                f"| {scores['f1_macro']:.3f} [{low:.3f}, {high:.3f}] | {_share(scores['recall_high'])} |"
+            )
     return "\n".join(lines)
 
 

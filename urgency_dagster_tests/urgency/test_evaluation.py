@@ -85,6 +85,41 @@ def test_the_majority_is_that_of_the_training_side(stored, trained):
     assert stored["majority_call"]["n"] == stored["call"]["n"] == summary.calls["validation"]
 
 
+def test_the_parts_of_a_division_are_all_rows(stored, trained):
+    rows = trained.metrics["utterance"]["n"]
+    assert set(stored["slices"]) == {
+        "region", "category", "disasterMedium", "gender", "speaker", "segment_length", "call_length",
+    }  # fmt: skip
+    for division, parts in stored["slices"].items():
+        assert sum(scores["n"] for scores in parts.values()) == rows, division
+    assert set(stored["slices"]["speaker"]) == {"call taker", "caller"}
+
+
+@pytest.mark.parametrize(("name", "speaker"), [("caller_only", 1), ("taker_only", 0)])
+def test_one_side_of_the_talk_is_judged_by_call(stored, predictions, trained, name, speaker):
+    rows = read_training_set(trained.paths).side(VALIDATION)
+    frame = predictions.to_pandas().assign(speaker=rows["speaker"].to_pylist())
+    grouped = frame[frame["speaker"] == speaker].groupby("_id")
+    predicted = grouped["urgency_logits"].agg(lambda logits: np.mean(np.stack(list(logits)), axis=0).argmax())
+    assert stored[name]["n"] == len(predicted)
+    assert stored[name]["urgency"]["accuracy"] == pytest.approx((predicted == grouped["urgency_id"].first()).mean())
+
+
+def test_the_last_moment_is_the_whole_call(stored):
+    last = stored["time_to_decision"][-1]
+    assert last["decided"] == 1
+    for name in ("accuracy", "recall_high"):
+        assert last[name] == pytest.approx(stored["call"]["urgency"][name])
+
+
+def test_the_cost_is_that_of_the_calls(stored, copied):
+    assert stored["cost_per_1000_calls"]["model"] < stored["cost_per_1000_calls"]["majority"]
+    errors = tuple(tuple(float(true != read) for read in range(3)) for true in range(3))
+    again = evaluate_urgency_model(copied, dataclasses.replace(CONFIG, cost_matrix=errors))
+    wrong = 1 - again["call"]["urgency"]["accuracy"]
+    assert again["cost_per_1000_calls"]["model"] == pytest.approx(1000 * wrong)
+
+
 def test_the_mean_is_taken_over_each_call():
     logits = TaskLogits(np.array([[1, 0], [3, 2], [5, 5]], np.float32), np.array([[1], [2], [3]], np.float32))
     mean = mean_by_call(logits, np.array([1, 1, 0]))
@@ -124,7 +159,16 @@ def test_nothing_to_judge_is_refused(tmp_path):
         evaluate_urgency_model(StoragePaths(tmp_path), CONFIG)
 
 
-@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"bootstrap_resamples": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"batch_size": 0},
+        {"bootstrap_resamples": 0},
+        {"cost_matrix": [[0, 1], [1, 0]]},
+        {"cost_matrix": [[0, 1, 1], [1, 0, 1]]},
+        {"cost_matrix": [[0, 1, 1], [1, 0, -1], [1, 1, 0]]},
+    ],
+)
 def test_a_wrong_configuration_is_refused(wrong):
     with pytest.raises(SettingsError):
         EvaluationConfig(**wrong)

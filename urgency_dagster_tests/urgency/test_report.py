@@ -8,7 +8,8 @@ from urgency_dagster.urgency.model_folder import read_card
 from urgency_dagster.urgency.report import report_text
 from urgency_dagster_tests.urgency.conftest import ARCHIVES
 
-PICTURES = {f"confusion_{task}_{unit}.png" for task in ("urgency", "sentiment") for unit in ("utterance", "call")}
+CONFUSIONS = {f"confusion_{task}_{unit}.png" for task in ("urgency", "sentiment") for unit in ("utterance", "call")}
+PICTURES = CONFUSIONS | {"time_to_decision.png"}
 
 
 @pytest.fixture
@@ -41,6 +42,12 @@ def test_the_report_tells_the_stored_figures(folder, trained):
         assert f"{trained.metrics[unit]['urgency']['f1_macro']:.3f}" in text
     assert f"{trained.metrics['call']['urgency']['recall_high']:.1%}" in text
     assert all(f"]({name})" in text for name in PICTURES)
+    for parts in trained.metrics["slices"].values():
+        assert all(f"{scores['accuracy']:.3f} | {scores['f1_macro']:.3f} [" in text for scores in parts.values())
+    for moment in trained.metrics["time_to_decision"]:
+        assert f"| {moment['seconds']} | {moment['decided']:.1%} | {moment['accuracy']:.1%} |" in text
+    assert f"cost {trained.metrics['cost_per_1000_calls']['model']:.0f}" in text
+    assert f"{trained.metrics['caller_only']['urgency']['f1_macro']:.3f}" in text
 
 
 def test_the_classification_report_covers_both_tasks_and_units(folder):
