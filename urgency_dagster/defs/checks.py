@@ -62,7 +62,13 @@ SPLIT_BY_CALL = dg.AssetCheckSpec(
 BEATS_MAJORITY = dg.AssetCheckSpec(
     "beats_majority",
     asset="urgency_evaluation",
+    blocking=True,
     description="Urgency macro-F1 of the validation utterances is above that of the majority class.",
+)
+NOT_WORSE = dg.AssetCheckSpec(
+    "not_worse_than_before",
+    asset="urgency_evaluation",
+    description="Urgency macro-F1 of the validation utterances is not below the interval of the evaluation before.",
 )
 PLAUSIBLE_SCORES = dg.AssetCheckSpec(
     "plausible_scores",
@@ -180,8 +186,20 @@ def beats_majority(metrics: Mapping[str, Any]) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         check_name=BEATS_MAJORITY.name,
         passed=model > majority,
-        severity=dg.AssetCheckSeverity.WARN,
         metadata={"model": model, "majority": majority},
+    )
+
+
+def not_worse_than_before(metrics: Mapping[str, Any], before: Mapping[str, Any] | None) -> dg.AssetCheckResult:
+    """Compares the model with the interval of the one before; the first one passes."""
+    score = metrics["utterance"]["urgency"]["f1_macro"]
+    former = before["utterance"]["urgency"] if before else None
+    least = former["f1_macro_interval"][0] if former else None
+    return dg.AssetCheckResult(
+        check_name=NOT_WORSE.name,
+        passed=least is None or score >= least,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"now": score, "before": figure(former["f1_macro"] if former else None), "least": figure(least)},
     )
 
 

@@ -1,7 +1,7 @@
 """How figures, schemas and pictures are shown in the Dagster UI. Never call text, addresses or audio."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +13,7 @@ from urgency_dagster.calls.embeddings import EmbeddingSummary
 from urgency_dagster.calls.funnel import LEVELS, Funnel, draw_funnel
 from urgency_dagster.calls.throughput import draw_throughput
 from urgency_dagster.tables import embeddings_schema
+from urgency_dagster.urgency.report import draw_history
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,6 +63,14 @@ def embedding_metadata(summary: EmbeddingSummary) -> dict[str, Any]:
         **summary.made_with,
         "throughput": picture,
     }
+
+
+def history_picture(history: Sequence[Mapping[str, float]]) -> dg.MarkdownMetadataValue:
+    """The epochs of a training as a picture."""
+    with TemporaryDirectory() as folder:
+        drawing = Path(folder, "history.png")
+        draw_history(drawing, history)
+        return pictures(drawing)
 
 
 def table_schema(schema: "pa.Schema") -> dg.TableSchemaMetadataValue:

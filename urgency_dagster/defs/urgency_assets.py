@@ -13,21 +13,23 @@ from urgency_dagster.defs.call_assets import processed_data
 from urgency_dagster.defs.checks import (
     BEATS_MAJORITY,
     CALLS_IN_ONE_ARCHIVE,
+    NOT_WORSE,
     SPLIT_BY_CALL,
     beats_majority,
     calls_in_one_archive,
+    not_worse_than_before,
     split_by_call,
 )
 from urgency_dagster.defs.executors import CPU_TAGS, GPU_POOL, GPU_TAGS
 from urgency_dagster.defs.lineage import Record
-from urgency_dagster.defs.metadata import figure_table, funnel_metadata, pictures, table_schema
+from urgency_dagster.defs.metadata import figure_table, funnel_metadata, history_picture, pictures, table_schema
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
 from urgency_dagster.manifests import partitions_with_manifest
 from urgency_dagster.tables import TRAINING_ROWS
 from urgency_dagster.urgency.dataset import build_training_set
 from urgency_dagster.urgency.duplicates import find_shared_calls
-from urgency_dagster.urgency.evaluation import EvaluationConfig, evaluate_urgency_model
+from urgency_dagster.urgency.evaluation import EvaluationConfig, evaluate_urgency_model, read_metrics
 from urgency_dagster.urgency.learner import TrainingConfig
 from urgency_dagster.urgency.splits import SplitConfig
 from urgency_dagster.urgency.training import train_urgency_model
@@ -117,7 +119,7 @@ def urgency_model(
     best = asdict(summary.best)
     metadata = {
         **{f"best_{name}": value for name, value in best.items()},
-        "history": figure_table({f"epoch {scores.epoch}": scores.average_f1 for scores in summary.history}),
+        "history": history_picture([asdict(scores) for scores in summary.history]),
         "parameters": summary.parameters,
         "device": summary.device,
         "data_sha256": summary.data_sha256,
@@ -147,25 +149,27 @@ class EvaluationOptions(dg.Config):
     op_tags=GPU_TAGS,
     pool=GPU_POOL,
     kinds={"pytorch", "markdown"},
-    check_specs=[BEATS_MAJORITY],
+    check_specs=[BEATS_MAJORITY, NOT_WORSE],
 )
 def urgency_evaluation(
     context: dg.AssetExecutionContext, config: EvaluationOptions, storage: StorageResource
 ) -> dg.MaterializeResult:
     """Scores of the validation side, by utterance and by call, next to the majority class; report and pictures."""
     record = Record.open(context, storage, config=config)
+    before = read_metrics(storage.paths)
     with shown_progress(context, "utterances") as progress:
         metrics = evaluate_urgency_model(storage.paths, EvaluationConfig(**config.model_dump()), progress)
     folder = storage.paths.urgency.evaluation
     files = sorted(file for file in folder.iterdir() if file.is_file())
-    scores = {f"{level} urgency macro-F1": metrics[level]["urgency"]["f1_macro"] for level in ("utterance", "call")}
+    told = ("utterance", "text_only", "audio_only", "majority", "call", "text_only_call", "audio_only_call")
     metadata = {
-        "scores": figure_table({**scores, "majority": metrics["majority"]["urgency"]["f1_macro"]}),
+        "urgency macro-F1": figure_table({level: metrics[level]["urgency"]["f1_macro"] for level in told}),
         "urgency_f1_macro": metrics["utterance"]["urgency"]["f1_macro"],
         "average_f1": metrics["utterance"]["average_f1"],
         "pictures": pictures(*(file for file in files if file.suffix == ".png")),
     }
-    return record.close([folder, *files], metadata, checks=[beats_majority(metrics)])
+    checks = [beats_majority(metrics), not_worse_than_before(metrics, before)]
+    return record.close([folder, *files], metadata, checks=checks)
 
 
 URGENCY_ASSETS = (training_set, urgency_model, urgency_evaluation)

@@ -15,8 +15,16 @@ import pyarrow.compute as pc
 from urgency_dagster.devices import AUTO, reproducible, resolve_device
 from urgency_dagster.errors import ArtefactError, SettingsError
 from urgency_dagster.progress import Progress, silent
-from urgency_dagster.storage import StoragePaths, replacing_folder, write_json, write_table, write_text
+from urgency_dagster.storage import (
+    StoragePaths,
+    read_json,
+    replacing_folder,
+    write_json,
+    write_table,
+    write_text,
+)
 from urgency_dagster.tables import CALL_TAKER, CALLER, TRAIN, URGENCY_LEVELS, URGENCY_PREDICTIONS, VALIDATION
+from urgency_dagster.urgency.baselines import baseline_logits
 from urgency_dagster.urgency.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.dataset import Labels, TrainingSet, read_training_set
 from urgency_dagster.urgency.decision import draw_time_to_decision, expected_cost, time_to_decision
@@ -106,6 +114,7 @@ def evaluate_urgency_model(
     logits = _logits(paths, rows, config, progress)
     judged = {"utterance": _judge_utterances(rows, logits), "call": _judge_calls(rows, logits)}
     metrics = _metrics(judged, training_set, config) | _looked_into(rows, logits, judged, training_set, config)
+    metrics |= _baselines(paths, training_set, config)
     with replacing_folder(paths.urgency.evaluation) as folder:
         write_json(folder / METRICS, metrics)
         write_table(folder / PREDICTIONS, _predictions(rows, logits))
@@ -123,6 +132,15 @@ def mean_by_call(logits: TaskLogits, calls: "NDArray[np.int64]") -> TaskLogits:
         return (sums / counts).astype(np.float32)
 
     return TaskLogits(mean(logits.urgency), mean(logits.sentiment))
+
+
+def read_metrics(paths: StoragePaths) -> dict[str, Any] | None:
+    """The metrics of the evaluation that is there, or None."""
+    stored = paths.urgency.evaluation / METRICS
+    if not stored.is_file():
+        return None
+    metrics: dict[str, Any] = read_json(stored)
+    return metrics
 
 
 def _check_same_data(training_set: TrainingSet, card: dict[str, Any]) -> None:
@@ -240,6 +258,17 @@ def _looked_into(
             "majority": expected_cost(majority.matrices(labels)["urgency"], costs),
             "matrix": costs.tolist(),
         },
+    }
+
+
+def _baselines(paths: StoragePaths, training_set: TrainingSet, config: EvaluationConfig) -> dict[str, Any]:
+    """The scores of the words alone and of the audio alone on the same rows, by utterance and by call."""
+    labels, rows = training_set.labels, training_set.side(VALIDATION)
+    classes = {"urgency": len(labels.urgency), "sentiment": len(labels.sentiment)}
+    found = baseline_logits(paths, training_set.side(TRAIN), rows, classes, config.seed)
+    return {
+        **{name: _scores(_judge_utterances(rows, logits), labels) for name, logits in found.items()},
+        **{f"{name}_call": _scores(_judge_calls(rows, logits), labels) for name, logits in found.items()},
     }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from urgency_dagster.pictures import picture
+from urgency_dagster.pictures import BLUE, GREY, ORANGE, picture
 from urgency_dagster.tables import ENGLISH, TRAIN, VALIDATION
 from urgency_dagster.urgency.dataset import Labels
 from urgency_dagster.urgency.metrics import Judged
@@ -38,6 +38,24 @@ def draw_confusions(
                 _draw_confusion(axes, of_unit[task], classes)
                 axes.set_title(f"{task.capitalize()} by {unit}: share of each true class", fontsize=10)
     return names
+
+
+def draw_history(target: Path, history: "Sequence[Mapping[str, float]]") -> None:
+    """Training loss and the validation scores of every epoch."""
+    epochs = [scores["epoch"] for scores in history]
+    lines = (
+        ("loss", "training loss", GREY),
+        ("urg_f1", "urgency macro-F1", BLUE),
+        ("sent_f1", "sentiment macro-F1", ORANGE),
+    )
+    with picture(target, width_in=6.0, height_in=3.0) as axes:
+        for key, title, color in lines:
+            axes.plot(epochs, [scores[key] for scores in history], marker="o", markersize=3, color=color, label=title)
+        axes.set_ylim(bottom=0)
+        axes.set_xticks(epochs)
+        axes.set_xlabel("epoch")
+        axes.set_title("Epoch by epoch, validation by utterance", fontsize=10)
+        axes.legend(frameon=False, fontsize=8)
 
 
 def classification_text(judged: "Mapping[str, Judged]", labels: Labels) -> str:
@@ -77,7 +95,8 @@ Validation rows only: {utterances[VALIDATION]} utterances of {calls[VALIDATION]}
 {_score_table(metrics)}
 
 Macro-F1 is the mean over all classes; brackets hold the 95 % bootstrap interval over calls
-({metrics["bootstrap_resamples"]} resamples). The majority rows always answer the training side's most frequent class.
+({metrics["bootstrap_resamples"]} resamples). The majority rows always answer the training side's most frequent
+class; text alone and audio alone are linear models, of character n-grams and of the audio vector.
 A call's answer is the class with the highest mean logit over its utterances.
 
 ## What must not happen
@@ -150,8 +169,12 @@ def _score_table(metrics: Mapping[str, Any]) -> str:
     ]
     rows = (
         ("model, by utterance", "utterance"),
+        ("text alone, by utterance", "text_only"),
+        ("audio alone, by utterance", "audio_only"),
         ("majority, by utterance", "majority"),
         ("model, by call", "call"),
+        ("text alone, by call", "text_only_call"),
+        ("audio alone, by call", "audio_only_call"),
         ("majority, by call", "majority_call"),
     )
     for title, key in rows:

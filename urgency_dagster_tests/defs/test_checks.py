@@ -12,6 +12,7 @@ from urgency_dagster.defs.checks import (
     calls_in_one_archive,
     counts_add_up,
     few_rejects,
+    not_worse_than_before,
     plausible_scores,
     same_as_one_by_one,
     split_by_call,
@@ -116,6 +117,20 @@ def test_no_call_on_both_sides(paths: StoragePaths) -> None:
 def test_the_majority_class_is_to_be_beaten(model: float, passed: bool) -> None:
     metrics = {"utterance": {"urgency": {"f1_macro": model}}, "majority": {"urgency": {"f1_macro": 0.2}}}
     assert beats_majority(metrics).passed is passed
+
+
+@pytest.mark.parametrize(("now", "passed"), [(0.60, True), (0.45, True), (0.44, False)])
+def test_a_model_may_be_worse_than_before_within_the_interval(now: float, passed: bool) -> None:
+    before = {"utterance": {"urgency": {"f1_macro": 0.5, "f1_macro_interval": [0.45, 0.55]}}}
+    check = not_worse_than_before({"utterance": {"urgency": {"f1_macro": now}}}, before)
+    assert (check.passed, check.severity) == (passed, dg.AssetCheckSeverity.WARN)
+    assert (check.metadata["before"].value, check.metadata["least"].value) == (0.5, 0.45)
+
+
+def test_the_first_model_is_not_worse() -> None:
+    check = not_worse_than_before({"utterance": {"urgency": {"f1_macro": 0.1}}}, None)
+    assert check.passed
+    assert check.metadata["before"].value == "none"
 
 
 def test_scores_that_are_too_good_are_named() -> None:

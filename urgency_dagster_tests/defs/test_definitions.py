@@ -50,7 +50,8 @@ def test_jobs_sensors_and_checks(definitions: dg.Definitions) -> None:
         "utterance_embeddings:same_as_one_by_one": True,
         "training_set:calls_in_one_archive": True,
         "training_set:split_by_call": True,
-        "urgency_evaluation:beats_majority": False,
+        "urgency_evaluation:beats_majority": True,
+        "urgency_evaluation:not_worse_than_before": False,
         "attention_leaderboard:plausible_scores": False,
     }
 

@@ -33,7 +33,17 @@ def test_the_stored_metrics_are_those_returned(stored, trained):
     assert stored == trained.metrics
 
 
-@pytest.mark.parametrize("unit", ["utterance", "call", "majority", "majority_call"])
+@pytest.mark.parametrize("name", ["text_only", "audio_only"])
+def test_a_baseline_that_sees_one_side_learns_something(stored, name):
+    assert stored[name]["n"] == stored["utterance"]["n"]
+    assert stored[f"{name}_call"]["n"] == stored["call"]["n"]
+    task = "urgency" if name == "text_only" else "sentiment"  # what the words and the vectors of the fixtures lean to
+    assert stored[name][task]["f1_macro"] > stored["majority"][task]["f1_macro"] + 0.1
+
+
+@pytest.mark.parametrize(
+    "unit", ["utterance", "call", "majority", "majority_call", "text_only", "audio_only", "text_only_call"]
+)
 def test_every_unit_has_the_same_shape(stored, unit):
     assert stored[unit].keys() == {"urgency", "sentiment", "average_f1", "n"}
     assert stored[unit]["sentiment"].keys() == {"accuracy", "f1_macro"}

@@ -1,0 +1,107 @@
+"""What the words alone and the audio alone are good for: linear models on the rows that the network is judged on.
+
+They are fitted in chunks, so that millions of rows need no more memory than thousands. Nothing is stored.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from urgency_dagster.storage import StoragePaths
+from urgency_dagster.urgency.dataset import open_vectors
+from urgency_dagster.urgency.inference import TaskLogits
+from urgency_dagster.urgency.learner import class_weights
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+CHUNK = 10_000
+"""Rows that are held at once."""
+
+PASSES_MAX, ROWS_SEEN = 10, 1_000_000
+"""Passes over the training rows: as many as it takes to see a million rows, ten at most; averaged gradients settle."""
+
+NGRAMS = (1, 3)
+"""Lengths of the character n-grams. Korean words carry endings, so that parts of words say more than words."""
+
+Features = Callable[["pa.Table"], Any]
+"""What a model sees of some rows: a matrix of shape (rows, features)."""
+
+
+def baseline_logits(
+    paths: StoragePaths, training: "pa.Table", validation: "pa.Table", classes: dict[str, int], seed: int
+) -> dict[str, TaskLogits]:
+    """The logits of `text_only` and `audio_only` for every validation row, in their order.
+
+    Args:
+        paths: the storage root, for the vectors.
+        training: the rows to fit.
+        validation: the rows to judge.
+        classes: the number of classes of each task.
+        seed: of the order of the gradients.
+    """
+    seen = {"text_only": _text_features(), "audio_only": _audio_features(paths, training)}
+    return {
+        name: TaskLogits(
+            **{
+                task: _fitted_logits(features, training, validation, task, count, seed)
+                for task, count in classes.items()
+            }
+        )
+        for name, features in seen.items()
+    }
+
+
+def _text_features() -> Features:
+    """Counts of character n-grams, hashed: nothing of a text is remembered."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    vectorizer = HashingVectorizer(analyzer="char_wb", ngram_range=NGRAMS, n_features=2**18, lowercase=False)
+    return lambda rows: vectorizer.transform(rows["text"].to_pylist())
+
+
+def _audio_features(paths: StoragePaths, training: "pa.Table") -> Features:
+    """The audio vectors, each element scaled to the training rows."""
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler()
+    for rows in _chunks(training):
+        scaler.partial_fit(_vectors(paths, rows))
+    return lambda rows: scaler.transform(_vectors(paths, rows))
+
+
+def _vectors(paths: StoragePaths, rows: "pa.Table") -> "NDArray[np.float32]":
+    archives, at = np.array(rows["archive"].to_pylist()), rows["row"].to_numpy()
+    names = np.unique(archives)
+    width = open_vectors(paths, str(names[0])).shape[1]
+    found = np.empty((rows.num_rows, width), np.float32)
+    for name in names:
+        here = archives == name
+        found[here] = open_vectors(paths, str(name))[at[here]]
+    return found
+
+
+def _fitted_logits(
+    features: Features, training: "pa.Table", validation: "pa.Table", task: str, classes: int, seed: int
+) -> "NDArray[np.float32]":
+    """Logistic regression by stochastic gradients, with the class weights of the network; float32, (N, K)."""
+    from sklearn.linear_model import SGDClassifier
+
+    model = SGDClassifier(loss="log_loss", alpha=1e-4, average=True, random_state=seed)
+    weights = class_weights(training[f"{task}_id"].to_numpy(), classes)
+    order = np.random.default_rng(seed).permutation(training.num_rows)
+    shuffled = training.take(order)
+    for _ in range(min(PASSES_MAX, -(-ROWS_SEEN // training.num_rows))):
+        for rows in _chunks(shuffled):
+            ids = rows[f"{task}_id"].to_numpy()
+            model.partial_fit(features(rows), ids, classes=np.arange(classes), sample_weight=weights[ids])
+    scores = [model.decision_function(features(rows)) for rows in _chunks(validation)]
+    found = np.concatenate(scores).astype(np.float32)
+    return found if found.ndim > 1 else np.stack([-found, found], axis=1)  # of two classes there is one score
+
+
+def _chunks(rows: "pa.Table") -> "Iterator[pa.Table]":
+    for start in range(0, rows.num_rows, CHUNK):
+        yield rows.slice(start, CHUNK)
