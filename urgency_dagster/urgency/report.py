@@ -228,10 +228,11 @@ def _slice_table(slices: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     lines = ["| | n | calls | accuracy | macro-F1 | recall of 상 (high) |", "| --- | --- | --- | --- | --- | --- |"]
     for division, parts in slices.items():
         for part, scores in parts.items():
-            low, high = scores["f1_macro_interval"]
+            interval = scores["f1_macro_interval"]
+            brackets = f"[{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "(too few calls for an interval)"
             lines.append(
                 f"| {division}: {part} | {scores['n']} | {scores['calls']} | {scores['accuracy']:.3f} "
-                f"| {scores['f1_macro']:.3f} [{low:.3f}, {high:.3f}] | {_share(scores['recall_high'])} |"
+                f"| {scores['f1_macro']:.3f} {brackets} | {_share(scores['recall_high'])} |"
             )
     return "\n".join(lines)
 

@@ -22,6 +22,9 @@ SPEAKERS = {CALL_TAKER: "call taker", CALLER: "caller"}
 SEGMENT_BOUNDS_S = (1.0, 2.0, 5.0)
 """Borders of segment lengths. Source: about the quartiles and the 95th percentile of the data set."""
 
+LEAST_CALLS = 5
+"""Calls below which a bootstrap says nothing: of a single call, every sample is the same."""
+
 CALL_BOUNDS_S = (45.0, 90.0)
 """Borders of call lengths, around the data set's median of 65 s."""
 
@@ -68,7 +71,8 @@ def slice_scores(
         seed: seed of the bootstrap.
 
     Returns:
-        `n`, `calls`, `accuracy`, `f1_macro`, `f1_macro_interval` (95 %, over calls) and `recall_high`.
+        `n`, `calls`, `accuracy`, `f1_macro`, `f1_macro_interval` (95 %, over calls; None for less than LEAST_CALLS) and
+        `recall_high`.
     """
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for division, parts in labels.items():
@@ -76,13 +80,16 @@ def slice_scores(
             here = parts == part
             of_part, own_calls = true[here], np.unique(calls[here], return_inverse=True)[1]
             matrix = confusion_matrix(of_part, predicted[here], classes)
-            interval = f1_macro_interval(of_part, predicted[here], own_calls, classes, resamples=resamples, seed=seed)
+            many = own_calls.max() + 1 >= LEAST_CALLS
+            interval = many and f1_macro_interval(
+                of_part, predicted[here], own_calls, classes, resamples=resamples, seed=seed
+            )
             found.setdefault(division, {})[str(part)] = {
                 "n": int(here.sum()),
                 "calls": int(own_calls.max()) + 1,
                 "accuracy": accuracy(matrix),
                 "f1_macro": f1_macro(matrix),
-                "f1_macro_interval": list(interval),
+                "f1_macro_interval": list(interval) if interval else None,
                 "recall_high": share_read_as(matrix, high, high),
             }
     return found

@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
-from urgency_dagster.urgency.slices import slice_labels, slice_scores
+from urgency_dagster.urgency.slices import LEAST_CALLS, slice_labels, slice_scores
 
 
 def rows(*changes: dict) -> pa.Table:
@@ -74,3 +74,13 @@ def test_a_part_without_the_high_class_has_no_recall_of_it():
         classes=3, high=2, resamples=5, seed=1,
     )  # fmt: skip
     assert (scores["d"]["x"]["recall_high"], scores["d"]["x"]["calls"]) == (None, 2)
+
+
+@pytest.mark.parametrize(("calls", "known"), [(1, False), (LEAST_CALLS - 1, False), (LEAST_CALLS, True)])
+def test_few_calls_have_no_interval(calls, known):
+    ids = np.arange(calls)
+    scores = slice_scores(
+        {"d": np.array(["x"] * calls)}, ids % 3, np.zeros(calls, np.int64), ids,
+        classes=3, high=2, resamples=50, seed=1,
+    )  # fmt: skip
+    assert (scores["d"]["x"]["f1_macro_interval"] is not None) is known
