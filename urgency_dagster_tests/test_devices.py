@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from urgency_dagster.devices import reproducible, resolve_device
+from urgency_dagster.devices import full_float32, reproducible, resolve_device
 from urgency_dagster.errors import SettingsError
 
 
@@ -53,3 +53,12 @@ def test_a_named_device_is_kept():
 def test_an_impossible_device_is_refused(name):
     with pytest.raises(SettingsError, match="cannot be used"):
         resolve_device(name)
+
+
+def test_float32_is_not_rounded_inside_only():
+    before = torch.backends.cudnn.allow_tf32
+    with pytest.raises(KeyError), full_float32():
+        assert not torch.backends.cudnn.allow_tf32
+        assert torch.backends.cudnn.enabled
+        raise KeyError
+    assert torch.backends.cudnn.allow_tf32 is before

@@ -9,7 +9,8 @@ import pytest
 from huggingface_hub import constants
 
 from urgency_dagster.errors import ModelError
-from urgency_dagster.pretrained import PretrainedModel, find_pretrained, model_identity
+from urgency_dagster.pretrained import PretrainedModel, find_pretrained, model_identity, weights_hash
+from urgency_dagster.storage import file_hash
 
 HUB_ID, COMMIT, OLD_COMMIT = "somebody/speech", "a" * 40, "b" * 40
 VARIABLE = "URGENCY_SPEECH_MODEL"
@@ -206,3 +207,23 @@ class TestIdentity:
 
     def test_a_folder_that_is_not_there_is_its_name(self, tmp_path):
         assert model_identity(str(tmp_path / "nowhere")) == str(tmp_path / "nowhere")
+
+
+class TestWeights:
+    def test_one_file_has_its_own_hash_whatever_lies_beside_it(self, tmp_path):
+        folder = save(tmp_path / "model", FILES)
+        assert weights_hash(folder) == file_hash(folder / "model.safetensors")
+
+    def test_pickled_weights_count_where_there_are_no_others(self, tmp_path):
+        folder = save(tmp_path / "model", {"config.json": b"{}", "pytorch_model.bin": b"1"})
+        assert weights_hash(folder) == file_hash(folder / "pytorch_model.bin")
+
+    def test_every_part_of_weights_in_parts_counts(self, tmp_path):
+        parts = {f"model-0000{n}-of-00002.safetensors": bytes([n]) for n in (1, 2)}
+        first = weights_hash(save(tmp_path / "first", parts))
+        assert weights_hash(save(tmp_path / "same", parts)) == first
+        assert weights_hash(save(tmp_path / "other", {**parts, "model-00002-of-00002.safetensors": b"x"})) != first
+
+    def test_no_weights_are_an_error(self, tmp_path):
+        with pytest.raises(ModelError, match="model holds no weights"):
+            weights_hash(save(tmp_path / "model", {"config.json": b"{}"}))

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,7 @@ class TestVectors:
         assert {parameter.dtype for parameter in speech.network.parameters()} == {torch.float32}
 
     @pytest.mark.slow
+    @pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++"))), reason="torch compiles with a C++ compiler")
     @pytest.mark.filterwarnings("ignore")  # of the compiler, which is not ours
     def test_a_compiled_model_gives_the_same(self, speech_model):
         speech, spoken = load_speech_model(speech_model(LAYER)), segments(8000, 9000, 12_345, 30_000)

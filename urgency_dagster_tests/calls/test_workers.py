@@ -1,11 +1,12 @@
 import os
+import threading
 import time
 from itertools import islice
 
 import psutil
 import pytest
 
-from urgency_dagster.calls.workers import AHEAD_PER_WORKER, ordered_map
+from urgency_dagster.calls.workers import AHEAD_PER_WORKER, one_ahead, ordered_map
 from urgency_dagster.errors import AudioError
 
 
@@ -75,3 +76,36 @@ def test_no_process_is_left_behind(end):
         with pytest.raises(AudioError):
             list(results)
     assert descendants() <= before
+
+
+class TestOneAhead:
+    def test_the_items_come_in_order(self):
+        assert list(one_ahead(iter(range(20)))) == list(range(20))
+        assert list(one_ahead(iter([]))) == []
+        assert list(one_ahead(iter([None, 0]))) == [None, 0], "what is false is an item too"
+
+    def test_one_item_is_made_while_the_one_before_is_used(self):
+        made = []
+
+        def items():
+            for number in range(5):
+                made.append(number)
+                yield number
+
+        ahead = one_ahead(items())
+        assert next(ahead) == 0
+        time.sleep(0.1)
+        assert made == [0, 1]
+
+    def test_an_error_comes_after_the_items_before_it(self):
+        items = one_ahead(refuse_three(number) for number in range(5))
+        assert [next(items) for _ in range(3)] == [0, 1, 2]
+        with pytest.raises(AudioError, match="three"):
+            next(items)
+
+    def test_a_consumer_that_stops_early_leaves_no_thread(self):
+        before = threading.active_count()
+        ahead = one_ahead(iter(range(9)))
+        next(ahead)
+        ahead.close()
+        assert threading.active_count() == before
