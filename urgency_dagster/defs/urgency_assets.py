@@ -96,6 +96,10 @@ class TrainingOptions(dg.Config):
     attention_heads: int = Field(TrainingConfig.attention_heads, description="Heads of the cross-attention.")
     dropout: float = Field(TrainingConfig.dropout, description="Dropout around the cross-attention.")
     max_length: int = Field(TrainingConfig.max_length, description="Tokens at which a text is cut.")
+    calibration_share: float = Field(
+        TrainingConfig.calibration_share,
+        description="Share of the training calls that is kept from the training, to fit the temperatures on.",
+    )
     seed: int = Field(TrainingConfig.seed, description="Seed of the weights, the order of the rows and dropout.")
     device: str = Field(TrainingConfig.device, description="`auto` (cuda, else mps, else cpu) or a torch device.")
 

@@ -26,11 +26,12 @@ from urgency_dagster.storage import (
 from urgency_dagster.tables import CALL_TAKER, CALLER, TRAIN, URGENCY_LEVELS, URGENCY_PREDICTIONS, VALIDATION
 from urgency_dagster.urgency.baselines import baseline_logits
 from urgency_dagster.urgency.batches import UtteranceDataset, tokenise
+from urgency_dagster.urgency.calibration import Reliability, abstention, draw_reliability, probabilities, reliability
 from urgency_dagster.urgency.dataset import Labels, TrainingSet, read_training_set
 from urgency_dagster.urgency.decision import draw_time_to_decision, expected_cost, time_to_decision
 from urgency_dagster.urgency.inference import TaskLogits, predict_logits
 from urgency_dagster.urgency.metrics import Judged, accuracy, f1_macro, f1_macro_interval, share_read_as
-from urgency_dagster.urgency.model_folder import load_urgency_model, read_card
+from urgency_dagster.urgency.model_folder import UrgencyModel, load_urgency_model, read_card
 from urgency_dagster.urgency.report import classification_text, draw_confusions, report_text
 from urgency_dagster.urgency.slices import slice_labels, slice_scores
 
@@ -43,7 +44,7 @@ METRICS, CLASSIFICATION, PREDICTIONS, REPORT = (
     "predictions.parquet",
     "report.md",
 )
-TIME_TO_DECISION = "time_to_decision.png"
+TIME_TO_DECISION, RELIABILITY = "time_to_decision.png", "reliability.png"
 
 SIDES_OF_THE_TALK = {"caller": CALLER, "taker": CALL_TAKER}
 
@@ -111,14 +112,17 @@ def evaluate_urgency_model(
     card = read_card(paths.urgency.model)
     _check_same_data(training_set, card)
     rows = training_set.side(VALIDATION)
-    logits = _logits(paths, rows, config, progress)
+    model = load_urgency_model(paths.urgency.model)
+    logits = _logits(paths, model, rows, config, progress)
     judged = {"utterance": _judge_utterances(rows, logits), "call": _judge_calls(rows, logits)}
     metrics = _metrics(judged, training_set, config) | _looked_into(rows, logits, judged, training_set, config)
-    metrics |= _baselines(paths, training_set, config)
+    metrics |= _baselines(paths, training_set, config) | {"calibration": _calibration(rows, logits, judged, model)}
     with replacing_folder(paths.urgency.evaluation) as folder:
         write_json(folder / METRICS, metrics)
         write_table(folder / PREDICTIONS, _predictions(rows, logits))
         _write_report(folder, judged, metrics, card)
+        of_urgency = (logits.urgency, judged["utterance"].urgency, model.temperatures["urgency"])
+        draw_reliability(folder / RELIABILITY, *_before_and_after(*of_urgency))
     return metrics
 
 
@@ -152,8 +156,9 @@ def _check_same_data(training_set: TrainingSet, card: dict[str, Any]) -> None:
         )
 
 
-def _logits(paths: StoragePaths, rows: pa.Table, config: EvaluationConfig, progress: Progress) -> TaskLogits:
-    model = load_urgency_model(paths.urgency.model)
+def _logits(
+    paths: StoragePaths, model: UrgencyModel, rows: pa.Table, config: EvaluationConfig, progress: Progress
+) -> TaskLogits:
     device = resolve_device(config.device)
     dataset = UtteranceDataset(paths, rows, tokenise(rows["text"], model.tokenizer, model.max_length))
     with reproducible(config.seed, device):
@@ -259,6 +264,26 @@ def _looked_into(
             "matrix": costs.tolist(),
         },
     }
+
+
+def _calibration(rows: pa.Table, logits: TaskLogits, judged: dict[str, Judged], model: UrgencyModel) -> dict[str, Any]:
+    """How far confidence and accuracy are apart, by utterance, and what is left to people, by call."""
+    utterance, call = judged["utterance"], judged["call"]
+    tasks = (("urgency", logits.urgency, utterance.urgency), ("sentiment", logits.sentiment, utterance.sentiment))
+    found: dict[str, Any] = {}
+    for task, of_task, true in tasks:
+        temperature = model.temperatures[task]
+        before, after = _before_and_after(of_task, true, temperature)
+        found[task] = {"temperature": temperature, "ece_before": before.error, "ece_after": after.error}
+    of_calls = mean_by_call(logits, _call_codes(rows)).urgency
+    found["abstention"] = abstention(probabilities(of_calls, model.temperatures["urgency"]), call.urgency)
+    return found
+
+
+def _before_and_after(
+    logits: "NDArray[np.float32]", true: "NDArray[np.int64]", temperature: float
+) -> tuple[Reliability, Reliability]:
+    return reliability(probabilities(logits), true), reliability(probabilities(logits, temperature), true)
 
 
 def _baselines(paths: StoragePaths, training_set: TrainingSet, config: EvaluationConfig) -> dict[str, Any]:

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler
 
 
-AT_LEAST_ZERO = ("weight_decay", "min_learning_rate", "sentiment_weight", "urgency_weight", "dropout", "seed")
+AT_LEAST_ZERO = (
+    "weight_decay",
+    "min_learning_rate",
+    "sentiment_weight",
+    "urgency_weight",
+    "dropout",
+    "calibration_share",
+    "seed",
+)
 """Numbers of the configuration that may be 0; the others must be above it."""
 
 
@@ -43,6 +51,7 @@ class TrainingConfig:
         attention_heads: heads of the cross-attention.
         dropout: dropout around the cross-attention; the text encoder keeps its own.
         max_length: tokens at which a text is cut; never more than the text model has positions.
+        calibration_share: share of the training calls that is kept from the training, to fit the temperatures on.
         seed: seed of the first weights, the order of the rows and dropout.
         device: `auto`, `cpu`, `mps`, `cuda` or `cuda:<n>`.
 
@@ -63,6 +72,7 @@ class TrainingConfig:
     attention_heads: int = 4
     dropout: float = 0.1
     max_length: int = 512
+    calibration_share: float = 0.1
     seed: int = 42
     device: str = AUTO
 
@@ -73,8 +83,11 @@ class TrainingConfig:
                 raise SettingsError(
                     f"{field.name} = {value}", "a number above 0", "correct the training's configuration"
                 )
-        if self.dropout >= 1:
-            raise SettingsError(f"dropout = {self.dropout}", "a number below 1", "correct the training's configuration")
+        for name in ("dropout", "calibration_share"):
+            if getattr(self, name) >= 1:
+                raise SettingsError(
+                    f"{name} = {getattr(self, name)}", "a number below 1", "correct the training's configuration"
+                )
 
 
 def class_weights(ids: "NDArray[np.int64]", classes: int) -> "NDArray[np.float32]":

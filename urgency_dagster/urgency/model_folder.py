@@ -5,7 +5,7 @@
 What the card says is decided by `cards`; this module stores and restores.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ class UrgencyModel:
         labels: class names in the order of the logits.
         config: the shape of the network.
         max_length: tokens at which texts are cut.
+        temperatures: what the logits of each task are divided by before they become probabilities.
     """
 
     network: "KoElectraCrossModal"
@@ -45,6 +46,7 @@ class UrgencyModel:
     labels: Labels
     config: "ModelConfig"
     max_length: int
+    temperatures: dict[str, float] = field(default_factory=lambda: {"urgency": 1.0, "sentiment": 1.0})
 
 
 def save_urgency_model(folder: Path, model: UrgencyModel, card: dict[str, Any]) -> None:
@@ -63,6 +65,7 @@ def save_urgency_model(folder: Path, model: UrgencyModel, card: dict[str, Any]) 
         "network": asdict(model.config),
         "labels": asdict(model.labels),
         "max_length": model.max_length,
+        "temperatures": model.temperatures,
     }
     with replacing_folder(folder) as temporary:
         save_file(weights, temporary / WEIGHTS, metadata={"format": "pt"})
@@ -101,7 +104,8 @@ def load_urgency_model(folder: Path) -> UrgencyModel:
             f"{WEIGHTS}, {CONFIG} and {TEXT_ENCODER}/ as training wrote them",
             "train the model again",
         ) from error
-    return UrgencyModel(network.eval(), tokenizer, Labels.from_json(stored["labels"]), config, stored["max_length"])
+    labels = Labels.from_json(stored["labels"])
+    return UrgencyModel(network.eval(), tokenizer, labels, config, stored["max_length"], stored["temperatures"])
 
 
 def read_card(folder: Path) -> dict[str, Any]:

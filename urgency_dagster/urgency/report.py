@@ -11,6 +11,7 @@ import numpy as np
 
 from urgency_dagster.pictures import BLUE, GREY, ORANGE, picture
 from urgency_dagster.tables import ENGLISH, TRAIN, VALIDATION
+from urgency_dagster.urgency.calibration import BINS
 from urgency_dagster.urgency.dataset import Labels
 from urgency_dagster.urgency.metrics import Judged
 
@@ -113,6 +114,17 @@ A call's answer is that of the utterances that ended by then; calls without an a
 
 ![time_to_decision.png](time_to_decision.png)
 
+## How sure it may be
+
+{_calibration_table(metrics["calibration"])}
+
+A temperature was fitted on training calls that the network was not fitted to; it changes no answer. The error is the
+expected calibration error in {BINS} stretches of confidence, by utterance.
+
+![reliability.png](reliability.png)
+
+{_abstention_table(metrics["calibration"]["abstention"])}
+
 ## Who speaks
 
 {_side_table(metrics)}
@@ -210,6 +222,20 @@ def _time_table(moments: Sequence[Mapping[str, Any]]) -> str:
     for moment in moments:
         shares = (moment["decided"], moment["accuracy"], moment["recall_high"])
         lines.append(f"| {moment['seconds']} | {' | '.join(_share(share) for share in shares)} |")
+    return "\n".join(lines)
+
+
+def _calibration_table(calibration: Mapping[str, Any]) -> str:
+    lines = ["| | temperature | error as it is | error with the temperature |", "| --- | --- | --- | --- |"]
+    for task in TASKS:
+        figures = (calibration[task][name] for name in ("temperature", "ece_before", "ece_after"))
+        lines.append(f"| {task} | {' | '.join(f'{value:.3f}' for value in figures)} |")
+    return "\n".join(lines)
+
+
+def _abstention_table(curve: Sequence[Mapping[str, float]]) -> str:
+    lines = ["| calls that go to a person, the least sure first | urgency accuracy of the others |", "| --- | --- |"]
+    lines += [f"| {point['to_person']:.1%} | {point['accuracy']:.1%} |" for point in curve]
     return "\n".join(lines)
 
 

@@ -91,6 +91,21 @@ def split_rows(rows: "pa.Table", config: SplitConfig) -> Split:
     return Split(mode, note, validation, _hash(rows, validation))
 
 
+def held_out_calls(rows: "pa.Table", share: float, seed: int) -> "NDArray[np.bool_]":
+    """True for the rows of whole calls that are kept apart from others of the same side, (N,).
+
+    Another draw than that of the sides, so that it does not depend on how they were divided.
+
+    Args:
+        rows: see `split_rows`.
+        share: of the calls, the same of every urgency; 0 keeps none apart.
+        seed: of the draw.
+    """
+    if not share:
+        return np.zeros(rows.num_rows, bool)
+    return _by_call(rows, SplitConfig(CALL, share, seed), purpose="held out")
+
+
 def _side_of(archive: str) -> str:
     """The side AI Hub gave an archive, by the letter before the first underscore."""
     prefix, _, _ = archive.partition("_")
@@ -119,7 +134,7 @@ def _by_archive(rows: "pa.Table") -> "NDArray[np.bool_]":
     return np.fromiter((archive in validating for archive in rows["archive"].to_pylist()), bool, rows.num_rows)
 
 
-def _by_call(rows: "pa.Table", config: SplitConfig) -> "NDArray[np.bool_]":
+def _by_call(rows: "pa.Table", config: SplitConfig, purpose: str = "") -> "NDArray[np.bool_]":
     """Whole calls are drawn; the copies of one recording under several ids are one call."""
     recordings = rows["audio_sha256"].combine_chunks().dictionary_encode()
     codes = recordings.indices.to_numpy()
@@ -127,7 +142,7 @@ def _by_call(rows: "pa.Table", config: SplitConfig) -> "NDArray[np.bool_]":
     calls = first_ids["_id_min"].take(pc.index_in(recordings.dictionary, first_ids["audio_sha256"].combine_chunks()))
     strata = np.full(len(calls), -1)
     np.maximum.at(strata, codes, rows["urgency_id"].to_numpy())
-    return _draw(calls.to_pylist(), strata, config)[codes]
+    return _draw([f"{purpose}{call}" for call in calls.to_pylist()], strata, config)[codes]
 
 
 def _by_utterance(rows: "pa.Table", config: SplitConfig) -> "NDArray[np.bool_]":

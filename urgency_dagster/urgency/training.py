@@ -5,10 +5,11 @@ What happens in a step is `learner`'s.
 
 import math
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from urgency_dagster.devices import reproducible, resolve_device
 from urgency_dagster.errors import ModelError
@@ -17,6 +18,7 @@ from urgency_dagster.progress import Progress, silent
 from urgency_dagster.storage import StoragePaths
 from urgency_dagster.tables import TRAIN, VALIDATION
 from urgency_dagster.urgency.batches import UtteranceDataset, tokenise
+from urgency_dagster.urgency.calibration import fit_temperature
 from urgency_dagster.urgency.cards import model_card, training_facts
 from urgency_dagster.urgency.dataset import TrainingSet, read_training_set
 from urgency_dagster.urgency.inference import predict_logits
@@ -24,9 +26,14 @@ from urgency_dagster.urgency.interruption import keep_best, keep_epoch, resume_t
 from urgency_dagster.urgency.learner import Learner, TrainingConfig
 from urgency_dagster.urgency.metrics import accuracy, confusion_matrix, f1_macro
 from urgency_dagster.urgency.model_folder import UrgencyModel, save_urgency_model
+from urgency_dagster.urgency.splits import held_out_calls
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+CALIBRATION = "calibration"
+"""The calls of the training side that the temperatures are fitted on."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +99,12 @@ def train_urgency_model(
     with reproducible(config.seed, device):
         model = untrained_model(training_set, text_model, config)
         model.network.to(device)
-        data = _datasets(paths, training_set, model)
+        data = _datasets(paths, training_set, model, config)
         facts = training_facts(training_set.summary, text_model, model, asdict(config))
         history = _fit(Learner(model, data[TRAIN], config, device), data, paths, facts, progress)
         best = take_best(paths.urgency.interrupted, paths.urgency.checkpoint)
         model.network.load_state_dict(best["model_state_dict"])
+        model = replace(model, temperatures=_temperatures(model, data.get(CALIBRATION), config, device))
     scores = history[best["epoch"] - 1]
     summary = training_set.summary
     card = model_card(facts, summary, asdict(scores), [asdict(epoch) for epoch in history])
@@ -144,10 +152,34 @@ def untrained_model(training_set: TrainingSet, text_model: PretrainedModel, conf
     return UrgencyModel(KoElectraCrossModal(encoder, network_config), tokenizer, labels, network_config, max_length)
 
 
-def _datasets(paths: StoragePaths, training_set: TrainingSet, model: UrgencyModel) -> dict[str, UtteranceDataset]:
+def _temperatures(
+    model: UrgencyModel, apart: UtteranceDataset | None, config: TrainingConfig, device: str
+) -> dict[str, float]:
+    """The temperature of each task, fitted on the calls that were kept apart; 1 without any."""
+    if apart is None:
+        return {"urgency": 1.0, "sentiment": 1.0}
+    logits = predict_logits(model.network, apart, batch_size=config.batch_size, device=device)
+    return {
+        "urgency": fit_temperature(logits.urgency, apart.urgency),
+        "sentiment": fit_temperature(logits.sentiment, apart.sentiment),
+    }
+
+
+def _datasets(
+    paths: StoragePaths, training_set: TrainingSet, model: UrgencyModel, config: TrainingConfig
+) -> dict[str, UtteranceDataset]:
+    """The rows that are trained on, that are kept apart for the temperatures (if any), and that are judged."""
+    training = training_set.side(TRAIN)
+    apart = held_out_calls(training, config.calibration_share, config.seed)
+    sides = {
+        TRAIN: training.filter(pa.array(~apart)),
+        CALIBRATION: training.filter(pa.array(apart)),
+        VALIDATION: training_set.side(VALIDATION),
+    }
     datasets = {}
-    for side in (TRAIN, VALIDATION):
-        rows = training_set.side(side)
+    for side, rows in sides.items():
+        if not rows.num_rows:
+            continue
         datasets[side] = UtteranceDataset(paths, rows, tokenise(rows["text"], model.tokenizer, model.max_length))
     return datasets
 

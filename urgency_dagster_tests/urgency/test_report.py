@@ -9,7 +9,7 @@ from urgency_dagster.urgency.report import report_text
 from urgency_dagster_tests.urgency.conftest import ARCHIVES
 
 CONFUSIONS = {f"confusion_{task}_{unit}.png" for task in ("urgency", "sentiment") for unit in ("utterance", "call")}
-PICTURES = CONFUSIONS | {"time_to_decision.png"}
+PICTURES = CONFUSIONS | {"time_to_decision.png", "reliability.png"}
 
 
 @pytest.fixture
