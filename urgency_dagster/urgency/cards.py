@@ -76,7 +76,9 @@ Urgency and sentiment of a Korean emergency-call utterance from its transcript a
 | text model | {card["text_model"]["name"]} ({card["text_model"]["revision"]}) |
 | speech model | {card["speech_model"]["name"]} ({card["speech_model"]["revision"]}) |
 | audio vector | {card["audio_width"]} values: mean over time of the speech model's last hidden state |
-| training rows | {card["utterances"][TRAIN]} utterances of {card["calls"][TRAIN]} calls |
+| training side | {card["utterances"][TRAIN]} utterances of {card["calls"][TRAIN]} calls |
+| kept apart of these | {card["held_out"]["utterances"]} utterances of {card["held_out"]["calls"]} calls |
+| temperatures | urgency {card["temperatures"]["urgency"]:.3f}, sentiment {card["temperatures"]["sentiment"]:.3f} |
 | validation rows | {card["utterances"][VALIDATION]} utterances of {card["calls"][VALIDATION]} calls |
 | split | {card["split"]["mode_used"]}, sha256 `{card["split"]["sha256"]}` |
 | training data | sha256 `{card["data_sha256"]}` |

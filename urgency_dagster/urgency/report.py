@@ -87,7 +87,8 @@ def report_text(metrics: Mapping[str, Any], card: Mapping[str, Any], pictures: l
 # Urgency model: evaluation
 
 Validation rows only: {utterances[VALIDATION]} utterances of {calls[VALIDATION]} calls. Trained on
-{utterances[TRAIN]} utterances of {calls[TRAIN]} calls. Archives: {", ".join(card["archives"])}.
+{utterances[TRAIN]} utterances of {calls[TRAIN]} calls, of which {card["held_out"]["calls"]} were kept apart for the
+temperatures. Archives: {", ".join(card["archives"])}.
 
 {_split_text(split)} Split sha256 `{split["sha256"]}`, data sha256 `{card["data_sha256"]}`.
 

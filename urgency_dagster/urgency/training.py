@@ -99,8 +99,9 @@ def train_urgency_model(
     with reproducible(config.seed, device):
         model = untrained_model(training_set, text_model, config)
         model.network.to(device)
-        data = _datasets(paths, training_set, model, config)
-        facts = training_facts(training_set.summary, text_model, model, asdict(config))
+        sides = _sides(training_set, config)
+        data = _datasets(paths, sides, model)
+        facts = training_facts(training_set.summary, text_model, model, asdict(config)) | _held_out(sides)
         history = _fit(Learner(model, data[TRAIN], config, device), data, paths, facts, progress)
         best = take_best(paths.urgency.interrupted, paths.urgency.checkpoint)
         model.network.load_state_dict(best["model_state_dict"])
@@ -108,6 +109,7 @@ def train_urgency_model(
     scores = history[best["epoch"] - 1]
     summary = training_set.summary
     card = model_card(facts, summary, asdict(scores), [asdict(epoch) for epoch in history])
+    card["temperatures"] = model.temperatures
     save_urgency_model(paths.urgency.model, model, card)
     shutil.rmtree(paths.urgency.interrupted)
     parameters = sum(parameter.numel() for parameter in model.network.parameters())
@@ -165,23 +167,28 @@ def _temperatures(
     }
 
 
-def _datasets(
-    paths: StoragePaths, training_set: TrainingSet, model: UrgencyModel, config: TrainingConfig
-) -> dict[str, UtteranceDataset]:
-    """The rows that are trained on, that are kept apart for the temperatures (if any), and that are judged."""
+def _sides(training_set: TrainingSet, config: TrainingConfig) -> dict[str, pa.Table]:
+    """The rows that are trained on, that are kept apart for the temperatures (maybe none), and that are judged."""
     training = training_set.side(TRAIN)
     apart = held_out_calls(training, config.calibration_share, config.seed)
-    sides = {
+    return {
         TRAIN: training.filter(pa.array(~apart)),
         CALIBRATION: training.filter(pa.array(apart)),
         VALIDATION: training_set.side(VALIDATION),
     }
-    datasets = {}
-    for side, rows in sides.items():
-        if not rows.num_rows:
-            continue
-        datasets[side] = UtteranceDataset(paths, rows, tokenise(rows["text"], model.tokenizer, model.max_length))
-    return datasets
+
+
+def _held_out(sides: dict[str, pa.Table]) -> dict[str, dict[str, int]]:
+    apart = sides[CALIBRATION]
+    return {"held_out": {"calls": len(apart["_id"].unique()), "utterances": apart.num_rows}}
+
+
+def _datasets(paths: StoragePaths, sides: dict[str, pa.Table], model: UrgencyModel) -> dict[str, UtteranceDataset]:
+    return {
+        side: UtteranceDataset(paths, rows, tokenise(rows["text"], model.tokenizer, model.max_length))
+        for side, rows in sides.items()
+        if rows.num_rows
+    }
 
 
 def _fit(

@@ -10,9 +10,11 @@ from sklearn.metrics import accuracy_score, f1_score
 from urgency_dagster.errors import ArtefactError, SettingsError
 from urgency_dagster.storage import StoragePaths
 from urgency_dagster.tables import URGENCY_PREDICTIONS, VALIDATION
+from urgency_dagster.urgency.calibration import probabilities, reliability
 from urgency_dagster.urgency.dataset import build_training_set, read_training_set
 from urgency_dagster.urgency.evaluation import EvaluationConfig, evaluate_urgency_model, mean_by_call
 from urgency_dagster.urgency.inference import TaskLogits
+from urgency_dagster.urgency.model_folder import load_urgency_model
 from urgency_dagster.urgency.splits import SplitConfig
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, train_and_judge
 
@@ -120,6 +122,18 @@ def test_the_last_moment_is_the_whole_call(stored):
     assert last["decided"] == 1
     for name in ("accuracy", "recall_high"):
         assert last[name] == pytest.approx(stored["call"]["urgency"][name])
+
+
+def test_the_calibration_is_that_of_the_model_folder(stored, trained, predictions):
+    temperatures = load_urgency_model(trained.paths.urgency.model).temperatures
+    for task, temperature in temperatures.items():
+        logits = np.array(predictions[f"{task}_logits"].to_pylist(), np.float32)
+        found = stored["calibration"][task]
+        assert found["temperature"] == temperature
+        true = predictions[f"{task}_id"].to_numpy()
+        assert found["ece_before"] == pytest.approx(reliability(probabilities(logits), true).error)
+        assert found["ece_after"] == pytest.approx(reliability(probabilities(logits, temperature), true).error)
+    assert stored["calibration"]["abstention"][0]["accuracy"] == stored["call"]["urgency"]["accuracy"]
 
 
 def test_the_cost_is_that_of_the_calls(stored, copied):

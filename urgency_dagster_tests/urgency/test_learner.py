@@ -67,7 +67,14 @@ def test_a_class_without_rows_has_no_weight():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"epochs": 0}, {"batch_size": -1}, {"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"dropout": 1.0}],
+    [
+        {"epochs": 0},
+        {"batch_size": -1},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"dropout": 1.0},
+        {"calibration_share": 1.0},
+    ],
 )
 def test_a_wrong_configuration_is_refused(wrong):
     with pytest.raises(SettingsError, match=next(iter(wrong))):

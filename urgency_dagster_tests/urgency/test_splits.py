@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from urgency_dagster.errors import SettingsError, TrainingDataError
-from urgency_dagster.urgency.splits import MODES, Split, SplitConfig, split_rows
+from urgency_dagster.urgency.splits import MODES, Split, SplitConfig, held_out_calls, split_rows
 
 ARCHIVE_NAMES = ["T_광주_구급", "T_서울_화재", "V_광주_구급"]
 
@@ -137,3 +137,19 @@ def test_an_archive_without_a_side_is_refused():
 def test_a_wrong_configuration_is_refused(wrong):
     with pytest.raises(SettingsError):
         SplitConfig(**wrong)
+
+
+@given(calls=calls_strategy, share=st.floats(0, 0.9), seed=st.integers(0, 5))
+def test_whole_calls_are_held_out(calls, share, seed):
+    rows = table(calls)
+    apart = held_out_calls(rows, share, seed)
+    ids = np.asarray(rows["_id"].to_pylist())
+    assert not set(ids[apart]) & set(ids[~apart])
+    assert share > 0 or not apart.any()
+
+
+def test_another_draw_than_that_of_the_sides():
+    rows = table([("T_광주_구급", number % 3, 1) for number in range(300)])
+    sides = split_rows(rows, SplitConfig(mode="call", validation_share=0.3)).validation
+    apart = held_out_calls(rows, 0.3, seed=SplitConfig.seed)
+    assert 0.05 < (sides & apart).mean() < 0.15

@@ -8,10 +8,12 @@ import torch
 from urgency_dagster.errors import ArtefactError, ModelError, SettingsError, TrainingDataError
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.storage import StoragePaths
+from urgency_dagster.tables import TRAIN
 from urgency_dagster.urgency.checkpoints import read_checkpoint
-from urgency_dagster.urgency.dataset import build_training_set
+from urgency_dagster.urgency.dataset import build_training_set, read_training_set
 from urgency_dagster.urgency.interruption import BEST, LAST
-from urgency_dagster.urgency.splits import SplitConfig
+from urgency_dagster.urgency.model_folder import load_urgency_model, read_card
+from urgency_dagster.urgency.splits import SplitConfig, held_out_calls
 from urgency_dagster.urgency.training import train_urgency_model
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST, relabel, train_and_judge, write_root
 
@@ -98,6 +100,7 @@ def two_epochs(trained, tmp_path_factory, text_model):
         {"attention_heads": 1},
         {"dropout": 0.0},
         {"max_length": 4},
+        {"calibration_share": 0.4},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -153,6 +156,40 @@ def test_heads_that_do_not_divide_the_width_are_refused(paths, text_model):
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     with pytest.raises(SettingsError, match="attention heads"):
         train_urgency_model(paths, text_model, dataclasses.replace(ONE_EPOCH, attention_heads=5))
+
+
+class TestHeldOutCalls:
+    def test_they_do_not_reach_the_weights(self, tmp_path, text_model):
+        """Vectors of the calls that are kept apart may be anything: the network stays, the temperatures do not."""
+        made = []
+        for name, factor in (("a", 1), ("b", -100)):
+            paths = write_root(tmp_path / name)
+            build_training_set(paths, list(ARCHIVES), SplitConfig())
+            rows = read_training_set(paths).side(TRAIN)
+            apart = held_out_calls(rows, FAST.calibration_share, FAST.seed)
+            assert 0 < apart.sum() < len(apart) / 4
+            for archive in set(rows["archive"].to_pylist()):
+                vectors = np.load(paths.archive(archive).vectors)
+                here = apart & (np.array(rows["archive"].to_pylist()) == archive)
+                vectors[rows["row"].to_numpy()[here]] *= factor
+                np.save(paths.archive(archive).vectors, vectors)
+            build_training_set(paths, list(ARCHIVES), SplitConfig())
+            train_urgency_model(paths, text_model, TWO_EPOCHS)
+            made.append(load_urgency_model(paths.urgency.model))
+        for first, second in zip(*(model.network.state_dict().values() for model in made), strict=True):
+            torch.testing.assert_close(first, second, rtol=0, atol=0)
+        assert made[0].temperatures != made[1].temperatures
+
+    def test_without_any_the_temperatures_are_one(self, paths, text_model):
+        build_training_set(paths, list(ARCHIVES), SplitConfig())
+        train_urgency_model(paths, text_model, dataclasses.replace(ONE_EPOCH, calibration_share=0.0))
+        assert load_urgency_model(paths.urgency.model).temperatures == {"urgency": 1.0, "sentiment": 1.0}
+        assert read_card(paths.urgency.model)["held_out"] == {"calls": 0, "utterances": 0}
+
+    def test_the_card_counts_them(self, trained):
+        card = read_card(trained.paths.urgency.model)
+        assert 0 < card["held_out"]["calls"] < card["calls"][TRAIN] / 4
+        assert card["temperatures"] == load_urgency_model(trained.paths.urgency.model).temperatures
 
 
 class Killed(BaseException):
