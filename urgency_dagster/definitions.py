@@ -9,7 +9,7 @@ from urgency_dagster.defs.executors import executor
 from urgency_dagster.defs.jobs import JOBS
 from urgency_dagster.defs.resources import resources
 from urgency_dagster.defs.sensors import landing_sensor
-from urgency_dagster.defs.urgency_assets import URGENCY_ASSETS
+from urgency_dagster.defs.urgency_assets import ON_DEMAND_ASSETS, URGENCY_ASSETS
 from urgency_dagster.settings import Settings
 
 
@@ -17,7 +17,7 @@ def build_definitions(settings: Settings | None = None) -> dg.Definitions:
     """The code location for some settings; those of the environment when None."""
     chosen = settings or Settings.load()
     return dg.Definitions(
-        assets=[*CALL_ASSETS, *URGENCY_ASSETS, *ATTENTION_ASSETS],
+        assets=[*CALL_ASSETS, *URGENCY_ASSETS, *ON_DEMAND_ASSETS, *ATTENTION_ASSETS],
         jobs=JOBS,
         sensors=[landing_sensor],
         resources=resources(chosen),

@@ -122,6 +122,11 @@ class UrgencyPaths:
         return self.folder / "model"
 
     @property
+    def leak_gap(self) -> Path:
+        """How much a split by utterance inflates the scores, when it was asked for."""
+        return self.folder / "leak_gap.json"
+
+    @property
     def evaluation(self) -> Path:
         """Metrics, predictions, report and pictures."""
         return self.folder / "evaluation"

@@ -9,7 +9,7 @@ calls_job = dg.define_asset_job(
 )
 urgency_job = dg.define_asset_job(
     "urgency_job",
-    selection=dg.AssetSelection.groups("urgency"),
+    selection=dg.AssetSelection.groups("urgency") - dg.AssetSelection.assets("urgency_leak_gap"),
     description="All complete archives: training set, model, evaluation.",
 )
 attention_job = dg.define_asset_job(

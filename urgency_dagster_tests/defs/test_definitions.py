@@ -14,7 +14,7 @@ from urgency_dagster.settings import Settings
 
 HEAVY = ("torch", "transformers", "ray", "librosa", "sklearn", "lightgbm", "xgboost")
 MODELS = ("lgbm", "logreg", "rf", "voting", "xgb")
-ACCELERATED = {"utterance_embeddings", "urgency_model", "urgency_evaluation"}
+ACCELERATED = {"utterance_embeddings", "urgency_model", "urgency_evaluation", "urgency_leak_gap"}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_asset_keys_and_groups(definitions: dg.Definitions) -> None:
         found.setdefault(str(spec.group_name), []).append(spec.key.to_user_string())
     assert {group: sorted(keys) for group, keys in found.items()} == {
         "calls": ["call_archive", "call_recordings", "processed_data", "utterance_embeddings", "utterances"],
-        "urgency": ["training_set", "urgency_evaluation", "urgency_model"],
+        "urgency": ["training_set", "urgency_evaluation", "urgency_leak_gap", "urgency_model"],
         "attention": sorted(
             ["attention_features", "attention_leaderboard", "attention_source", "attention_cv/dummy"]
             + [f"attention_cv/{model}" for model in MODELS]

@@ -1,18 +1,21 @@
-"""The training set on archives that were really made."""
+"""The urgency assets on archives that were really made."""
 
+import json
 import shutil
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from urgency_dagster.defs.call_assets import CALL_ASSETS
 from urgency_dagster.defs.lineage import name_of
 from urgency_dagster.defs.resources import resources
-from urgency_dagster.defs.urgency_assets import URGENCY_ASSETS
+from urgency_dagster.defs.urgency_assets import ON_DEMAND_ASSETS, URGENCY_ASSETS
 from urgency_dagster.manifests import read_manifest
 from urgency_dagster.settings import Settings
 from urgency_dagster.storage import StoragePaths
 from urgency_dagster_tests.defs.materialising import ARCHIVE, materialise
+from urgency_dagster_tests.defs.test_planning import planner_of
 
 AGAIN = "T_서울_구급"
 
@@ -20,7 +23,7 @@ AGAIN = "T_서울_구급"
 def make_urgency(settings: Settings, *names: str) -> dg.ExecuteInProcessResult:
     """Materialises some assets over all archives; what depends on a failed check is not made."""
     return dg.materialize(
-        [*CALL_ASSETS, *URGENCY_ASSETS],
+        [*CALL_ASSETS, *URGENCY_ASSETS, *ON_DEMAND_ASSETS],
         selection=[dg.AssetKey(name) for name in names],
         resources=resources(settings),
         raise_on_error=False,
@@ -58,3 +61,19 @@ def test_the_page_of_the_training_set_shows_the_funnel_of_all_archives(made: Set
     assert "| archives | 2 |" in str(page["funnel"].value)
     assert str(page["picture"].value).startswith("![funnel](data:image/png;base64,")
     assert Path(str(page["path"].value)).is_file()
+
+
+@pytest.mark.slow
+def test_the_leak_gap_is_measured_on_demand_and_by_no_run(finished_root: Path) -> None:
+    paths, settings = StoragePaths(finished_root), Settings.load(finished_root, environment={})
+    assert not paths.urgency.leak_gap.exists(), "the run has not made it"
+    result = make_urgency(settings, "urgency_leak_gap")
+    assert result.success
+    gap = json.loads(paths.urgency.leak_gap.read_text())
+    (event,) = result.get_asset_materialization_events()
+    page = event.step_materialization_data.materialization.metadata
+    assert f"| inflation | {gap['inflation']['urgency']:.4f} |" in str(page["urgency_f1_macro"].value)
+    planner = planner_of(settings)
+    assert planner.work("urgency") is None
+    paths.urgency.leak_gap.unlink()
+    assert planner_of(settings).work("urgency") is None
