@@ -66,7 +66,7 @@ class EncoderConfig:
         device: `auto` (cuda, else mps, else cpu) or a torch device.
         engine: `auto` (OpenVINO on a CPU if it is installed, else torch), `torch` or `openvino`.
         precision: `auto` (the fastest that passes the proof), `float32`, `bfloat16` or `float16`.
-        compile: whether torch compiles the model; the first batches then take a minute.
+        compile: whether torch compiles the model; the first batches then take a minute. `auto` then means torch.
     """
 
     device: str = AUTO
@@ -185,7 +185,8 @@ def _made(speech: SpeechModel, config: EncoderConfig, device: str, engine: str, 
 def _engines(config: EncoderConfig, device: str) -> tuple[str, ...]:
     if config.engine != AUTO:
         return (config.engine,)
-    return (OPENVINO, TORCH) if device == "cpu" and openvino_is_installed() else (TORCH,)
+    openvino = device == "cpu" and openvino_is_installed() and not config.compile
+    return (OPENVINO, TORCH) if openvino else (TORCH,)
 
 
 def _precisions(config: EncoderConfig, device: str) -> tuple[str, ...]:
@@ -224,6 +225,8 @@ def _check(config: EncoderConfig, device: str) -> None:
         raise SettingsError(
             "engine is 'openvino', which is not installed", "the extra `openvino`", "pip install '.[openvino]'"
         )
+    if config.engine == OPENVINO and config.compile:
+        raise SettingsError("compile with the engine 'openvino'", "the engine torch", "correct `engine` or `compile`")
     if config.engine == OPENVINO and device != "cpu":
         raise SettingsError(f"engine is 'openvino' on the device {device}", "the device cpu", "correct `device`")
     if config.precision == FLOAT16 and device == "cpu":

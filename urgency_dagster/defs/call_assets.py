@@ -137,7 +137,10 @@ class EmbeddingOptions(dg.Config):
         description="`auto` (the fastest that passes the proof on this archive), `float32`, `bfloat16` or `float16`. "
         "An archive of less than 8 utterances, for which reduced precision cannot be proved, is always `float32`.",
     )
-    compile: bool = Field(EmbeddingConfig.compile, description="Let torch compile the model; worth it for long runs.")
+    compile: bool = Field(
+        EmbeddingConfig.compile,
+        description="Let torch compile the model; worth it for long runs. `auto` is torch then.",
+    )
     batch_audio_s: float | None = Field(
         EmbeddingConfig.batch_audio_s,
         description="Seconds of audio in one batch, padded; empty suits the device.",

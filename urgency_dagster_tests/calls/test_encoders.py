@@ -112,6 +112,10 @@ class TestChoice:
         assert ways(speech, engine="openvino", precision="bfloat16") == [("openvino", "bfloat16")]
         assert ways(speech, precision="float32") == [("openvino", "float32"), ("torch", "float32")]
 
+    @pytest.mark.filterwarnings("ignore")  # of the compiler, which is not ours
+    def test_what_torch_is_to_compile_runs_in_torch(self, speech_model):
+        assert {engine for engine, _ in ways(load_speech_model(speech_model(LAYER)), compile=True)} == {"torch"}
+
     def test_only_a_processor_that_computes_bfloat16_is_given_it(self):
         flags = Path("/proc/cpuinfo").read_text().split()
         native = "avx512_bf16" in flags or "amx_bf16" in flags
@@ -126,6 +130,7 @@ class TestChoice:
             ({"precision": "float16"}, "'float16' on a CPU"),
             ({"device": "toaster"}, "toaster"),
             ({"device": "meta", "engine": "openvino"}, "'openvino' on the device meta"),
+            ({"engine": "openvino", "compile": True}, "compile with the engine 'openvino'"),
         ],
     )
     def test_what_does_not_exist_is_refused(self, speech_model, asked, message):
