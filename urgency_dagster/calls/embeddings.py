@@ -6,7 +6,7 @@ library nor the precision may change it beyond a stated bound, and a sample of e
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,6 @@ from urgency_dagster.calls.shards import PROVED, FormerVectors, Shard, plan_shar
 from urgency_dagster.calls.speech_model import SpeechModel, load_speech_model
 from urgency_dagster.calls.throughput import Throughput
 from urgency_dagster.calls.workers import one_ahead
-from urgency_dagster.devices import AUTO
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.progress import Progress, silent
@@ -37,14 +36,10 @@ RECIPE = "1"
 
 
 @dataclass(frozen=True)
-class EmbeddingConfig:
+class EmbeddingConfig(EncoderConfig):
     """On what the model runs, how segments are batched, and how much is proved.
 
     Attributes:
-        device: `auto` (cuda, else mps, else cpu) or a torch device.
-        engine: `auto` (OpenVINO on a CPU if it is installed, else torch), `torch` or `openvino`.
-        precision: `auto` (the fastest that passes the proof), `float32`, `bfloat16` or `float16`.
-        compile: whether torch compiles the model.
         batch_audio_s: seconds of audio in one batch, padding included; None leaves it to the device.
         segment_max_s: seconds of a segment that the model sees at once; longer ones are averaged over equal parts.
         shard_utterances: utterances that are sorted by length and kept together when a run is killed.
@@ -52,10 +47,6 @@ class EmbeddingConfig:
         workers: processes that decode and resample; -1 is one per core.
     """
 
-    device: str = AUTO
-    engine: str = AUTO
-    precision: str = AUTO
-    compile: bool = False
     batch_audio_s: float | None = None
     segment_max_s: float = 30.0
     shard_utterances: int = 1024
@@ -187,10 +178,8 @@ def prepare(root: Path, rows: pa.Table, speech: SpeechModel, config: EmbeddingCo
         ModelError: the device has no memory for one segment.
         SettingsError: the device, the engine or the precision does not exist here.
     """
-    precision = config.precision
-    if rows.num_rows < LEAST_FOR_COSINE and precision in AUTO_OR_REDUCED:
-        precision = FLOAT32
-    allowed = encoders(speech, EncoderConfig(config.device, config.engine, precision, config.compile))
+    small = rows.num_rows < LEAST_FOR_COSINE and config.precision in AUTO_OR_REDUCED
+    allowed = encoders(speech, replace(config, precision=FLOAT32) if small else config)
     encoder = next(allowed)
     sample = sample_rows(rows.num_rows, config.proof_utterances, seed=rows.num_rows)
     drawn = rows.take(pa.array(sample, pa.int64()))

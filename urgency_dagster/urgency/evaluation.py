@@ -139,11 +139,11 @@ def mean_by_call(logits: TaskLogits, calls: "NDArray[np.int64]") -> TaskLogits:
 
 
 def read_metrics(paths: StoragePaths) -> dict[str, Any] | None:
-    """The metrics of the evaluation that is there, or None."""
-    stored = paths.urgency.evaluation / METRICS
-    if not stored.is_file():
+    """The metrics of the evaluation that is there, or None when there is none or nobody can read it."""
+    try:
+        metrics: dict[str, Any] = read_json(paths.urgency.evaluation / METRICS)
+    except (FileNotFoundError, ValueError):
         return None
-    metrics: dict[str, Any] = read_json(stored)
     return metrics
 
 

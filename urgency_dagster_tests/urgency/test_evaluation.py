@@ -12,7 +12,7 @@ from urgency_dagster.storage import StoragePaths
 from urgency_dagster.tables import URGENCY_PREDICTIONS, VALIDATION
 from urgency_dagster.urgency.calibration import probabilities, reliability
 from urgency_dagster.urgency.dataset import build_training_set, read_training_set
-from urgency_dagster.urgency.evaluation import EvaluationConfig, evaluate_urgency_model, mean_by_call
+from urgency_dagster.urgency.evaluation import EvaluationConfig, evaluate_urgency_model, mean_by_call, read_metrics
 from urgency_dagster.urgency.inference import TaskLogits
 from urgency_dagster.urgency.model_folder import load_urgency_model
 from urgency_dagster.urgency.splits import SplitConfig
@@ -176,6 +176,15 @@ def test_a_model_of_another_training_set_is_refused(paths, text_model):
     build_training_set(paths, list(ARCHIVES)[1:], SplitConfig())
     with pytest.raises(ArtefactError, match="another training set"):
         evaluate_urgency_model(paths, CONFIG)
+
+
+def test_the_stored_metrics_are_read_back_and_a_damaged_file_is_none(trained, copied):
+    assert read_metrics(copied) == trained.metrics
+    target = copied.urgency.evaluation / "metrics.json"
+    target.write_text("{damaged")
+    assert read_metrics(copied) is None
+    target.unlink()
+    assert read_metrics(copied) is None
 
 
 def test_nothing_to_judge_is_refused(tmp_path):
