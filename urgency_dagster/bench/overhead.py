@@ -38,7 +38,7 @@ class OverheadSize:
         growth: what one more archive is measured on.
     """
 
-    calls: int = LEAST_CALLS
+    calls: int = 2 * LEAST_CALLS
     archives: int = 3
     runs: int = 3
     growth: GrowthSize = field(default_factory=GrowthSize)

@@ -1,7 +1,13 @@
 import pytest
 
 from urgency_dagster.bench.growth import GrowthSize
-from urgency_dagster.bench.overhead import OverheadSize, check_equal, compare_overhead
+from urgency_dagster.bench.overhead import OverheadSize, check_equal, compare_overhead, write_landed
+from urgency_dagster.calls.archives import scan_landing
+from urgency_dagster.calls.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.funnel import read_funnel
+from urgency_dagster.calls.utterances import build_utterance_table
+from urgency_dagster.defs.call_assets import UtteranceOptions
+from urgency_dagster.defs.checks import few_rejects
 from urgency_dagster.errors import BenchmarkError
 from urgency_dagster.storage import StoragePaths
 
@@ -15,6 +21,19 @@ def test_the_benchmark_runs_and_dagster_writes_what_the_plain_process_writes():
     assert comparison.details["added_s"] == comparison.ours.median - comparison.reference.median
     growth = [comparison.details[name] for name in ("one_more_s", "alone_s", "one_more_ratio")]
     assert growth[2] == growth[0] / growth[1] > 0
+
+
+def test_no_archive_of_the_full_size_is_stopped_for_its_rejects(tmp_path):
+    write_landed(tmp_path, OverheadSize())
+    paths = StoragePaths(tmp_path)
+    pairs = scan_landing(paths.landing_calls).pairs
+    assert len(pairs) == OverheadSize().archives
+    options = UtteranceOptions()
+    for archive, pair in pairs.items():
+        extract_pair(pair, paths.archive(archive), ExtractionLimits())
+        build_utterance_table(paths, archive, workers=1)
+        funnel = read_funnel(paths, archive)
+        assert few_rejects(funnel, options.rejected_calls_max, options.rejected_utterances_max).passed, archive
 
 
 @pytest.mark.parametrize("changed", ["processed_csv", "vectors"])
