@@ -5,13 +5,24 @@ Settings of the process that domain code must not touch (cuBLAS's workspace, thr
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from urgency_dagster.errors import SettingsError
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
 AUTO = "auto"
+
+FULL, BF16, FP16 = "no", "bf16", "fp16"
+MIXED_PRECISIONS = (FULL, BF16, FP16)
+"""What part of a training is computed in 16 bits: nothing, or matrix products and the like. Weights stay float32.
+
+Source: accelerate's names.
+"""
 
 
 def resolve_device(name: str) -> str:
@@ -55,6 +66,41 @@ def reproducible(seed: int, device: str) -> Iterator[None]:
             torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
             random.setstate(python_state)
             np.random.set_state(numpy_state)
+
+
+@contextmanager
+def accelerator_on(device: str, mixed_precision: str) -> "Iterator[Accelerator]":
+    """Accelerate for one training on one device; its settings, which are the whole process's, end with the block.
+
+    Args:
+        device: a torch device, as `resolve_device` gives it.
+        mixed_precision: one of MIXED_PRECISIONS.
+
+    Raises:
+        SettingsError: the device cannot compute in that precision.
+    """
+    import torch
+    from accelerate.state import AcceleratorState
+
+    # Settings that were left by anybody else would win over these. Source: transformers' Trainer does the same.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    with torch.cuda.device(device) if device.startswith("cuda") else nullcontext():
+        try:
+            yield _accelerator(device, mixed_precision)
+        finally:
+            AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def _accelerator(device: str, mixed_precision: str) -> "Accelerator":
+    from accelerate import Accelerator
+
+    wanted = ("another `mixed_precision`", "use `no`, which every device can")
+    if mixed_precision == FP16 and device == "cpu":  # accelerate would compute in float32 and not say so
+        raise SettingsError(f"mixed_precision = {FP16} on the device {device}", *wanted)
+    try:
+        return Accelerator(mixed_precision=mixed_precision, cpu=device == "cpu")
+    except ValueError as error:
+        raise SettingsError(f"mixed_precision = {mixed_precision} on the device {device}", *wanted) from error
 
 
 @contextmanager

@@ -10,6 +10,9 @@ import pyarrow as pa
 URGENCY_LEVELS = ("하", "중", "상")
 """Urgency names in the order of their fixed ids: 하 (low) 0, 중 (mid) 1, 상 (high) 2."""
 
+LOW, _, HIGH = URGENCY_LEVELS
+"""The levels whose confusion costs most: a high one read as low."""
+
 SENTIMENTS = ("기타부정", "당황/난처", "불안/걱정", "중립")
 """The sentiment names of the data set, sorted. Ids are the sorted names that the training set holds."""
 

@@ -99,9 +99,22 @@ class TrainingOptions(dg.Config):
     max_length: int = Field(TrainingConfig.max_length, description="Tokens at which a text is cut.")
     calibration_share: float = Field(
         TrainingConfig.calibration_share,
-        description="Share of the training calls that is kept from the training, to fit the temperatures on.",
+        description="Share of the training calls that is kept from the training, to fit the temperatures and the "
+        "thresholds on.",
+    )
+    person_share: float = Field(
+        TrainingConfig.person_share,
+        description="Share of the calls that the threshold of confidence is to leave to a person.",
+    )
+    high_recall: float = Field(
+        TrainingConfig.high_recall,
+        description="Share of the calls of high urgency that the threshold of alarm is to catch.",
     )
     seed: int = Field(TrainingConfig.seed, description="Seed of the weights, the order of the rows and dropout.")
+    mixed_precision: str = Field(
+        TrainingConfig.mixed_precision,
+        description="`no` as the original, or the 16 bits of matrix products: `bf16`, or `fp16` on a GPU.",
+    )
     device: str = Field(TrainingConfig.device, description="`auto` (cuda, else mps, else cpu) or a torch device.")
 
 

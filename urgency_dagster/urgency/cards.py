@@ -3,6 +3,7 @@
 A card holds counts, hashes and class names: no text, id, address or audio of a call.
 """
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,7 @@ Urgency and sentiment of a Korean emergency-call utterance from its transcript a
 | training side | {card["utterances"][TRAIN]} utterances of {card["calls"][TRAIN]} calls |
 | kept apart of these | {card["held_out"]["utterances"]} utterances of {card["held_out"]["calls"]} calls |
 | temperatures | urgency {card["temperatures"]["urgency"]:.3f}, sentiment {card["temperatures"]["sentiment"]:.3f} |
+| thresholds of a call | {_thresholds(card["thresholds"])} |
 | validation rows | {card["utterances"][VALIDATION]} utterances of {card["calls"][VALIDATION]} calls |
 | split | {card["split"]["mode_used"]}, sha256 `{card["split"]["sha256"]}` |
 | training data | sha256 `{card["data_sha256"]}` |
@@ -99,6 +101,10 @@ The epoch was chosen on these same rows, so the scores lean to the high side.
 
 {LIMITS}
 """
+
+
+def _thresholds(fitted: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in fitted.items()) or "none were fitted"
 
 
 def _ids(names: tuple[str, ...]) -> str:

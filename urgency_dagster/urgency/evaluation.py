@@ -23,17 +23,18 @@ from urgency_dagster.storage import (
     write_table,
     write_text,
 )
-from urgency_dagster.tables import CALL_TAKER, CALLER, TRAIN, URGENCY_LEVELS, URGENCY_PREDICTIONS, VALIDATION
+from urgency_dagster.tables import CALL_TAKER, CALLER, HIGH, TRAIN, URGENCY_LEVELS, URGENCY_PREDICTIONS, VALIDATION
 from urgency_dagster.urgency.baselines import baseline_logits
 from urgency_dagster.urgency.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.calibration import Reliability, abstention, draw_reliability, probabilities, reliability
 from urgency_dagster.urgency.dataset import Labels, TrainingSet, read_training_set
 from urgency_dagster.urgency.decision import draw_time_to_decision, expected_cost, time_to_decision
-from urgency_dagster.urgency.inference import TaskLogits, predict_logits
-from urgency_dagster.urgency.metrics import Judged, accuracy, f1_macro, f1_macro_interval, share_read_as
+from urgency_dagster.urgency.inference import TaskLogits, call_codes, first_rows, mean_by_call, predict_logits
+from urgency_dagster.urgency.metrics import Judged, judge
 from urgency_dagster.urgency.model_folder import UrgencyModel, load_urgency_model, read_card
 from urgency_dagster.urgency.report import classification_text, draw_confusions, report_text
 from urgency_dagster.urgency.slices import slice_labels, slice_scores
+from urgency_dagster.urgency.thresholds import judge_thresholds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,10 +48,6 @@ METRICS, CLASSIFICATION, PREDICTIONS, REPORT = (
 TIME_TO_DECISION, RELIABILITY = "time_to_decision.png", "reliability.png"
 
 SIDES_OF_THE_TALK = {"caller": CALLER, "taker": CALL_TAKER}
-
-LOW, HIGH = "하", "상"
-"""The urgency levels whose confusion costs most: a high one read as low."""
-
 
 COST_MATRIX = ((0.0, 1.0, 2.0), (2.0, 0.0, 1.0), (10.0, 4.0, 0.0))
 """What an error costs as long as nobody says otherwise: to read 상 as 하 is the worst. Assumed, not measured."""
@@ -126,18 +123,6 @@ def evaluate_urgency_model(
     return metrics
 
 
-def mean_by_call(logits: TaskLogits, calls: "NDArray[np.int64]") -> TaskLogits:
-    """The mean logits of each call; `calls` are ids 0 to C - 1, (N,)."""
-    counts = np.bincount(calls)[:, None]
-
-    def mean(scores: "NDArray[np.float32]") -> "NDArray[np.float32]":
-        sums = np.zeros((len(counts), scores.shape[1]))
-        np.add.at(sums, calls, scores)
-        return (sums / counts).astype(np.float32)
-
-    return TaskLogits(mean(logits.urgency), mean(logits.sentiment))
-
-
 def read_metrics(paths: StoragePaths) -> dict[str, Any] | None:
     """The metrics of the evaluation that is there, or None when there is none or nobody can read it."""
     try:
@@ -166,26 +151,20 @@ def _logits(
         return predict_logits(network, dataset, batch_size=config.batch_size, device=device, progress=progress)
 
 
-def _call_codes(rows: pa.Table) -> "NDArray[np.int64]":
-    """The call of each row as an id 0 to C - 1, in the order in which the calls appear."""
-    codes = rows["_id"].combine_chunks().dictionary_encode().indices
-    return codes.to_numpy().astype(np.int64)
-
-
 def _judge_utterances(rows: pa.Table, logits: TaskLogits) -> Judged:
     return Judged(
         urgency=rows["urgency_id"].to_numpy(),
         urgency_predicted=logits.urgency.argmax(axis=1),
         sentiment=rows["sentiment_id"].to_numpy(),
         sentiment_predicted=logits.sentiment.argmax(axis=1),
-        calls=_call_codes(rows),
+        calls=call_codes(rows),
     )
 
 
 def _judge_calls(rows: pa.Table, logits: TaskLogits) -> Judged:
-    codes = _call_codes(rows)
+    codes = call_codes(rows)
     mean = mean_by_call(logits, codes)
-    _, first = np.unique(codes, return_index=True)
+    first = first_rows(codes)
     return Judged(
         urgency=rows["urgency_id"].to_numpy()[first],
         urgency_predicted=mean.urgency.argmax(axis=1),
@@ -208,22 +187,19 @@ def _judge_majority(judged: Judged, training: pa.Table) -> Judged:
 
 
 def _one_row_per_call(rows: pa.Table) -> pa.Table:
-    _, first = np.unique(_call_codes(rows), return_index=True)
-    return rows.take(first)
+    return rows.take(first_rows(call_codes(rows)))
 
 
 def _metrics(judged: dict[str, Judged], training_set: TrainingSet, config: EvaluationConfig) -> dict[str, Any]:
     labels = training_set.labels
     training = training_set.side(TRAIN)
-    metrics: dict[str, Any] = {unit: _scores(of_unit, labels) for unit, of_unit in judged.items()}
-    for unit, of_unit in judged.items():
-        metrics[unit]["urgency"]["f1_macro_interval"] = list(_interval(of_unit, labels, config))
+    metrics: dict[str, Any] = {unit: _scores(of_unit, labels, config) for unit, of_unit in judged.items()}
     majority = _judge_majority(judged["utterance"], training)
     majority_call = _judge_majority(judged["call"], _one_row_per_call(training))
     summary = training_set.summary
     return metrics | {
-        "majority": _scores(majority, labels),
-        "majority_call": _scores(majority_call, labels),
+        "majority": _scores(majority, labels, config),
+        "majority_call": _scores(majority_call, labels, config),
         "bootstrap_resamples": config.bootstrap_resamples,
         "split": {"mode_asked": summary.mode_asked, "mode_used": summary.mode_used, "sha256": summary.sha256},
         "data_sha256": summary.data_sha256,
@@ -254,7 +230,10 @@ def _looked_into(
             resamples=config.bootstrap_resamples,
             seed=config.seed,
         ),
-        **{f"{name}_only": _one_side(rows, logits, speaker, labels) for name, speaker in SIDES_OF_THE_TALK.items()},
+        **{
+            f"{name}_only": _one_side(rows, logits, speaker, labels, config)
+            for name, speaker in SIDES_OF_THE_TALK.items()
+        },
         "time_to_decision": time_to_decision(
             logits.urgency, rows["endAt"].to_numpy(), utterance.calls, calls.urgency, high
         ),
@@ -275,8 +254,11 @@ def _calibration(rows: pa.Table, logits: TaskLogits, judged: dict[str, Judged], 
         temperature = model.temperatures[task]
         before, after = _before_and_after(of_task, true, temperature)
         found[task] = {"temperature": temperature, "ece_before": before.error, "ece_after": after.error}
-    of_calls = mean_by_call(logits, _call_codes(rows)).urgency
-    found["abstention"] = abstention(probabilities(of_calls, model.temperatures["urgency"]), call.urgency)
+    of_calls = mean_by_call(logits, call_codes(rows)).urgency
+    of_classes = probabilities(of_calls, model.temperatures["urgency"])
+    found["abstention"] = abstention(of_classes, call.urgency)
+    high = model.labels.urgency.index(HIGH)
+    found["thresholds"] = judge_thresholds(of_classes, call.urgency, high=high, thresholds=model.thresholds)
     return found
 
 
@@ -292,42 +274,24 @@ def _baselines(paths: StoragePaths, training_set: TrainingSet, config: Evaluatio
     classes = {"urgency": len(labels.urgency), "sentiment": len(labels.sentiment)}
     found = baseline_logits(paths, training_set.side(TRAIN), rows, classes, config.seed)
     return {
-        **{name: _scores(_judge_utterances(rows, logits), labels) for name, logits in found.items()},
-        **{f"{name}_call": _scores(_judge_calls(rows, logits), labels) for name, logits in found.items()},
+        **{name: _scores(_judge_utterances(rows, logits), labels, config) for name, logits in found.items()},
+        **{f"{name}_call": _scores(_judge_calls(rows, logits), labels, config) for name, logits in found.items()},
     }
 
 
-def _one_side(rows: pa.Table, logits: TaskLogits, speaker: int, labels: Labels) -> dict[str, Any] | None:
+def _one_side(
+    rows: pa.Table, logits: TaskLogits, speaker: int, labels: Labels, config: EvaluationConfig
+) -> dict[str, Any] | None:
     """The scores by call of what one side said; None when it never spoke."""
     spoken = pc.fill_null(pc.equal(rows["speaker"], speaker), fill_value=False).to_numpy()
     if not spoken.any():
         return None
     heard = TaskLogits(logits.urgency[spoken], logits.sentiment[spoken])
-    return _scores(_judge_calls(rows.filter(pa.array(spoken)), heard), labels)
+    return _scores(_judge_calls(rows.filter(pa.array(spoken)), heard), labels, config)
 
 
-def _scores(judged: Judged, labels: Labels) -> dict[str, Any]:
-    matrices = judged.matrices(labels)
-    scores: dict[str, Any] = {
-        task: {"accuracy": accuracy(matrix), "f1_macro": f1_macro(matrix)} for task, matrix in matrices.items()
-    }
-    high, low = labels.urgency.index(HIGH), labels.urgency.index(LOW)
-    scores["urgency"]["recall_high"] = share_read_as(matrices["urgency"], high, high)
-    scores["urgency"]["high_read_as_low"] = share_read_as(matrices["urgency"], high, low)
-    scores["average_f1"] = (scores["urgency"]["f1_macro"] + scores["sentiment"]["f1_macro"]) / 2
-    scores["n"] = len(judged.calls)
-    return scores
-
-
-def _interval(judged: Judged, labels: Labels, config: EvaluationConfig) -> tuple[float, float]:
-    return f1_macro_interval(
-        judged.urgency,
-        judged.urgency_predicted,
-        judged.calls,
-        len(labels.urgency),
-        resamples=config.bootstrap_resamples,
-        seed=config.seed,
-    )
+def _scores(judged: Judged, labels: Labels, config: EvaluationConfig) -> dict[str, Any]:
+    return judge(judged, labels, resamples=config.bootstrap_resamples, seed=config.seed)
 
 
 def _predictions(rows: pa.Table, logits: TaskLogits) -> pa.Table:

@@ -1,4 +1,7 @@
-"""Running a network over utterances without gradients. Training and evaluation both judge through it."""
+"""Running a network over utterances without gradients, and the mean over each call.
+
+Training and evaluation both judge through it.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,6 +12,7 @@ from urgency_dagster.progress import Progress, silent
 from urgency_dagster.urgency.batches import UtteranceDataset, batches_in_order
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from urgency_dagster.urgency.model import KoElectraCrossModal
@@ -53,3 +57,27 @@ def predict_logits(
             done += len(indices)
             progress(done, len(dataset))
     return TaskLogits(np.concatenate(urgency), np.concatenate(sentiment))
+
+
+def call_codes(rows: "pa.Table") -> "NDArray[np.int64]":
+    """The call of each row as an id 0 to C - 1, in the order in which the calls appear, (N,)."""
+    codes = rows["_id"].combine_chunks().dictionary_encode().indices
+    return codes.to_numpy().astype(np.int64)
+
+
+def first_rows(calls: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    """The first row of each call, (C,), from the ids of `call_codes`."""
+    _, first = np.unique(calls, return_index=True)
+    return first
+
+
+def mean_by_call(logits: TaskLogits, calls: "NDArray[np.int64]") -> TaskLogits:
+    """The mean logits of each call; `calls` are ids 0 to C - 1, (N,)."""
+    counts = np.bincount(calls)[:, None]
+
+    def mean(scores: "NDArray[np.float32]") -> "NDArray[np.float32]":
+        sums = np.zeros((len(counts), scores.shape[1]))
+        np.add.at(sums, calls, scores)
+        return (sums / counts).astype(np.float32)
+
+    return TaskLogits(mean(logits.urgency), mean(logits.sentiment))

@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from urgency_dagster.devices import AUTO
+from urgency_dagster.devices import AUTO, FULL, MIXED_PRECISIONS
 from urgency_dagster.errors import SettingsError, TrainingDataError
 from urgency_dagster.urgency.batches import Batch, UtteranceDataset, bucketed_batches
 from urgency_dagster.urgency.model_folder import UrgencyModel
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from numpy.typing import NDArray
     from torch import Tensor
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
+
+    from urgency_dagster.urgency.model import KoElectraCrossModal
 
 
 AT_LEAST_ZERO = (
@@ -30,6 +33,7 @@ AT_LEAST_ZERO = (
     "urgency_weight",
     "dropout",
     "calibration_share",
+    "person_share",
     "seed",
 )
 """Numbers of the configuration that may be 0; the others must be above it."""
@@ -51,12 +55,17 @@ class TrainingConfig:
         attention_heads: heads of the cross-attention.
         dropout: dropout around the cross-attention; the text encoder keeps its own.
         max_length: tokens at which a text is cut; never more than the text model has positions.
-        calibration_share: share of the training calls that is kept from the training, to fit the temperatures on.
+        calibration_share: share of the training calls that is kept from the training, to fit the temperatures and the
+            thresholds on.
+        person_share: share of the calls that the threshold of confidence is to leave to a person.
+        high_recall: share of the calls of high urgency that the threshold of alarm is to catch; below 1.
         seed: seed of the first weights, the order of the rows and dropout.
+        mixed_precision: `no`, or the 16 bits that matrix products are computed in: `bf16` or `fp16`.
         device: `auto`, `cpu`, `mps`, `cuda` or `cuda:<n>`.
 
     Raises:
-        SettingsError: a number is negative, or zero where it must not be; a dropout is not below 1.
+        SettingsError: a number is negative, or zero where it must not be; a dropout or a share is not below 1; a
+            precision is unknown.
 
     Source: the original pipeline.
     """
@@ -73,21 +82,30 @@ class TrainingConfig:
     dropout: float = 0.1
     max_length: int = 512
     calibration_share: float = 0.1
+    person_share: float = 0.1
+    high_recall: float = 0.95
     seed: int = 42
+    mixed_precision: str = FULL
     device: str = AUTO
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name != "device" and not (value > 0 or (value == 0 and field.name in AT_LEAST_ZERO)):
+            if not isinstance(value, str) and not (value > 0 or (value == 0 and field.name in AT_LEAST_ZERO)):
                 raise SettingsError(
                     f"{field.name} = {value}", "a number above 0", "correct the training's configuration"
                 )
-        for name in ("dropout", "calibration_share"):
+        for name in ("dropout", "calibration_share", "person_share", "high_recall"):
             if getattr(self, name) >= 1:
                 raise SettingsError(
                     f"{name} = {getattr(self, name)}", "a number below 1", "correct the training's configuration"
                 )
+        if self.mixed_precision not in MIXED_PRECISIONS:
+            raise SettingsError(
+                f"mixed_precision = {self.mixed_precision!r}",
+                f"one of {', '.join(MIXED_PRECISIONS)}",
+                "correct the training's configuration",
+            )
 
 
 def class_weights(ids: "NDArray[np.int64]", classes: int) -> "NDArray[np.float32]":
@@ -101,21 +119,33 @@ def class_weights(ids: "NDArray[np.int64]", classes: int) -> "NDArray[np.float32
 
 
 class Learner:
-    """A network with its optimiser, its schedule and the class weights of the training side."""
+    """A network with its optimiser, its schedule and the class weights of the training side.
 
-    def __init__(self, model: UrgencyModel, train: UtteranceDataset, config: TrainingConfig, device: str) -> None:
+    Args:
+        model: its network moves to the accelerator's device.
+        train: the training side.
+        config: the hyper-parameters.
+        accelerator: where to compute, and in which precision; see `devices.accelerator_on`.
+    """
+
+    def __init__(
+        self, model: UrgencyModel, train: UtteranceDataset, config: TrainingConfig, accelerator: "Accelerator"
+    ) -> None:
         import torch
         from torch.optim.lr_scheduler import CosineAnnealingLR
 
-        self.network = model.network
         self.config = config
-        self.device = device
-        self.optimizer: Optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        self.accelerator = accelerator
+        self.device = device = str(accelerator.device)
+        optimizer = torch.optim.AdamW(
+            model.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self.scheduler: LRScheduler = CosineAnnealingLR(
-            self.optimizer, T_max=config.epochs, eta_min=config.min_learning_rate
+            optimizer, T_max=config.epochs, eta_min=config.min_learning_rate
         )
+        self.network: KoElectraCrossModal
+        self.optimizer: Optimizer
+        self.network, self.optimizer = accelerator.prepare(model.network, optimizer)
         urgency = class_weights(train.urgency, model.config.urgency_classes)
         sentiment = class_weights(train.sentiment, model.config.sentiment_classes)
         self.urgency_weights = torch.from_numpy(urgency).to(device)
@@ -141,25 +171,32 @@ class Learner:
 
     def state(self) -> dict[str, Any]:
         """All that changes in a training, under the names of the original's checkpoint."""
-        return {
+        state: dict[str, Any] = {
             "model_state_dict": dict(self.network.state_dict()),
             "optimizer_state_dict": self.optimizer.state_dict(),
             "scheduler_state_dict": self.scheduler.state_dict(),
         }
+        scaler = self.accelerator.scaler  # of the gradients, in fp16 only
+        return state | ({"scaler_state_dict": scaler.state_dict()} if scaler else {})
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes back to what `state` gave."""
         self.network.load_state_dict(state["model_state_dict"])
         self.optimizer.load_state_dict(state["optimizer_state_dict"])
         self.scheduler.load_state_dict(state["scheduler_state_dict"])
+        if self.accelerator.scaler:
+            self.accelerator.scaler.load_state_dict(state["scaler_state_dict"])
+
+    def finished_network(self) -> "KoElectraCrossModal":
+        """The network itself, which computes in float32 again."""
+        network: KoElectraCrossModal = self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False)
+        return network
 
     def _step(self, batch: Batch) -> float:
-        import torch
-
         self.optimizer.zero_grad()
         loss = self._loss(batch.to(self.device))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
         self.optimizer.step()
         value = loss.item()
         if not math.isfinite(value):

@@ -3,15 +3,20 @@
 A matrix counts true classes in rows and predicted ones in columns. Reading and writing is `evaluation`'s.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from urgency_dagster.tables import HIGH, LOW
 from urgency_dagster.urgency.dataset import Labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+Score = Callable[["NDArray[np.int64]"], float | None]
+"""A figure of a confusion matrix; None where it has no meaning."""
 
 INTERVAL = (2.5, 97.5)
 """Percentiles of a 95 % interval."""
@@ -56,13 +61,29 @@ def f1_macro(matrix: "NDArray[np.int64]") -> float:
     return float(f1_by_class(matrix).mean())
 
 
+SCORES: dict[str, Score] = {"accuracy": accuracy, "f1_macro": f1_macro}
+"""What is told of every task."""
+
+
 def share_read_as(matrix: "NDArray[np.int64]", true: int, predicted: int) -> float | None:
     """The share of one true class that was predicted as another; None when the class is absent."""
     present = matrix[true].sum()
     return float(matrix[true, predicted] / present) if present else None
 
 
-def f1_macro_interval(
+def interval(values: Iterable[float | None]) -> tuple[float, float] | None:
+    """The 95 % bootstrap interval of a score from its values on resampled calls; None when it never has one.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3 (percentile interval).
+    """
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    low, high = np.percentile(known, INTERVAL)
+    return float(low), float(high)
+
+
+def resampled_matrices(
     true: "NDArray[np.int64]",
     predicted: "NDArray[np.int64]",
     calls: "NDArray[np.int64]",
@@ -70,10 +91,10 @@ def f1_macro_interval(
     *,
     resamples: int,
     seed: int,
-) -> tuple[float, float]:
-    """The 95 % bootstrap interval of the macro-F1, drawing whole calls with replacement.
+) -> "NDArray[np.int64]":
+    """The confusion matrices of whole calls drawn with replacement, (R, K, K); equal seeds draw the same calls.
 
-    Utterances of one call share voices, channel and label: drawing them singly would make the interval too narrow.
+    Utterances of one call share voices, channel and label: drawing them singly would make intervals too narrow.
 
     Args:
         true: class ids, (N,).
@@ -82,16 +103,47 @@ def f1_macro_interval(
         classes: number of classes.
         resamples: number of bootstrap samples.
         seed: seed of the draw.
-
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3 (percentile interval).
     """
     count = int(calls.max()) + 1
     cells = classes * classes
     per_call = np.bincount(calls * cells + true * classes + predicted, minlength=count * cells).reshape(count, cells)
     rng = np.random.default_rng(seed)
-    scores = np.empty(resamples)
+    drawn = np.empty((resamples, cells), np.int64)
     for i in range(resamples):
-        weights = np.bincount(rng.integers(count, size=count), minlength=count)
-        scores[i] = f1_macro((weights @ per_call).reshape(classes, classes))
-    low, high = np.percentile(scores, INTERVAL)
-    return float(low), float(high)
+        drawn[i] = np.bincount(rng.integers(count, size=count), minlength=count) @ per_call
+    return drawn.reshape(resamples, classes, classes)
+
+
+def judge(judged: Judged, labels: Labels, *, resamples: int, seed: int) -> dict[str, Any]:
+    """The scores of one way to answer, each with its 95 % interval over calls as `<score>_interval`.
+
+    Returns:
+        By task `accuracy` and `f1_macro`, of urgency also `recall_high` and `high_read_as_low` (None when no call is
+        of high urgency); `average_f1` of the two; `n`.
+    """
+    found: dict[str, Any] = {}
+    of_tasks = {}
+    for task, matrix in judged.matrices(labels).items():
+        true, predicted = getattr(judged, task), getattr(judged, f"{task}_predicted")
+        drawn = resampled_matrices(true, predicted, judged.calls, len(matrix), resamples=resamples, seed=seed)
+        named = SCORES | (_of_high(labels) if task == "urgency" else {})
+        found[task] = {}
+        for name, score in named.items():
+            found[task] |= _with_interval(name, score(matrix), [score(of_sample) for of_sample in drawn])
+        of_tasks[task] = f1_macro(matrix), [f1_macro(of_sample) for of_sample in drawn]
+    scores, samples = zip(*of_tasks.values(), strict=True)
+    means = [sum(pair) / len(pair) for pair in zip(*samples, strict=True)]
+    return found | _with_interval("average_f1", sum(scores) / len(scores), means) | {"n": len(judged.calls)}
+
+
+def _of_high(labels: Labels) -> dict[str, Score]:
+    high, low = labels.urgency.index(HIGH), labels.urgency.index(LOW)
+    return {
+        "recall_high": lambda matrix: share_read_as(matrix, high, high),
+        "high_read_as_low": lambda matrix: share_read_as(matrix, high, low),
+    }
+
+
+def _with_interval(name: str, score: float | None, samples: Sequence[float | None]) -> dict[str, Any]:
+    found = interval(samples)
+    return {name: score, f"{name}_interval": list(found) if found else None}

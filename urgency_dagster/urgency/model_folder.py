@@ -39,6 +39,7 @@ class UrgencyModel:
         config: the shape of the network.
         max_length: tokens at which texts are cut.
         temperatures: what the logits of each task are divided by before they become probabilities.
+        thresholds: of a call's urgency, see `thresholds.fit_thresholds`; empty when nothing was kept apart to fit them.
     """
 
     network: "KoElectraCrossModal"
@@ -47,6 +48,7 @@ class UrgencyModel:
     config: "ModelConfig"
     max_length: int
     temperatures: dict[str, float] = field(default_factory=lambda: {"urgency": 1.0, "sentiment": 1.0})
+    thresholds: dict[str, float] = field(default_factory=dict)
 
 
 def save_urgency_model(folder: Path, model: UrgencyModel, card: dict[str, Any]) -> None:
@@ -66,6 +68,7 @@ def save_urgency_model(folder: Path, model: UrgencyModel, card: dict[str, Any]) 
         "labels": asdict(model.labels),
         "max_length": model.max_length,
         "temperatures": model.temperatures,
+        "thresholds": model.thresholds,
     }
     with replacing_folder(folder) as temporary:
         save_file(weights, temporary / WEIGHTS, metadata={"format": "pt"})
@@ -98,14 +101,15 @@ def load_urgency_model(folder: Path) -> UrgencyModel:
         with torch.random.fork_rng(devices=[]):  # building draws first weights, which the stored ones replace
             network = KoElectraCrossModal(AutoModel.from_config(encoder_config), config)
         network.load_state_dict(load_file(folder / WEIGHTS))
+        labels, fitted = Labels.from_json(stored["labels"]), (stored["temperatures"], stored["thresholds"])
+        model = UrgencyModel(network.eval(), tokenizer, labels, config, stored["max_length"], *fitted)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ArtefactError(
             f"the model folder {folder} cannot be loaded ({type(error).__name__})",
             f"{WEIGHTS}, {CONFIG} and {TEXT_ENCODER}/ as training wrote them",
             "train the model again",
         ) from error
-    labels = Labels.from_json(stored["labels"])
-    return UrgencyModel(network.eval(), tokenizer, labels, config, stored["max_length"], stored["temperatures"])
+    return model
 
 
 def read_card(folder: Path) -> dict[str, Any]:

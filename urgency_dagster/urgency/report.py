@@ -14,6 +14,7 @@ from urgency_dagster.tables import ENGLISH, TRAIN, VALIDATION
 from urgency_dagster.urgency.calibration import BINS
 from urgency_dagster.urgency.dataset import Labels
 from urgency_dagster.urgency.metrics import Judged
+from urgency_dagster.urgency.thresholds import ALARM_FROM, ANSWER_FROM
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,7 +89,7 @@ def report_text(metrics: Mapping[str, Any], card: Mapping[str, Any], pictures: l
 
 Validation rows only: {utterances[VALIDATION]} utterances of {calls[VALIDATION]} calls. Trained on
 {utterances[TRAIN]} utterances of {calls[TRAIN]} calls, of which {card["held_out"]["calls"]} were kept apart for the
-temperatures. Archives: {", ".join(card["archives"])}.
+temperatures and thresholds. Archives: {", ".join(card["archives"])}.
 
 {_split_text(split)} Split sha256 `{split["sha256"]}`, data sha256 `{card["data_sha256"]}`.
 
@@ -96,7 +97,7 @@ temperatures. Archives: {", ".join(card["archives"])}.
 
 {_score_table(metrics)}
 
-Macro-F1 is the mean over all classes; brackets hold the 95 % bootstrap interval over calls
+Macro-F1 is the mean over all classes; brackets hold 95 % bootstrap intervals over calls
 ({metrics["bootstrap_resamples"]} resamples). The majority rows always answer the training side's most frequent
 class; text alone and audio alone are linear models, of character n-grams and of the audio vector.
 A call's answer is the class with the highest mean logit over its utterances.
@@ -126,6 +127,8 @@ expected calibration error in {BINS} stretches of confidence, by utterance.
 
 {_abstention_table(metrics["calibration"]["abstention"])}
 
+{_threshold_text(metrics["calibration"]["thresholds"])}
+
 ## Who speaks
 
 {_side_table(metrics)}
@@ -145,7 +148,7 @@ A class that a part does not have counts as 0 in its macro-F1.
 - The best epoch ({card["epoch"]} of {card["config"]["epochs"]}) was chosen on these same rows: the scores lean to the
   high side.
 - Labels belong to calls. A score by utterance asks one sentence for the label of the whole call.
-- The interval covers the choice of calls, not the choice of seed, nor other regions and categories.
+- The intervals cover the choice of calls, not the choice of seed, nor other regions and categories.
 """
 
 
@@ -192,22 +195,30 @@ def _score_table(metrics: Mapping[str, Any]) -> str:
     )
     for title, key in rows:
         scores = metrics[key]
-        urgency, sentiment = scores["urgency"], scores["sentiment"]
-        interval = urgency.get("f1_macro_interval")
-        brackets = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-        lines.append(
-            f"| {title} | {scores['n']} | {urgency['accuracy']:.3f} | {urgency['f1_macro']:.3f}{brackets} "
-            f"| {sentiment['accuracy']:.3f} | {sentiment['f1_macro']:.3f} | {scores['average_f1']:.3f} |"
-        )
+        of_tasks = [_with_interval(scores[task], name) for task in TASKS for name in ("accuracy", "f1_macro")]
+        figures = (str(scores["n"]), *of_tasks, _with_interval(scores, "average_f1"))
+        lines.append(f"| {title} | {' | '.join(figures)} |")
     return "\n".join(lines)
+
+
+def _with_interval(scores: Mapping[str, Any], name: str) -> str:
+    low, high = scores[f"{name}_interval"]
+    return f"{scores[name]:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _danger_table(metrics: Mapping[str, Any]) -> str:
     lines = ["| | recall of 상 (high) | 상 (high) read as 하 (low) |", "| --- | --- | --- |"]
     for title, key in (("by utterance", "utterance"), ("by call", "call")):
         urgency = metrics[key]["urgency"]
-        lines.append(f"| {title} | {_share(urgency['recall_high'])} | {_share(urgency['high_read_as_low'])} |")
+        shares = (_share_with_interval(urgency, name) for name in ("recall_high", "high_read_as_low"))
+        lines.append(f"| {title} | {' | '.join(shares)} |")
     return "\n".join(lines)
+
+
+def _share_with_interval(scores: Mapping[str, Any], name: str) -> str:
+    bounds = scores[f"{name}_interval"]
+    brackets = f" [{bounds[0]:.1%}, {bounds[1]:.1%}]" if bounds else ""
+    return f"{_share(scores[name])}{brackets}"
 
 
 def _cost_text(costs: Mapping[str, Any]) -> str:
@@ -240,14 +251,33 @@ def _abstention_table(curve: Sequence[Mapping[str, float]]) -> str:
     return "\n".join(lines)
 
 
+def _threshold_text(found: Mapping[str, Mapping[str, Any]]) -> str:
+    if not found:
+        return "The model has no thresholds: no call was kept apart to fit them on."
+    told = []
+    if answer := found.get(ANSWER_FROM):
+        told.append(
+            f"With the model's threshold of confidence ({answer['threshold']:.3f}) {answer['to_person']:.1%} of the "
+            f"calls go to a person, and the accuracy of the others is {_share(answer['accuracy'])}."
+        )
+    if alarm := found.get(ALARM_FROM):
+        told.append(
+            f"With its threshold of alarm ({alarm['threshold']:.3f} of the probability of 상) "
+            f"{_share(alarm['recall_high'])} of the calls of that urgency raise one, and "
+            f"{_share(alarm['false_alarms'])} of the others."
+        )
+    return " ".join([*told, "Both were fitted on the calls that were kept apart."])
+
+
 def _side_table(metrics: Mapping[str, Any]) -> str:
     lines = ["| by call, from | calls | urgency accuracy | urgency macro-F1 | recall of 상 (high) |"]
     lines.append("| --- | --- | --- | --- | --- |")
     for title, key in (("both", "call"), ("the caller alone", "caller_only"), ("the call taker alone", "taker_only")):
         if scores := metrics[key]:
             urgency = scores["urgency"]
-            figures = f"{urgency['accuracy']:.3f} | {urgency['f1_macro']:.3f} | {_share(urgency['recall_high'])}"
-            lines.append(f"| {title} | {scores['n']} | {figures} |")
+            figures = [_with_interval(urgency, name) for name in ("accuracy", "f1_macro")]
+            figures.append(_share_with_interval(urgency, "recall_high"))
+            lines.append(f"| {title} | {scores['n']} | {' | '.join(figures)} |")
     return "\n".join(lines)
 
 

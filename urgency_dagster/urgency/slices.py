@@ -10,7 +10,14 @@ import numpy as np
 import pyarrow.compute as pc
 
 from urgency_dagster.tables import CALL_TAKER, CALLER
-from urgency_dagster.urgency.metrics import accuracy, confusion_matrix, f1_macro, f1_macro_interval, share_read_as
+from urgency_dagster.urgency.metrics import (
+    accuracy,
+    confusion_matrix,
+    f1_macro,
+    interval,
+    resampled_matrices,
+    share_read_as,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,15 +88,16 @@ def slice_scores(
             of_part, own_calls = true[here], np.unique(calls[here], return_inverse=True)[1]
             matrix = confusion_matrix(of_part, predicted[here], classes)
             many = own_calls.max() + 1 >= LEAST_CALLS
-            interval = many and f1_macro_interval(
-                of_part, predicted[here], own_calls, classes, resamples=resamples, seed=seed
+            drawn = resampled_matrices(
+                of_part, predicted[here], own_calls, classes, resamples=resamples if many else 0, seed=seed
             )
+            bounds = interval(f1_macro(of_sample) for of_sample in drawn)
             found.setdefault(division, {})[str(part)] = {
                 "n": int(here.sum()),
                 "calls": int(own_calls.max()) + 1,
                 "accuracy": accuracy(matrix),
                 "f1_macro": f1_macro(matrix),
-                "f1_macro_interval": list(interval) if interval else None,
+                "f1_macro_interval": list(bounds) if bounds else None,
                 "recall_high": share_read_as(matrix, high, high),
             }
     return found

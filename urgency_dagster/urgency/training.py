@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from urgency_dagster.devices import reproducible, resolve_device
+from urgency_dagster.devices import accelerator_on, reproducible, resolve_device
 from urgency_dagster.errors import ModelError
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.progress import Progress, silent
 from urgency_dagster.storage import StoragePaths
-from urgency_dagster.tables import TRAIN, VALIDATION
+from urgency_dagster.tables import HIGH, TRAIN, VALIDATION
 from urgency_dagster.urgency.batches import UtteranceDataset, tokenise
-from urgency_dagster.urgency.calibration import fit_temperature
+from urgency_dagster.urgency.calibration import fit_temperature, probabilities
 from urgency_dagster.urgency.cards import model_card, training_facts
 from urgency_dagster.urgency.dataset import TrainingSet, read_training_set
-from urgency_dagster.urgency.inference import predict_logits
+from urgency_dagster.urgency.inference import call_codes, first_rows, mean_by_call, predict_logits
 from urgency_dagster.urgency.interruption import keep_best, keep_epoch, resume_training, take_best
 from urgency_dagster.urgency.learner import Learner, TrainingConfig
 from urgency_dagster.urgency.metrics import accuracy, confusion_matrix, f1_macro
 from urgency_dagster.urgency.model_folder import UrgencyModel, save_urgency_model
 from urgency_dagster.urgency.splits import held_out_calls
+from urgency_dagster.urgency.thresholds import fit_thresholds
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -91,25 +92,27 @@ def train_urgency_model(
     Raises:
         ArtefactError: the training set or an archive's vectors are missing or do not fit.
         ModelError: the text model's folder cannot be loaded.
-        SettingsError: the device is not available, or the heads do not divide the text model's width.
+        SettingsError: the device is not available or cannot compute in the precision, or the heads do not divide the
+            text model's width.
         TrainingDataError: the loss is no longer a finite number.
     """
     training_set = read_training_set(paths)
     device = resolve_device(config.device)
-    with reproducible(config.seed, device):
+    with reproducible(config.seed, device), accelerator_on(device, config.mixed_precision) as accelerator:
         model = untrained_model(training_set, text_model, config)
-        model.network.to(device)
         sides = _sides(training_set, config)
         data = _datasets(paths, sides, model)
         facts = training_facts(training_set.summary, text_model, model, asdict(config)) | _held_out(sides)
-        history = _fit(Learner(model, data[TRAIN], config, device), data, paths, facts, progress)
+        learner = Learner(model, data[TRAIN], config, accelerator)
+        history = _fit(learner, data, paths, facts, progress)
         best = take_best(paths.urgency.interrupted, paths.urgency.checkpoint)
+        model = replace(model, network=learner.finished_network())
         model.network.load_state_dict(best["model_state_dict"])
-        model = replace(model, temperatures=_temperatures(model, data.get(CALIBRATION), config, device))
+        model = _calibrated(model, sides[CALIBRATION], data.get(CALIBRATION), config, device)
     scores = history[best["epoch"] - 1]
     summary = training_set.summary
     card = model_card(facts, summary, asdict(scores), [asdict(epoch) for epoch in history])
-    card["temperatures"] = model.temperatures
+    card |= {"temperatures": model.temperatures, "thresholds": model.thresholds}
     save_urgency_model(paths.urgency.model, model, card)
     shutil.rmtree(paths.urgency.interrupted)
     parameters = sum(parameter.numel() for parameter in model.network.parameters())
@@ -154,17 +157,28 @@ def untrained_model(training_set: TrainingSet, text_model: PretrainedModel, conf
     return UrgencyModel(KoElectraCrossModal(encoder, network_config), tokenizer, labels, network_config, max_length)
 
 
-def _temperatures(
-    model: UrgencyModel, apart: UtteranceDataset | None, config: TrainingConfig, device: str
-) -> dict[str, float]:
-    """The temperature of each task, fitted on the calls that were kept apart; 1 without any."""
+def _calibrated(
+    model: UrgencyModel, rows: pa.Table, apart: UtteranceDataset | None, config: TrainingConfig, device: str
+) -> UrgencyModel:
+    """The model with temperatures and thresholds fitted on the calls that were kept apart; as it is without any."""
     if apart is None:
-        return {"urgency": 1.0, "sentiment": 1.0}
+        return model
     logits = predict_logits(model.network, apart, batch_size=config.batch_size, device=device)
-    return {
+    temperatures = {
         "urgency": fit_temperature(logits.urgency, apart.urgency),
         "sentiment": fit_temperature(logits.sentiment, apart.sentiment),
     }
+    calls = call_codes(rows)
+    of_calls = probabilities(mean_by_call(logits, calls).urgency, temperatures["urgency"])
+    first = first_rows(calls)
+    thresholds = fit_thresholds(
+        of_calls,
+        apart.urgency[first],
+        high=model.labels.urgency.index(HIGH),
+        person_share=config.person_share,
+        high_recall=config.high_recall,
+    )
+    return replace(model, temperatures=temperatures, thresholds=thresholds)
 
 
 def _sides(training_set: TrainingSet, config: TrainingConfig) -> dict[str, pa.Table]:

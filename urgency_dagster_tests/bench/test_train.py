@@ -13,6 +13,7 @@ from urgency_dagster.bench.train import (
     draw_utterances,
     untrained_model,
 )
+from urgency_dagster.devices import accelerator_on
 from urgency_dagster.storage import StoragePaths
 from urgency_dagster.urgency.batches import bucketed_batches
 from urgency_dagster.urgency.learner import Learner, TrainingConfig
@@ -29,6 +30,7 @@ def test_the_benchmark_runs_and_less_padding_is_faster():
     assert comparison.details["tokens_of_a_reference_batch"] == 512
     assert comparison.details["characters_mean"] == pytest.approx(15, abs=1)
     assert comparison.ratio > 1
+    assert comparison.details["bf16"]["utterances_per_s"]["runs"] == 3
 
 
 def test_there_are_utterances_enough():
@@ -43,10 +45,11 @@ def test_a_whole_epoch_has_the_same_losses_as_with_padding_to_512(tmp_path: Path
     model = untrained_model(utterances, SMALL, tmp_path, config)
     without_dropout(model.network)
     train = as_dataset(utterances, model, StoragePaths(tmp_path))
-    learner = Learner(model, train, config, "cpu")
-    original = OriginalTraining(model, utterances, learner)
     batches = bucketed_batches(train.lengths, config.batch_size, seed=config.seed, epoch=1)
-    ours = list(learner.epoch(train, epoch=1))
+    with accelerator_on("cpu", "no") as accelerator:
+        learner = Learner(model, train, config, accelerator)
+        original = OriginalTraining(model, utterances, learner)
+        ours = list(learner.epoch(train, epoch=1))
     reference = [original.step(batch) for batch in batches]
     assert ours == pytest.approx(reference, rel=1e-4)
     assert len(set(np.round(ours, 4))) > 1

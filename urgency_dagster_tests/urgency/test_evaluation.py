@@ -12,8 +12,7 @@ from urgency_dagster.storage import StoragePaths
 from urgency_dagster.tables import URGENCY_PREDICTIONS, VALIDATION
 from urgency_dagster.urgency.calibration import probabilities, reliability
 from urgency_dagster.urgency.dataset import build_training_set, read_training_set
-from urgency_dagster.urgency.evaluation import EvaluationConfig, evaluate_urgency_model, mean_by_call, read_metrics
-from urgency_dagster.urgency.inference import TaskLogits
+from urgency_dagster.urgency.evaluation import EvaluationConfig, evaluate_urgency_model, read_metrics
 from urgency_dagster.urgency.model_folder import load_urgency_model
 from urgency_dagster.urgency.splits import SplitConfig
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, train_and_judge
@@ -47,17 +46,22 @@ def test_a_baseline_that_sees_one_side_learns_something(stored, name):
     "unit", ["utterance", "call", "majority", "majority_call", "text_only", "audio_only", "text_only_call"]
 )
 def test_every_unit_has_the_same_shape(stored, unit):
-    assert stored[unit].keys() == {"urgency", "sentiment", "average_f1", "n"}
-    assert stored[unit]["sentiment"].keys() == {"accuracy", "f1_macro"}
-    assert stored[unit]["urgency"].keys() >= {"accuracy", "f1_macro", "recall_high", "high_read_as_low"}
+    scores = {"accuracy", "f1_macro"}
+    dangers = {"recall_high", "high_read_as_low"}
+    assert stored[unit].keys() == {"urgency", "sentiment", "average_f1", "average_f1_interval", "n"}
+    assert stored[unit]["sentiment"].keys() == {f"{name}{end}" for name in scores for end in ("", "_interval")}
+    assert stored[unit]["urgency"].keys() == {f"{name}{end}" for name in scores | dangers for end in ("", "_interval")}
     mean = (stored[unit]["urgency"]["f1_macro"] + stored[unit]["sentiment"]["f1_macro"]) / 2
     assert stored[unit]["average_f1"] == mean
 
 
-@pytest.mark.parametrize("unit", ["utterance", "call"])
-def test_the_interval_surrounds_the_score(stored, unit):
-    low, high = stored[unit]["urgency"]["f1_macro_interval"]
-    assert low < stored[unit]["urgency"]["f1_macro"] < high
+@pytest.mark.parametrize("unit", ["utterance", "call", "text_only", "caller_only"])
+def test_intervals_surround_their_scores(stored, unit):
+    for scores in (stored[unit], stored[unit]["urgency"], stored[unit]["sentiment"]):
+        for name in {"accuracy", "f1_macro", "recall_high", "average_f1"} & scores.keys():
+            low, high = scores[f"{name}_interval"]
+            assert low <= scores[name] <= high, (unit, name)
+            assert low < high or scores[name] == 1, (unit, name)
 
 
 def test_utterance_scores_follow_from_the_predictions(stored, predictions):
@@ -136,19 +140,25 @@ def test_the_calibration_is_that_of_the_model_folder(stored, trained, prediction
     assert stored["calibration"]["abstention"][0]["accuracy"] == stored["call"]["urgency"]["accuracy"]
 
 
+def test_the_thresholds_are_those_of_the_model_folder_on_calls(stored, trained, predictions):
+    model = load_urgency_model(trained.paths.urgency.model)
+    assert set(model.thresholds) == {"answer_from", "alarm_from"}
+    mean = (
+        predictions.to_pandas().groupby("_id")["urgency_logits"].agg(lambda of_call: np.mean(np.stack(of_call), axis=0))
+    )
+    of_calls = probabilities(np.stack(mean).astype(np.float32), model.temperatures["urgency"])
+    found = stored["calibration"]["thresholds"]
+    assert {name: of_name["threshold"] for name, of_name in found.items()} == model.thresholds
+    stands = of_calls.max(axis=1) >= model.thresholds["answer_from"]
+    assert found["answer_from"]["to_person"] == pytest.approx(1 - stands.mean())
+
+
 def test_the_cost_is_that_of_the_calls(stored, copied):
     assert stored["cost_per_1000_calls"]["model"] < stored["cost_per_1000_calls"]["majority"]
     errors = tuple(tuple(float(true != read) for read in range(3)) for true in range(3))
     again = evaluate_urgency_model(copied, dataclasses.replace(CONFIG, cost_matrix=errors))
     wrong = 1 - again["call"]["urgency"]["accuracy"]
     assert again["cost_per_1000_calls"]["model"] == pytest.approx(1000 * wrong)
-
-
-def test_the_mean_is_taken_over_each_call():
-    logits = TaskLogits(np.array([[1, 0], [3, 2], [5, 5]], np.float32), np.array([[1], [2], [3]], np.float32))
-    mean = mean_by_call(logits, np.array([1, 1, 0]))
-    assert mean.urgency.tolist() == [[5, 5], [2, 1]]
-    assert mean.sentiment.tolist() == [[3], [1.5]]
 
 
 @pytest.fixture

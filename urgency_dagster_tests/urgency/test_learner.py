@@ -6,6 +6,7 @@ import pytest
 from sklearn.utils.class_weight import compute_class_weight
 from transformers import ElectraModel
 
+from urgency_dagster.devices import accelerator_on
 from urgency_dagster.errors import SettingsError
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.tables import TRAIN
@@ -23,7 +24,7 @@ def test_the_defaults_are_the_originals():
     assert (config.epochs, config.batch_size, config.learning_rate, config.weight_decay) == (5, 16, 2e-5, 0.01)
     assert (config.min_learning_rate, config.clip_norm, config.max_length) == (1e-6, 1.0, 512)
     assert (config.sentiment_weight, config.urgency_weight, config.dropout, config.seed) == (0.4, 0.6, 0.1, 42)
-    assert config.attention_heads == 4
+    assert (config.attention_heads, config.mixed_precision) == (4, "no")
 
 
 def test_the_loss_is_the_described_formula(paths, text_model, tmp_path):
@@ -43,7 +44,8 @@ def test_the_loss_is_the_described_formula(paths, text_model, tmp_path):
         share * weighted_cross_entropy(of_task, rows[f"{task}_id"].to_numpy())
         for task, share, of_task in (("sentiment", 0.4, logits.sentiment), ("urgency", 0.6, logits.urgency))
     )
-    (loss,) = Learner(model, train, config, "cpu").epoch(train, 1)
+    with accelerator_on("cpu", "no") as accelerator:
+        (loss,) = Learner(model, train, config, accelerator).epoch(train, 1)
     assert loss == pytest.approx(expected, rel=1e-5)
 
 
@@ -74,6 +76,11 @@ def test_a_class_without_rows_has_no_weight():
         {"learning_rate": float("nan")},
         {"dropout": 1.0},
         {"calibration_share": 1.0},
+        {"person_share": 1.0},
+        {"person_share": -0.1},
+        {"high_recall": 0.0},
+        {"high_recall": 1.0},
+        {"mixed_precision": "fp8"},
     ],
 )
 def test_a_wrong_configuration_is_refused(wrong):

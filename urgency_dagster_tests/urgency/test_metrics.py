@@ -5,7 +5,17 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.metrics import confusion_matrix as sklearn_matrix
 
-from urgency_dagster.urgency.metrics import accuracy, confusion_matrix, f1_macro, f1_macro_interval, share_read_as
+from urgency_dagster.urgency.dataset import Labels
+from urgency_dagster.urgency.metrics import (
+    Judged,
+    accuracy,
+    confusion_matrix,
+    f1_macro,
+    interval,
+    judge,
+    resampled_matrices,
+    share_read_as,
+)
 
 pairs = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
 
@@ -37,21 +47,59 @@ def noisy(calls: int, per_call: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return tuple(np.repeat(values, per_call) for values in (true, predicted, codes))
 
 
+def f1_interval(rows: tuple[np.ndarray, np.ndarray, np.ndarray], seed: int = 1) -> tuple[float, float]:
+    bounds = interval(map(f1_macro, resampled_matrices(*rows, 3, resamples=500, seed=seed)))
+    assert bounds
+    return bounds
+
+
 def test_the_interval_holds_the_score_and_is_seeded():
     true, predicted, codes = noisy(80, 1)
-    low, high = f1_macro_interval(true, predicted, codes, 3, resamples=500, seed=1)
+    low, high = f1_interval((true, predicted, codes))
     assert low < f1_macro(confusion_matrix(true, predicted, 3)) < high
-    assert (low, high) == f1_macro_interval(true, predicted, codes, 3, resamples=500, seed=1)
-    assert (low, high) != f1_macro_interval(true, predicted, codes, 3, resamples=500, seed=2)
+    assert (low, high) == f1_interval((true, predicted, codes))
+    assert (low, high) != f1_interval((true, predicted, codes), seed=2)
 
 
 def test_copies_of_an_utterance_within_a_call_do_not_narrow_the_interval():
-    single = f1_macro_interval(*noisy(80, 1), 3, resamples=500, seed=1)
-    repeated = f1_macro_interval(*noisy(80, 10), 3, resamples=500, seed=1)
-    assert repeated == pytest.approx(single)
+    assert f1_interval(noisy(80, 10)) == pytest.approx(f1_interval(noisy(80, 1)))
 
 
 def test_more_calls_narrow_the_interval():
-    few = np.diff(f1_macro_interval(*noisy(50, 1), 3, resamples=500, seed=1))
-    many = np.diff(f1_macro_interval(*noisy(2000, 1), 3, resamples=500, seed=1))
+    few, many = np.diff(f1_interval(noisy(50, 1))), np.diff(f1_interval(noisy(2000, 1)))
     assert many < few / 3
+
+
+def test_an_interval_covers_the_samples_that_have_a_score():
+    assert interval([None, None]) is None
+    assert interval([None, 0.5, 0.5]) == (0.5, 0.5)
+
+
+class TestJudge:
+    LABELS = Labels(("하", "중", "상"), ("불안/걱정", "중립"))
+
+    def judged(self, calls: int = 60, per_call: int = 3) -> Judged:
+        true, predicted, codes = noisy(calls, per_call)
+        return Judged(true, predicted, true % 2, predicted % 2, codes)
+
+    def test_the_intervals_are_those_of_the_resampled_calls(self):
+        judged = self.judged()
+        scores = judge(judged, self.LABELS, resamples=500, seed=1)
+        bounds = f1_interval((judged.urgency, judged.urgency_predicted, judged.calls))
+        assert tuple(scores["urgency"]["f1_macro_interval"]) == bounds
+        low, high = scores["average_f1_interval"]
+        assert low < scores["average_f1"] < high
+
+    def test_the_average_is_resampled_over_the_same_calls(self):
+        """Two tasks that are right on the same calls: their mean varies as much as each of them."""
+        true, predicted, codes = noisy(60, 1)
+        same = Judged(true, predicted, true, predicted, codes)
+        scores = judge(same, Labels(("하", "중", "상"), ("a", "b", "c")), resamples=500, seed=1)
+        assert scores["average_f1_interval"] == pytest.approx(scores["urgency"]["f1_macro_interval"])
+
+    def test_without_calls_of_high_urgency_their_recall_has_no_interval(self):
+        judged = self.judged()
+        low = np.zeros_like(judged.urgency)
+        scores = judge(Judged(low, low, low, low, judged.calls), self.LABELS, resamples=10, seed=1)
+        assert scores["urgency"]["recall_high"] is scores["urgency"]["recall_high_interval"] is None
+        assert scores["urgency"]["accuracy_interval"] == [1, 1]

@@ -69,8 +69,27 @@ def test_a_fallback_is_told(trained, card):
 
 def test_a_class_that_is_absent_has_no_share(trained, card):
     metrics = copy.deepcopy(trained.metrics)
-    metrics["call"]["urgency"] |= {"recall_high": None, "high_read_as_low": None}
+    absent = ("recall_high", "high_read_as_low")
+    metrics["call"]["urgency"] |= dict.fromkeys([*absent, *(f"{name}_interval" for name in absent)])
     assert "none present" in report_text(metrics, card, [])
+
+
+def test_thresholds_are_told_or_that_there_are_none(folder, trained, card):
+    found = trained.metrics["calibration"]["thresholds"]
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert f"({found['answer_from']['threshold']:.3f}) {found['answer_from']['to_person']:.1%} of the calls" in text
+    assert f"{found['alarm_from']['false_alarms']:.1%} of the others" in text
+    metrics = copy.deepcopy(trained.metrics)
+    metrics["calibration"]["thresholds"] = {}
+    assert "has no thresholds" in report_text(metrics, card, [])
+
+
+def test_every_score_has_its_interval(folder, trained):
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    for unit in ("utterance", "call", "majority", "text_only", "audio_only_call"):
+        for scores in (trained.metrics[unit]["urgency"], trained.metrics[unit]["sentiment"]):
+            low, high = scores["f1_macro_interval"]
+            assert f"{scores['f1_macro']:.3f} [{low:.3f}, {high:.3f}]" in text
 
 
 def test_no_text_is_in_the_report(folder, trained):

@@ -179,17 +179,69 @@ class TestHeldOutCalls:
         for first, second in zip(*(model.network.state_dict().values() for model in made), strict=True):
             torch.testing.assert_close(first, second, rtol=0, atol=0)
         assert made[0].temperatures != made[1].temperatures
+        assert made[0].thresholds != made[1].thresholds
 
     def test_without_any_the_temperatures_are_one(self, paths, text_model):
         build_training_set(paths, list(ARCHIVES), SplitConfig())
         train_urgency_model(paths, text_model, dataclasses.replace(ONE_EPOCH, calibration_share=0.0))
-        assert load_urgency_model(paths.urgency.model).temperatures == {"urgency": 1.0, "sentiment": 1.0}
+        model = load_urgency_model(paths.urgency.model)
+        assert (model.temperatures, model.thresholds) == ({"urgency": 1.0, "sentiment": 1.0}, {})
+        assert "none were fitted" in (paths.urgency.model / "README.md").read_text(encoding="utf-8")
         assert read_card(paths.urgency.model)["held_out"] == {"calls": 0, "utterances": 0}
 
     def test_the_card_counts_them(self, trained):
         card = read_card(trained.paths.urgency.model)
         assert 0 < card["held_out"]["calls"] < card["calls"][TRAIN] / 4
-        assert card["temperatures"] == load_urgency_model(trained.paths.urgency.model).temperatures
+        model = load_urgency_model(trained.paths.urgency.model)
+        assert (card["temperatures"], card["thresholds"]) == (model.temperatures, model.thresholds)
+
+    @pytest.mark.parametrize(("name", "shares"), [("person_share", (0.0, 0.5)), ("high_recall", (0.95, 0.3))])
+    def test_the_configuration_sets_the_thresholds(self, paths, text_model, name, shares):
+        build_training_set(paths, list(ARCHIVES), SplitConfig())
+        fitted = []
+        for share in shares:
+            train_urgency_model(paths, text_model, dataclasses.replace(ONE_EPOCH, **{name: share}))
+            fitted.append(load_urgency_model(paths.urgency.model).thresholds)
+        moved = "answer_from" if name == "person_share" else "alarm_from"
+        assert fitted[0][moved] < fitted[1][moved]
+        assert all(fitted[0][key] == fitted[1][key] for key in fitted[0].keys() - {moved})
+
+
+class TestMixedPrecision:
+    REDUCED = dataclasses.replace(FAST, mixed_precision="bf16")
+
+    @pytest.fixture
+    def reduced(self, paths, text_model):
+        build_training_set(paths, list(ARCHIVES), SplitConfig())
+        return paths, train_urgency_model(paths, text_model, self.REDUCED)
+
+    def test_it_learns_as_well_with_other_losses(self, trained, reduced):
+        _, summary = reduced
+        for ours, full in zip(summary.history, trained.summary.history, strict=True):
+            assert ours.loss != full.loss
+            assert ours.loss == pytest.approx(full.loss, rel=0.05)
+
+    def test_weights_and_answers_of_what_is_stored_are_float32(self, reduced):
+        paths, _ = reduced
+        assert {tensor.dtype for tensor in load_urgency_model(paths.urgency.model).network.state_dict().values()} == {
+            torch.float32
+        }
+        state = read_checkpoint(paths.urgency.checkpoint)
+        assert {tensor.dtype for tensor in state["model_state_dict"].values()} == {torch.float32}
+        assert state["config"]["mixed_precision"] == "bf16"
+
+    def test_an_interrupted_one_goes_on_with_the_same_result(self, reduced, text_model):
+        paths, summary = reduced
+        before = paths.urgency.checkpoint.read_bytes()
+        with pytest.raises(Killed):
+            train_urgency_model(paths, text_model, self.REDUCED, TestInterruption().stop_in(3))
+        assert train_urgency_model(paths, text_model, self.REDUCED) == summary
+        assert paths.urgency.checkpoint.read_bytes() == before
+
+    def test_what_the_device_cannot_is_refused(self, paths, text_model):
+        build_training_set(paths, list(ARCHIVES), SplitConfig())
+        with pytest.raises(SettingsError, match="fp16"):
+            train_urgency_model(paths, text_model, dataclasses.replace(FAST, mixed_precision="fp16"))
 
 
 class Killed(BaseException):
