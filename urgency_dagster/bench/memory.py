@@ -178,17 +178,21 @@ class NoEncoder:
             yield np.zeros((len(batch), self.speech.width), dtype=np.float32)
 
 
-def peak_bytes(command: Sequence[str | Path]) -> int:
+def peak_bytes(command: Sequence[str | Path], *, with_files: bool = True) -> int:
     """The largest sum of the resident memory of a process and all its descendants while it runs.
 
     Pages that they share are counted once for each.
+
+    Args:
+        command: of the process.
+        with_files: count pages of mapped files too, which the system takes back whenever it needs them.
 
     Raises:
         BenchmarkError: the process fails.
     """
     with tempfile.TemporaryFile() as errors:
         process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
-        peak = max(_looks(process), default=0)
+        peak = max(_looks(process, with_files), default=0)
         if process.returncode:
             errors.seek(0)
             last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
@@ -196,22 +200,23 @@ def peak_bytes(command: Sequence[str | Path]) -> int:
     return peak
 
 
-def _looks(process: psutil.Popen) -> Iterator[int]:
+def _looks(process: psutil.Popen, with_files: bool) -> Iterator[int]:
     """The memory in bytes at each look, until the process has ended."""
     while process.poll() is None:
-        yield _resident(process)
+        yield _resident(process, with_files)
         try:
             process.wait(LOOK_S)
         except psutil.TimeoutExpired:
             continue
 
 
-def _resident(process: psutil.Process) -> int:
+def _resident(process: psutil.Process, with_files: bool) -> int:
     total = 0
     with suppress(psutil.NoSuchProcess):
         for one in (process, *process.children(recursive=True)):
             with suppress(psutil.NoSuchProcess):  # it has just ended
-                total += one.memory_info().rss
+                memory = one.memory_info()
+                total += memory.rss - (0 if with_files else getattr(memory, "shared", 0))  # Linux alone tells
     return total
 
 

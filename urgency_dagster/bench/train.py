@@ -172,6 +172,7 @@ def as_dataset(utterances: Utterances, model: UrgencyModel, paths: StoragePaths)
     rows = pa.table(
         {
             "archive": [archive] * count,
+            "_id": [f"{i:024x}" for i in range(count)],
             "row": np.arange(count),
             "urgency_id": utterances.urgency,
             "sentiment_id": utterances.sentiment,

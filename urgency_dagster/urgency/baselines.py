@@ -43,15 +43,7 @@ def baseline_logits(
         seed: of the order of the gradients.
     """
     seen = {"text_only": _text_features(), "audio_only": _audio_features(paths, training)}
-    return {
-        name: TaskLogits(
-            **{
-                task: _fitted_logits(features, training, validation, task, count, seed)
-                for task, count in classes.items()
-            }
-        )
-        for name, features in seen.items()
-    }
+    return {name: _fitted_logits(features, training, validation, classes, seed) for name, features in seen.items()}
 
 
 def _text_features() -> Features:
@@ -84,22 +76,45 @@ def _vectors(paths: StoragePaths, rows: "pa.Table") -> "NDArray[np.float32]":
 
 
 def _fitted_logits(
-    features: Features, training: "pa.Table", validation: "pa.Table", task: str, classes: int, seed: int
-) -> "NDArray[np.float32]":
-    """Logistic regression by stochastic gradients, with the class weights of the network; float32, (N, K)."""
-    from sklearn.linear_model import SGDClassifier
-
-    model = SGDClassifier(loss="log_loss", alpha=1e-4, average=True, random_state=seed)
-    weights = class_weights(training[f"{task}_id"].to_numpy(), classes)
-    order = np.random.default_rng(seed).permutation(training.num_rows)
-    shuffled = training.take(order)
+    features: Features, training: "pa.Table", validation: "pa.Table", classes: dict[str, int], seed: int
+) -> TaskLogits:
+    """Logistic regression by stochastic gradients, with the class weights of the network, for both tasks at once."""
+    tasks = {task: _Linear(training[f"{task}_id"].to_numpy(), count, seed) for task, count in classes.items()}
+    shuffled = training.take(np.random.default_rng(seed).permutation(training.num_rows))
     for _ in range(min(PASSES_MAX, -(-ROWS_SEEN // training.num_rows))):
         for rows in _chunks(shuffled):
-            ids = rows[f"{task}_id"].to_numpy()
-            model.partial_fit(features(rows), ids, classes=np.arange(classes), sample_weight=weights[ids])
-    scores = [model.decision_function(features(rows)) for rows in _chunks(validation)]
-    found = np.concatenate(scores).astype(np.float32)
-    return found if found.ndim > 1 else np.stack([-found, found], axis=1)  # of two classes there is one score
+            seen = features(rows)
+            for task, model in tasks.items():
+                model.learn(seen, rows[f"{task}_id"].to_numpy())
+    scores = [
+        {task: model.logits(seen) for task, model in tasks.items()} for seen in map(features, _chunks(validation))
+    ]
+    return TaskLogits(**{task: np.concatenate([of_chunk[task] for of_chunk in scores]) for task in tasks})
+
+
+class _Linear:
+    """The linear model of one task.
+
+    Args:
+        ids: class ids of all training rows, (N,).
+        classes: number of classes.
+        seed: of the order of the gradients.
+    """
+
+    def __init__(self, ids: "NDArray[np.int64]", classes: int, seed: int) -> None:
+        from sklearn.linear_model import SGDClassifier
+
+        self._model = SGDClassifier(loss="log_loss", alpha=1e-4, average=True, random_state=seed)
+        self._weights = class_weights(ids, classes)
+
+    def learn(self, seen: Any, ids: "NDArray[np.int64]") -> None:
+        """Goes on with some rows."""
+        self._model.partial_fit(seen, ids, classes=np.arange(len(self._weights)), sample_weight=self._weights[ids])
+
+    def logits(self, seen: Any) -> "NDArray[np.float32]":
+        """The logits of some rows, float32, (B, K)."""
+        found = self._model.decision_function(seen).astype(np.float32)
+        return found if found.ndim > 1 else np.stack([-found, found], axis=1)  # of two classes there is one score
 
 
 def _chunks(rows: "pa.Table") -> "Iterator[pa.Table]":

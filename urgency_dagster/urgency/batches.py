@@ -10,7 +10,7 @@ import numpy as np
 
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.storage import StoragePaths
-from urgency_dagster.urgency.dataset import open_vectors
+from urgency_dagster.urgency.dataset import call_codes, open_vectors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,11 +84,16 @@ def tokenise(texts: "pa.ChunkedArray", tokenizer: "PreTrainedTokenizerBase", max
 
 
 class UtteranceDataset:
-    """The utterances of a table (schema `tables.TRAINING_ROWS`), read by batch.
+    """The utterances of a table, read by batch. Nothing of the table itself is kept.
+
+    Attributes:
+        urgency: class ids, int64, (N,).
+        sentiment: class ids, int64, (N,).
+        calls: the call of each utterance, see `dataset.call_codes`.
 
     Args:
         paths: the storage root, for the archives' vectors.
-        rows: the utterances.
+        rows: the utterances; the columns `archive, row, _id, urgency_id, sentiment_id` of `tables.TRAINING_ROWS`.
         tokens: their token ids, in the same order.
 
     Raises:
@@ -104,6 +109,7 @@ class UtteranceDataset:
         self._tokens = tokens
         self.urgency: NDArray[np.int64] = rows["urgency_id"].to_numpy()
         self.sentiment: NDArray[np.int64] = rows["sentiment_id"].to_numpy()
+        self.calls: NDArray[np.int64] = call_codes(rows)
 
     @property
     def lengths(self) -> "NDArray[np.int64]":

@@ -14,7 +14,7 @@ from urgency_dagster.urgency.dataset import Labels, TrainingSetSummary
 if TYPE_CHECKING:
     from urgency_dagster.urgency.model_folder import UrgencyModel
 
-LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "safetensors")
+LIBRARIES = ("torch", "accelerate", "transformers", "tokenizers", "numpy", "safetensors")
 """The libraries whose versions decide what stored weights mean."""
 
 INTENDED_USE = """\

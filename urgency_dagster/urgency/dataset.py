@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+JOINED = pa.schema([field for field in UTTERANCES if field.name in {*TRAINING_ROWS.names, "sentiment", "urgencyLevel"}])
+"""What is read of the archives' utterance tables; millions of paths and flags would only take room."""
+
 MIN_URGENCY_CLASSES = 2
 """A classifier needs something to tell apart."""
 
@@ -82,9 +85,9 @@ class TrainingSetSummary:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The stored rows (schema `tables.TRAINING_ROWS`) and their summary."""
+    """Stored rows (schema `tables.TRAINING_ROWS`), which are read when they are asked for, and their summary."""
 
-    rows: pa.Table
+    path: "Path"
     summary: TrainingSetSummary
 
     @property
@@ -92,9 +95,9 @@ class TrainingSet:
         """The class names of both tasks."""
         return self.summary.labels
 
-    def side(self, side: str) -> pa.Table:
-        """The rows of one side, in the stored order."""
-        return self.rows.filter(pc.equal(self.rows["side"], side))
+    def side(self, side: str, columns: Sequence[str] = TRAINING_ROWS.names) -> pa.Table:
+        """The rows of one side, in the stored order; of millions, only the columns that are needed."""
+        return pq.read_table(self.path, schema=TRAINING_ROWS, columns=list(columns), filters=[("side", "=", side)])
 
 
 def build_training_set(paths: StoragePaths, archives: Sequence[str], config: SplitConfig) -> TrainingSetSummary:
@@ -140,7 +143,19 @@ def read_training_set(paths: StoragePaths) -> TrainingSet:
     del stored["call_ids"]
     stored["archives"] = tuple(stored["archives"])
     stored["labels"] = Labels.from_json(stored["labels"])
-    return TrainingSet(pq.read_table(urgency.rows, schema=TRAINING_ROWS), TrainingSetSummary(**stored))
+    return TrainingSet(urgency.rows, TrainingSetSummary(**stored))
+
+
+def call_codes(rows: pa.Table) -> "NDArray[np.int64]":
+    """The call of each row as an id 0 to C - 1, in the order in which the calls appear, (N,)."""
+    codes = rows["_id"].combine_chunks().dictionary_encode().indices
+    return codes.to_numpy().astype(np.int64)
+
+
+def first_rows(calls: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    """The first row of each call, (C,), from the ids of `call_codes`."""
+    _, first = np.unique(calls, return_index=True)
+    return first
 
 
 def open_vectors(paths: StoragePaths, archive: str) -> "NDArray[np.float32]":
@@ -183,7 +198,7 @@ def _archive_rows(paths: StoragePaths, archive: str) -> pa.Table:
 
 def _read_utterances(source: "Path", archive: str) -> pa.Table:
     try:
-        return pq.read_table(source, columns=UTTERANCES.names).cast(UTTERANCES)
+        return pq.read_table(source, columns=JOINED.names).cast(JOINED)
     except (OSError, pa.ArrowException) as error:
         raise ArtefactError(
             f"the utterances of {archive} cannot be read ({type(error).__name__})",

@@ -27,9 +27,9 @@ from urgency_dagster.tables import CALL_TAKER, CALLER, HIGH, TRAIN, URGENCY_LEVE
 from urgency_dagster.urgency.baselines import baseline_logits
 from urgency_dagster.urgency.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.calibration import Reliability, abstention, draw_reliability, probabilities, reliability
-from urgency_dagster.urgency.dataset import Labels, TrainingSet, read_training_set
+from urgency_dagster.urgency.dataset import Labels, TrainingSet, call_codes, first_rows, read_training_set
 from urgency_dagster.urgency.decision import draw_time_to_decision, expected_cost, time_to_decision
-from urgency_dagster.urgency.inference import TaskLogits, call_codes, first_rows, mean_by_call, predict_logits
+from urgency_dagster.urgency.inference import TaskLogits, mean_by_call, predict_logits
 from urgency_dagster.urgency.metrics import Judged, judge
 from urgency_dagster.urgency.model_folder import UrgencyModel, load_urgency_model, read_card
 from urgency_dagster.urgency.report import classification_text, draw_confusions, report_text
@@ -192,7 +192,7 @@ def _one_row_per_call(rows: pa.Table) -> pa.Table:
 
 def _metrics(judged: dict[str, Judged], training_set: TrainingSet, config: EvaluationConfig) -> dict[str, Any]:
     labels = training_set.labels
-    training = training_set.side(TRAIN)
+    training = training_set.side(TRAIN, ("_id", "urgency_id", "sentiment_id"))
     metrics: dict[str, Any] = {unit: _scores(of_unit, labels, config) for unit, of_unit in judged.items()}
     majority = _judge_majority(judged["utterance"], training)
     majority_call = _judge_majority(judged["call"], _one_row_per_call(training))
@@ -218,7 +218,8 @@ def _looked_into(
     high = labels.urgency.index(HIGH)
     utterance = judged["utterance"]
     costs = np.array(config.cost_matrix)
-    majority = _judge_majority(calls, _one_row_per_call(training_set.side(TRAIN)))
+    training = training_set.side(TRAIN, ("_id", "urgency_id", "sentiment_id"))
+    majority = _judge_majority(calls, _one_row_per_call(training))
     return {
         "slices": slice_scores(
             slice_labels(rows),
@@ -271,8 +272,9 @@ def _before_and_after(
 def _baselines(paths: StoragePaths, training_set: TrainingSet, config: EvaluationConfig) -> dict[str, Any]:
     """The scores of the words alone and of the audio alone on the same rows, by utterance and by call."""
     labels, rows = training_set.labels, training_set.side(VALIDATION)
+    training = training_set.side(TRAIN, ("archive", "row", "text", "urgency_id", "sentiment_id"))
     classes = {"urgency": len(labels.urgency), "sentiment": len(labels.sentiment)}
-    found = baseline_logits(paths, training_set.side(TRAIN), rows, classes, config.seed)
+    found = baseline_logits(paths, training, rows, classes, config.seed)
     return {
         **{name: _scores(_judge_utterances(rows, logits), labels, config) for name, logits in found.items()},
         **{f"{name}_call": _scores(_judge_calls(rows, logits), labels, config) for name, logits in found.items()},

@@ -12,7 +12,6 @@ from urgency_dagster.progress import Progress, silent
 from urgency_dagster.urgency.batches import UtteranceDataset, batches_in_order
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from urgency_dagster.urgency.model import KoElectraCrossModal
@@ -57,18 +56,6 @@ def predict_logits(
             done += len(indices)
             progress(done, len(dataset))
     return TaskLogits(np.concatenate(urgency), np.concatenate(sentiment))
-
-
-def call_codes(rows: "pa.Table") -> "NDArray[np.int64]":
-    """The call of each row as an id 0 to C - 1, in the order in which the calls appear, (N,)."""
-    codes = rows["_id"].combine_chunks().dictionary_encode().indices
-    return codes.to_numpy().astype(np.int64)
-
-
-def first_rows(calls: "NDArray[np.int64]") -> "NDArray[np.int64]":
-    """The first row of each call, (C,), from the ids of `call_codes`."""
-    _, first = np.unique(calls, return_index=True)
-    return first
 
 
 def mean_by_call(logits: TaskLogits, calls: "NDArray[np.int64]") -> TaskLogits:

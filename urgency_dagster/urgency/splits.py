@@ -176,7 +176,7 @@ def _draw_count(members: int, share: float) -> int:
 
 
 def _hash(rows: "pa.Table", validation: "NDArray[np.bool_]") -> str:
-    sides = np.where(validation, VALIDATION, TRAIN)
+    sides = (VALIDATION if of_row else TRAIN for of_row in validation)  # NumPy would hold a text for every row
     lines = zip(_row_keys(rows), rows["_id"].to_pylist(), sides, strict=True)
     digest = hashlib.sha256()
     for key, call, side in sorted(lines):

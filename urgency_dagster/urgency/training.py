@@ -20,8 +20,8 @@ from urgency_dagster.tables import HIGH, TRAIN, VALIDATION
 from urgency_dagster.urgency.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.calibration import fit_temperature, probabilities
 from urgency_dagster.urgency.cards import model_card, training_facts
-from urgency_dagster.urgency.dataset import TrainingSet, read_training_set
-from urgency_dagster.urgency.inference import call_codes, first_rows, mean_by_call, predict_logits
+from urgency_dagster.urgency.dataset import TrainingSet, first_rows, read_training_set
+from urgency_dagster.urgency.inference import mean_by_call, predict_logits
 from urgency_dagster.urgency.interruption import keep_best, keep_epoch, resume_training, take_best
 from urgency_dagster.urgency.learner import Learner, TrainingConfig
 from urgency_dagster.urgency.metrics import accuracy, confusion_matrix, f1_macro
@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 
 
 CALIBRATION = "calibration"
-"""The calls of the training side that the temperatures are fitted on."""
+"""The calls of the training side that temperatures and thresholds are fitted on."""
+
+TRAINED_ON = ("archive", "row", "_id", "text", "urgency_id", "sentiment_id", "audio_sha256")
+"""The columns that are read of the training set."""
 
 
 @dataclass(frozen=True)
@@ -100,15 +103,15 @@ def train_urgency_model(
     device = resolve_device(config.device)
     with reproducible(config.seed, device), accelerator_on(device, config.mixed_precision) as accelerator:
         model = untrained_model(training_set, text_model, config)
-        sides = _sides(training_set, config)
-        data = _datasets(paths, sides, model)
-        facts = training_facts(training_set.summary, text_model, model, asdict(config)) | _held_out(sides)
+        data = _datasets(paths, training_set, model, config)
+        held_out = _held_out(data.get(CALIBRATION))
+        facts = training_facts(training_set.summary, text_model, model, asdict(config)) | held_out
         learner = Learner(model, data[TRAIN], config, accelerator)
         history = _fit(learner, data, paths, facts, progress)
         best = take_best(paths.urgency.interrupted, paths.urgency.checkpoint)
         model = replace(model, network=learner.finished_network())
         model.network.load_state_dict(best["model_state_dict"])
-        model = _calibrated(model, sides[CALIBRATION], data.get(CALIBRATION), config, device)
+        model = _calibrated(model, data.get(CALIBRATION), config, device)
     scores = history[best["epoch"] - 1]
     summary = training_set.summary
     card = model_card(facts, summary, asdict(scores), [asdict(epoch) for epoch in history])
@@ -158,7 +161,7 @@ def untrained_model(training_set: TrainingSet, text_model: PretrainedModel, conf
 
 
 def _calibrated(
-    model: UrgencyModel, rows: pa.Table, apart: UtteranceDataset | None, config: TrainingConfig, device: str
+    model: UrgencyModel, apart: UtteranceDataset | None, config: TrainingConfig, device: str
 ) -> UrgencyModel:
     """The model with temperatures and thresholds fitted on the calls that were kept apart; as it is without any."""
     if apart is None:
@@ -168,12 +171,9 @@ def _calibrated(
         "urgency": fit_temperature(logits.urgency, apart.urgency),
         "sentiment": fit_temperature(logits.sentiment, apart.sentiment),
     }
-    calls = call_codes(rows)
-    of_calls = probabilities(mean_by_call(logits, calls).urgency, temperatures["urgency"])
-    first = first_rows(calls)
     thresholds = fit_thresholds(
-        of_calls,
-        apart.urgency[first],
+        probabilities(mean_by_call(logits, apart.calls).urgency, temperatures["urgency"]),
+        apart.urgency[first_rows(apart.calls)],
         high=model.labels.urgency.index(HIGH),
         person_share=config.person_share,
         high_recall=config.high_recall,
@@ -181,28 +181,24 @@ def _calibrated(
     return replace(model, temperatures=temperatures, thresholds=thresholds)
 
 
-def _sides(training_set: TrainingSet, config: TrainingConfig) -> dict[str, pa.Table]:
-    """The rows that are trained on, that are kept apart for the temperatures (maybe none), and that are judged."""
-    training = training_set.side(TRAIN)
+def _datasets(
+    paths: StoragePaths, training_set: TrainingSet, model: UrgencyModel, config: TrainingConfig
+) -> dict[str, UtteranceDataset]:
+    """The utterances that are trained on, that are kept apart to be fitted on (maybe none), and that are judged."""
+    training = training_set.side(TRAIN, TRAINED_ON)
     apart = held_out_calls(training, config.calibration_share, config.seed)
-    return {
-        TRAIN: training.filter(pa.array(~apart)),
-        CALIBRATION: training.filter(pa.array(apart)),
-        VALIDATION: training_set.side(VALIDATION),
-    }
+
+    def dataset(rows: pa.Table) -> UtteranceDataset:
+        return UtteranceDataset(paths, rows, tokenise(rows["text"], model.tokenizer, model.max_length))
+
+    data = {CALIBRATION: dataset(training.filter(pa.array(apart)))} if apart.any() else {}
+    data[TRAIN] = dataset(training.filter(pa.array(~apart)))
+    return data | {VALIDATION: dataset(training_set.side(VALIDATION, TRAINED_ON))}
 
 
-def _held_out(sides: dict[str, pa.Table]) -> dict[str, dict[str, int]]:
-    apart = sides[CALIBRATION]
-    return {"held_out": {"calls": len(apart["_id"].unique()), "utterances": apart.num_rows}}
-
-
-def _datasets(paths: StoragePaths, sides: dict[str, pa.Table], model: UrgencyModel) -> dict[str, UtteranceDataset]:
-    return {
-        side: UtteranceDataset(paths, rows, tokenise(rows["text"], model.tokenizer, model.max_length))
-        for side, rows in sides.items()
-        if rows.num_rows
-    }
+def _held_out(apart: UtteranceDataset | None) -> dict[str, dict[str, int]]:
+    calls = len(np.unique(apart.calls)) if apart else 0
+    return {"held_out": {"calls": calls, "utterances": len(apart) if apart else 0}}
 
 
 def _fit(

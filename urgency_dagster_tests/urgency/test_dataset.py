@@ -9,16 +9,26 @@ import pytest
 from urgency_dagster.errors import ArtefactError, TrainingDataError
 from urgency_dagster.storage import StoragePaths, write_table
 from urgency_dagster.tables import TRAIN, TRAINING_ROWS, URGENCY_LEVELS, UTTERANCES, VALIDATION
-from urgency_dagster.urgency.dataset import build_training_set, open_vectors, read_training_set
+from urgency_dagster.urgency.dataset import (
+    build_training_set,
+    call_codes,
+    first_rows,
+    open_vectors,
+    read_training_set,
+)
 from urgency_dagster.urgency.splits import SplitConfig
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, AUDIO_WIDTH, relabel, write_root, write_vectors
 
 NAMES = list(ARCHIVES)
 
 
+def stored_rows(paths: StoragePaths) -> pa.Table:
+    return pq.read_table(paths.urgency.rows)
+
+
 def test_every_utterance_is_kept_with_its_row_and_side(paths):
     build_training_set(paths, NAMES, SplitConfig())
-    rows = read_training_set(paths).rows
+    rows = stored_rows(paths)
     assert rows.schema.equals(TRAINING_ROWS)
     for archive in NAMES:
         utterances = pq.read_table(paths.archive(archive).utterances)
@@ -33,7 +43,7 @@ def test_ids_follow_the_stored_label_orders(paths):
     summary = build_training_set(paths, NAMES, SplitConfig())
     assert summary.labels.urgency == ("하", "중", "상")
     assert summary.labels.sentiment == ("당황/난처", "불안/걱정")
-    rows = read_training_set(paths).rows.to_pylist()
+    rows = stored_rows(paths).to_pylist()
     stored = {
         (archive, i): row
         for archive in NAMES
@@ -52,7 +62,7 @@ def test_the_split_file_accounts_for_calls_and_classes(paths):
     assert not set(training) & set(validation)
     assert len(training) + len(validation) == sum(ARCHIVES.values())
     assert stored["calls"] == {TRAIN: len(training), VALIDATION: len(validation)}
-    rows = read_training_set(paths).rows
+    rows = stored_rows(paths)
     for side in (TRAIN, VALIDATION):
         here = rows.filter(pc.equal(rows["side"], side))
         assert stored["utterances"][side] == here.num_rows
@@ -60,6 +70,22 @@ def test_the_split_file_accounts_for_calls_and_classes(paths):
             counts = np.bincount(here[f"{task}_id"].to_numpy())
             assert list(summary.class_counts[side][task].values()) == counts.tolist()
     assert stored["mode_asked"] == stored["mode_used"] == "call"
+
+
+@pytest.mark.parametrize("mode", ["official", "call"])
+def test_a_side_is_read_in_the_stored_order(paths, mode):
+    build_training_set(paths, NAMES, SplitConfig(mode))
+    training_set, rows = read_training_set(paths), stored_rows(paths)
+    for side in (TRAIN, VALIDATION):
+        expected = rows.filter(pc.equal(rows["side"], side))
+        assert training_set.side(side).equals(expected)
+        assert training_set.side(side, ("text", "row")).equals(expected.select(["text", "row"]))
+
+
+def test_calls_are_numbered_as_they_appear():
+    rows = pa.table({"_id": pa.chunked_array([["b", "b"], ["a", "b", "c"]])})
+    assert call_codes(rows).tolist() == [0, 0, 1, 0, 2]
+    assert first_rows(call_codes(rows)).tolist() == [0, 2, 4]
 
 
 def test_the_stored_summary_is_the_one_returned(paths):

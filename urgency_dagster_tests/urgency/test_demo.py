@@ -1,0 +1,87 @@
+"""The whole way from the demo's ZIPs to a judged model, as `make demo` goes it, without Dagster."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from urgency_dagster.calls.archives import scan_landing
+from urgency_dagster.calls.embeddings import EmbeddingConfig, embed_archive
+from urgency_dagster.calls.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.processed import write_processed_data
+from urgency_dagster.calls.utterances import build_utterance_table
+from urgency_dagster.demo.inputs import write_demo
+from urgency_dagster.pretrained import find_pretrained
+from urgency_dagster.settings import Settings
+from urgency_dagster.storage import StoragePaths
+from urgency_dagster.urgency.dataset import build_training_set
+from urgency_dagster.urgency.evaluation import EvaluationConfig, evaluate_urgency_model
+from urgency_dagster.urgency.learner import TrainingConfig
+from urgency_dagster.urgency.metrics import confusion_matrix, f1_macro
+from urgency_dagster.urgency.splits import SplitConfig
+from urgency_dagster.urgency.training import train_urgency_model
+from urgency_dagster_tests.urgency.conftest import relabel
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[StoragePaths, list[str]]:
+    """The demo with the rows and vectors of its archives."""
+    paths = StoragePaths(tmp_path_factory.mktemp("demo"))
+    write_demo(paths.root)
+    speech = find_pretrained(Settings.load(paths.root, environment={}).speech_model, "URGENCY_SPEECH_MODEL")
+    pairs = scan_landing(paths.landing_calls).pairs
+    for archive, pair in pairs.items():
+        extract_pair(pair, paths.archive(archive), ExtractionLimits())
+        build_utterance_table(paths, archive)
+        embed_archive(paths, archive, speech, EmbeddingConfig(device="cpu"))
+        write_processed_data(paths, archive)
+    return paths, sorted(pairs)
+
+
+def judged(paths: StoragePaths, archives: list[str]) -> dict[str, Any]:
+    """The metrics of a model that is trained as the demo's run configuration says."""
+    build_training_set(paths, archives, SplitConfig())
+    overrides = yaml.safe_load(paths.run_config.read_text(encoding="utf-8"))["urgency_model"]
+    text_model = find_pretrained(Settings.load(paths.root, environment={}).text_model, "URGENCY_TEXT_MODEL")
+    train_urgency_model(paths, text_model, TrainingConfig(**overrides, device="cpu"))
+    return evaluate_urgency_model(paths, EvaluationConfig(device="cpu"))
+
+
+def test_the_interval_of_the_model_is_clear_of_the_majority(demo) -> None:
+    metrics = judged(*demo)
+    for unit, majority in (("utterance", "majority"), ("call", "majority_call")):
+        low, _ = metrics[unit]["urgency"]["f1_macro_interval"]
+        assert low > metrics[majority]["urgency"]["f1_macro_interval"][1], unit
+
+
+def test_with_shuffled_labels_chance_is_within_the_interval(demo) -> None:
+    paths, archives = demo
+    shuffle_labels(paths, archives)
+    low, high = judged(paths, archives)["utterance"]["urgency"]["f1_macro_interval"]
+    assert low <= chance(paths.urgency.evaluation / "predictions.parquet") <= high
+
+
+def shuffle_labels(paths: StoragePaths, archives: list[str]) -> None:
+    """Gives the calls of each archive each other's urgency."""
+    rng = np.random.default_rng(0)
+    for archive in archives:
+        rows = pq.read_table(paths.archive(archive).utterances, columns=["_id", "urgencyLevel"]).to_pylist()
+        levels = {row["_id"]: row["urgencyLevel"] for row in rows}
+        drawn = dict(zip(sorted(levels), rng.permutation([levels[call] for call in sorted(levels)]), strict=True))
+        relabel(paths, archive, lambda call, drawn=drawn: str(drawn[call]))
+
+
+def chance(predictions: Path) -> float:
+    """The mean macro-F1 of the same answers when the calls of the validation side have each other's urgency."""
+    rows = pq.read_table(predictions)
+    calls = np.unique(rows["_id"].to_pylist(), return_inverse=True)[1]
+    true, predicted = rows["urgency_id"].to_numpy(), rows["urgency_predicted"].to_numpy()
+    of_calls = true[np.unique(calls, return_index=True)[1]]
+    rng = np.random.default_rng(0)
+    drawn = (rng.permutation(of_calls)[calls] for _ in range(200))
+    return float(np.mean([f1_macro(confusion_matrix(of_rows, predicted, 3)) for of_rows in drawn]))
