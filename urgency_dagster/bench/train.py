@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from urgency_dagster.bench.measure import Side, in_turns
 from urgency_dagster.bench.report import Comparison, by_rate
+from urgency_dagster.bench.training_memory import memory_of_training
 from urgency_dagster.demo.archives import LEAST_CALLS, draw_pairs
 from urgency_dagster.demo.models import text_model
 from urgency_dagster.devices import BF16, accelerator_on, reproducible, resolve_device
@@ -62,12 +63,14 @@ class TrainSize:
         audio_width: of the audio vectors.
         steps: how many steps of ours are timed.
         reference_steps: how many padded steps are timed; one takes a minute on two cores.
+        rows: utterances, about, for which the memory of joining, training and judging is measured.
     """
 
     shape: TextShape = TextShape()
     audio_width: int = 1024
     steps: int = 9
     reference_steps: int = 1
+    rows: int = 200_000
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,10 @@ class Utterances:
 def compare_training(size: TrainSize) -> Comparison:
     """Utterances per second of both ways, with the default hyper-parameters, on the best device there is.
 
-    The details have ours in bfloat16 too.
+    The details have ours in bfloat16 too, and the memory that many rows need.
+
+    Raises:
+        BenchmarkError: a step whose memory is measured fails.
     """
     config = TrainingConfig()
     utterances = draw_utterances((size.steps + 1) * config.batch_size, size.audio_width)
@@ -103,6 +109,7 @@ def compare_training(size: TrainSize) -> Comparison:
             learner = Learner(model, train, config, accelerator)
             reduced, _ = in_turns(_stepping(learner, train, size), Side(lambda: None, 1))
         tokens = _padded_lengths(train, config)[1 : size.steps + 1]
+        memory = memory_of_training(size.rows, Path(folder) / "rows")
     per_step = config.batch_size
     rates = ours.rate(per_step), reference.rate(per_step)
     reduced_rate = reduced.rate(per_step)
@@ -114,6 +121,7 @@ def compare_training(size: TrainSize) -> Comparison:
         "tokens_of_a_reference_batch": original.length,
         "precision": "float32",
         "bf16": {"utterances_per_s": asdict(reduced_rate), "ratio": reduced_rate.median / rates[1].median},
+        "memory": memory,
         "device": device,
     }
     return by_rate("train", "utterances/s", *rates, details)

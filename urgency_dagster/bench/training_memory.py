@@ -114,6 +114,7 @@ def model_folder(paths: StoragePaths) -> Path:
 
 def write_text_model(paths: StoragePaths) -> None:
     """Writes a text model that costs next to nothing, with a tokenizer of the texts."""
+    from safetensors.torch import save_file
     from transformers import ElectraConfig, ElectraModel
 
     model_folder(paths).mkdir(parents=True)
@@ -122,7 +123,8 @@ def write_text_model(paths: StoragePaths) -> None:
     vocabulary = ElectraConfig.from_pretrained(model_folder(paths)).vocab_size
     widths = dict.fromkeys(("embedding_size", "hidden_size", "intermediate_size"), 8)
     config = ElectraConfig(vocab_size=vocabulary, num_hidden_layers=1, num_attention_heads=1, **widths)
-    ElectraModel(config).save_pretrained(model_folder(paths))
+    config.save_pretrained(model_folder(paths))
+    save_file(ElectraModel(config).state_dict(), model_folder(paths) / "model.safetensors", metadata={"format": "pt"})
 
 
 def join(root: str) -> None:

@@ -22,6 +22,10 @@ from urgency_dagster.tables import MEMBERS
 
 GROWTH_MAX = 1.2
 
+MAP_60_MB = (
+    "import mmap, sys, time; m = mmap.mmap(open(sys.argv[1]).fileno(), 0, prot=1); sum(m[::4096]); time.sleep(0.2)"
+)
+
 HOLD_60_MB = "import time; held = bytearray(60_000_000); time.sleep(0.2)"
 
 
@@ -111,3 +115,10 @@ def test_it_waits_for_the_end():
 def test_a_process_that_fails_says_so():
     with pytest.raises(BenchmarkError, match=r"ended with 1 \(no such thing\)"):
         peak_bytes([sys.executable, "-c", "import sys; sys.exit('no such thing')"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells pages of files from others")
+def test_pages_of_files_count_only_when_they_are_asked_for(tmp_path):
+    (tmp_path / "zeros").write_bytes(bytes(60_000_000))
+    command = [sys.executable, "-c", MAP_60_MB, tmp_path / "zeros"]
+    assert peak_bytes(command) - peak_bytes(command, with_files=False) > 55_000_000

@@ -19,7 +19,7 @@ from urgency_dagster.urgency.batches import bucketed_batches
 from urgency_dagster.urgency.learner import Learner, TrainingConfig
 
 TINY = TextShape(vocab_size=1000, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
-SMALL = TrainSize(shape=TINY, audio_width=16, steps=3, reference_steps=1)
+SMALL = TrainSize(shape=TINY, audio_width=16, steps=3, reference_steps=1, rows=1000)
 
 
 def test_the_benchmark_runs_and_less_padding_is_faster():
@@ -30,6 +30,7 @@ def test_the_benchmark_runs_and_less_padding_is_faster():
     assert comparison.details["tokens_of_a_reference_batch"] == 512
     assert comparison.details["characters_mean"] == pytest.approx(15, abs=1)
     assert comparison.ratio > 1
+    assert comparison.details["memory"]["utterances"] == 2160
     assert comparison.details["bf16"]["utterances_per_s"]["runs"] == 3
 
 
