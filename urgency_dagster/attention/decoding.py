@@ -46,6 +46,8 @@ def _is_array(value: Any) -> bool:
 
 
 def _array(value: Any) -> np.ndarray:
+    if not _is_array(value):
+        raise TypeError("no array")
     if value.kind == "frombuffer":
         data, dtype, shape, order = value.arguments
     else:
@@ -90,8 +92,7 @@ def _flat_values(dtype: np.dtype, data: Any) -> np.ndarray:
 
 def _bytes(data: Any) -> bytes | bytearray:
     if isinstance(data, Written) and data.kind in ("bytearray", "py_buffer"):
-        (data,) = data.arguments
-        return _bytes(data)
+        return _bytes(*data.arguments) if data.arguments else b""
     if not isinstance(data, bytes | bytearray):
         raise TypeError("no bytes")
     return data
@@ -122,7 +123,7 @@ def decoded_table(value: Any) -> pd.DataFrame:
                 raise ValueError("two values for one column")
             columns[place] = row
     table = pd.DataFrame(dict(enumerate(columns)), copy=False)
-    table.columns = pd.Index(list(names), dtype=object)
+    table.columns = pd.Index(list(names), tupleize_cols=False)
     return table
 
 
@@ -131,14 +132,10 @@ def _block_values(block: Any) -> np.ndarray:
     if block.kind not in ("block", "new_block"):
         raise TypeError("no block")
     values = block.arguments[0]
-    if _is_array(values):
-        array = _array(values)
-        if array.ndim != 2:
-            raise ValueError("a block that is flat")
-        return array
-    if values.kind in ("ArrowStringArray", "array_backed"):
-        raise AttentionError("X holds columns of text or of time", "bool or float32 columns", "drop or encode them")
-    raise TypeError("a block without values")
+    if values.kind == "ArrowStringArray":
+        return np.array([_arrow_texts(values.state["_pa_array"])], dtype=object)
+    # Texts and times are no features, but are to be told by the names of their columns.
+    return np.atleast_2d(_array(values.state[1] if values.kind == "array_backed" else values))
 
 
 def _places(placement: Any, width: int) -> Sequence[int]:
@@ -156,9 +153,9 @@ def _labels(axis: Any) -> Sequence[Any]:
     if kind is written_class("RangeIndex"):
         return range(state["start"], state["stop"], state["step"])
     data = state["data"]
-    if _is_array(data):
-        return _array(data).tolist()
-    return _arrow_texts(data.state["_pa_array"]) if data.kind == "ArrowStringArray" else _array(data.state[1]).tolist()
+    if data.kind == "ArrowStringArray":
+        return _arrow_texts(data.state["_pa_array"])
+    return _array(data.state[1] if data.kind == "array_backed" else data).tolist()
 
 
 def _arrow_texts(value: Any) -> list[str]:
@@ -189,7 +186,12 @@ def decoded_instants(value: Any) -> np.ndarray | None:
     if not isinstance(array, np.ndarray) or array.dtype.kind != "O" or array.ndim != 1:
         raise TypeError("no instants")
     instants = [_timestamp(item) for item in array]
-    return None if None in instants else np.array(instants, dtype=np.float64)
+    if None in instants:
+        return None
+    seconds = np.array(instants, dtype=np.float64)
+    if not np.isfinite(seconds).all():
+        raise ValueError("no instants")
+    return seconds
 
 
 def _index_instants(data: Any) -> np.ndarray | None:

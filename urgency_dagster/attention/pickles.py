@@ -111,7 +111,7 @@ def _read(path: Path, max_bytes: int) -> tuple[Any, str]:
 
 def _of_bounded_size(X: pd.DataFrame, max_bytes: int) -> pd.DataFrame:
     # One array may stand in the file once and in the table a million times.
-    size = len(X) * sum(dtype.itemsize for dtype in X.dtypes)
+    size = int(X.memory_usage(index=False).sum())
     if size > max_bytes:
         raise AttentionError(f"X takes {size:,} bytes", f"at most {max_bytes:,}", "drop unneeded columns")
     return X
@@ -189,7 +189,7 @@ def _checked_groups(groups: Any, rows: int, min_participants: int) -> np.ndarray
 
 def _flat(name: str, value: Any, rows: int) -> np.ndarray:
     if not isinstance(value, np.ndarray) or value.ndim != 1:
-        raise AttentionError(f"{name} is a {type(value).__name__}", "a one-dimensional array", _REWRITE)
+        raise AttentionError(f"{name} is a {described(value)}", "a one-dimensional array", _REWRITE)
     if len(value) != rows:
         raise AttentionError(f"{name} has {len(value)} values, X has {rows} rows", "one value per row", _REWRITE)
     return value
@@ -209,7 +209,7 @@ def _usable_times(t: Any, date_times: Any, rows: int, warnings: list[str]) -> np
 
 def _fault_of_times(t: Any, rows: int) -> str:
     if not isinstance(t, np.ndarray) or t.ndim != 1 or t.dtype.kind not in "iuf":
-        return "is not a flat array of numbers"
+        return "is no flat array of numbers"
     if len(t) != rows:
         return f"has {len(t)} values for {rows} rows"
     # A later data set of the same laboratory puts the raw label in this place: -3 to 3, or another short scale.
