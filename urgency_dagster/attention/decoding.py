@@ -7,7 +7,6 @@ that is there twice or an offset that points outside its text is damage. Decoder
 Source: the layout was recorded from files written by pandas 1.3 to 3.1 with pickle protocols 4 and 5.
 """
 
-import math
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -55,10 +54,7 @@ def _array(value: Any) -> np.ndarray:
         order = "F" if fortran else "C"
     if not (isinstance(shape, tuple) and len(shape) in (1, 2) and all(type(n) is int and n >= 0 for n in shape)):
         raise ValueError("no shape")
-    flat = _flat_values(_dtype(dtype), data)
-    if flat.size != math.prod(shape):
-        raise ValueError("another number of values than the shape has")
-    return flat.reshape(shape, order=order)
+    return _flat_values(_dtype(dtype), data).reshape(shape, order=order)
 
 
 def _dtype(value: Any) -> np.dtype:

@@ -97,7 +97,7 @@ def _code_of_reader(request: dict[str, Any], time_s: int) -> int:
         AttentionError: it took too long.
     """
     # What this process can import, the other can: Ray and pytest extend the path at run time.
-    path = os.pathsep.join(entry for entry in sys.path if entry)
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     command = [sys.executable, "-P", "-m", "urgency_dagster.attention.quarantine"]
     environment = {**os.environ, **_LITTLE_ADDRESS_SPACE, "PYTHONPATH": path}
     try:
