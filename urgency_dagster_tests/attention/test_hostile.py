@@ -207,6 +207,8 @@ def deep(levels, inner=b")"):
     return inner + b"\x85" * levels
 
 
+TWO_NAMES = index("Index", {"data": np.array(["A#VAL", "B#VAL"], dtype=object)})
+
 SELF = b"]\x94h\x00a"
 """A list that holds itself, as memo 0."""
 
@@ -276,14 +278,12 @@ HOSTILE_TABLES = {
     "a block that is a number": table(tupled(plain(1)), NAMES),
     "a block of nothing": table(tupled(call("pandas._libs.internals", "_unpickle_block")), NAMES),
     "blocks that are a number": table(plain(7), NAMES),
-    "one column twice": table(
-        tupled(block(values(), ONE), block(values(), ONE)), index("RangeIndex", {"start": 0, "stop": 2, "step": 1})
-    ),
+    "one column twice": table(tupled(block(values(), ONE), block(values(), ONE)), TWO_NAMES),
     "a column that is not there": table(tupled(block(values(), plain(np.array([5])))), NAMES),
     "a slice of texts": table(tupled(block(values(), call("builtins", "slice", plain("a"), plain("b")))), NAMES),
     "rows of different length": table(
         tupled(block(values(), ONE), block(values(rows=3), call("builtins", "slice", plain(1), plain(2)))),
-        index("RangeIndex", {"start": 0, "stop": 2, "step": 1}),
+        TWO_NAMES,
     ),
     "an index of a million billion": table(
         tupled(block(values(), ONE)), index("RangeIndex", {"start": 0, "stop": 10**15, "step": 1})

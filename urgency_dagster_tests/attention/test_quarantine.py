@@ -71,10 +71,11 @@ def test_the_same_pickle_gives_the_same_bytes(honest, paths, stored):
     stored()
 
 
-def test_the_parent_unpickles_nothing(honest, paths, monkeypatch):
-    def refuse(*_):
+def test_the_parent_reads_no_pickle(honest, paths, monkeypatch):
+    def refuse(*_, **__):
         raise RuntimeError
 
+    monkeypatch.setattr("urgency_dagster.attention.pickles.load_attention_pickle", refuse)
     for name in ("load", "loads", "Unpickler"):
         monkeypatch.setattr(pickle, name, refuse)
     assert import_pickle(honest, paths, LoadingLimits())["rows"] == 300
