@@ -117,15 +117,13 @@ def _of_bounded_size(X: pd.DataFrame, max_bytes: int) -> pd.DataFrame:
     return X
 
 
-def checked_features(X: Any) -> pd.DataFrame:
+def checked_features(X: pd.DataFrame) -> pd.DataFrame:
     """X itself, with a RangeIndex.
 
     Raises:
-        AttentionError: not a table; no row or column; names not unique strings; a dtype other than bool and float32;
-            a value that is not finite.
+        AttentionError: no row or column; names not unique strings; a dtype other than bool and float32; a value that
+            is not finite.
     """
-    if not isinstance(X, pd.DataFrame):
-        raise AttentionError(f"element 1 is a {type(X).__name__}", "a pandas DataFrame", _REWRITE)
     if X.shape[0] == 0 or X.shape[1] == 0:
         raise AttentionError(f"X has the shape {X.shape}", "at least one row and one column", _REWRITE)
     _check_names(list(X.columns))

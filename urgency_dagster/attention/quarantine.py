@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from urgency_dagster.attention.features import write_features
+from urgency_dagster.attention.pickles import MAX_BYTES, load_attention_pickle
 from urgency_dagster.errors import AttentionError, SettingsError, UrgencyError
 from urgency_dagster.storage import AttentionPaths, StoragePaths, read_json, replacing_folder, write_json
 
@@ -58,7 +60,7 @@ class LoadingLimits:
         time_s: how long reading may take.
     """
 
-    max_mb: int = 2048
+    max_mb: int = MAX_BYTES // MB
     memory_mb: int | None = None
     time_s: int = 600
 
@@ -85,7 +87,7 @@ def import_pickle(pickle: Path, paths: AttentionPaths, limits: LoadingLimits = L
     """
     with replacing_folder(paths.features_folder) as folder:
         request = {"pickle": str(pickle.absolute()), "folder": str(folder.absolute()), "limits": asdict(limits)}
-        _check(_code_of_reader(request, limits.time_s), folder)
+        _check(_code_of_reader(request, limits.time_s), folder, limits)
         staged = replace(paths, features_folder=folder)
         return _answer(staged.summary)
 
@@ -110,7 +112,7 @@ def _code_of_reader(request: dict[str, Any], time_s: int) -> int:
     return done.returncode
 
 
-def _check(code: int, folder: Path) -> None:
+def _check(code: int, folder: Path, limits: LoadingLimits) -> None:
     """Nothing if the process did its work.
 
     Raises:
@@ -123,7 +125,10 @@ def _check(code: int, folder: Path) -> None:
     received = f"the process that read the pickle was ended by {_signal_name(code)}"
     if code > 0:
         received = f"the process that read the pickle ended with code {code}, as its last lines on stderr say"
-    raise AttentionError(received, "an end of its own", "write the pickle again, or give this machine more memory")
+    # Libraries written in C++ meet the end of memory in ways of their own.
+    memory = f"{limits.memory_mb} MB" if limits.memory_mb else "the memory that the size of the file explains"
+    remedy = "write the pickle again; if you trust it, raise memory_mb"
+    raise AttentionError(received, f"an end of its own, within {memory}", remedy)
 
 
 def _signal_name(code: int) -> str:
@@ -152,11 +157,8 @@ def main() -> None:
 
 
 def _store(pickle: Path, folder: Path, limits: LoadingLimits) -> None:
-    # All of it before the limit: it counts what comes on top of the libraries.
+    # Before the limit, which counts what comes on top of the libraries.
     import pyarrow.parquet  # noqa: F401
-
-    from urgency_dagster.attention.features import write_features
-    from urgency_dagster.attention.pickles import load_attention_pickle
 
     memory_mb = limits.memory_for(pickle.stat().st_size if pickle.is_file() else 0)
     limited = _limit(memory_mb, limits.time_s)

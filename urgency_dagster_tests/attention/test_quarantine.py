@@ -17,6 +17,7 @@ from urgency_dagster.attention.features import read_features
 from urgency_dagster.attention.quarantine import LEAST_MEMORY_MB, LoadingLimits, import_pickle
 from urgency_dagster.errors import AttentionError, SettingsError
 from urgency_dagster.storage import StoragePaths, read_json
+from urgency_dagster_tests.attention.conftest import make_data
 from urgency_dagster_tests.attention.hostile import block, call, five, index, plain, table, tupled, values
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
@@ -75,7 +76,7 @@ def test_the_parent_reads_no_pickle(honest, paths, monkeypatch):
     def refuse(*_, **__):
         raise RuntimeError
 
-    monkeypatch.setattr("urgency_dagster.attention.pickles.load_attention_pickle", refuse)
+    monkeypatch.setattr(quarantine, "load_attention_pickle", refuse)
     for name in ("load", "loads", "Unpickler"):
         monkeypatch.setattr(pickle, name, refuse)
     assert import_pickle(honest, paths, LoadingLimits())["rows"] == 300
@@ -173,6 +174,16 @@ def test_the_memory_limit_is_an_option(landed, paths, stored):
         import_pickle(path, paths, LoadingLimits(memory_mb=10))
     with pytest.raises(AttentionError, match="damaged"):
         import_pickle(path, paths, LoadingLimits(memory_mb=100))
+    stored()
+
+
+@linux
+@pytest.mark.parametrize("memory_mb", [1, 4, 6, 8])
+def test_wherever_memory_ends_the_limit_is_named(landed, paths, stored, memory_mb):
+    large = make_data(rows=25_000)
+    path = landed(pickle.dumps((large.X, large.y, large.groups, large.t_s)))
+    with pytest.raises(AttentionError, match=f"(more than|within) {memory_mb} MB.*raise memory_mb"):
+        import_pickle(path, paths, LoadingLimits(memory_mb=memory_mb))
     stored()
 
 

@@ -1,5 +1,7 @@
 """The first attention asset as Dagster runs it: options, what is shown, and what a refused file leaves."""
 
+import struct
+
 import dagster as dg
 import pytest
 
@@ -61,12 +63,14 @@ def test_the_page_shows_what_was_loaded_and_what_is_missing(load, paths: Storage
 @pytest.mark.parametrize(
     ("options", "kind", "said"),
     [
-        ({"memory_mb": 1}, "AttentionError", "takes more than 1 MB of memory"),
+        ({"memory_mb": 70}, "AttentionError", "takes more than 70 MB of memory"),
         ({"max_mb": 0}, "SettingsError", "at least 1 each"),
         ({"time_s": -1}, "SettingsError", "at least 1 each"),
     ],
 )
 def test_the_limits_are_options(load, paths: StoragePaths, options, kind, said):
+    # A bytearray of a hundred megabytes: less than the limit by default.
+    paths.attention_pickle.write_bytes(five(X=b"\x96" + struct.pack("<Q", 100 * 1024**2)))
     result = load(**options)
     assert not result.success
     assert failure(result, kind).count(said) == 1
