@@ -178,7 +178,7 @@ def test_the_memory_limit_is_an_option(landed, paths, stored):
 
 
 @linux
-@pytest.mark.parametrize("memory_mb", [1, 4, 6, 8])
+@pytest.mark.parametrize("memory_mb", [1, 4, 8])
 def test_wherever_memory_ends_the_limit_is_named(landed, paths, stored, memory_mb):
     large = make_data(rows=25_000)
     path = landed(pickle.dumps((large.X, large.y, large.groups, large.t_s)))
@@ -201,10 +201,10 @@ def test_time_bombs_end_at_the_limit(landed, paths, stored):
 
 
 CRASHES = {
-    "a crash": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "was ended by SIGSEGV"),
+    "a crash": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "was ended by SIGSEGV; .*raise memory_mb"),
     "a kill": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was ended by SIGKILL"),
     "an unknown signal": ("import os; os.kill(os.getpid(), 40)", r"was ended by (signal 40|SIGRTMIN\+\d+)"),
-    "an exit": ("import os; os._exit(7)", "ended with code 7"),
+    "an exit": ("import os; os._exit(7)", "ended with code 7, .*raise memory_mb"),
     "an error of its own": ("raise OSError('no space')", "ended with code 1"),
     "nothing done": ("import os; os._exit(0)", "left no usable features.json"),
     "a refusal without words": ("import os; os._exit(3)", "left no usable refused.json"),
