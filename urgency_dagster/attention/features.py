@@ -1,97 +1,14 @@
-"""Feature names, and the features as stored tables. No feature is computed here, and no model is known here.
+"""The features as stored tables. No feature is computed here, and no model is known here."""
 
-Source: the name grammar is that of the K-EmoPhone supplementary code and its derivatives.
-"""
-
-import re
-from collections import Counter
-from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from urgency_dagster import tables
+from urgency_dagster.attention.inventory import summarise
 from urgency_dagster.attention.pickles import AttentionData, checked_features, checked_labels
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.storage import AttentionPaths, read_json, write_json, write_table
-
-WINDOW_S = {
-    "S30": 30,
-    "M01": 60,
-    "M05": 300,
-    "M10": 600,
-    "M30": 1800,
-    "H01": 3600,
-    "H03": 10_800,
-    "H06": 21_600,
-    "H12": 43_200,
-    "H24": 86_400,
-}
-"""Seconds of each window tag."""
-
-_NAME = re.compile(
-    r"(?P<stream>[^#=]+)#(?P<statistic>[^#=]+)(?:=(?P<value>[^#]+))?(?:#(?P<window>[A-Z]\d\d|[1-9]\d*))?"
-)
-
-
-@dataclass(frozen=True)
-class FeatureName:
-    """The parts of `STREAM#STATISTIC=value#WINDOW`, of which value and window may be absent.
-
-    Attributes:
-        stream: the sensor stream (`HRT`, `DST_MOT`, `bpm`), or `PIF` (participant), or `ESM` (time, past labels).
-        statistic: `AVG`, `VAL`, `DSC`, `DUR`, ...; for PIF and ESM the item (`AGE`, `DOW`, `LIK`).
-        value: the category that the feature is about (`WALKING`), or None.
-        window_s: the length of the window in seconds, or None for a feature of the instant.
-    """
-
-    stream: str
-    statistic: str
-    value: str | None = None
-    window_s: int | None = None
-
-
-def parse_feature_name(name: str) -> FeatureName | None:
-    """The parts of a feature's name; None when it does not follow the grammar.
-
-    The window is a tag (`M05`) or whole seconds (`300`); streams may be of any case.
-    """
-    match = _NAME.fullmatch(name)
-    if match is None:
-        return None
-    stream, statistic, value, window = match.group("stream", "statistic", "value", "window")
-    if window is None or window.isdigit():
-        return FeatureName(stream, statistic, value, int(window) if window else None)
-    return FeatureName(stream, statistic, value, WINDOW_S[window]) if window in WINDOW_S else None
-
-
-def summarise(data: AttentionData) -> dict[str, Any]:
-    """Counts of samples and of features by stream, statistic and window (seconds), as JSON values."""
-    names = [parse_feature_name(name) for name in data.X.columns]
-    known = [name for name in names if name is not None]
-    categorical = sum(str(dtype) == "bool" for dtype in data.X.dtypes)
-    return {
-        "source_sha256": data.source_sha256,
-        "rows": len(data.X),
-        "participants": data.participants,
-        "positive_rate": float(data.y.mean()),
-        "features": {
-            "total": len(names),
-            "categorical": categorical,
-            "numeric": len(names) - categorical,
-            "outside_grammar": len(names) - len(known),
-            "by_stream": _counts(name.stream for name in known),
-            "by_statistic": _counts(name.statistic for name in known),
-            "by_window_s": _counts(name.window_s for name in known if name.window_s is not None),
-        },
-        "times_known": data.t_s is not None,
-        "warnings": list(data.warnings),
-    }
-
-
-def _counts(values: Iterable[Hashable]) -> dict[str, int]:
-    return {str(value): count for value, count in Counter(values).items()}
 
 
 def write_features(data: AttentionData, paths: AttentionPaths) -> dict[str, Any]:

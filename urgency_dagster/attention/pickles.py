@@ -1,4 +1,4 @@
-"""A K-EmoPhone pickle becomes checked arrays. Which names it may use is in `unpickler`; nothing is stored here.
+"""A K-EmoPhone pickle becomes checked arrays. Reading is in `unpickler` and `decoding`; nothing is stored here.
 
 The file is untrusted input: its size is capped, its names are on a list, and every element is checked before use.
 
@@ -7,6 +7,7 @@ Source: Kang et al., "K-EmoPhone", Scientific Data 10, 351 (2023), and its suppl
 
 import hashlib
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from urgency_dagster.attention.unpickler import load_data
+from urgency_dagster.attention.decoding import decoded_array, decoded_instants, decoded_table
+from urgency_dagster.attention.unpickler import described, load_data
 from urgency_dagster.errors import AttentionError
 
 MAX_BYTES = 2 * 1024**3
 """The real matrix has 34.5 MB; its tenfold replication, the largest known derivative, about 740 MB."""
 
+LONGEST_NAME = 200
+"""Letters of a column name or participant code. The original's longest have about 40."""
+
+LEAST_SPAN_S = 3600
+"""A study lasts longer than this; a scale of answers, which some data sets have in the place of t, is shorter."""
+
 MIN_PARTICIPANTS = 5
 """The default protocol has five folds, and no fold may share a participant with another."""
+
+SECONDS_PER_DAY = 86_400
 
 FEATURE_DTYPES = ("bool", "float32")
 """bool means categorical, float32 numeric. The writer casts every column to one of the two."""
@@ -60,23 +70,27 @@ def load_attention_pickle(
 
     Args:
         path: the pickle, as written by the K-EmoPhone supplementary code.
-        max_bytes: larger files are refused unread.
+        max_bytes: larger files are refused unread, and so is a table X that is larger.
         min_participants: the fewest different participants.
 
     Raises:
         AttentionError: no such file; too large; a name outside the admitted list; not a tuple of 4 or 5; row counts
             that differ; a column that is not bool or float32, not finite, or whose name is no string or not unique;
             y other than integer 0 and 1 with both present; a participant that is no text; too few participants.
+        MemoryError: the file asks for more than there is.
     """
     value, sha256 = _read(path, max_bytes)
     if not isinstance(value, tuple) or len(value) not in (4, 5):
         size = f" of {len(value)}" if isinstance(value, tuple) else ""
-        raise AttentionError(f"the pickle holds a {type(value).__name__}{size}", "a tuple of 4 or 5", _REWRITE)
-    X = checked_features(value[0])
-    y = checked_labels(value[1], len(X))
-    groups = _checked_groups(value[2], len(X), min_participants)
-    t_s, warning = _usable_times(value[3], len(X))
-    return AttentionData(X, y, groups, t_s, sha256, (warning,) if warning else ())
+        raise AttentionError(f"the pickle holds a {described(value)}{size}", "a tuple of 4 or 5", _REWRITE)
+    table, y, group, t, *more = value
+    X = checked_features(_of_bounded_size(decoded_table(table), max_bytes))
+    labels = checked_labels(decoded_array(y), len(X))
+    groups = _checked_groups(decoded_array(group), len(X), min_participants)
+    warnings: list[str] = []
+    t_s = _usable_times(decoded_array(t), more[0] if more else None, len(X), warnings)
+    warnings += _one_sided(labels, groups)
+    return AttentionData(X, labels, groups, t_s, sha256, tuple(warnings))
 
 
 _REWRITE = "write the file again with the K-EmoPhone code"
@@ -95,15 +109,21 @@ def _read(path: Path, max_bytes: int) -> tuple[Any, str]:
         return load_data(stream), sha256
 
 
-def checked_features(X: Any) -> pd.DataFrame:
+def _of_bounded_size(X: pd.DataFrame, max_bytes: int) -> pd.DataFrame:
+    # One array may stand in the file once and in the table a million times.
+    size = int(X.memory_usage(index=False).sum())
+    if size > max_bytes:
+        raise AttentionError(f"X takes {size:,} bytes", f"at most {max_bytes:,}", "drop unneeded columns")
+    return X
+
+
+def checked_features(X: pd.DataFrame) -> pd.DataFrame:
     """X itself, with a RangeIndex.
 
     Raises:
-        AttentionError: not a table; no row or column; names not unique strings; a dtype other than bool and float32;
-            a value that is not finite.
+        AttentionError: no row or column; names not unique strings; a dtype other than bool and float32; a value that
+            is not finite.
     """
-    if not isinstance(X, pd.DataFrame):
-        raise AttentionError(f"element 1 is a {type(X).__name__}", "a pandas DataFrame", _REWRITE)
     if X.shape[0] == 0 or X.shape[1] == 0:
         raise AttentionError(f"X has the shape {X.shape}", "at least one row and one column", _REWRITE)
     _check_names(list(X.columns))
@@ -116,12 +136,18 @@ def checked_features(X: Any) -> pd.DataFrame:
 
 
 def _check_names(names: list[Any]) -> None:
-    other = [name for name in names if not isinstance(name, str)]
+    other = [name for name in names if not _is_label(name)]
     if other:
-        raise AttentionError(f"{len(other)} column names of X are no text", "strings", _REWRITE)
+        expected = f"printable strings of at most {LONGEST_NAME} letters"
+        raise AttentionError(f"{len(other)} column names of X are no text", expected, _REWRITE)
     if len(set(names)) < len(names):
-        repeated = next(name for name in names if names.count(name) > 1)
+        repeated, _ = Counter(names).most_common(1)[0]
         raise AttentionError(f"the column {repeated!r} occurs more than once", "unique column names", "drop one")
+
+
+def _is_label(value: Any) -> bool:
+    """Whether a value can be written down as a name: no control characters, no lone surrogates."""
+    return isinstance(value, str) and value.isprintable() and len(value) <= LONGEST_NAME
 
 
 def _check_finite(X: pd.DataFrame) -> None:
@@ -151,7 +177,7 @@ def checked_labels(y: Any, rows: int) -> np.ndarray:
 
 def _checked_groups(groups: Any, rows: int, min_participants: int) -> np.ndarray:
     values = _flat("group", groups, rows)
-    if not all(isinstance(value, str) and value for value in values):
+    if not all(_is_label(value) and value for value in values):
         raise AttentionError("group holds values that are no text", "participant codes such as 'P01'", _REWRITE)
     participants = len(set(values.tolist()))
     if participants < min_participants:
@@ -161,22 +187,63 @@ def _checked_groups(groups: Any, rows: int, min_participants: int) -> np.ndarray
 
 def _flat(name: str, value: Any, rows: int) -> np.ndarray:
     if not isinstance(value, np.ndarray) or value.ndim != 1:
-        raise AttentionError(f"{name} is a {type(value).__name__}", "a one-dimensional array", _REWRITE)
+        raise AttentionError(f"{name} is a {described(value)}", "a one-dimensional array", _REWRITE)
     if len(value) != rows:
         raise AttentionError(f"{name} has {len(value)} values, X has {rows} rows", "one value per row", _REWRITE)
     return value
 
 
-def _usable_times(t: Any, rows: int) -> tuple[np.ndarray | None, str]:
-    """Element 4 as float64 seconds, or None and the reason. It is never used for modelling, so it cannot be fatal."""
+def _usable_times(t: Any, date_times: Any, rows: int, warnings: list[str]) -> np.ndarray | None:
+    """Element 4 as float64 seconds, or None and a warning. It is never used for modelling, so it cannot be fatal."""
+    local_s = _local_seconds(date_times, rows, warnings)
     if t is None:
-        return None, ""
+        return None
+    reason = _fault_of_times(t, rows) or _fault_against(local_s, t)
+    if reason:
+        warnings.append(f"t {reason} and was dropped")
+        return None
+    return t.astype(np.float64)
+
+
+def _fault_of_times(t: Any, rows: int) -> str:
     if not isinstance(t, np.ndarray) or t.ndim != 1 or t.dtype.kind not in "iuf":
-        return None, "t is not a flat array of numbers and was dropped"
+        return "is no flat array of numbers"
     if len(t) != rows:
-        return None, f"t has {len(t)} values for {rows} rows and was dropped"
-    times = t.astype(np.float64)
-    if not np.isfinite(times).all() or times.min() < 0:
-        # A later data set of the same laboratory puts the raw label, -3 to 3, in this place.
-        return None, "t holds values that are no seconds since a midnight and was dropped"
-    return times, ""
+        return f"has {len(t)} values for {rows} rows"
+    # A later data set of the same laboratory puts the raw label in this place: -3 to 3, or another short scale.
+    if not np.isfinite(t).all() or t.min() < 0 or np.ptp(t) < LEAST_SPAN_S:
+        return "holds values that are no seconds since a midnight"
+    return ""
+
+
+def _fault_against(local_s: np.ndarray | None, t: np.ndarray) -> str:
+    """Whether t contradicts date_times, which are the same instants in local time."""
+    if local_s is None:
+        return ""
+    midnight = local_s.min() // SECONDS_PER_DAY * SECONDS_PER_DAY
+    differ = np.abs(local_s - midnight - t) > 1
+    return f"differs from date_times in {differ.sum()} rows" if differ.any() else ""
+
+
+def _local_seconds(date_times: Any, rows: int, warnings: list[str]) -> np.ndarray | None:
+    """Element 5 as local seconds since 1970, to compare t with; None and a warning if it cannot be used."""
+    if date_times is None:
+        return None
+    try:
+        local_s = decoded_instants(date_times)
+    except AttentionError:
+        warnings.append("date_times are no instants and were dropped")
+        return None
+    if local_s is None:
+        warnings.append("date_times have no offset from UTC and were dropped")
+    elif len(local_s) != rows:
+        warnings.append(f"date_times have {len(local_s)} values for {rows} rows and were dropped")
+        return None
+    return local_s
+
+
+def _one_sided(y: np.ndarray, groups: np.ndarray) -> list[str]:
+    """A warning if there are participants with one class: a fold of them alone has no AUROC."""
+    rates = pd.Series(y).groupby(groups).mean()
+    alone = int(rates.isin([0, 1]).sum())
+    return [f"{alone} participants have one class only"] if alone else []

@@ -10,15 +10,15 @@ from pydantic import Field
 
 from urgency_dagster.attention.cross_validation import cross_validate
 from urgency_dagster.attention.export import export_model
-from urgency_dagster.attention.features import read_features, write_features
+from urgency_dagster.attention.features import read_features
 from urgency_dagster.attention.leaderboard import write_leaderboard
-from urgency_dagster.attention.pickles import load_attention_pickle
 from urgency_dagster.attention.protocol import BASELINE, MODEL_NAMES, CrossValidationConfig
+from urgency_dagster.attention.quarantine import LoadingLimits, import_pickle
 from urgency_dagster.attention.results import write_results
 from urgency_dagster.defs.checks import PLAUSIBLE_SCORES, plausible_scores
 from urgency_dagster.defs.executors import CPU_TAGS
 from urgency_dagster.defs.lineage import ATTENTION_SOURCE, Record
-from urgency_dagster.defs.metadata import figure_table, pictures
+from urgency_dagster.defs.metadata import feature_metadata, figure_table, pictures
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import RayResource, StorageResource
 
@@ -43,26 +43,32 @@ def model_key(model: str) -> dg.AssetKey:
     return dg.AssetKey(["attention_models", model])
 
 
+class LoadingOptions(dg.Config):
+    """What a landed pickle may cost; it is read by a process of its own."""
+
+    max_mb: int = Field(LoadingLimits.max_mb, description="A larger file is refused unread, and so is a larger table.")
+    memory_mb: int | None = Field(
+        LoadingLimits.memory_mb,
+        description="What reading may take on top of the libraries (Linux); by default what the size explains.",
+    )
+    time_s: int = Field(LoadingLimits.time_s, description="How long reading may take.")
+
+
 @dg.asset(
     group_name=GROUP,
     deps=[attention_source],
-    code_version="1",
+    code_version="2",
     op_tags=CPU_TAGS,
     kinds={"parquet"},
 )
-def attention_features(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
-    """The pickle's samples, read by an unpickler that admits data only, checked, and stored as Parquet."""
-    record = Record.open(context, storage)
+def attention_features(
+    context: dg.AssetExecutionContext, config: LoadingOptions, storage: StorageResource
+) -> dg.MaterializeResult:
+    """The pickle's samples, read as data only and in a process of its own, checked, and stored as Parquet."""
+    record = Record.open(context, storage, config=config)
     paths = storage.paths.attention
-    summary = write_features(load_attention_pickle(storage.paths.attention_pickle), paths)
-    metadata = {
-        "dagster/row_count": summary["rows"],
-        "participants": summary["participants"],
-        "positive_rate": summary["positive_rate"],
-        "features": figure_table(summary["features"]["by_stream"]),
-        "warnings": len(summary["warnings"]),
-    }
-    return record.close([paths.features, paths.samples, paths.summary], metadata)
+    summary = import_pickle(storage.paths.attention_pickle, paths, LoadingLimits(**config.model_dump()))
+    return record.close([paths.features, paths.samples, paths.summary], feature_metadata(summary))
 
 
 class CrossValidationOptions(dg.Config):

@@ -1,6 +1,7 @@
 """How figures, schemas and pictures are shown in the Dagster UI. Never call text, addresses or audio."""
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -63,6 +64,41 @@ def embedding_metadata(summary: EmbeddingSummary) -> dict[str, Any]:
         **summary.made_with,
         "throughput": picture,
     }
+
+
+STREAMS_SHOWN = 60
+"""Rows of a table of streams. K-EmoPhone has 52, and two blocks that are no streams."""
+
+
+def feature_metadata(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What features were loaded, by stream, statistic and window, and what is missing or constant in them.
+
+    Participants are counted, not named.
+    """
+    features, people = summary["features"], summary["participants"]
+    missing = {stream: f"{len(codes)} of {people}" for stream, codes in summary["missing_streams"].items()}
+    constant = {stream: len(names) for stream, names in summary["constant_within_participant"].items()}
+    return {
+        "dagster/row_count": summary["rows"],
+        "participants": people,
+        "positive_rate": summary["positive_rate"],
+        "features": features["total"],
+        "categorical": features["categorical"],
+        "outside_grammar": features["outside_grammar"],
+        "features_by_stream": _stream_table(features["by_stream"]),
+        "features_by_statistic": _stream_table(features["by_statistic"]),
+        "features_by_window_s": _stream_table(features["by_window_s"]),
+        "participants_without_stream": _stream_table(missing),
+        "features_constant_within_participant": _stream_table(constant),
+        "warnings": "; ".join(summary["warnings"]) or "none",
+    }
+
+
+def _stream_table(figures: Mapping[str, object]) -> dg.MarkdownMetadataValue:
+    """A table whose names come from a file that nobody vouches for: no markup, and no more rows than fit a page."""
+    rows = [(re.sub(r"[^\w .+-]", "?", name) or "other names", value) for name, value in figures.items()]
+    more = {"more": len(rows) - STREAMS_SHOWN} if len(rows) > STREAMS_SHOWN else {}
+    return figure_table({**dict(rows[:STREAMS_SHOWN]), **more})
 
 
 def history_picture(history: Sequence[Mapping[str, float]]) -> dg.MarkdownMetadataValue:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import pytz
 
 from urgency_dagster.attention.pickles import AttentionData
 from urgency_dagster.storage import AttentionPaths, StoragePaths
@@ -62,7 +63,7 @@ def write_pickle(tmp_path: Path):
 @pytest.fixture
 def as_tuple(data: AttentionData):
     """The 5-tuple of the original, with some elements replaced."""
-    instants = pd.date_range("2019-04-30 10:00", periods=len(data.X), freq="h", tz="+09:00")
+    instants = pd.Timestamp("2019-04-30", tz=pytz.FixedOffset(540)) + pd.to_timedelta(data.t_s, unit="s")
 
     def make(**changed: object) -> tuple[object, ...]:
         elements = {"X": data.X, "y": data.y, "groups": data.groups, "t": data.t_s}

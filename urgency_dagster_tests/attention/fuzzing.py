@@ -1,0 +1,55 @@
+"""Reads files of real writers with random damage: `python -m urgency_dagster_tests.attention.fuzzing SEED COUNT`.
+
+It is a process of its own, with limits, because damage can turn a length into a memory bomb. It ends with a traceback
+if reading does anything but succeed, refuse or run out of memory.
+"""
+
+import random
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from urgency_dagster.attention.pickles import load_attention_pickle
+from urgency_dagster.attention.quarantine import _limit
+from urgency_dagster.errors import AttentionError
+from urgency_dagster_tests.attention.writers import write_pickles
+
+MEMORY_MB, TIME_S = 400, 240
+
+
+def damaged(rng: random.Random, files: list[bytes]) -> bytes:
+    """One of the files with up to eight bytes changed, pieces cut out, and pieces of others put in."""
+    content = bytearray(rng.choice(files))
+    for _ in range(rng.choice((1, 1, 2, 4, 8))):
+        place, kind = rng.randrange(len(content)), rng.randrange(3)
+        if kind == 0:
+            content[place] = rng.randrange(256)
+        elif kind == 1:
+            del content[place : min(place + rng.randrange(1, 20), len(content) - 1)]
+        else:
+            other = rng.choice(files)
+            start = rng.randrange(len(other))
+            content[place:place] = other[start : start + rng.randrange(1, 60)]
+    return bytes(content)
+
+
+def main() -> None:
+    """Writes how many files loaded, and how many there were."""
+    seed, count = map(int, sys.argv[1:])
+    rng, loaded = random.Random(seed), 0
+    files = [file.read_bytes() for file in sorted(Path(write_pickles.__file__).parent.glob("*.pkl"))]
+    _limit(MEMORY_MB, TIME_S)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "attention.pkl")
+        for _ in range(count):
+            path.write_bytes(damaged(rng, files))
+            try:
+                load_attention_pickle(path)
+                loaded += 1
+            except (AttentionError, MemoryError):
+                pass
+    sys.stdout.write(f"{loaded} {count}\n")
+
+
+if __name__ == "__main__":
+    main()
