@@ -165,6 +165,11 @@ class AttentionPaths:
         return self.results_folder / "leaderboard.csv"
 
     @property
+    def differences(self) -> Path:
+        """How far apart any two models are."""
+        return self.results_folder / "differences.csv"
+
+    @property
     def report(self) -> Path:
         """The cross-validation report."""
         return self.results_folder / "report.md"

@@ -224,6 +224,29 @@ ATTENTION_FOLDS = pa.schema(
         pa.field("n_participants", pa.int64(), nullable=False),
         pa.field("n_features", pa.int64(), nullable=False),
         *(pa.field(name, pa.float64(), nullable=False) for name in ATTENTION_SCORES),
+        *(pa.field(f"train_{name}", pa.float64(), nullable=False) for name in ATTENTION_SCORES),
     ]
 )
-"""One row per fold and model: test rows, features the model was given, and scores."""
+"""One row per fold and model: test rows, features the model was given, and scores of the test and training rows."""
+
+ATTENTION_IMPORTANCES = pa.schema(
+    [
+        pa.field("feature", pa.string(), nullable=False),
+        pa.field("importance", pa.float64(), nullable=False),
+        pa.field("folds", pa.int64(), nullable=False),
+    ]
+)
+"""One row per feature that a fold selected, the most important first; `folds` is in how many it was selected."""
+
+ATTENTION_PARTICIPANTS = pa.schema(
+    [
+        pa.field("participant", pa.string(), nullable=False),
+        pa.field("n", pa.int64(), nullable=False),
+        pa.field("n_positive", pa.int64(), nullable=False),
+        pa.field("majority_share", pa.float64(), nullable=False),
+        pa.field("accuracy", pa.float64(), nullable=False),
+        pa.field("f1_macro", pa.float64()),
+        pa.field("roc_auc", pa.float64()),
+    ]
+)
+"""One row per participant; the last two are null for one who has rows of one class only."""

@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 
 from urgency_dagster.attention.folds import VOTING, Naming, fit_and_predict, prepare_fold, split_folds, vote
-from urgency_dagster.attention.metrics import fold_table, prediction_table
+from urgency_dagster.attention.metrics import fold_table, importance_table, prediction_table
 from urgency_dagster.attention.parallel import fit_on_ray
 from urgency_dagster.attention.pickles import AttentionData
 from urgency_dagster.attention.protocol import (
@@ -95,4 +95,5 @@ def _result(
     config: CrossValidationConfig,
 ) -> ModelResult:
     predictions = prediction_table(data, folds, outcomes)
-    return ModelResult(model, predictions, fold_table(predictions, outcomes), data.source_sha256, config)
+    tables = fold_table(data, folds, outcomes), importance_table(outcomes)
+    return ModelResult(model, predictions, *tables, data.source_sha256, config)

@@ -294,3 +294,17 @@ def fit_estimator(name: str, X: np.ndarray, y: np.ndarray, groups: np.ndarray, s
     """The named model, fitted. Only early-stopped XGBoost looks at the (N,) `groups`."""
     estimator = MODELS[name](seed)
     return estimator.fit(X, y, groups) if isinstance(estimator, EvXGBClassifier) else estimator.fit(X, y)
+
+
+def importances_of(estimator: Any, columns: int) -> np.ndarray:
+    """The share of each column in what a fitted model looks at: float64, (columns,), summing to 1.
+
+    Absolute coefficients of a linear model, the trees' own importances of the others; all 0 if it looks at nothing.
+    """
+    if hasattr(estimator, "coef_"):
+        raw = np.abs(estimator.coef_[0])
+    else:
+        raw = getattr(estimator, "feature_importances_", np.zeros(columns))
+    found = np.asarray(raw, dtype=np.float64)
+    total = found.sum()
+    return found / total if total else found

@@ -66,25 +66,31 @@ def prepare_fold(X: pd.DataFrame, y: np.ndarray, groups: np.ndarray, fold: Fold,
             y_train=y[fold.train],
             groups_train=groups[fold.train],
             X_test=preprocessing.transform(X.iloc[fold.test]),
+            features=preprocessing.get_feature_names_out().astype(str),
         )
 
 
 def fit_and_predict(model: str, prepared: PreparedFold, seed: int) -> FoldOutcome:
-    """One model fitted on one fold's training rows, on one thread, and asked about its test rows."""
-    from urgency_dagster.attention.estimators import fit_estimator, one_thread
+    """One model fitted on one fold's training rows, on one thread, and asked about both sides."""
+    from urgency_dagster.attention.estimators import fit_estimator, importances_of, one_thread
 
     with one_thread():
         # Arrays that come from Ray's object store are read-only, and not every library copies what it changes.
         X, y = prepared.X_train.copy(), prepared.y_train.copy()
         estimator = fit_estimator(model, X, y, prepared.groups_train, seed)
-        probability = estimator.predict_proba(prepared.X_test.copy())[:, 1].astype(np.float64)
-    return FoldOutcome(model, prepared.number, X.shape[1], probability)
+        test, train = (estimator.predict_proba(rows)[:, 1].astype(np.float64) for rows in (prepared.X_test.copy(), X))
+    importances = importances_of(estimator, X.shape[1])
+    return FoldOutcome(model, prepared.number, test, train, prepared.features, importances)
 
 
 def vote(members: Sequence[FoldOutcome]) -> FoldOutcome:
-    """The soft vote of one fold's members: the mean of their probabilities."""
-    probability = np.mean([member.probability for member in members], axis=0)
-    return FoldOutcome(VOTING, members[0].fold, members[0].n_features, probability)
+    """The soft vote of one fold's members: the mean of their probabilities, and of their importances."""
+    probability, train_probability, importances = (
+        np.mean([getattr(member, name) for member in members], axis=0)
+        for name in ("probability", "train_probability", "importances")
+    )
+    first = members[0]
+    return FoldOutcome(VOTING, first.fold, probability, train_probability, first.features, importances)
 
 
 class Naming(AbstractContextManager[None]):

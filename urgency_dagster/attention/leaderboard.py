@@ -1,13 +1,15 @@
 """All cross-validated models side by side: a table, a report and pictures, made from stored metrics alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from urgency_dagster.attention.protocol import BASELINE, LEAKAGE_SUSPICION
-from urgency_dagster.attention.results import read_metrics
+from urgency_dagster.attention.resampling import RESAMPLES, intervals, resampled_scores
+from urgency_dagster.attention.results import PARTICIPANTS, PREDICTIONS, read_metrics, read_result_table
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.pictures import BLUE, GREY, ORANGE, picture
 from urgency_dagster.storage import AttentionPaths, replacing, write_text
@@ -18,7 +20,7 @@ COMPARED = {"accuracy": "accuracy", "f1_macro": "macro-F1", "roc_auc": "AUROC"}
 
 
 def write_leaderboard(paths: AttentionPaths, models: Sequence[str]) -> pd.DataFrame:
-    """Stores `leaderboard.csv`, `report.md` and two pictures; returns the table, best macro-F1 first.
+    """Stores `leaderboard.csv`, `differences.csv`, `report.md` and pictures; returns the table, best macro-F1 first.
 
     Args:
         paths: where the stored metrics are, and where the leaderboard goes.
@@ -33,12 +35,49 @@ def write_leaderboard(paths: AttentionPaths, models: Sequence[str]) -> pd.DataFr
     metrics = {model: read_metrics(paths, model) for model in models}
     _check_comparable(metrics)
     table = leaderboard(metrics)
-    with replacing(paths.leaderboard) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    ranked = table["model"].tolist()
+    predictions = {model: read_result_table(paths, model, PREDICTIONS) for model in ranked}
+    differences = paired_differences(metrics, predictions)
+    for target, rows in ((paths.leaderboard, table), (paths.differences, differences)):
+        with replacing(target) as temporary:
+            rows.to_csv(temporary, index=False, lineterminator="\n")
     _draw(paths.results_folder / "f1_macro.png", metrics, table, "f1_macro")
     _draw(paths.results_folder / "roc_auc.png", metrics, table, "roc_auc")
-    write_text(paths.report, report(metrics, table))
+    draw_calibration(paths.results_folder / "calibration.png", {model: metrics[model] for model in ranked})
+    draw_participants(
+        paths.results_folder / "participants.png", read_result_table(paths, ranked[0], PARTICIPANTS), ranked[0]
+    )
+    write_text(paths.report, report(metrics, table, differences))
     return table
+
+
+def paired_differences(
+    metrics: Mapping[str, Mapping[str, Any]], predictions: Mapping[str, pd.DataFrame]
+) -> pd.DataFrame:
+    """How far apart any two models are on the same rows, and how sure that is.
+
+    Both models of a pair are asked about the same samples of the participants: what is easy or hard for both does not
+    widen the interval of their difference.
+
+    Args:
+        metrics: as stored, by model, in the order in which the models are to be compared.
+        predictions: the out-of-fold rows of each, with the columns of ATTENTION_PREDICTIONS.
+
+    Returns:
+        One row per pair and compared score: `model, than, score, difference` (of the scores of all rows together),
+        `low` and `high` of its 95 % interval.
+    """
+    samples = {model: resampled_scores(rows, metrics[model]["protocol"]["seed"]) for model, rows in predictions.items()}
+    rows = []
+    for model, than in combinations(samples, 2):
+        bounds = intervals(samples[model] - samples[than])
+        for score in COMPARED:
+            difference = metrics[model]["pooled"][score] - metrics[than]["pooled"][score]
+            low, high = bounds[score] or (None, None)
+            rows.append(
+                {"model": model, "than": than, "score": score, "difference": difference, "low": low, "high": high}
+            )
+    return pd.DataFrame(rows)
 
 
 def _check_comparable(metrics: dict[str, dict[str, Any]]) -> None:
@@ -65,7 +104,7 @@ def leaderboard(metrics: dict[str, dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(order, ascending=[False, True], ignore_index=True)
 
 
-def report(metrics: dict[str, dict[str, Any]], table: pd.DataFrame) -> str:
+def report(metrics: dict[str, dict[str, Any]], table: pd.DataFrame, differences: pd.DataFrame) -> str:
     """The report as Markdown."""
     data, protocol = metrics[BASELINE]["data"], metrics[BASELINE]["protocol"]
     header = ["model", *COMPARED.values(), f"macro-F1 over {BASELINE}"]
@@ -81,9 +120,29 @@ def report(metrics: dict[str, dict[str, Any]], table: pd.DataFrame) -> str:
         f"| --- |{' ---: |' * (len(header) - 1)}",
         *(_report_row(row) for row in table.to_dict("records")),
         "",
+        f"All out-of-fold rows together, with 95 % intervals over participants ({RESAMPLES:,} resamples), and the "
+        "training rows' macro-F1, which says how much was learnt by heart:",
+        "",
+        f"| model | {' | '.join(COMPARED.values())} | calibration error | macro-F1 of training rows |",
+        f"| --- |{' ---: |' * (len(COMPARED) + 2)}",
+        *(_pooled_row(metrics[model]) for model in table["model"]),
+        "",
+        "## Differences",
+        "",
+        "Macro-F1 of all rows together, of two models on the same samples of the participants. An interval that holds "
+        "0 says that neither is shown to be better. All pairs and scores: `differences.csv`.",
+        "",
+        "| | difference | 95 % interval |",
+        "| --- | ---: | ---: |",
+        *_difference_rows(differences, table["model"].tolist()),
+        "",
         "![macro-F1 by model](f1_macro.png)",
         "",
         "![AUROC by model](roc_auc.png)",
+        "",
+        "![probability and share](calibration.png)",
+        "",
+        "![accuracy by participant](participants.png)",
         "",
         *_remarks(table),
     ]
@@ -93,6 +152,28 @@ def report(metrics: dict[str, dict[str, Any]], table: pd.DataFrame) -> str:
 def _report_row(row: dict[Any, Any]) -> str:
     cells = [f"{row[f'{score}_mean']:.3f} ({row[f'{score}_sd']:.3f})" for score in COMPARED]
     return f"| {row['model']} | {' | '.join(cells)} | {row[f'{RANKED_BY}_vs_{BASELINE}']:+.3f} |"
+
+
+def _pooled_row(found: Mapping[str, Any]) -> str:
+    cells = [
+        f"{found['pooled'][score]:.3f} {_brackets(found['interval_participants'][score])}".strip() for score in COMPARED
+    ]
+    cells += [f"{found['calibration']['error']:.3f}", f"{found['train_mean'][RANKED_BY]:.3f}"]
+    return f"| {found['model']} | {' | '.join(cells)} |"
+
+
+def _brackets(bounds: Sequence[float] | None) -> str:
+    return f"[{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else ""
+
+
+def _difference_rows(differences: pd.DataFrame, ranked: Sequence[str]) -> Iterator[str]:
+    """The best model against the others, and the others against the baseline."""
+    told = differences[differences["score"] == RANKED_BY]
+    best = told["model"] == ranked[0]
+    over_baseline = told["than"] == BASELINE
+    for row in told[best | over_baseline].to_dict("records"):
+        interval = f"[{row['low']:+.3f}, {row['high']:+.3f}]"
+        yield f"| {row['model']} over {row['than']} | {row['difference']:+.3f} | {interval} |"
 
 
 def _remarks(table: pd.DataFrame) -> list[str]:
@@ -126,3 +207,38 @@ def _draw(target: Path, metrics: dict[str, dict[str, Any]], table: pd.DataFrame,
         axes.set_xticks(range(len(models)), models)
         axes.set_ylabel(COMPARED[score])
         axes.legend(frameon=False, fontsize="small")
+
+
+def draw_calibration(target: Path, metrics: Mapping[str, Mapping[str, Any]]) -> None:
+    """The share of class 1 against its probability, a line for each model; on the diagonal the two are equal."""
+    with picture(target, width_in=4.6, height_in=4.0) as axes:
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
+        for model, found in metrics.items():
+            points = found["calibration"]["bins"]
+            positions = [[point[name] for point in points] for name in ("probability", "positive")]
+            axes.plot(*positions, marker="o", markersize=3, linewidth=1.2, label=model)
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1.02)
+        axes.set_xlabel("probability of class 1")
+        axes.set_ylabel("share of class 1")
+        axes.legend(frameon=False, fontsize="small")
+
+
+def draw_participants(target: Path, table: pd.DataFrame, model: str) -> None:
+    """The accuracy of each participant next to the share of their more frequent class, worst first.
+
+    Args:
+        target: of the picture.
+        table: with the columns of ATTENTION_PARTICIPANTS.
+        model: whose accuracies they are.
+    """
+    ordered = table.sort_values(["accuracy", "participant"])
+    positions = range(len(ordered))
+    with picture(target, width_in=6.0) as axes:
+        axes.scatter(positions, ordered["majority_share"], s=14, color=GREY, label="always the more frequent class")
+        axes.scatter(positions, ordered["accuracy"], s=18, color=BLUE, label=model)
+        axes.set_ylim(0, 1.02)
+        axes.set_xticks([])
+        axes.set_xlabel("participants")
+        axes.set_ylabel("accuracy")
+        axes.legend(frameon=False, fontsize="small", loc="lower right")

@@ -3,7 +3,8 @@
 Source: scikit-learn's definitions; the choice follows the K-EmoPhone supplementary code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,9 @@ import pandas as pd
 from urgency_dagster import tables
 from urgency_dagster.attention.pickles import AttentionData
 from urgency_dagster.attention.protocol import THRESHOLD, Fold, FoldOutcome
+
+RELIABILITY_BINS = 10
+"""Stretches of probability; with 2,619 rows each of the usual ones holds dozens."""
 
 
 def scores(y: np.ndarray, predicted: np.ndarray, probability: np.ndarray) -> dict[str, float]:
@@ -49,25 +53,77 @@ def prediction_table(data: AttentionData, folds: Sequence[Fold], outcomes: Seque
             "fold": np.repeat([fold.number for fold in folds], [len(fold.test) for fold in folds]),
             "participant": data.groups[rows],
             "y": data.y[rows],
-            "predicted": (probability > THRESHOLD).astype(np.int64),
+            "predicted": _predicted(probability),
             "probability": probability,
         }
     )
     return table.sort_values("row", ignore_index=True)
 
 
-def fold_table(predictions: pd.DataFrame, outcomes: Sequence[FoldOutcome]) -> pd.DataFrame:
-    """The ATTENTION_FOLDS rows of one model."""
-    n_features = {outcome.fold: outcome.n_features for outcome in outcomes}
-    rows = []
-    for number, fold in predictions.groupby("fold"):
-        y = fold["y"].to_numpy()
-        counts = {
-            "fold": number,
-            "n": len(fold),
-            "n_positive": int(y.sum()),
-            "n_participants": fold["participant"].nunique(),
-            "n_features": n_features[int(str(number))],
-        }
-        rows.append({**counts, **scores(y, fold["predicted"].to_numpy(), fold["probability"].to_numpy())})
-    return pd.DataFrame(rows)
+def fold_table(data: AttentionData, folds: Sequence[Fold], outcomes: Sequence[FoldOutcome]) -> pd.DataFrame:
+    """The ATTENTION_FOLDS rows of one model; `outcomes` are in the order of `folds`."""
+    return pd.DataFrame([_fold_row(data, fold, outcome) for fold, outcome in zip(folds, outcomes, strict=True)])
+
+
+def _fold_row(data: AttentionData, fold: Fold, outcome: FoldOutcome) -> dict[str, float]:
+    y, train_y = data.y[fold.test], data.y[fold.train]
+    train = scores(train_y, _predicted(outcome.train_probability), outcome.train_probability)
+    return {
+        "fold": fold.number,
+        "n": len(y),
+        "n_positive": int(y.sum()),
+        "n_participants": len(np.unique(data.groups[fold.test])),
+        "n_features": len(outcome.features),
+        **scores(y, _predicted(outcome.probability), outcome.probability),
+        **{f"train_{name}": score for name, score in train.items()},
+    }
+
+
+def importance_table(outcomes: Sequence[FoldOutcome]) -> pd.DataFrame:
+    """The ATTENTION_IMPORTANCES rows of one model, the most important first.
+
+    A feature that a fold did not select counts as 0 there.
+    """
+    parts = [pd.DataFrame({"feature": one.features, "importance": one.importances}) for one in outcomes]
+    grouped = pd.concat(parts).groupby("feature")["importance"]
+    table = pd.DataFrame({"importance": grouped.sum() / len(outcomes), "folds": grouped.size()}).reset_index()
+    return table.sort_values(["importance", "feature"], ascending=[False, True], ignore_index=True)
+
+
+def participant_table(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The ATTENTION_PARTICIPANTS rows of one model: how well each participant is read by a model without them."""
+    return pd.DataFrame([_participant_row(str(name), rows) for name, rows in predictions.groupby("participant")])
+
+
+def _participant_row(name: str, rows: pd.DataFrame) -> dict[str, Any]:
+    y, predicted = rows["y"].to_numpy(), rows["predicted"].to_numpy()
+    found = {"participant": name, "n": len(rows), "n_positive": int(y.sum())}
+    found |= {"majority_share": float(max(y.mean(), 1 - y.mean())), "accuracy": float((y == predicted).mean())}
+    both = 0 < y.sum() < len(y)
+    told = scores(y, predicted, rows["probability"].to_numpy()) if both else {}
+    return found | {score: told.get(score) for score in ("f1_macro", "roc_auc")}
+
+
+def reliability_bins(predictions: pd.DataFrame, bins: int = RELIABILITY_BINS) -> list[dict[str, float]]:
+    """Probability of class 1 against its share, in stretches of equal width that hold any row.
+
+    Returns:
+        For each: `n`, the mean `probability`, and the share of rows that are of class 1 (`positive`).
+    """
+    places = np.minimum((predictions["probability"] * bins).astype(int), bins - 1)
+    grouped = predictions.groupby(places)
+    means = grouped[["probability", "y"]].mean()
+    return [
+        {"n": int(n), "probability": float(probability), "positive": float(positive)}
+        for n, (probability, positive) in zip(grouped.size(), means.to_numpy(), strict=True)
+    ]
+
+
+def calibration_error(bins: Sequence[Mapping[str, float]]) -> float:
+    """The expected calibration error: the mean distance of probability and share over all rows."""
+    rows = sum(of_bin["n"] for of_bin in bins)
+    return float(sum(of_bin["n"] * abs(of_bin["probability"] - of_bin["positive"]) for of_bin in bins) / rows)
+
+
+def _predicted(probability: np.ndarray) -> np.ndarray:
+    return (probability > THRESHOLD).astype(np.int64)

@@ -78,6 +78,7 @@ class PreparedFold:
         y_train: (n_train,) int64.
         groups_train: (n_train,) str.
         X_test: (n_test, k) float32.
+        features: (k,) str, the names of the selected features.
     """
 
     number: int
@@ -85,23 +86,29 @@ class PreparedFold:
     y_train: "np.ndarray"
     groups_train: "np.ndarray"
     X_test: "np.ndarray"
+    features: "np.ndarray"
 
 
 @dataclass(frozen=True)
 class FoldOutcome:
-    """What one model said about the test rows of one fold.
+    """What one model said about the rows of one fold, and what it looked at.
 
     Attributes:
         model: the model's name.
         fold: the fold, from 1.
-        n_features: how many features the model was given.
         probability: (n_test,) float64, of class 1.
+        train_probability: (n_train,) float64, the same for the rows that it was fitted on.
+        features: (k,) str, the features that the model was given.
+        importances: (k,) float64, the share of each in what the model looked at, summing to 1; all 0 for a model that
+            looks at none.
     """
 
     model: str
     fold: int
-    n_features: int
     probability: "np.ndarray"
+    train_probability: "np.ndarray"
+    features: "np.ndarray"
+    importances: "np.ndarray"
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,7 @@ class ModelResult:
         model: the model's name.
         predictions: one out-of-fold row per sample, in the order of X, with the columns of ATTENTION_PREDICTIONS.
         folds: one row per fold, with the columns of ATTENTION_FOLDS.
+        importances: one row per feature that a fold selected, with the columns of ATTENTION_IMPORTANCES.
         source_sha256: the SHA-256 of the pickle that the samples came from.
         config: how the folds were made.
     """
@@ -119,5 +127,6 @@ class ModelResult:
     model: str
     predictions: "pd.DataFrame"
     folds: "pd.DataFrame"
+    importances: "pd.DataFrame"
     source_sha256: str
     config: CrossValidationConfig

@@ -2,22 +2,37 @@
 
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from urgency_dagster import tables
+from urgency_dagster.attention.metrics import calibration_error, participant_table, reliability_bins, scores
 from urgency_dagster.attention.protocol import THRESHOLD, ModelResult
+from urgency_dagster.attention.resampling import intervals, resampled_scores
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.storage import AttentionPaths, read_json, write_json, write_table
 
-METRICS = "metrics.json"
+METRICS, PREDICTIONS, PARTICIPANTS = "metrics.json", "predictions.parquet", "participants.parquet"
 
 
 def summarise(result: ModelResult) -> dict[str, Any]:
-    """The scores of each fold, their mean and sample standard deviation, and what they were measured on."""
-    scores = result.folds[list(tables.ATTENTION_SCORES)]
+    """The scores of each fold and of all rows together, how sure they are, and what they were measured on.
+
+    Returns:
+        `folds`, their `mean`, `sd` (of the sample) and `interval_folds` (95 %, Student's t); `pooled` scores of all
+        out-of-fold rows with `interval_participants` (95 %, bootstrap over participants); `train_mean`; `calibration`.
+    """
+    of_folds = result.folds[list(tables.ATTENTION_SCORES)]
     return {
         "model": result.model,
         "folds": result.folds.to_dict("records"),
-        "mean": scores.mean().to_dict(),
-        "sd": scores.std(ddof=1).to_dict(),
+        "mean": of_folds.mean().to_dict(),
+        "sd": of_folds.std(ddof=1).to_dict(),
+        "interval_folds": _fold_intervals(of_folds),
+        "pooled": _pooled(result),
+        "interval_participants": intervals(resampled_scores(result.predictions, result.config.seed)),
+        "train_mean": {name: float(result.folds[f"train_{name}"].mean()) for name in tables.ATTENTION_SCORES},
+        "calibration": _calibration(result),
         "threshold": THRESHOLD,
         "data": {
             "source_sha256": result.source_sha256,
@@ -33,21 +48,56 @@ def summarise(result: ModelResult) -> dict[str, Any]:
     }
 
 
+def _fold_intervals(of_folds: pd.DataFrame) -> dict[str, list[float]]:
+    """The 95 % interval of the mean over folds. They share training rows, so it is rather too narrow."""
+    from scipy.stats import t
+
+    half = t.ppf(0.975, len(of_folds) - 1) * of_folds.std(ddof=1) / np.sqrt(len(of_folds))
+    low, high = of_folds.mean() - half, of_folds.mean() + half
+    return {str(name): [float(low[name]), float(high[name])] for name in of_folds}
+
+
+def _pooled(result: ModelResult) -> dict[str, float]:
+    return scores(*(result.predictions[name].to_numpy() for name in ("y", "predicted", "probability")))
+
+
+def _calibration(result: ModelResult) -> dict[str, Any]:
+    bins = reliability_bins(result.predictions)
+    return {"error": calibration_error(bins), "bins": bins}
+
+
 def write_results(result: ModelResult, paths: AttentionPaths) -> dict[str, Any]:
-    """Stores `predictions.parquet`, `folds.parquet` and, last, `metrics.json`; returns what the last one holds."""
+    """Stores the tables of a model and, last, `metrics.json`; returns what the last one holds."""
     import pyarrow as pa
 
     folder = paths.results(result.model)
     for name, table, schema in (
-        ("predictions.parquet", result.predictions, tables.ATTENTION_PREDICTIONS),
+        (PREDICTIONS, result.predictions, tables.ATTENTION_PREDICTIONS),
         ("folds.parquet", result.folds, tables.ATTENTION_FOLDS),
+        ("importances.parquet", result.importances, tables.ATTENTION_IMPORTANCES),
+        (PARTICIPANTS, participant_table(result.predictions), tables.ATTENTION_PARTICIPANTS),
     ):
         # The schema alone is stored, without pandas' own metadata, whose version would change the bytes.
-        columns = {field: table[field].tolist() for field in schema.names}
+        columns = {field: pa.array(table[field], from_pandas=True) for field in schema.names}
         write_table(folder / name, pa.table(columns, schema=schema))
     summary = summarise(result)
     write_json(folder / METRICS, summary)
     return summary
+
+
+def read_result_table(paths: AttentionPaths, model: str, name: str) -> pd.DataFrame:
+    """A table that `write_results` stored for a model.
+
+    Raises:
+        ArtefactError: the model was not cross-validated.
+    """
+    import pyarrow.parquet as pq
+
+    source = paths.results(model) / name
+    if not source.is_file():
+        raise ArtefactError(f"{model} has no {name}", "a cross-validated model", f"materialise attention_cv/{model}")
+    table: pd.DataFrame = pq.read_table(source).to_pandas()
+    return table
 
 
 def read_metrics(paths: AttentionPaths, model: str) -> dict[str, Any]:

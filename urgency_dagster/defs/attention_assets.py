@@ -132,7 +132,9 @@ def attention_leaderboard(context: dg.AssetExecutionContext, storage: StorageRes
         "baseline_f1_macro": scores[BASELINE],
         "pictures": pictures(*drawn),
     }
-    return record.close([paths.leaderboard, paths.report, *drawn], metadata, checks=[plausible_scores(scores)])
+    return record.close(
+        [paths.leaderboard, paths.differences, paths.report, *drawn], metadata, checks=[plausible_scores(scores)]
+    )
 
 
 @dg.multi_asset(

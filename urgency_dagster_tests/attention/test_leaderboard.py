@@ -1,10 +1,13 @@
+from itertools import combinations
+
+import numpy as np
 import pandas as pd
 import pytest
 
 from urgency_dagster.attention.cross_validation import cross_validate
-from urgency_dagster.attention.leaderboard import write_leaderboard
+from urgency_dagster.attention.leaderboard import paired_differences, write_leaderboard
 from urgency_dagster.attention.protocol import CrossValidationConfig
-from urgency_dagster.attention.results import read_metrics, write_results
+from urgency_dagster.attention.results import read_metrics, summarise, write_results
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.storage import write_json
 
@@ -47,9 +50,52 @@ def test_the_report_names_models_data_and_pictures(stored):
     assert "300 samples of 10 participants" in text
     for model in MODELS:
         assert f"| {model} |" in text
-    for name in ("f1_macro.png", "roc_auc.png"):
+    for name in ("f1_macro.png", "roc_auc.png", "calibration.png", "participants.png"):
         assert f"]({name})" in text
         assert (stored.report.parent / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_report_tells_how_sure_each_score_is(stored):
+    write_leaderboard(stored, MODELS)
+    text = stored.report.read_text()
+    for model in MODELS:
+        found = read_metrics(stored, model)
+        low, high = found["interval_participants"]["roc_auc"]
+        assert f"{found['pooled']['roc_auc']:.3f} [{low:.3f}, {high:.3f}]" in text
+        assert f"| {found['calibration']['error']:.3f} | {found['train_mean']['f1_macro']:.3f} |" in text
+
+
+class TestDifferences:
+    def test_every_pair_is_compared_on_the_same_samples(self, stored):
+        ranked = write_leaderboard(stored, MODELS)["model"].tolist()
+        table = pd.read_csv(stored.differences)
+        assert len(table) == 3 * 3
+        assert list(dict.fromkeys(zip(table["model"], table["than"], strict=True))) == list(combinations(ranked, 2))
+        for row in table.to_dict("records"):
+            pooled = [read_metrics(stored, row[name])["pooled"][row["score"]] for name in ("model", "than")]
+            assert row["difference"] == pytest.approx(pooled[0] - pooled[1])
+            assert row["low"] <= row["difference"] <= row["high"]
+
+    def test_a_model_is_no_different_from_its_copy(self, results):
+        metrics = {name: summarise(results["logreg"]) for name in ("one", "two")}
+        predictions = dict.fromkeys(("one", "two"), results["logreg"].predictions)
+        table = paired_differences(metrics, predictions)
+        assert (table[["difference", "low", "high"]] == 0).all(axis=None)
+
+    def test_what_is_hard_for_both_does_not_widen_the_interval(self, results):
+        """The interval of a difference is narrower than two independent ones would make it."""
+        names = ("logreg", "lgbm")
+        metrics = {name: summarise(results[name]) for name in names}
+        table = paired_differences(metrics, {name: results[name].predictions for name in names})
+        row = table[table["score"] == "roc_auc"].iloc[0]
+        widths = [np.diff(metrics[name]["interval_participants"]["roc_auc"])[0] for name in names]
+        assert row["high"] - row["low"] < np.hypot(*widths)
+
+    def test_the_report_compares_the_best_with_all_and_all_with_the_baseline(self, stored):
+        first, second, _ = write_leaderboard(stored, MODELS)["model"]
+        text = stored.report.read_text()
+        for pair in (f"{first} over {second}", f"{first} over dummy", f"{second} over dummy"):
+            assert f"| {pair} | " in text
 
 
 def test_only_a_score_above_the_limit_asks_for_a_leakage_check(stored):
@@ -72,7 +118,15 @@ def test_the_same_metrics_give_the_same_bytes_in_any_order(stored):
     write_leaderboard(stored, MODELS)
     files = [file for file in stored.results_folder.iterdir() if file.is_file()]
     first = {file.name: file.read_bytes() for file in files}
-    assert sorted(first) == ["f1_macro.png", "leaderboard.csv", "report.md", "roc_auc.png"]
+    assert sorted(first) == [
+        "calibration.png",
+        "differences.csv",
+        "f1_macro.png",
+        "leaderboard.csv",
+        "participants.png",
+        "report.md",
+        "roc_auc.png",
+    ]
     write_leaderboard(stored, MODELS[::-1])
     assert {file.name: file.read_bytes() for file in files} == first
 

@@ -1,8 +1,16 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from urgency_dagster import tables
-from urgency_dagster.attention.metrics import scores
+from urgency_dagster.attention.metrics import (
+    calibration_error,
+    importance_table,
+    participant_table,
+    reliability_bins,
+    scores,
+)
+from urgency_dagster.attention.protocol import FoldOutcome
 
 
 def test_scores_of_a_case_worked_by_hand():
@@ -26,3 +34,41 @@ def test_one_predicted_class_is_no_warning_and_no_nan():
     found = scores(np.array([0, 1, 1]), np.ones(3, dtype=int), np.full(3, 0.6))
     assert (found["f1_0"], found["mcc"], found["roc_auc"]) == (0.0, 0.0, 0.5)
     assert all(np.isfinite(value) for value in found.values())
+
+
+def outcome(fold: int, **importances: float) -> FoldOutcome:
+    features, values = np.array(list(importances)), np.array(list(importances.values()))
+    return FoldOutcome("rf", fold, np.empty(0), np.empty(0), features, values)
+
+
+def test_a_feature_that_a_fold_does_not_select_counts_as_nothing_there():
+    table = importance_table([outcome(1, b=0.5, a=0.5), outcome(2, a=0.2, c=0.8)])
+    assert table.to_dict("list") == {"feature": ["c", "a", "b"], "importance": [0.4, 0.35, 0.25], "folds": [1, 2, 1]}
+
+
+def test_features_of_equal_importance_are_in_the_order_of_their_names():
+    assert importance_table([outcome(1, b=0.5, a=0.5)])["feature"].tolist() == ["a", "b"]
+
+
+def test_participants_are_judged_one_by_one():
+    predictions = pd.DataFrame(
+        {
+            "participant": ["B", "A", "A", "A", "B"],
+            "y": [1, 0, 1, 1, 1],
+            "predicted": [1, 0, 0, 1, 0],
+            "probability": [0.9, 0.1, 0.4, 0.8, 0.2],
+        }
+    )
+    first, second = participant_table(predictions).to_dict("records")
+    assert (first["participant"], first["n"], first["n_positive"]) == ("A", 3, 2)
+    assert (first["majority_share"], first["accuracy"], first["roc_auc"]) == pytest.approx((2 / 3, 2 / 3, 1))
+    assert first["f1_macro"] == pytest.approx(2 / 3)
+    assert (second["majority_share"], second["accuracy"], second["n_positive"]) == (1, 0.5, 2)
+
+
+def test_probability_is_compared_with_the_share_of_class_1():
+    predictions = pd.DataFrame({"probability": [0.05, 0.15, 0.15, 1.0], "y": [0, 0, 1, 1]})
+    bins = reliability_bins(predictions, bins=10)
+    assert [of_bin["n"] for of_bin in bins] == [1, 2, 1]
+    assert bins[1] == {"n": 2, "probability": pytest.approx(0.15), "positive": 0.5}
+    assert calibration_error(bins) == pytest.approx((0.05 + 2 * 0.35 + 0) / 4)
