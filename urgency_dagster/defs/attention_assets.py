@@ -86,7 +86,7 @@ class CrossValidationOptions(dg.Config):
             group_name=GROUP,
             deps=[attention_features],
             skippable=True,
-            code_version="1",
+            code_version="2",
             kinds={"ray", "scikitlearn"},
             description=f"Out-of-fold predictions and scores of `{model}`, by participant-grouped cross-validation.",
         )
@@ -114,7 +114,7 @@ def attention_cv(
 @dg.asset(
     group_name=GROUP,
     deps=[cv_key(model) for model in JUDGED],
-    code_version="1",
+    code_version="2",
     op_tags=CPU_TAGS,
     kinds={"csv", "markdown"},
     check_specs=[PLAUSIBLE_SCORES],

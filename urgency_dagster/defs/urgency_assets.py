@@ -121,7 +121,7 @@ class TrainingOptions(dg.Config):
 @dg.asset(
     group_name=GROUP,
     deps=[training_set],
-    code_version="2",
+    code_version="3",
     op_tags=GPU_TAGS,
     pool=GPU_POOL,
     kinds={"pytorch", "huggingface"},
@@ -163,7 +163,7 @@ class EvaluationOptions(dg.Config):
 @dg.asset(
     group_name=GROUP,
     deps=[training_set, urgency_model],
-    code_version="2",
+    code_version="3",
     op_tags=GPU_TAGS,
     pool=GPU_POOL,
     kinds={"pytorch", "markdown"},
