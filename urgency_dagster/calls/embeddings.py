@@ -46,7 +46,7 @@ class EmbeddingConfig(EncoderConfig):
         audio_tokens: vectors of an utterance: the means over so many equal spans of its frames. Source: the original
             pipeline has one.
         batch_audio_s: seconds of audio in one batch, padding included; None leaves it to the device.
-        segment_max_s: seconds of a segment that the model sees at once; longer ones are averaged over equal parts.
+        segment_max_s: seconds of a segment that the model sees at once; longer ones are seen in equal parts.
         shard_utterances: utterances that are sorted by length and kept together when a run is killed.
         proof_utterances: how many are embedded again one at a time.
         workers: processes that decode and resample; -1 is one per core.

@@ -154,7 +154,7 @@ class EmbeddingOptions(dg.Config):
     )
     segment_max_s: float = Field(
         EmbeddingConfig.segment_max_s,
-        description="Seconds of a segment that the model sees at once; longer ones are averaged over equal parts.",
+        description="Seconds of a segment that the model sees at once; longer ones are seen in equal parts.",
         ge=1,
     )
     shard_utterances: int = Field(
