@@ -119,7 +119,6 @@ class TorchEncoder:
         import torch
 
         inputs = {name: self._in_precision(self._sent(tensor)) for name, tensor in self._inputs(batch).items()}
-        # Sent before the network is started: what is sent after it would wait until it has ended.
         weights = self._sent(torch.from_numpy(padded_weights(batch)))
         with torch.inference_mode(), full_float32():
             found = pooled(self._network(**inputs).last_hidden_state, weights)

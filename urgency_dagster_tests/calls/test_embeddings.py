@@ -123,25 +123,34 @@ class TestArchives:
             segment = cut(load_waveform(extracted.root / row["wav_file_path"]), row["startAt"], row["endAt"])
             np.testing.assert_allclose(found.reshape(4, 16), one_by_one.spans(segment, 4), rtol=0, atol=1e-5)
 
-    @pytest.mark.parametrize("audio_tokens", [0, 25])
-    def test_more_vectors_than_the_shortest_utterance_has_frames_are_refused(
-        self, extracted, speech_model, audio_tokens
+    @pytest.mark.parametrize("tokens", [0, 25])
+    def test_a_number_of_vectors_that_an_utterance_may_not_have_frames_for_is_refused(
+        self, extracted, speech_model, tokens
     ):
-        message = f"audio_tokens is {audio_tokens}; expected from 1 to 24, the frames .* 500 ms"
-        with pytest.raises(SettingsError, match=message):
-            embed_archive(extracted, ARCHIVE, speech_model(), replace(TORCH, audio_tokens=audio_tokens))
+        with pytest.raises(
+            SettingsError, match=f"audio_tokens is {tokens}; expected from 1 to 24, the frames .* 500 ms"
+        ):
+            embed_archive(extracted, ARCHIVE, speech_model(), replace(TORCH, audio_tokens=tokens))
         assert not extracted.archive(ARCHIVE).embeddings.exists()
 
-    def test_the_shortest_utterances_can_have_the_most_vectors(self, paths, build, speech_model):
-        starts = range(0, 2500, 37)  # some of them lose a sample when their times become samples
+    @pytest.mark.parametrize(
+        ("shape", "most"), [({}, 24), ({"conv_dim": (8,), "conv_kernel": (400,), "conv_stride": (400,)}, 19)]
+    )
+    def test_the_shortest_utterances_can_have_the_most_vectors(self, paths, build, tmp_path, shape, most):
+        model = save_speech_model(tmp_path / "model", LAYER, **shape)
+        starts = range(0, 2500, 37)
+        samples = {len(cut(np.zeros(48_000), start, start + 500)) for start in starts}
+        assert samples == {7999, 8000, 8001}, "some lose a sample when their times become samples"
         short = [build.utterance(n, startAt=start, endAt=start + 500) for n, start in enumerate(starts)]
         build.extracted(paths, ARCHIVE, *build.calls(build.label("a", utterances=short)))
         build_utterance_table(paths, ARCHIVE, workers=1)
-        summary = embed_archive(paths, ARCHIVE, speech_model(), replace(TORCH, audio_tokens=24))
+        summary = embed_archive(paths, ARCHIVE, model, replace(TORCH, audio_tokens=most))
         assert (summary.counts.utterances, summary.proof.passed) == (len(starts), True)
         found = vectors(pq.read_table(paths.archive(ARCHIVE).embeddings))
         assert np.isfinite(found).all()
-        assert found.reshape(-1, 24, 16).any(axis=2).all(), "every span has a frame"
+        assert found.reshape(-1, most, 16).any(axis=2).all(), "every span has a frame"
+        with pytest.raises(SettingsError, match=f"audio_tokens is {most + 1}; expected from 1 to {most}, the frames"):
+            embed_archive(paths, ARCHIVE, model, replace(TORCH, audio_tokens=most + 1))
 
     def test_an_archive_without_utterance_table_is_refused(self, paths, speech_model):
         with pytest.raises(ArtefactError, match="utterance table"):
