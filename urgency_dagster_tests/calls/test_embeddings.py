@@ -124,12 +124,9 @@ class TestArchives:
             np.testing.assert_allclose(found.reshape(4, 16), one_by_one.spans(segment, 4), rtol=0, atol=1e-5)
 
     @pytest.mark.parametrize("tokens", [0, 25])
-    def test_a_number_of_vectors_that_an_utterance_may_not_have_frames_for_is_refused(
-        self, extracted, speech_model, tokens
-    ):
-        with pytest.raises(
-            SettingsError, match=f"audio_tokens is {tokens}; expected from 1 to 24, the frames .* 500 ms"
-        ):
+    def test_none_and_more_vectors_than_an_utterance_may_have_frames_are_refused(self, extracted, speech_model, tokens):
+        message = f"audio_tokens is {tokens}; expected from 1 to 24, the frames .* 500 ms"
+        with pytest.raises(SettingsError, match=message):
             embed_archive(extracted, ARCHIVE, speech_model(), replace(TORCH, audio_tokens=tokens))
         assert not extracted.archive(ARCHIVE).embeddings.exists()
 
@@ -138,9 +135,9 @@ class TestArchives:
     )
     def test_the_shortest_utterances_can_have_the_most_vectors(self, paths, build, tmp_path, shape, most):
         model = save_speech_model(tmp_path / "model", LAYER, **shape)
-        starts = range(0, 2500, 37)
-        samples = {len(cut(np.zeros(48_000), start, start + 500)) for start in starts}
-        assert samples == {7999, 8000, 8001}, "some lose a sample when their times become samples"
+        starts = (0, 250, 501, 503)
+        samples = [len(cut(np.zeros(48_000), start, start + 500)) for start in starts]
+        assert samples == [8000, 8000, 7999, 7999], "some lose a sample when their times become samples"
         short = [build.utterance(n, startAt=start, endAt=start + 500) for n, start in enumerate(starts)]
         build.extracted(paths, ARCHIVE, *build.calls(build.label("a", utterances=short)))
         build_utterance_table(paths, ARCHIVE, workers=1)
