@@ -124,7 +124,7 @@ VECTOR_KEY = ("audio_sha256", "startAt", "endAt")
 
 
 def embeddings_schema(width: int) -> pa.Schema:
-    """The schema of `embeddings.parquet` for vectors of `width` float32.
+    """The schema of `embeddings.parquet` for rows of `width` float32: the vectors of an utterance, one after another.
 
     The columns of VECTOR_KEY are those of the utterance, so that the vector can serve again when the archive is sent
     again.

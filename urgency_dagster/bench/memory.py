@@ -17,6 +17,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from urgency_dagster.calls.batching import Piece
 from urgency_dagster.calls.embeddings import EmbeddingConfig, Prepared, embed_archive, embed_rows, utterance_rows
 from urgency_dagster.calls.segments import Recording
 from urgency_dagster.calls.speech_model import SpeechModel, load_speech_model
@@ -163,19 +164,19 @@ def cut_segments(root: str) -> None:
 
 
 class NoEncoder:
-    """Takes segments and gives zeros, so that what is measured is what feeds a model."""
+    """Takes pieces of segments and gives zeros, so that what is measured is what feeds a model."""
 
     engine, precision, device, batch_audio_s = "none", "float32", "cpu", 8.0
 
     def __init__(self, speech: SpeechModel) -> None:
         self.speech = speech
 
-    def vectors(self, batches: "Iterable[Sequence[np.ndarray]]") -> "Iterator[np.ndarray]":
-        """Zeros of shape (B, D)."""
+    def vectors(self, batches: Iterable[Sequence[Piece]]) -> "Iterator[np.ndarray]":
+        """Zeros of shape (B, T, D)."""
         import numpy as np
 
         for batch in batches:
-            yield np.zeros((len(batch), self.speech.width), dtype=np.float32)
+            yield np.zeros((len(batch), len(batch[0].weights), self.speech.width), dtype=np.float32)
 
 
 def peak_bytes(command: Sequence[str | Path], *, with_files: bool = True) -> int:

@@ -1,8 +1,11 @@
-"""Many segments of any length through an encoder: pieces, batches by length, and what to do when memory runs out."""
+"""Many segments of any length through an encoder: pieces, batches by length, and what to do when memory runs out.
+
+What each frame of a segment counts in its vectors is decided here too.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 from urgency_dagster.calls.audio import SAMPLE_RATE
@@ -55,22 +58,66 @@ class Piece:
         segment: the position of the segment.
         waveform: float32 of shape (samples,).
         share: of the segment's frames that are in this piece.
+        weights: what each frame of the piece counts in each vector of the segment, float32 of shape (T, frames). What
+            the pieces of a segment come to is added.
     """
 
     segment: int
     waveform: "np.ndarray"
     share: float
+    weights: "np.ndarray"
 
 
-def pieces_of(segments: "Sequence[np.ndarray]", samples_max: int, frames: Callable[[int], int]) -> Iterator[Piece]:
-    """The segments, those longer than `samples_max` in as few equal parts as may be."""
+def pieces_of(
+    segments: "Sequence[np.ndarray]", samples_max: int, frames: Callable[[int], int], audio_tokens: int = 1
+) -> Iterator[Piece]:
+    """The segments, those longer than `samples_max` in as few equal parts as may be.
+
+    Args:
+        segments: waveforms.
+        samples_max: of a piece.
+        frames: how many the model makes of so many samples.
+        audio_tokens: vectors of a segment, whose frames are those of its pieces one after another.
+    """
     for position, segment in enumerate(segments):
         count = max(1, -(-len(segment) // samples_max))
-        bounds = [len(segment) * part // count for part in range(count + 1)]
+        bounds = equal_spans(len(segment), count)
         parts = [segment[start:end] for start, end in pairwise(bounds)]
-        total = sum(frames(len(part)) for part in parts)
-        for part in parts:
-            yield Piece(position, part, frames(len(part)) / total)
+        starts = [0, *accumulate(frames(len(part)) for part in parts)]
+        weights = span_weights(starts[-1], audio_tokens)
+        for part, (start, end) in zip(parts, pairwise(starts), strict=True):
+            yield Piece(position, part, (end - start) / starts[-1], weights[:, start:end])
+
+
+def equal_spans(length: int, count: int) -> list[int]:
+    """The `count` + 1 bounds of spans that cover `length` and differ by one at most."""
+    return [length * span // count for span in range(count + 1)]
+
+
+def span_weights(frames: int, audio_tokens: int) -> "np.ndarray":
+    """The weights whose sum over frames is the mean of each span: float32 of shape (T, frames).
+
+    Args:
+        frames: of a segment, at least as many as spans.
+        audio_tokens: the number of spans, T.
+    """
+    import numpy as np
+
+    weights = np.zeros((audio_tokens, frames), dtype=np.float32)
+    for span, (start, end) in enumerate(pairwise(equal_spans(frames, audio_tokens))):
+        weights[span, start:end] = 1 / (end - start)
+    return weights
+
+
+def padded_weights(pieces: Sequence[Piece]) -> "np.ndarray":
+    """The weights of a batch, 0 beyond the frames of each piece: float32 of shape (B, T, frames of the longest)."""
+    import numpy as np
+
+    tokens, longest = len(pieces[0].weights), max(piece.weights.shape[1] for piece in pieces)
+    weights = np.zeros((len(pieces), tokens, longest), dtype=np.float32)
+    for row, piece in zip(weights, pieces, strict=True):
+        row[:, : piece.weights.shape[1]] = piece.weights
+    return weights
 
 
 def batches(lengths: Sequence[int], samples_max: int, can_pad: bool) -> Iterator[list[int]]:
@@ -99,10 +146,11 @@ def embed_segments(
     segment_max_s: float,
     budget: Budget,
     embedded: Callable[[float, float], None] = unheard,
+    audio_tokens: int = 1,
 ) -> "np.ndarray":
-    """The vectors of many segments in their order: float32 of shape (N, D).
+    """The vectors of many segments in their order, those of a segment one after another: float32 of shape (N, T * D).
 
-    A segment longer than `segment_max_s` is embedded in parts whose vectors are averaged by their frames.
+    A segment longer than `segment_max_s` is embedded in parts, whose frames are pooled as if they were of one.
 
     Args:
         encoder: what embeds a batch.
@@ -110,6 +158,7 @@ def embed_segments(
         segment_max_s: seconds that the model sees at once.
         budget: of a batch; it is halved, and stays so, whenever the device runs out of memory.
         embedded: told after each batch how many segments and seconds of audio were embedded.
+        audio_tokens: vectors of a segment, T: the means over so many equal spans of its frames.
 
     Raises:
         ModelError: the device has no memory even for one piece.
@@ -117,27 +166,26 @@ def embed_segments(
     import numpy as np
     import torch
 
-    pieces = list(pieces_of(segments, int(segment_max_s * SAMPLE_RATE), encoder.speech.frames))
-    vectors = np.zeros((len(segments), encoder.speech.width), dtype=np.float32)
+    pieces = list(pieces_of(segments, int(segment_max_s * SAMPLE_RATE), encoder.speech.frames, audio_tokens))
+    vectors = np.zeros((len(segments), audio_tokens, encoder.speech.width), dtype=np.float32)
     left = dict(enumerate(pieces))
     while left:
         try:
             for batch, found in _embedded(encoder, left, budget):
-                for number, vector in zip(batch, found, strict=True):
-                    piece = left.pop(number)
-                    vectors[piece.segment] += vector * np.float32(piece.share)
+                for number, of_piece in zip(batch, found, strict=True):
+                    vectors[left.pop(number).segment] += of_piece
                 done = [pieces[number] for number in batch]
                 embedded(sum(p.share for p in done), sum(len(p.waveform) for p in done) / SAMPLE_RATE)
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             budget.halve(max(len(piece.waveform) for piece in left.values()))
-    return vectors
+    return vectors.reshape(len(segments), audio_tokens * encoder.speech.width)
 
 
 def _embedded(encoder: "Encoder", left: dict[int, Piece], budget: Budget) -> "Iterator[tuple[list[int], np.ndarray]]":
     """The numbers and the vectors of each batch of the pieces that are left now."""
-    numbers, waveforms = list(left), [piece.waveform for piece in left.values()]
-    planned = list(batches([len(waveform) for waveform in waveforms], budget.samples, encoder.speech.can_pad))
-    found = encoder.vectors([waveforms[position] for position in batch] for batch in planned)
+    numbers, pieces = list(left), list(left.values())
+    planned = list(batches([len(piece.waveform) for piece in pieces], budget.samples, encoder.speech.can_pad))
+    found = encoder.vectors([pieces[position] for position in batch] for batch in planned)
     for batch, vectors in zip(planned, found, strict=True):
         yield [numbers[position] for position in batch], vectors

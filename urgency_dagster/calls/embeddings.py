@@ -1,7 +1,8 @@
 """Kept utterances become wav2vec2 vectors, one per row of the utterance table and in its order.
 
-An embedding is the mean over the valid frames of the last hidden state of that segment alone. Neither batching nor the
-library nor the precision may change it beyond a stated bound, and a sample of every archive proves that they did not.
+An embedding is the mean over the valid frames of the last hidden state of that segment alone, or over each of several
+equal spans of them. Neither batching nor the library nor the precision may change it beyond a stated bound, and a
+sample of every archive proves that they did not.
 """
 
 import shutil
@@ -14,15 +15,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from urgency_dagster.calls.audio import SAMPLE_RATE
 from urgency_dagster.calls.batching import Budget, embed_segments
 from urgency_dagster.calls.encoders import AUTO_OR_REDUCED, FLOAT32, Encoder, EncoderConfig, ReferenceEncoder, encoders
 from urgency_dagster.calls.proof import LEAST_FOR_COSINE, Proof, prove, sample_rows
+from urgency_dagster.calls.rows import DURATION_MIN_MS
 from urgency_dagster.calls.segments import decoded_pieces
-from urgency_dagster.calls.shards import PROVED, FormerVectors, Shard, plan_shards, vectors_at
+from urgency_dagster.calls.shards import AUDIO_TOKENS, PROVED, FormerVectors, Shard, plan_shards, vectors_at
 from urgency_dagster.calls.speech_model import SpeechModel, load_speech_model
 from urgency_dagster.calls.throughput import Throughput
 from urgency_dagster.calls.workers import one_ahead
-from urgency_dagster.errors import ArtefactError
+from urgency_dagster.errors import ArtefactError, SettingsError
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.progress import Progress, silent
 from urgency_dagster.storage import StoragePaths, replacing
@@ -37,16 +40,19 @@ RECIPE = "1"
 
 @dataclass(frozen=True)
 class EmbeddingConfig(EncoderConfig):
-    """On what the model runs, how segments are batched, and how much is proved.
+    """On what the model runs, how segments are batched and pooled, and how much is proved.
 
     Attributes:
+        audio_tokens: vectors of an utterance: the means over so many equal spans of its frames. Source: the original
+            pipeline has one.
         batch_audio_s: seconds of audio in one batch, padding included; None leaves it to the device.
-        segment_max_s: seconds of a segment that the model sees at once; longer ones are averaged over equal parts.
+        segment_max_s: seconds of a segment that the model sees at once; longer ones are seen in equal parts.
         shard_utterances: utterances that are sorted by length and kept together when a run is killed.
         proof_utterances: how many are embedded again one at a time.
         workers: processes that decode and resample; -1 is one per core.
     """
 
+    audio_tokens: int = 1
     batch_audio_s: float | None = None
     segment_max_s: float = 30.0
     shard_utterances: int = 1024
@@ -105,6 +111,11 @@ class EmbeddingSummary:
     points: list[tuple[float, float]]
     proof: Proof
 
+    @property
+    def row_width(self) -> int:
+        """The values in a row of the file: the vectors of an utterance, one after another."""
+        return self.width * int(self.made_with[AUDIO_TOKENS])
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -113,7 +124,7 @@ class Prepared:
     Attributes:
         encoder: the fastest that passes the proof on the sample.
         sample: rows of the utterance table, ascending.
-        reference: their vectors, one at a time in float32 by torch.
+        reference: their vectors, one at a time in float32 by torch; float32 of shape (rows of the sample, T * D).
     """
 
     encoder: Encoder
@@ -128,7 +139,7 @@ def embed_archive(
     config: EmbeddingConfig,
     progress: Progress = silent,
 ) -> EmbeddingSummary:
-    """Writes `embeddings.parquet`: one vector per row of `utterances.parquet`, in its order.
+    """Writes `embeddings.parquet`: the vectors of each row of `utterances.parquet`, in its order.
 
     What a killed run had finished is not embedded again, nor is what the former file holds of the same sound.
 
@@ -143,7 +154,8 @@ def embed_archive(
         ArtefactError: the archive has no utterance table.
         AudioError: a recording is gone or changed since.
         ModelError: the model cannot be used, or the device has no memory for one segment.
-        SettingsError: the device, the engine or the precision does not exist here.
+        SettingsError: the device, the engine or the precision does not exist here, or an utterance has fewer frames
+            than `audio_tokens`.
     """
     rows = utterance_rows(paths, archive)
     prepared = prepare(paths.root, rows, load_speech_model(model), config)
@@ -176,8 +188,10 @@ def prepare(root: Path, rows: pa.Table, speech: SpeechModel, config: EmbeddingCo
     Raises:
         AudioError: a recording of the sample is gone.
         ModelError: the device has no memory for one segment.
-        SettingsError: the device, the engine or the precision does not exist here.
+        SettingsError: the device, the engine or the precision does not exist here, or an utterance has fewer frames
+            than `audio_tokens`.
     """
+    _check_tokens(speech, config.audio_tokens)
     small = rows.num_rows < LEAST_FOR_COSINE and config.precision in AUTO_OR_REDUCED
     allowed = encoders(speech, replace(config, precision=FLOAT32) if small else config)
     encoder = next(allowed)
@@ -186,16 +200,28 @@ def prepare(root: Path, rows: pa.Table, speech: SpeechModel, config: EmbeddingCo
     (segments,) = decoded_pieces([drawn], root, workers=1)
     segments = [speech.normalised(segment) for segment in segments]
     one_by_one = ReferenceEncoder(speech, encoder.device)
-    reference = embed_segments(one_by_one, segments, config.segment_max_s, Budget(0))
+    reference = embed_segments(one_by_one, segments, config.segment_max_s, Budget(0), audio_tokens=config.audio_tokens)
     while not _passes(encoder, segments, reference, config) and (slower := next(allowed, None)):
         encoder = slower
     return Prepared(encoder, sample, reference)
 
 
+def _check_tokens(speech: SpeechModel, audio_tokens: int) -> None:
+    # One sample less: times are cut down to whole samples, and the end of an utterance may lose one to its start.
+    most = speech.frames(DURATION_MIN_MS * SAMPLE_RATE // 1000 - 1)
+    if not 1 <= audio_tokens <= most:
+        raise SettingsError(
+            f"audio_tokens is {audio_tokens}",
+            f"from 1 to {most}, the frames that {speech.source.name} makes of {DURATION_MIN_MS} ms",
+            "correct `audio_tokens`",
+        )
+
+
 def _passes(
     encoder: Encoder, segments: "Sequence[np.ndarray]", reference: "np.ndarray", config: EmbeddingConfig
 ) -> bool:
-    vectors = embed_segments(encoder, segments, config.segment_max_s, _budget(encoder, config))
+    budget = _budget(encoder, config)
+    vectors = embed_segments(encoder, segments, config.segment_max_s, budget, audio_tokens=config.audio_tokens)
     return prove(vectors, reference, encoder.precision).passed
 
 
@@ -223,7 +249,8 @@ def embed_rows(
     """
     files, encoder = paths.archive(archive), prepared.encoder
     made_with = _made_with(encoder, config)
-    shards = plan_shards(rows, files.shards, made_with, encoder.speech.width, config.shard_utterances)
+    row_width = encoder.speech.width * config.audio_tokens
+    shards = plan_shards(rows, files.shards, made_with, row_width, config.shard_utterances)
     former = FormerVectors(files.embeddings, made_with)
     at = former.find(rows)
     left = [Work(shard, at[shard.start :][: shard.rows.num_rows]) for shard in shards if shard.vectors() is None]
@@ -276,6 +303,7 @@ def _made_with(encoder: Encoder, config: EmbeddingConfig) -> dict[str, str]:
         "revision": source.revision,
         "weights_sha256": encoder.speech.weights_sha256,
         "precision": encoder.precision,
+        AUDIO_TOKENS: str(config.audio_tokens),
         "segment_max_s": str(config.segment_max_s),
         "recipe": RECIPE,
     }
@@ -328,9 +356,11 @@ def embed_shards(
     decoded = decoded_pieces([work.rows for work in left], root, config.workers)
     normalised = ([encoder.speech.normalised(segment) for segment in segments] for segments in decoded)
     for work, segments in zip(left, one_ahead(normalised), strict=True):
-        vectors = np.empty((len(work.at), encoder.speech.width), dtype=np.float32)
+        vectors = np.empty((len(work.at), work.shard.width), dtype=np.float32)
         former.fill(vectors, work.at)
-        vectors[work.at < 0] = embed_segments(encoder, segments, config.segment_max_s, budget, embedded)
+        vectors[work.at < 0] = embed_segments(
+            encoder, segments, config.segment_max_s, budget, embedded, config.audio_tokens
+        )
         work.shard.finish(vectors)
 
 
@@ -339,8 +369,8 @@ def _assemble(target: Path, shards: Sequence[Shard], made_with: Mapping[str, str
     import numpy as np
 
     encoder = prepared.encoder
-    schema = embeddings_schema(encoder.speech.width).with_metadata(dict(made_with))
-    sampled = [np.empty((0, encoder.speech.width), dtype=np.float32)]
+    schema = embeddings_schema(prepared.reference.shape[1]).with_metadata(dict(made_with))
+    sampled = [prepared.reference[:0]]
     with replacing(target) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for table, vectors in vectors_at((_rows_with_vectors(shard, schema) for shard in shards), prepared.sample):
             writer.write_table(table)

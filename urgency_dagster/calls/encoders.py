@@ -9,7 +9,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from urgency_dagster.calls.speech_model import SpeechModel
+from urgency_dagster.calls.batching import Piece, padded_weights
+from urgency_dagster.calls.speech_model import SpeechModel, pooled
 from urgency_dagster.devices import AUTO, full_float32, resolve_device
 from urgency_dagster.errors import ModelError, SettingsError
 
@@ -50,11 +51,14 @@ class Encoder(Protocol):
     device: str
     batch_audio_s: float
 
-    def vectors(self, batches: "Iterable[Sequence[np.ndarray]]") -> "Iterator[np.ndarray]":
-        """The mean-pooled vectors of each batch in order, float32 of shape (B, D), while later ones are at work.
+    def vectors(self, batches: Iterable[Sequence[Piece]]) -> "Iterator[np.ndarray]":
+        """The weighted sums of the frames of each batch in order, while later batches are at work.
 
         Args:
-            batches: segments as `SpeechModel.normalised` gives them; of one length if the model cannot be padded.
+            batches: pieces of what `SpeechModel.normalised` gives; of one length if the model cannot be padded.
+
+        Returns:
+            What each piece adds to the vectors of its segment, float32 of shape (B, T, D).
         """
 
 
@@ -100,7 +104,7 @@ class TorchEncoder:
         self._network = torch.compile(network, dynamic=True) if compiled else network
         self._asynchronous = device.startswith("cuda")
 
-    def vectors(self, batches: "Iterable[Sequence[np.ndarray]]") -> "Iterator[np.ndarray]":
+    def vectors(self, batches: Iterable[Sequence[Piece]]) -> "Iterator[np.ndarray]":
         """See `Encoder.vectors`."""
         under_way: deque[tuple[torch.Tensor, torch.cuda.Event | None]] = deque()
         for batch in batches:
@@ -110,38 +114,42 @@ class TorchEncoder:
         while under_way:
             yield _finished(*under_way.popleft())
 
-    def _started(self, batch: "Sequence[np.ndarray]") -> "tuple[torch.Tensor, torch.cuda.Event | None]":
+    def _started(self, batch: Sequence[Piece]) -> "tuple[torch.Tensor, torch.cuda.Event | None]":
         """The vectors on the host, which are there when the event has happened."""
         import torch
 
-        inputs = {name: self._sent(tensor) for name, tensor in self._inputs(batch).items()}
+        inputs = {name: self._in_precision(self._sent(tensor)) for name, tensor in self._inputs(batch).items()}
+        weights = self._sent(torch.from_numpy(padded_weights(batch)))
         with torch.inference_mode(), full_float32():
-            pooled = self.speech.pooled(self._network(**inputs).last_hidden_state, batch)
+            found = pooled(self._network(**inputs).last_hidden_state, weights)
         if not self._asynchronous:
-            return pooled.cpu(), None
-        vectors = torch.empty(pooled.shape, dtype=pooled.dtype, pin_memory=True).copy_(pooled, non_blocking=True)
+            return found.cpu(), None
+        vectors = torch.empty(found.shape, dtype=found.dtype, pin_memory=True).copy_(found, non_blocking=True)
         event = torch.cuda.Event()
         event.record()
         return vectors, event
 
-    def _inputs(self, batch: "Sequence[np.ndarray]") -> "dict[str, torch.Tensor]":
-        return self.speech.padded(batch)
+    def _inputs(self, batch: Sequence[Piece]) -> "dict[str, torch.Tensor]":
+        return self.speech.padded([piece.waveform for piece in batch])
 
     def _sent(self, tensor: "torch.Tensor") -> "torch.Tensor":
-        """An input on the device; the waveform in the model's precision, the mask as it is."""
+        """A tensor on the device."""
         host = tensor.pin_memory() if self._asynchronous else tensor
-        dtype = self._dtype if tensor.is_floating_point() else tensor.dtype
-        return host.to(self.device, non_blocking=True).to(dtype)
+        return host.to(self.device, non_blocking=True)
+
+    def _in_precision(self, tensor: "torch.Tensor") -> "torch.Tensor":
+        """A waveform in the model's precision, a mask as it is."""
+        return tensor.to(self._dtype) if tensor.is_floating_point() else tensor
 
 
 class ReferenceEncoder(TorchEncoder):
-    """The model in torch and float32, for batches of one segment, to which nothing is added and nothing masked."""
+    """The model in torch and float32, for batches of one piece, to which nothing is added and nothing masked."""
 
-    def _inputs(self, batch: "Sequence[np.ndarray]") -> "dict[str, torch.Tensor]":
+    def _inputs(self, batch: Sequence[Piece]) -> "dict[str, torch.Tensor]":
         import torch
 
-        (segment,) = batch
-        return {"input_values": torch.from_numpy(segment)[None]}
+        (piece,) = batch
+        return {"input_values": torch.from_numpy(piece.waveform)[None]}
 
 
 def _finished(vectors: "torch.Tensor", event: "torch.cuda.Event | None") -> "np.ndarray":

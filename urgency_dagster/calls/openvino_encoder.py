@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from urgency_dagster.calls.audio import SAMPLE_RATE
+from urgency_dagster.calls.batching import Piece
 from urgency_dagster.calls.encoders import BFLOAT16, CPU_BATCH_S, FLOAT32, OPENVINO
 from urgency_dagster.calls.speech_model import SpeechModel
 from urgency_dagster.errors import ModelError
@@ -58,21 +59,20 @@ class OpenVinoEncoder:
             ) from error
         self._requests = openvino.AsyncInferQueue(compiled)
 
-    def vectors(self, batches: "Iterable[Sequence[np.ndarray]]") -> "Iterator[np.ndarray]":
+    def vectors(self, batches: Iterable[Sequence[Piece]]) -> "Iterator[np.ndarray]":
         """See `Encoder.vectors`."""
         found: dict[int, np.ndarray] = {}
 
-        def keep(request: Any, job: "tuple[int, list[int]]") -> None:
-            number, frames = job
-            found[number] = _mean_of_frames(request.get_output_tensor(0).data, frames)
+        def keep(request: Any, job: tuple[int, Sequence[Piece]]) -> None:
+            number, pieces = job
+            found[number] = _pooled(request.get_output_tensor(0).data, pieces)
 
         self._requests.set_callback(keep)
         number = awaited = 0
         try:
             for batch in batches:
-                frames = [self.speech.frames(len(segment)) for segment in batch]
-                inputs = [tensor.numpy() for tensor in self.speech.padded(batch).values()]
-                self._requests.start_async(inputs, (number, frames))
+                inputs = [tensor.numpy() for tensor in self.speech.padded([p.waveform for p in batch]).values()]
+                self._requests.start_async(inputs, (number, batch))
                 number += 1
                 while awaited in found:
                     yield found.pop(awaited)
@@ -82,11 +82,16 @@ class OpenVinoEncoder:
         yield from (found[done] for done in range(awaited, number))
 
 
-def _mean_of_frames(hidden: "np.ndarray", frames: Sequence[int]) -> "np.ndarray":
-    """`SpeechModel.pooled` in NumPy: here torch's threads would take the cores from OpenVINO's."""
+def _pooled(hidden: "np.ndarray", pieces: Sequence[Piece]) -> "np.ndarray":
+    """`speech_model.pooled` in NumPy, and no matrix product: torch's or BLAS's threads would take OpenVINO's cores."""
     import numpy as np
 
-    return np.stack([states[:count].mean(axis=0) for states, count in zip(hidden, frames, strict=True)])
+    return np.stack(
+        [
+            np.einsum("tf,fd->td", piece.weights, states[: piece.weights.shape[1]])
+            for states, piece in zip(hidden, pieces, strict=True)
+        ]
+    )
 
 
 def import_openvino() -> Any:

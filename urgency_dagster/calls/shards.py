@@ -22,6 +22,9 @@ from urgency_dagster.tables import EMBEDDING, VECTOR_KEY
 if TYPE_CHECKING:
     import numpy as np
 
+AUDIO_TOKENS = "audio_tokens"
+"""In the metadata of `embeddings.parquet`: how many vectors an utterance has."""
+
 PROVED = b"proved"
 """In the metadata of `embeddings.parquet`: whether its vectors passed the proof. Others are never used again."""
 
@@ -34,7 +37,7 @@ class Shard:
         start: the first row.
         rows: of the utterance table.
         path: where the vectors are kept until all shards are finished, named after what they are made from.
-        width: of a vector.
+        width: of a row: the vectors of an utterance, one after another.
     """
 
     start: int
@@ -43,7 +46,7 @@ class Shard:
     width: int
 
     def vectors(self) -> "np.ndarray | None":
-        """The finished vectors, float32 of shape (rows, D), as a memory map; None when they are not (all) there."""
+        """The finished vectors, float32 of shape (rows, width), as a memory map; None when they are not (all) there."""
         import numpy as np
 
         try:
@@ -68,7 +71,7 @@ def plan_shards(rows: pa.Table, folder: Path, made_with: Mapping[str, str], widt
         rows: the table, with the columns of VECTOR_KEY.
         folder: of the finished shards.
         made_with: what else the vectors are made from: model, precision and the like.
-        width: of a vector.
+        width: of a row: the vectors of an utterance, one after another.
         rows_max: rows of a shard, more only where a single call has more.
     """
     shards, start = [], 0
@@ -108,7 +111,7 @@ class FormerVectors:
         """Copies vectors of the former file; it is read a row group at a time, fastest in ascending order.
 
         Args:
-            vectors: float32 of shape (rows, D), of which only the rows that are found are written.
+            vectors: float32 of shape (rows, T * D), of which only the rows that are found are written.
             at: for each row what `find` says.
         """
         import numpy as np
@@ -129,11 +132,16 @@ def _usable(source: Path, made_with: Mapping[str, str]) -> pq.ParquetFile | None
         file = pq.ParquetFile(source)
     except (OSError, pa.ArrowException):
         return None
-    noted = file.metadata.metadata or {}
+    noted = noted_in(file)
     wanted = {name.encode(): value.encode() for name, value in made_with.items()} | {PROVED: b"true"}
     if any(noted.get(name) != value for name, value in wanted.items()):
         return None
     return file if {*VECTOR_KEY, EMBEDDING} <= set(file.schema_arrow.names) else None
+
+
+def noted_in(file: pq.ParquetFile) -> dict[bytes, bytes]:
+    """The metadata of an `embeddings.parquet`; utterances of one that does not say how many vectors have one each."""
+    return {AUDIO_TOKENS.encode(): b"1"} | (file.metadata.metadata or {})
 
 
 def _keys(rows: pa.Table) -> pa.Array:
@@ -143,7 +151,7 @@ def _keys(rows: pa.Table) -> pa.Array:
 
 
 def vectors_of(rows: pa.Table) -> "np.ndarray":
-    """The column of vectors of a table as a matrix, float32 of shape (rows, D)."""
+    """The column of vectors of a table as a matrix, float32 of shape (rows, T * D)."""
     import numpy as np
 
     column = rows[EMBEDDING]

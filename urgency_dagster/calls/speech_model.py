@@ -92,18 +92,15 @@ class SpeechModel:
         )
         return dict(inputs)
 
-    def pooled(self, hidden: "torch.Tensor", segments: "Sequence[np.ndarray]") -> "torch.Tensor":
-        """The mean over the frames of each segment: float32 of shape (B, D), where `hidden` is.
 
-        Args:
-            hidden: the last hidden state, (B, T, D) with T at least the frames of the longest segment.
-            segments: what it was made from.
-        """
-        import torch
+def pooled(hidden: "torch.Tensor", weights: "torch.Tensor") -> "torch.Tensor":
+    """The weighted sums of the frames of each segment: float32 of shape (B, T, D).
 
-        frames = torch.tensor([self.frames(len(segment)) for segment in segments], device=hidden.device)
-        valid = torch.arange(hidden.shape[1], device=hidden.device) < frames[:, None]  # (B, T)
-        return (hidden.float() * valid[:, :, None]).sum(dim=1) / frames[:, None]
+    Args:
+        hidden: the last hidden state, (B, F, D).
+        weights: what each frame counts in each sum, float32 of shape (B, T, at most F), on the same device.
+    """
+    return weights @ hidden[:, : weights.shape[2]].float()
 
 
 def load_speech_model(source: PretrainedModel) -> SpeechModel:

@@ -125,7 +125,7 @@ def utterances(
 
 
 class EmbeddingOptions(dg.Config):
-    """On what the speech model runs, how segments are batched, and how much of it is proved."""
+    """On what the speech model runs, how segments are batched and pooled, and how much of it is proved."""
 
     device: str = Field(EmbeddingConfig.device, description="`auto` (cuda, else mps, else cpu) or a torch device.")
     engine: str = Field(
@@ -141,6 +141,12 @@ class EmbeddingOptions(dg.Config):
         EmbeddingConfig.compile,
         description="Let torch compile the model; worth it for long runs. `auto` is torch then.",
     )
+    audio_tokens: int = Field(
+        EmbeddingConfig.audio_tokens,
+        description="Vectors of an utterance: the means over so many equal spans of its frames. With 1, as in the "
+        "original, the attention to the audio has nothing to choose from.",
+        ge=1,
+    )
     batch_audio_s: float | None = Field(
         EmbeddingConfig.batch_audio_s,
         description="Seconds of audio in one batch, padded; empty suits the device.",
@@ -148,7 +154,7 @@ class EmbeddingOptions(dg.Config):
     )
     segment_max_s: float = Field(
         EmbeddingConfig.segment_max_s,
-        description="Seconds of a segment that the model sees at once; longer ones are averaged over equal parts.",
+        description="Seconds of a segment that the model sees at once; longer ones are seen in equal parts.",
         ge=1,
     )
     shard_utterances: int = Field(
@@ -175,7 +181,7 @@ class EmbeddingOptions(dg.Config):
 def utterance_embeddings(
     context: dg.AssetExecutionContext, config: EmbeddingOptions, storage: StorageResource, models: ModelsResource
 ) -> dg.MaterializeResult:
-    """One wav2vec2 vector per kept utterance: the mean over the frames of that segment alone."""
+    """The wav2vec2 vector of each kept utterance, or several: means over the frames of that segment alone."""
     record = Record.open(context, storage, config=config, models=models)
     archive = context.partition_key
     options = EmbeddingConfig(**config.model_dump())
@@ -199,7 +205,7 @@ def processed_data(context: dg.AssetExecutionContext, storage: StorageResource) 
     counts = write_processed_data(storage.paths, context.partition_key)
     files = storage.paths.archive(context.partition_key)
     funnel = read_funnel(storage.paths, context.partition_key)
-    metadata = {"dagster/row_count": counts["rows"], "width": counts["width"], **funnel_metadata(funnel)}
+    metadata = {"dagster/row_count": counts.pop("rows"), **counts, **funnel_metadata(funnel)}
     return record.close([files.processed_csv, files.vectors], metadata)
 
 

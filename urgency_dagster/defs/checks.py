@@ -37,7 +37,7 @@ VECTORS_FIT = dg.AssetCheckSpec(
     "vectors_fit_rows",
     asset="utterance_embeddings",
     blocking=True,
-    description="One finite vector per row of the utterance table, in its order.",
+    description="Finite vectors for every row of the utterance table, in its order.",
 )
 SAME_AS_ONE_BY_ONE = dg.AssetCheckSpec(
     "same_as_one_by_one",

@@ -55,7 +55,7 @@ def embedding_metadata(summary: EmbeddingSummary) -> dict[str, Any]:
     counts = asdict(summary.counts)
     return {
         "dagster/row_count": counts.pop("utterances"),
-        "dagster/column_schema": table_schema(embeddings_schema(summary.width)),
+        "dagster/column_schema": table_schema(embeddings_schema(summary.row_width)),
         **counts,
         **{name: getattr(summary, name) for name in ("audio_s", "width", "engine", "device")},
         "seconds": round(summary.seconds, 1),

@@ -69,6 +69,7 @@ def training_set(
         "dagster/row_count": sum(summary.utterances.values()),
         "dagster/column_schema": table_schema(TRAINING_ROWS),
         "archives": len(summary.archives),
+        "audio_tokens": summary.audio_tokens,
         "split": figure_table({f"{side} calls": count for side, count in summary.calls.items()}),
         "mode": f"{summary.mode_used} {summary.note}".strip(),
         "split_sha256": summary.sha256,
@@ -129,7 +130,7 @@ class TrainingOptions(dg.Config):
 def urgency_model(
     context: dg.AssetExecutionContext, config: TrainingOptions, storage: StorageResource, models: ModelsResource
 ) -> dg.MaterializeResult:
-    """KoELECTRA with cross-attention to the audio vector, trained on urgency and sentiment; the best epoch is kept."""
+    """KoELECTRA with cross-attention to the audio, trained on urgency and sentiment; the best epoch is kept."""
     record = Record.open(context, storage, config=config, models=models)
     training = TrainingConfig(**config.model_dump())
     with shown_progress(context, "steps") as progress:

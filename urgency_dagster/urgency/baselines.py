@@ -55,7 +55,7 @@ def _text_features() -> Features:
 
 
 def _audio_features(paths: StoragePaths, training: "pa.Table") -> Features:
-    """The audio vectors, each element scaled to the training rows."""
+    """The audio vectors of an utterance side by side, each element scaled to the training rows."""
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler()
@@ -65,14 +65,15 @@ def _audio_features(paths: StoragePaths, training: "pa.Table") -> Features:
 
 
 def _vectors(paths: StoragePaths, rows: "pa.Table") -> "NDArray[np.float32]":
+    """The audio vectors of each row side by side, float32, (rows, T * D)."""
     archives, at = np.array(rows["archive"].to_pylist()), rows["row"].to_numpy()
     names = np.unique(archives)
-    width = open_vectors(paths, str(names[0])).shape[1]
-    found = np.empty((rows.num_rows, width), np.float32)
+    _, *shape = open_vectors(paths, str(names[0])).shape
+    found = np.empty((rows.num_rows, *shape), np.float32)
     for name in names:
         here = archives == name
         found[here] = open_vectors(paths, str(name))[at[here]]
-    return found
+    return found.reshape(rows.num_rows, -1)
 
 
 def _fitted_logits(

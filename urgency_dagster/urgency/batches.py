@@ -32,7 +32,7 @@ class Batch(NamedTuple):
     Attributes:
         input_ids: token ids, int64, (B, L).
         attention_mask: 1 for tokens and 0 for padding, int64, (B, L).
-        audio: audio vectors, float32, (B, 1, D).
+        audio: audio vectors, float32, (B, T, D).
         urgency: class ids, int64, (B,).
         sentiment: class ids, int64, (B,).
     """
@@ -97,7 +97,8 @@ class UtteranceDataset:
         tokens: their token ids, in the same order.
 
     Raises:
-        ArtefactError: the vectors of an archive are missing, or fewer than the rows that name them.
+        ArtefactError: the vectors of an archive are missing, fewer than the rows that name them, or of another shape
+            than those of the others.
     """
 
     def __init__(self, paths: StoragePaths, rows: "pa.Table", tokens: Tokens) -> None:
@@ -125,18 +126,17 @@ class UtteranceDataset:
         import torch
 
         input_ids, mask = self._tokens.padded(indices)
-        audio = np.stack([self._vectors[self._archive[i]][self._row[i]] for i in indices])[:, None]
+        audio = np.stack([self._vectors[self._archive[i]][self._row[i]] for i in indices])
         arrays = (input_ids, mask, audio, self.urgency[indices], self.sentiment[indices])
         return Batch(*(torch.from_numpy(array) for array in arrays))
 
     def _check_vectors(self) -> None:
+        as_they_were = ("the vectors the training set was made with", "make the training set again")
         for code, vectors in enumerate(self._vectors):
             if self._row[self._archive == code].max() >= len(vectors):
-                raise ArtefactError(
-                    "an archive has fewer vectors than the training set has rows of it",
-                    "the vectors the training set was made with",
-                    "make the training set again",
-                )
+                raise ArtefactError("an archive has fewer vectors than the training set has rows of it", *as_they_were)
+        if len({vectors.shape[1:] for vectors in self._vectors}) > 1:
+            raise ArtefactError("the vectors of some archives have another shape", *as_they_were)
 
 
 def batches_in_order(count: int, batch_size: int) -> "list[NDArray[np.int64]]":

@@ -38,6 +38,7 @@ def training_facts(
         "text_model": {"name": text_model.name, "revision": text_model.revision},
         "speech_model": summary.speech_model,
         "audio_width": summary.audio_width,
+        "audio_tokens": summary.audio_tokens,
         "max_length": model.max_length,
         "config": config,
         "split": {"mode_asked": summary.mode_asked, "mode_used": summary.mode_used, "sha256": summary.sha256},
@@ -68,7 +69,7 @@ def card_text(card: dict[str, Any]) -> str:
     return f"""\
 # {card["architecture"]}
 
-Urgency and sentiment of a Korean emergency-call utterance from its transcript and its audio vector.
+Urgency and sentiment of a Korean emergency-call utterance from its transcript and its audio.
 
 | | |
 | --- | --- |
@@ -76,7 +77,7 @@ Urgency and sentiment of a Korean emergency-call utterance from its transcript a
 | sentiment ids | {_ids(labels.sentiment)} |
 | text model | {card["text_model"]["name"]} ({card["text_model"]["revision"]}) |
 | speech model | {card["speech_model"]["name"]} ({card["speech_model"]["revision"]}) |
-| audio vector | {card["audio_width"]} values: mean over time of the speech model's last hidden state |
+| audio vectors | {_audio(card["audio_tokens"], card["audio_width"])} |
 | training side | {card["utterances"][TRAIN]} utterances of {card["calls"][TRAIN]} calls |
 | kept apart of these | {card["held_out"]["utterances"]} utterances of {card["held_out"]["calls"]} calls |
 | temperatures | urgency {card["temperatures"]["urgency"]:.3f}, sentiment {card["temperatures"]["sentiment"]:.3f} |
@@ -105,6 +106,11 @@ The epoch was chosen on these same rows, so the scores lean to the high side.
 
 def _thresholds(fitted: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.3f}" for name, value in fitted.items()) or "none were fitted"
+
+
+def _audio(tokens: int, width: int) -> str:
+    over = "the mean over time" if tokens == 1 else "the means over as many equal spans of time"
+    return f"{tokens} of {width} values: {over} of the speech model's last hidden state"
 
 
 def _ids(names: tuple[str, ...]) -> str:

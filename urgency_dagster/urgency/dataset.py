@@ -5,7 +5,7 @@ Rows stay Arrow tables and vectors stay in the archives' NPY files. Tokens and b
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -62,6 +62,7 @@ class TrainingSetSummary:
         data_sha256: hash over the rows, their sides and the vectors.
         archives: the archives joined, sorted.
         audio_width: width of one audio vector.
+        audio_tokens: audio vectors of an utterance.
         speech_model: name and revision of the model that made the vectors.
         labels: the class names of both tasks, in the order of their ids.
         calls: number of calls on each side.
@@ -76,6 +77,7 @@ class TrainingSetSummary:
     data_sha256: str
     archives: tuple[str, ...]
     audio_width: int
+    audio_tokens: int
     speech_model: dict[str, str]
     labels: Labels
     calls: dict[str, int]
@@ -109,13 +111,14 @@ def build_training_set(paths: StoragePaths, archives: Sequence[str], config: Spl
         config: how to divide the rows.
 
     Raises:
-        ArtefactError: an archive has no utterances or vectors, or their numbers, columns or widths disagree.
+        ArtefactError: an archive has no utterances or vectors, or their numbers, columns or widths disagree, or the
+            archives' vectors are not of one kind.
         TrainingDataError: there are no rows; a side is empty; a call has two different labels or an unknown urgency;
             the training side has fewer than two urgency classes.
     """
     names = sorted(set(archives))
     tables = [_archive_rows(paths, archive) for archive in names]
-    speech_model = _speech_model(paths, names)
+    vectors = _kind_of_all(paths, names)
     if not any(table.num_rows for table in tables):
         raise TrainingDataError(
             f"{len(names)} archives hold no utterances", "at least one", "see the rejects.parquet of each archive"
@@ -127,7 +130,7 @@ def build_training_set(paths: StoragePaths, archives: Sequence[str], config: Spl
     rows = rows.append_column("side", pa.array(np.where(split.validation, VALIDATION, TRAIN)))
     rows = rows.select(TRAINING_ROWS.names).cast(TRAINING_ROWS)
     _check_sides(rows)
-    return _write(paths, rows, names, config, split, Labels(URGENCY_LEVELS, sentiments), speech_model)
+    return _write(paths, rows, names, config, split, Labels(URGENCY_LEVELS, sentiments), vectors)
 
 
 def read_training_set(paths: StoragePaths) -> TrainingSet:
@@ -143,7 +146,8 @@ def read_training_set(paths: StoragePaths) -> TrainingSet:
     del stored["call_ids"]
     stored["archives"] = tuple(stored["archives"])
     stored["labels"] = Labels.from_json(stored["labels"])
-    return TrainingSet(urgency.rows, TrainingSetSummary(**stored))
+    # One that was stored before `audio_tokens` was an option has one vector for each utterance.
+    return TrainingSet(urgency.rows, TrainingSetSummary(**{"audio_tokens": 1, **stored}))
 
 
 def call_codes(rows: pa.Table) -> "NDArray[np.int64]":
@@ -159,10 +163,12 @@ def first_rows(calls: "NDArray[np.int64]") -> "NDArray[np.int64]":
 
 
 def open_vectors(paths: StoragePaths, archive: str) -> "NDArray[np.float32]":
-    """The audio vectors of an archive as a read-only memory map, float32, shape (N, D).
+    """The audio vectors of an archive as a read-only memory map, float32, shape (N, T, D).
+
+    The file has that shape too, or (N, D) where T is 1.
 
     Raises:
-        ArtefactError: the file is missing, damaged, or no float32 matrix.
+        ArtefactError: the file is missing, damaged, or of another type or shape.
     """
     source = paths.archive(archive).vectors
     try:
@@ -171,13 +177,13 @@ def open_vectors(paths: StoragePaths, archive: str) -> "NDArray[np.float32]":
         raise ArtefactError(
             f"the vectors of {archive} cannot be read ({type(error).__name__})", "an NPY file", "embed it again"
         ) from error
-    if vectors.ndim != 2 or vectors.dtype != np.float32:
+    if vectors.ndim not in (2, 3) or vectors.dtype != np.float32:
         raise ArtefactError(
             f"the vectors of {archive} are {vectors.dtype} of shape {vectors.shape}",
-            "float32 of shape (N, D)",
+            "float32 of shape (N, D) or (N, T, D)",
             "embed the archive again",
         )
-    return vectors
+    return vectors if vectors.ndim == 3 else vectors[:, None]
 
 
 def _archive_rows(paths: StoragePaths, archive: str) -> pa.Table:
@@ -207,31 +213,47 @@ def _read_utterances(source: "Path", archive: str) -> pa.Table:
         ) from error
 
 
-def _speech_model(paths: StoragePaths, archives: Sequence[str]) -> dict[str, str]:
-    """Name and revision of the model that made the vectors of all archives.
+class _Kind(NamedTuple):
+    """What the vectors of an archive are: the name and revision of their speech model, D and T."""
+
+    model: str
+    revision: str
+    width: int
+    tokens: int
+
+
+def _kind_of_all(paths: StoragePaths, archives: Sequence[str]) -> _Kind:
+    """What the vectors of all archives are.
 
     Raises:
-        ArtefactError: the vectors were made by different models; of equal width, nothing else would show it.
+        ArtefactError: the vectors were made by different models, which of equal width nothing else would show, or the
+            utterances of some archives have more of them.
     """
-    models = {archive: _model_of_vectors(paths, archive) for archive in archives}
-    if len(set(models.values())) > 1:
-        named = ", ".join(sorted({f"{name} of width {width}" for name, _, width in models.values()}))
+    kinds = [_kind(paths, archive) for archive in archives] or [_Kind("", "", 0, 1)]
+    models = {(kind.model, kind.revision, kind.width) for kind in kinds}
+    if len(models) > 1:
+        named = ", ".join(sorted({f"{name} of width {width}" for name, _, width in models}))
         raise ArtefactError(
-            f"the audio vectors were made by {len(set(models.values()))} speech models ({named})",
+            f"the audio vectors were made by {len(models)} speech models ({named})",
             "one speech model",
             "materialise utterance_embeddings of all archives",
         )
-    name, revision, _ = models[archives[0]] if archives else ("", "", 0)
-    return {"name": name, "revision": revision}
+    if len(tokens := sorted({kind.tokens for kind in kinds})) > 1:
+        raise ArtefactError(
+            f"the archives have {' and '.join(map(str, tokens))} audio vectors for an utterance",
+            "as many in all of them",
+            "materialise utterance_embeddings and processed_data of all archives with the same `audio_tokens`",
+        )
+    return kinds[0]
 
 
-def _model_of_vectors(paths: StoragePaths, archive: str) -> tuple[str, str, int]:
+def _kind(paths: StoragePaths, archive: str) -> _Kind:
     source = paths.archive(archive).embeddings
     if not source.is_file():
         raise ArtefactError(f"{archive} has no {source.name}", "its embeddings", "materialise utterance_embeddings")
     facts = pq.read_schema(source).metadata or {}
-    width = open_vectors(paths, archive).shape[1]
-    return facts.get(b"model", b"").decode(), facts.get(b"revision", b"").decode(), width
+    _, tokens, width = open_vectors(paths, archive).shape
+    return _Kind(facts.get(b"model", b"").decode(), facts.get(b"revision", b"").decode(), width, tokens)
 
 
 def _with_ids(utterances: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
@@ -287,7 +309,7 @@ def _write(
     config: SplitConfig,
     split: Split,
     labels: Labels,
-    speech_model: dict[str, str],
+    vectors: _Kind,
 ) -> TrainingSetSummary:
     urgency = paths.urgency
     call_ids = {side: _call_ids(rows, side) for side in (TRAIN, VALIDATION)}
@@ -300,8 +322,9 @@ def _write(
             sha256=split.sha256,
             data_sha256=_data_hash(paths, archives, folder / urgency.rows.name),
             archives=tuple(archives),
-            audio_width=open_vectors(paths, archives[0]).shape[1],
-            speech_model=speech_model,
+            audio_width=vectors.width,
+            audio_tokens=vectors.tokens,
+            speech_model={"name": vectors.model, "revision": vectors.revision},
             labels=labels,
             calls={side: len(ids) for side, ids in call_ids.items()},
             utterances={side: pc.sum(pc.equal(rows["side"], side)).as_py() for side in call_ids},

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from urgency_dagster.errors import SettingsError
+from urgency_dagster.errors import SettingsError, TrainingDataError
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class ModelConfig:
         sentiment_classes: number of sentiment classes.
         attention_heads: heads of the cross-attention.
         dropout: dropout of the attention weights, of the attention's output, and before the heads.
+        audio_tokens: audio vectors of an utterance.
 
     Raises:
         SettingsError: `text_width` is no multiple of `attention_heads`.
@@ -37,6 +38,7 @@ class ModelConfig:
     sentiment_classes: int
     attention_heads: int = 4
     dropout: float = 0.1
+    audio_tokens: int = 1
 
     def __post_init__(self) -> None:
         if self.text_width % self.attention_heads:
@@ -73,7 +75,7 @@ class CrossAttention(nn.Module):
 
 
 class KoElectraCrossModal(nn.Module):
-    """Urgency and sentiment of an utterance from its tokens and its audio vector.
+    """Urgency and sentiment of an utterance from its tokens and its audio vectors.
 
     The state dict has the prefixes `text_encoder. wav_fc. cross_attn.attn. cross_attn.norm. sent_head. urg_head.`.
 
@@ -87,6 +89,7 @@ class KoElectraCrossModal(nn.Module):
     def __init__(self, text_encoder: PreTrainedModel, config: ModelConfig) -> None:
         super().__init__()
         self.text_encoder = text_encoder
+        self.audio_tokens = config.audio_tokens
         self.wav_fc = nn.Linear(config.audio_width, config.text_width)
         self.cross_attn = CrossAttention(config.text_width, config.attention_heads, config.dropout)
         self.dropout = nn.Dropout(config.dropout)
@@ -100,7 +103,16 @@ class KoElectraCrossModal(nn.Module):
             input_ids: token ids, int64, (B, L).
             attention_mask: 1 for tokens and 0 for padding, int64, (B, L).
             audio: audio vectors, float32, (B, T, D); T is 1 for the mean over the utterance.
+
+        Raises:
+            TrainingDataError: T is not the configured number.
         """
+        if audio.shape[1] != self.audio_tokens:
+            raise TrainingDataError(
+                f"utterances of {audio.shape[1]} audio vectors",
+                f"{self.audio_tokens}, as the model is made for",
+                "embed them with that many `audio_tokens`, or train the model again",
+            )
         hidden = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         query = hidden[:, :1]
         keys = torch.relu(self.wav_fc(audio))

@@ -101,7 +101,7 @@ def load_urgency_model(folder: Path) -> UrgencyModel:
         with torch.random.fork_rng(devices=[]):  # building draws first weights, which the stored ones replace
             network = KoElectraCrossModal(AutoModel.from_config(encoder_config), config)
         network.load_state_dict(load_file(folder / WEIGHTS))
-        labels, fitted = Labels.from_json(stored["labels"]), (stored["temperatures"], stored["thresholds"])
+        labels, fitted = Labels.from_json(stored["labels"]), (stored["temperatures"], stored.get("thresholds", {}))
         model = UrgencyModel(network.eval(), tokenizer, labels, config, stored["max_length"], *fitted)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ArtefactError(

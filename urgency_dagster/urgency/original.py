@@ -51,8 +51,14 @@ def load_original_checkpoint(source: Path, text_model: PretrainedModel) -> Urgen
     labels, weights = _labelled(checkpoint.get("labels"), weights)
     try:
         text_width, audio_width = weights["wav_fc.weight"].shape
-        heads = checkpoint.get("config", {}).get("attention_heads", ModelConfig.attention_heads)
-        config = ModelConfig(text_width, audio_width, len(labels.urgency), len(labels.sentiment), heads)
+        config = ModelConfig(
+            text_width,
+            audio_width,
+            len(labels.urgency),
+            len(labels.sentiment),
+            attention_heads=checkpoint.get("config", {}).get("attention_heads", ModelConfig.attention_heads),
+            audio_tokens=checkpoint.get("audio_tokens", ModelConfig.audio_tokens),
+        )
         network = KoElectraCrossModal(encoder, config)
         network.load_state_dict(weights)
     except (KeyError, RuntimeError, ValueError) as error:

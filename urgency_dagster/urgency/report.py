@@ -99,7 +99,7 @@ temperatures and thresholds. Archives: {", ".join(card["archives"])}.
 
 Macro-F1 is the mean over all classes; brackets hold 95 % bootstrap intervals over calls
 ({metrics["bootstrap_resamples"]} resamples). The majority rows always answer the training side's most frequent
-class; text alone and audio alone are linear models, of character n-grams and of the audio vector.
+class; text alone and audio alone are linear models, of character n-grams and of the audio vectors.
 A call's answer is the class with the highest mean logit over its utterances.
 
 ## What must not happen

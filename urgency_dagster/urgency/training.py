@@ -155,6 +155,7 @@ def untrained_model(training_set: TrainingSet, text_model: PretrainedModel, conf
         sentiment_classes=len(labels.sentiment),
         attention_heads=config.attention_heads,
         dropout=config.dropout,
+        audio_tokens=training_set.summary.audio_tokens,
     )
     max_length = min(config.max_length, encoder.config.max_position_embeddings)
     return UrgencyModel(KoElectraCrossModal(encoder, network_config), tokenizer, labels, network_config, max_length)

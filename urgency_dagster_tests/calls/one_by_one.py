@@ -29,9 +29,19 @@ class OneByOne:
         """The embedding of a segment, (D,)."""
         return self.frames(waveform).mean(axis=0)
 
+    def spans(self, waveform: np.ndarray, tokens: int) -> np.ndarray:
+        """The embeddings of the spans of a segment, (T, D)."""
+        return span_means(self.frames(waveform), tokens)
+
     def vectors(self, waveforms: list[np.ndarray]) -> np.ndarray:
         """The embeddings of some segments, (N, D)."""
         return np.stack([self.vector(waveform) for waveform in waveforms])
+
+
+def span_means(frames: np.ndarray, tokens: int) -> np.ndarray:
+    """The means over equal spans of frames, (T, D)."""
+    count = len(frames)
+    return np.stack([frames[count * t // tokens : count * (t + 1) // tokens].mean(axis=0) for t in range(tokens)])
 
 
 def segments(*lengths: int) -> list[np.ndarray]:

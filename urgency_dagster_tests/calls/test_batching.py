@@ -7,12 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from urgency_dagster.calls.audio import SAMPLE_RATE
-from urgency_dagster.calls.batching import Budget, batches, embed_segments, pieces_of
+from urgency_dagster.calls.batching import (
+    Budget,
+    Piece,
+    batches,
+    embed_segments,
+    equal_spans,
+    padded_weights,
+    pieces_of,
+    span_weights,
+)
 from urgency_dagster.calls.encoders import TorchEncoder
 from urgency_dagster.calls.speech_model import load_speech_model
 from urgency_dagster.errors import ModelError
 from urgency_dagster_tests.calls.conftest import GROUP, LAYER
-from urgency_dagster_tests.calls.one_by_one import OneByOne, segments
+from urgency_dagster_tests.calls.one_by_one import OneByOne, segments, span_means
 
 lengths_strategy = st.lists(st.integers(8000, 8010) | st.integers(8000, 200_000), max_size=30)
 
@@ -56,17 +65,54 @@ class TestPieces:
         pieces = list(pieces_of([np.zeros(5, np.float32)], 3, {2: 1, 3: 4}.__getitem__))
         assert [piece.share for piece in pieces] == [0.2, 0.8]
 
+    @given(lengths=st.lists(st.integers(9, 500), max_size=8), samples_max=st.integers(9, 200), tokens=st.integers(1, 9))
+    def test_the_spans_are_those_of_the_whole_segment(self, lengths, samples_max, tokens):
+        pieces = list(pieces_of([np.zeros(n, np.float32) for n in lengths], samples_max, lambda n: n, tokens))
+        for position, length in enumerate(lengths):
+            weights = np.concatenate([piece.weights for piece in pieces if piece.segment == position], axis=1)
+            np.testing.assert_array_equal(weights, span_weights(length, tokens))
+
+
+class TestSpans:
+    @given(length=st.integers(1, 3000), count=st.integers(1, 64))
+    def test_they_cover_everything_once_in_order_and_are_equal_within_one(self, length, count):
+        bounds = equal_spans(length, count)
+        assert (bounds[0], bounds[-1], len(bounds)) == (0, length, count + 1)
+        sizes = np.diff(bounds)
+        assert sizes.min() >= 0
+        assert np.ptp(sizes) <= 1
+
+    @given(frames=st.integers(1, 3000), tokens=st.integers(1, 64))
+    def test_each_frame_counts_in_one_span_and_all_of_a_span_count_the_same(self, frames, tokens):
+        weights = span_weights(max(frames, tokens), tokens)
+        assert weights.dtype == np.float32
+        assert ((weights > 0).sum(axis=0) == 1).all()
+        assert (np.diff(weights.argmax(axis=0)) >= 0).all(), "the spans follow each other"
+        np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
+        for row in weights:
+            assert len(set(row[row > 0].tolist())) == 1
+
+    def test_padding_counts_nothing(self):
+        pieces = list(pieces_of([np.zeros(5, np.float32), np.zeros(3, np.float32)], 9, lambda n: n, 2))
+        weights = padded_weights(pieces)
+        assert weights.shape == (2, 2, 5)
+        np.testing.assert_array_equal(weights[0], span_weights(5, 2))
+        np.testing.assert_array_equal(weights[1, :, :3], span_weights(3, 2))
+        assert not weights[1, :, 3:].any()
+
 
 class TestLongSegments:
-    def test_frames_of_the_parts_are_averaged_by_their_counts(self, speech_model):
+    @pytest.mark.parametrize("tokens", [1, 2, 5])
+    def test_the_frames_of_the_parts_are_pooled_as_if_they_were_of_one(self, speech_model, tokens):
         speech = load_speech_model(speech_model(LAYER))
         segment = speech.normalised(*segments(40_001))
-        (vector,) = embed_segments(TorchEncoder(speech), [segment], 1.0, Budget(8))
+        found = embed_segments(TorchEncoder(speech), [segment], 1.0, Budget(8), audio_tokens=tokens)
         one_by_one = OneByOne(speech_model(LAYER))
         parts = [segment[:13_333], segment[13_333:26_667], segment[26_667:]]
         frames = np.concatenate([one_by_one.hidden(torch.from_numpy(part)[None]) for part in parts])
-        np.testing.assert_allclose(vector, frames.mean(axis=0), rtol=0, atol=1e-5)
-        assert np.abs(vector - one_by_one.vector(segment)).max() > 1e-3, "the limit matters here"
+        vectors = found.reshape(tokens, 16)
+        np.testing.assert_allclose(vectors, span_means(frames, tokens), rtol=0, atol=1e-5)
+        assert np.abs(vectors - one_by_one.spans(segment, tokens)).max() > 1e-3, "the limit matters here"
 
 
 class FullDevice:
@@ -78,9 +124,9 @@ class FullDevice:
         self.speech, self._encoder, self._samples_max = encoder.speech, encoder, samples_max
         self.given: list[int] = []
 
-    def vectors(self, batches: Iterable[Sequence[np.ndarray]]) -> Iterator[np.ndarray]:
+    def vectors(self, batches: Iterable[Sequence[Piece]]) -> Iterator[np.ndarray]:
         for batch in batches:
-            samples = len(batch) * max(map(len, batch))
+            samples = len(batch) * max(len(piece.waveform) for piece in batch)
             self.given.append(samples)
             if samples > self._samples_max:
                 raise torch.OutOfMemoryError("CUDA out of memory.")

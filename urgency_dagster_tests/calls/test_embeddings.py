@@ -9,9 +9,9 @@ from urgency_dagster.calls import embeddings
 from urgency_dagster.calls.audio import cut, load_waveform
 from urgency_dagster.calls.embeddings import EmbeddingConfig, embed_archive
 from urgency_dagster.calls.proof import LEAST_FOR_COSINE
-from urgency_dagster.calls.shards import PROVED
+from urgency_dagster.calls.shards import AUDIO_TOKENS, PROVED
 from urgency_dagster.calls.utterances import build_utterance_table
-from urgency_dagster.errors import ArtefactError
+from urgency_dagster.errors import ArtefactError, SettingsError
 from urgency_dagster.storage import StoragePaths, file_hash
 from urgency_dagster.tables import EMBEDDING, embeddings_schema
 from urgency_dagster_tests.calls.conftest import GROUP, LAYER, WIDE, save_speech_model
@@ -75,6 +75,7 @@ class TestArchives:
                 "revision": "local",
                 "weights_sha256": file_hash(speech_model().folder / "model.safetensors"),
                 "precision": "float32",
+                "audio_tokens": "1",
                 "proved": "true",
             }.items()
         )
@@ -106,6 +107,47 @@ class TestArchives:
         found = vectors(pq.read_table(paths.archive(ARCHIVE).embeddings))
         assert found.shape == (3, 16)
         assert np.isfinite(found).all()
+
+    @pytest.mark.parametrize("engine", ["torch", "openvino"])
+    def test_an_utterance_has_as_many_vectors_as_asked_for_side_by_side(self, extracted, speech_model, engine):
+        config = replace(TORCH, engine=engine, audio_tokens=4)
+        summary = embed_archive(extracted, ARCHIVE, speech_model(), config)
+        assert (summary.proof.utterances, summary.proof.passed) == (9, True)
+        assert (summary.width, summary.row_width, summary.made_with["audio_tokens"]) == (16, 64, "4")
+        stored = pq.read_table(extracted.archive(ARCHIVE).embeddings)
+        assert stored.schema.equals(embeddings_schema(64))
+        assert stored_metadata(extracted)[b"audio_tokens"] == b"4"
+        one_by_one = OneByOne(speech_model())
+        rows = pq.read_table(extracted.archive(ARCHIVE).utterances).to_pylist()
+        for row, found in zip(rows, vectors(stored), strict=True):
+            segment = cut(load_waveform(extracted.root / row["wav_file_path"]), row["startAt"], row["endAt"])
+            np.testing.assert_allclose(found.reshape(4, 16), one_by_one.spans(segment, 4), rtol=0, atol=1e-5)
+
+    @pytest.mark.parametrize("tokens", [0, 25])
+    def test_none_and_more_vectors_than_an_utterance_may_have_frames_are_refused(self, extracted, speech_model, tokens):
+        message = f"audio_tokens is {tokens}; expected from 1 to 24, the frames .* 500 ms"
+        with pytest.raises(SettingsError, match=message):
+            embed_archive(extracted, ARCHIVE, speech_model(), replace(TORCH, audio_tokens=tokens))
+        assert not extracted.archive(ARCHIVE).embeddings.exists()
+
+    @pytest.mark.parametrize(
+        ("shape", "most"), [({}, 24), ({"conv_dim": (8,), "conv_kernel": (400,), "conv_stride": (400,)}, 19)]
+    )
+    def test_the_shortest_utterances_can_have_the_most_vectors(self, paths, build, tmp_path, shape, most):
+        model = save_speech_model(tmp_path / "model", LAYER, **shape)
+        starts = (0, 250, 501, 503)
+        samples = [len(cut(np.zeros(48_000), start, start + 500)) for start in starts]
+        assert samples == [8000, 8000, 7999, 7999], "some lose a sample when their times become samples"
+        short = [build.utterance(n, startAt=start, endAt=start + 500) for n, start in enumerate(starts)]
+        build.extracted(paths, ARCHIVE, *build.calls(build.label("a", utterances=short)))
+        build_utterance_table(paths, ARCHIVE, workers=1)
+        summary = embed_archive(paths, ARCHIVE, model, replace(TORCH, audio_tokens=most))
+        assert (summary.counts.utterances, summary.proof.passed) == (len(starts), True)
+        found = vectors(pq.read_table(paths.archive(ARCHIVE).embeddings))
+        assert np.isfinite(found).all()
+        assert found.reshape(-1, most, 16).any(axis=2).all(), "every span has a frame"
+        with pytest.raises(SettingsError, match=f"audio_tokens is {most + 1}; expected from 1 to {most}, the frames"):
+            embed_archive(paths, ARCHIVE, model, replace(TORCH, audio_tokens=most + 1))
 
     def test_an_archive_without_utterance_table_is_refused(self, paths, speech_model):
         with pytest.raises(ArtefactError, match="utterance table"):
@@ -202,6 +244,13 @@ class TestResume:
         assert embed_archive(extracted, ARCHIVE, speech_model(), config).counts.computed == 0
         assert extracted.archive(ARCHIVE).embeddings.read_bytes() == before
 
+    def test_shards_of_another_number_of_vectors_do_not_count(self, extracted, speech_model):
+        config = replace(TORCH, shard_utterances=3)
+        with pytest.raises(Killed):
+            embed_archive(extracted, ARCHIVE, speech_model(), config, self.stop_after(6))
+        summary = embed_archive(extracted, ARCHIVE, speech_model(), replace(config, audio_tokens=2))
+        assert (summary.counts.computed, summary.counts.resumed) == (9, 0)
+
     def test_shards_of_another_model_do_not_count(self, extracted, speech_model, tmp_path):
         config = replace(TORCH, shard_utterances=3)
         with pytest.raises(Killed):
@@ -256,6 +305,22 @@ class TestReuse:
         in_half = replace(TORCH, precision="bfloat16")
         assert embed_archive(extracted, ARCHIVE, wide_model, in_half).counts.computed == 9
         assert embed_archive(extracted, ARCHIVE, wide_model, in_half).counts.computed == 0
+
+    def test_another_number_of_vectors_embeds_all_and_the_same_one_none(self, extracted, speech_model):
+        for tokens, computed in ((1, 9), (4, 9), (4, 0), (2, 9), (1, 9)):
+            config = replace(TORCH, audio_tokens=tokens)
+            summary = embed_archive(extracted, ARCHIVE, speech_model(), config)
+            assert (summary.counts.computed, summary.proof.passed) == (computed, True)
+
+    @pytest.mark.parametrize(("tokens", "computed"), [(1, 0), (2, 9)])
+    def test_a_file_that_does_not_say_how_many_has_one_each(self, extracted, speech_model, tokens, computed):
+        target = extracted.archive(ARCHIVE).embeddings
+        embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
+        noted = {name: value for name, value in stored_metadata(extracted).items() if name != AUDIO_TOKENS.encode()}
+        table = pq.read_table(target)
+        pq.write_table(table.replace_schema_metadata(noted), target)
+        summary = embed_archive(extracted, ARCHIVE, speech_model(), replace(TORCH, audio_tokens=tokens))
+        assert (summary.counts.computed, summary.row_width) == (computed, tokens * 16)
 
     def test_the_library_may_change(self, extracted, speech_model):
         embed_archive(extracted, ARCHIVE, speech_model(), TORCH)

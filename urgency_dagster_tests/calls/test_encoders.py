@@ -1,15 +1,17 @@
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from urgency_dagster.calls.audio import SAMPLE_RATE
 from urgency_dagster.calls.batching import Budget, embed_segments
 from urgency_dagster.calls.encoders import EncoderConfig, TorchEncoder, encoders, native_reduced_precision
-from urgency_dagster.calls.proof import prove
+from urgency_dagster.calls.proof import DIFFERENCE_MAX, prove
 from urgency_dagster.calls.speech_model import load_speech_model
 from urgency_dagster.errors import SettingsError
 from urgency_dagster_tests.calls.conftest import GROUP, HUBERT, LAYER, WAVLM, WIDE, save_speech_model
@@ -56,6 +58,34 @@ class TestVectors:
         proof = prove(vectors, OneByOne(model).vectors(spoken), "bfloat16")
         assert proof.passed, proof
         assert proof.largest_difference > 1e-4, "the precision is reduced indeed"
+
+    @pytest.mark.parametrize("kind", [LAYER, GROUP])
+    @pytest.mark.parametrize("engine", ["torch", "openvino"])
+    @pytest.mark.parametrize("tokens", [2, 4, 24])
+    def test_each_span_has_the_mean_of_its_own_frames(self, speech_model, kind, engine, tokens):
+        speech, spoken = load_speech_model(speech_model(kind)), segments(*LENGTHS)
+        (encoder,) = encoders(speech, EncoderConfig("cpu", engine, "float32"))
+        normalised = [speech.normalised(segment) for segment in spoken]
+        vectors = embed_segments(encoder, normalised, 30, Budget(4), audio_tokens=tokens)
+        assert vectors.shape == (len(spoken), tokens * 16)
+        one_by_one = OneByOne(speech_model(kind))
+        expected = np.stack([one_by_one.spans(segment, tokens) for segment in spoken])
+        np.testing.assert_allclose(vectors.reshape(expected.shape), expected, rtol=0, atol=DIFFERENCE_MAX)
+        assert np.abs(expected[:, 0] - expected[:, 1]).max() > 1e-2, "different spans have different vectors"
+
+    @pytest.mark.parametrize("kind", [LAYER, GROUP])
+    @pytest.mark.parametrize("engine", ["torch", "openvino"])
+    def test_the_spans_together_are_the_whole(self, speech_model, kind, engine):
+        """In batches with padding and in segments longer than the model sees at once too."""
+        speech, spoken = load_speech_model(speech_model(kind)), segments(*LENGTHS)
+        (encoder,) = encoders(speech, EncoderConfig("cpu", engine, "float32"))
+        whole, spans = (embed_segments(encoder, spoken, 1, Budget(4), audio_tokens=tokens) for tokens in (1, 4))
+        for segment, mean, vectors in zip(spoken, whole, spans.reshape(-1, 4, 16), strict=True):
+            parts = -(-len(segment) // SAMPLE_RATE)
+            bounds = [len(segment) * part // parts for part in range(parts + 1)]
+            frames = sum(speech.frames(end - start) for start, end in pairwise(bounds))
+            sizes = np.diff([frames * span // 4 for span in range(5)])
+            np.testing.assert_allclose(np.average(vectors, axis=0, weights=sizes), mean, rtol=0, atol=1e-5)
 
     @pytest.mark.parametrize("kind", [LAYER, GROUP])
     @pytest.mark.parametrize("engine", ["torch", "openvino"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from urgency_dagster.calls.batching import Budget, embed_segments
+from urgency_dagster.calls.batching import Budget, embed_segments, pieces_of
 from urgency_dagster.calls.encoders import EncoderConfig, encoders
 from urgency_dagster.calls.openvino_encoder import OpenVinoEncoder, _channels_last
 from urgency_dagster.calls.speech_model import load_speech_model
@@ -55,23 +55,25 @@ def test_a_network_that_normalises_over_time_is_not_rewritten(speech_model):
 class TestVectors:
     def test_they_come_in_the_order_of_the_batches(self, speech_model):
         speech = load_speech_model(speech_model(LAYER))
-        encoder, spoken = OpenVinoEncoder(speech, "float32"), segments(*range(8000, 40_000, 1000))
-        batches = [[spoken[0]], spoken[20:], [spoken[1]], spoken[2:9], *([segment] for segment in spoken[9:20])]
+        encoder = OpenVinoEncoder(speech, "float32")
+        spoken = list(pieces_of(segments(*range(8000, 40_000, 1000)), 480_000, speech.frames, 2))
+        batches = [[spoken[0]], spoken[20:], [spoken[1]], spoken[2:9], *([piece] for piece in spoken[9:20])]
         found = list(encoder.vectors(batches))
         assert [len(vectors) for vectors in found] == [len(batch) for batch in batches]
         for batch, vectors in zip(batches, found, strict=True):
-            alone = np.concatenate(list(encoder.vectors([segment] for segment in batch)))
+            alone = np.concatenate(list(encoder.vectors([piece] for piece in batch)))
             np.testing.assert_allclose(vectors, alone, rtol=0, atol=1e-5)
 
     def test_a_consumer_that_stops_early_leaves_the_encoder_usable(self, speech_model):
-        encoder = OpenVinoEncoder(load_speech_model(speech_model(LAYER)), "float32")
-        spoken = segments(8000, 24_000, 9000, 16_000, 30_000)
-        expected = list(encoder.vectors([segment] for segment in spoken))
+        speech = load_speech_model(speech_model(LAYER))
+        encoder = OpenVinoEncoder(speech, "float32")
+        spoken = list(pieces_of(segments(8000, 24_000, 9000, 16_000, 30_000), 480_000, speech.frames))
+        expected = list(encoder.vectors([piece] for piece in spoken))
         for _ in range(3):
-            started = encoder.vectors([segment] for segment in spoken)
+            started = encoder.vectors([piece] for piece in spoken)
             next(started)
             started.close()
-            for vectors, wanted in zip(encoder.vectors([s] for s in spoken), expected, strict=True):
+            for vectors, wanted in zip(encoder.vectors([piece] for piece in spoken), expected, strict=True):
                 np.testing.assert_array_equal(vectors, wanted)
 
 

@@ -41,14 +41,15 @@ def key_of(row: dict) -> dict:
     return {name: row[name] for name in embeddings_schema(WIDTH).names if name != EMBEDDING}
 
 
-def write(paths: StoragePaths, rows: list[dict], vectors: list[dict] | None = None) -> None:
-    """Writes an utterance table and, unless given, the vectors of its rows."""
+def write(paths: StoragePaths, rows: list[dict], vectors: list[dict] | None = None, **noted: str) -> None:
+    """Writes an utterance table and, unless given, the vectors of its rows, with some metadata."""
     keys = [key_of(row) for row in rows]
     made = [{**key, EMBEDDING: [n, n + 0.1, -n]} for n, key in enumerate(keys)] if vectors is None else vectors
     write_table(paths.archive(ARCHIVE).utterances, pa.Table.from_pylist(rows, schema=UTTERANCES))
-    with pq.ParquetWriter(paths.archive(ARCHIVE).embeddings, embeddings_schema(WIDTH)) as writer:
+    schema = embeddings_schema(WIDTH).with_metadata(noted)
+    with pq.ParquetWriter(paths.archive(ARCHIVE).embeddings, schema) as writer:
         for start in range(0, len(made), 1000):  # several row groups, as the step writes them
-            writer.write_table(pa.Table.from_pylist(made[start : start + 1000], schema=embeddings_schema(WIDTH)))
+            writer.write_table(pa.Table.from_pylist(made[start : start + 1000], schema=schema))
 
 
 def read(paths: StoragePaths) -> tuple[pd.DataFrame, np.ndarray]:
@@ -59,12 +60,24 @@ def read(paths: StoragePaths) -> tuple[pd.DataFrame, np.ndarray]:
 def test_row_i_of_one_is_row_i_of_the_other(paths):
     rows = [utterance(n) for n in range(5000)]
     write(paths, rows)
-    assert write_processed_data(paths, ARCHIVE) == {"rows": 5000, "width": WIDTH}
+    assert write_processed_data(paths, ARCHIVE) == {"rows": 5000, "width": WIDTH, "audio_tokens": 1}
     table, vectors = read(paths)
     assert list(table.columns) == UTTERANCES.names
     assert table["utterance_id"].tolist() == [row["utterance_id"] for row in rows]
     assert vectors.dtype == np.float32
     np.testing.assert_array_equal(vectors, np.array([[n, n + 0.1, -n] for n in range(5000)], np.float32))
+
+
+@pytest.mark.parametrize("count", [0, 5000])
+@pytest.mark.parametrize(("tokens", "shape"), [(1, (3,)), (3, (3, 1))])
+def test_several_vectors_of_an_utterance_are_a_dimension_of_their_own(paths, count, tokens, shape):
+    write(paths, [utterance(n) for n in range(count)], audio_tokens=str(tokens))
+    counts = {"rows": count, "width": WIDTH // tokens, "audio_tokens": tokens}
+    assert write_processed_data(paths, ARCHIVE) == counts
+    _, vectors = read(paths)
+    assert vectors.dtype == np.float32
+    expected = np.array([[n, n + 0.1, -n] for n in range(count)], np.float32).reshape(count, *shape)
+    np.testing.assert_array_equal(vectors, expected, strict=True)
 
 
 def test_the_csv_begins_with_a_byte_order_mark(paths):
@@ -101,7 +114,7 @@ def test_unknown_speakers_do_not_make_the_known_ones_fractions(paths):
 
 def test_an_empty_table_gives_empty_files(paths):
     write(paths, [])
-    assert write_processed_data(paths, ARCHIVE) == {"rows": 0, "width": WIDTH}
+    assert write_processed_data(paths, ARCHIVE) == {"rows": 0, "width": WIDTH, "audio_tokens": 1}
     table, vectors = read(paths)
     assert (len(table), list(table.columns)) == (0, UTTERANCES.names)
     assert (vectors.shape, vectors.dtype) == ((0, WIDTH), np.float32)

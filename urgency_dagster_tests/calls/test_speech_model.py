@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
-from urgency_dagster.calls.speech_model import PADDED_TO_SAMPLES, SpeechModel, load_speech_model
+from urgency_dagster.calls.speech_model import PADDED_TO_SAMPLES, SpeechModel, load_speech_model, pooled
 from urgency_dagster.errors import ModelError
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.storage import file_hash
@@ -66,12 +66,21 @@ class TestInputs:
         assert list(inputs) == ["input_values"]
         assert inputs["input_values"].shape == (2, 8001)
 
-    def test_padded_frames_do_not_count(self, speech_model):
-        speech = load_speech_model(speech_model(LAYER))
+
+class TestPooling:
+    def test_frames_count_by_their_weights_and_those_beyond_do_not(self):
         hidden = torch.randn(2, 40, 16)
-        pooled = speech.pooled(hidden, [np.zeros(8000), np.zeros(12_000)])
-        torch.testing.assert_close(pooled, torch.stack([hidden[0, :24].mean(dim=0), hidden[1, :37].mean(dim=0)]))
-        assert speech.pooled(hidden.to(torch.bfloat16), [np.zeros(8000)] * 2).dtype == torch.float32
+        weights = torch.zeros(2, 1, 37)
+        weights[0, 0, :24], weights[1, 0] = 1 / 24, 1 / 37
+        hidden[:, 37:] = torch.nan
+        expected = torch.stack([hidden[0, :24].mean(dim=0), hidden[1, :37].mean(dim=0)])[:, None]
+        torch.testing.assert_close(pooled(hidden, weights), expected)
+
+    def test_sums_are_taken_in_float32_whatever_the_precision(self):
+        hidden, weights = torch.randn(1, 300, 8).to(torch.bfloat16), torch.full((1, 1, 300), 1 / 300)
+        found = pooled(hidden, weights)
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found[0, 0], hidden[0].double().mean(dim=0).float())
 
 
 class Evil:

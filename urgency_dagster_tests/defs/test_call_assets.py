@@ -4,9 +4,12 @@ import zipfile
 from pathlib import Path
 
 import dagster as dg
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
+from urgency_dagster.defs.call_assets import EmbeddingOptions
 from urgency_dagster.defs.lineage import name_of
 from urgency_dagster.errors import ArchiveError, ModelError
 from urgency_dagster.manifests import read_manifest
@@ -80,6 +83,28 @@ def test_a_rerun_gives_the_same_bytes(done: dg.ExecuteInProcessResult, settings:
 
 def _contents(folder: Path) -> dict[Path, bytes]:
     return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_several_vectors_of_an_utterance_are_an_option(settings: Settings, paths: StoragePaths) -> None:
+    result = materialise(settings, options={"utterance_embeddings": {"audio_tokens": 4}})
+    evaluations = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert evaluations["vectors_fit_rows"].passed
+    assert evaluations["same_as_one_by_one"].passed
+    files = paths.archive(ARCHIVE)
+    rows, tokens, width = np.load(files.vectors, mmap_mode="r").shape
+    assert (rows, tokens) == (pq.read_metadata(files.utterances).num_rows, 4)
+    events = [event.step_materialization_data.materialization for event in result.get_asset_materialization_events()]
+    pages = {name_of(event.asset_key): event.metadata for event in events}
+    embedded, processed = pages["utterance_embeddings"], pages["processed_data"]
+    assert (embedded["audio_tokens"].value, embedded["width"].value) == ("4", width)
+    assert f"[{4 * width}]" in str(embedded["dagster/column_schema"].value)
+    assert (processed["audio_tokens"].value, processed["width"].value) == (4, width)
+
+
+def test_less_than_one_vector_is_no_option() -> None:
+    assert EmbeddingOptions().audio_tokens == 1
+    with pytest.raises(ValidationError, match="audio_tokens"):
+        EmbeddingOptions(audio_tokens=0)
 
 
 def test_an_archive_that_is_gone_is_an_error_that_says_so(settings: Settings, paths: StoragePaths) -> None:

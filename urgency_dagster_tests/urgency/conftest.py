@@ -1,5 +1,6 @@
 """A storage root with three small archives whose labels can be learnt, and a tiny text model."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,16 +93,27 @@ def write_archive(paths: StoragePaths, archive: str, of_archive: list[Call], rng
 
 
 def write_vectors(paths: StoragePaths, archive: str, vectors: np.ndarray, speech_model: str = "speech") -> None:
-    """Writes vectors as both of their files, as made by some speech model."""
+    """Writes vectors, (N, D) or (N, T, D), as both of their files, as made by some speech model."""
     np.save(paths.archive(archive).vectors, vectors)
-    schema = embeddings_schema(vectors.shape[1]).with_metadata({"model": speech_model, "revision": "1"})
+    flat = vectors.reshape(len(vectors), math.prod(vectors.shape[1:]))
+    schema = embeddings_schema(flat.shape[1]).with_metadata({"model": speech_model, "revision": "1"})
     keys = [name for name in schema.names if name != EMBEDDING]
     table = pq.read_table(paths.archive(archive).utterances, columns=keys).slice(0, len(vectors)).select(keys)
-    column = pa.array(vectors.tolist(), schema.field(EMBEDDING).type)
+    column = pa.array(flat.tolist(), schema.field(EMBEDDING).type)
     write_table(paths.archive(archive).embeddings, pa.table([*table.columns, column], schema=schema))
 
 
-def write_root(folder: Path, *, shuffle_labels: bool = False, archives: dict[str, int] = ARCHIVES) -> StoragePaths:
+def write_spans(paths: StoragePaths, archive: str, tokens: int) -> None:
+    """Gives the utterances of an archive as many vectors: the last is the one that they had, the others are noise."""
+    had = np.load(paths.archive(archive).vectors)
+    vectors = np.random.default_rng(0).normal(size=(len(had), tokens, AUDIO_WIDTH)).astype(np.float32)
+    vectors[:, -1] = had
+    write_vectors(paths, archive, vectors)
+
+
+def write_root(
+    folder: Path, *, shuffle_labels: bool = False, archives: dict[str, int] = ARCHIVES, tokens: int = 1
+) -> StoragePaths:
     """Writes a storage root; `shuffle_labels` breaks the tie between label and content."""
     rng = np.random.default_rng(0)
     paths = StoragePaths(folder)
@@ -109,6 +121,8 @@ def write_root(folder: Path, *, shuffle_labels: bool = False, archives: dict[str
         write_archive(paths, archive, calls(archive, count, rng), rng)
         if shuffle_labels:
             relabel(paths, archive, lambda call, rng=rng: URGENCY_LEVELS[int(rng.integers(3))])
+        if tokens > 1:
+            write_spans(paths, archive, tokens)
     return paths
 
 
@@ -154,6 +168,12 @@ def train_and_judge(paths: StoragePaths, text_model: PretrainedModel) -> Trained
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, text_model: PretrainedModel) -> Trained:
     return train_and_judge(write_root(tmp_path_factory.mktemp("trained") / "root"), text_model)
+
+
+@pytest.fixture(scope="session")
+def trained_on_spans(tmp_path_factory: pytest.TempPathFactory, text_model: PretrainedModel) -> Trained:
+    """The same with four audio vectors for each utterance."""
+    return train_and_judge(write_root(tmp_path_factory.mktemp("spans") / "root", tokens=4), text_model)
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,15 @@ def test_each_sees_its_own_side_alone(sides):
     assert right(found["text_only"].sentiment, validation, "sentiment") < 0.7
 
 
+def test_the_audio_is_every_vector_of_an_utterance(tmp_path):
+    paths = write_root(tmp_path, tokens=4)
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    training, validation = (read_training_set(paths).side(side) for side in (TRAIN, VALIDATION))
+    found = baseline_logits(paths, training, validation, CLASSES, seed=1)
+    # Only the last of the four leans to the sentiment.
+    assert right(found["audio_only"].sentiment, validation, "sentiment") > 0.8
+
+
 def test_the_same_seed_gives_the_same_logits(sides):
     first, second = (baseline_logits(*sides, CLASSES, seed=3) for _ in "12")
     for name, logits in first.items():

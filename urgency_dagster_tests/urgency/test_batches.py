@@ -12,7 +12,7 @@ from urgency_dagster.urgency import batches
 from urgency_dagster.urgency.batches import BUCKET, UtteranceDataset, batches_in_order, bucketed_batches, tokenise
 from urgency_dagster.urgency.dataset import build_training_set, read_training_set
 from urgency_dagster.urgency.splits import SplitConfig
-from urgency_dagster_tests.urgency.conftest import ARCHIVES, FILLERS
+from urgency_dagster_tests.urgency.conftest import ARCHIVES, FILLERS, write_root, write_spans
 
 
 @pytest.fixture
@@ -71,8 +71,25 @@ def test_a_batch_holds_the_rows_of_its_indices(paths, dataset):
     assert batch.input_ids.dtype == torch.int64
 
 
-def test_vectors_stay_on_disk(dataset):
-    assert all(isinstance(vectors, np.memmap) for vectors in dataset._vectors)
+@pytest.mark.parametrize("tokens", [1, 4])
+def test_a_batch_holds_every_vector_of_its_utterances_in_order(tmp_path, tokenizer, tokens):
+    paths = write_root(tmp_path, tokens=tokens)
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    rows = read_training_set(paths).side(VALIDATION)
+    dataset = UtteranceDataset(paths, rows, tokenise(rows["text"], tokenizer, 64))
+    audio = dataset[np.array([5, 0, 17])].audio
+    stored = np.load(paths.archive("V_광주_구급").vectors)[rows["row"].to_numpy()[[5, 0, 17]]]
+    assert audio.shape == (3, tokens, 12)
+    np.testing.assert_array_equal(audio, stored.reshape(audio.shape))
+    assert all(isinstance(vectors, np.memmap) for vectors in dataset._vectors), "vectors stay on disk"
+
+
+def test_vectors_of_several_shapes_are_refused(paths, tokenizer):
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    rows = read_training_set(paths).rows
+    write_spans(paths, "V_광주_구급", 2)
+    with pytest.raises(ArtefactError, match="another shape"):
+        UtteranceDataset(paths, rows, tokenise(rows["text"], tokenizer, 64))
 
 
 def test_vectors_that_shrank_are_refused(paths, tokenizer):

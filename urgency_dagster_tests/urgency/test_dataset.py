@@ -17,7 +17,14 @@ from urgency_dagster.urgency.dataset import (
     read_training_set,
 )
 from urgency_dagster.urgency.splits import SplitConfig
-from urgency_dagster_tests.urgency.conftest import ARCHIVES, AUDIO_WIDTH, relabel, write_root, write_vectors
+from urgency_dagster_tests.urgency.conftest import (
+    ARCHIVES,
+    AUDIO_WIDTH,
+    relabel,
+    write_root,
+    write_spans,
+    write_vectors,
+)
 
 NAMES = list(ARCHIVES)
 
@@ -184,6 +191,38 @@ def test_vectors_of_another_model_of_the_same_width_are_refused(paths):
         build_training_set(paths, NAMES, SplitConfig())
 
 
+@pytest.mark.parametrize("tokens", [1, 4])
+def test_how_many_vectors_an_utterance_has_is_recorded(tmp_path, tokens):
+    paths = write_root(tmp_path, tokens=tokens)
+    summary = build_training_set(paths, NAMES, SplitConfig())
+    assert (summary.audio_width, summary.audio_tokens) == (AUDIO_WIDTH, tokens)
+    assert read_training_set(paths).summary == summary
+
+
+def test_archives_whose_utterances_have_more_vectors_than_others_are_refused(paths):
+    write_spans(paths, NAMES[1], 4)
+    message = "have 1 and 4 audio vectors for an utterance; .* of all archives with the same `audio_tokens`"
+    with pytest.raises(ArtefactError, match=message):
+        build_training_set(paths, NAMES, SplitConfig())
+
+
+def test_a_training_set_that_does_not_say_how_many_vectors_has_one_each(paths):
+    summary = build_training_set(paths, NAMES, SplitConfig())
+    stored = json.loads(paths.urgency.split.read_text(encoding="utf-8"))
+    del stored["audio_tokens"]
+    paths.urgency.split.write_text(json.dumps(stored), encoding="utf-8")
+    assert read_training_set(paths).summary == summary
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 1, 3), (2, 4, 3), (0, 3), (0, 4, 3)])
+def test_vectors_are_read_as_so_many_of_each_utterance(paths, shape):
+    stored = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    np.save(paths.archive(NAMES[0]).vectors, stored)
+    tokens = shape[1] if len(shape) == 3 else 1
+    expected = stored.reshape(shape[0], tokens, 3)
+    np.testing.assert_array_equal(open_vectors(paths, NAMES[0]), expected, strict=True)
+
+
 def test_the_speech_model_is_recorded(paths):
     assert build_training_set(paths, NAMES, SplitConfig()).speech_model == {"name": "speech", "revision": "1"}
 
@@ -194,7 +233,17 @@ def test_missing_embeddings_are_an_error(paths):
         build_training_set(paths, NAMES, SplitConfig())
 
 
-@pytest.mark.parametrize("content", [b"", b"no matrix", np.zeros(3, np.float32), np.zeros((2, 2)), np.array([None])])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no matrix",
+        np.zeros(3, np.float32),
+        np.zeros((2, 2)),
+        np.zeros((2, 2, 2, 2), np.float32),
+        np.array([None]),
+    ],
+)
 def test_a_file_that_is_no_matrix_is_refused(paths, content):
     target = paths.archive(NAMES[0]).vectors
     if isinstance(content, bytes):

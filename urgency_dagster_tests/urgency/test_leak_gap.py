@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,7 @@ from urgency_dagster.urgency.dataset import build_training_set
 from urgency_dagster.urgency.evaluation import EvaluationConfig
 from urgency_dagster.urgency.leak_gap import measure_leak_gap
 from urgency_dagster.urgency.splits import SplitConfig
-from urgency_dagster_tests.urgency.conftest import ARCHIVES
+from urgency_dagster_tests.urgency.conftest import ARCHIVES, Trained
 
 CONFIG = EvaluationConfig(device="cpu", bootstrap_resamples=20)
 
@@ -17,7 +18,11 @@ CONFIG = EvaluationConfig(device="cpu", bootstrap_resamples=20)
 @pytest.fixture
 def copied(trained, tmp_path):
     """A trained storage root that may be changed."""
-    return StoragePaths(shutil.copytree(trained.paths.root, tmp_path / "copied"))
+    return copy(trained, tmp_path)
+
+
+def copy(trained: Trained, folder: Path) -> StoragePaths:
+    return StoragePaths(shutil.copytree(trained.paths.root, folder / "copied"))
 
 
 def contents(paths: StoragePaths) -> dict[str, bytes]:
@@ -52,6 +57,13 @@ def test_the_model_is_trained_as_the_stored_one_on_a_split_that_tears_calls(copi
     assert split["mode_used"] == "utterance"
     assert set(split["call_ids"]["train"]) & set(split["call_ids"]["validation"])
     assert split["archives"] == sorted(ARCHIVES)
+
+
+def test_a_model_of_several_audio_vectors_has_a_gap_too(trained_on_spans, tmp_path, text_model):
+    gap = measure_leak_gap(copy(trained_on_spans, tmp_path), text_model, CONFIG)
+    for task in ("urgency", "sentiment"):
+        assert gap.by_call[task] == trained_on_spans.metrics["utterance"][task]["f1_macro"]
+        assert gap.by_utterance[task] > trained_on_spans.metrics["majority"][task]["f1_macro"]
 
 
 class Killed(BaseException):

@@ -1,20 +1,26 @@
+from dataclasses import replace
+
 import pytest
 import torch
-from torch.nn.functional import pad
+from torch.nn.functional import cross_entropy, pad
 from transformers import AutoModel, BertConfig, BertModel
 
-from urgency_dagster.errors import SettingsError
+from urgency_dagster.errors import SettingsError, TrainingDataError
 from urgency_dagster.urgency.model import KoElectraCrossModal, ModelConfig
 
 CONFIG = ModelConfig(text_width=32, audio_width=12, urgency_classes=3, sentiment_classes=4)
 PREFIXES = {"text_encoder", "wav_fc", "cross_attn.attn", "cross_attn.norm", "sent_head", "urg_head"}
 
 
-@pytest.fixture
-def network(text_model):
+def made(text_model, tokens: int = 1) -> KoElectraCrossModal:
     torch.manual_seed(0)
     encoder = AutoModel.from_pretrained(text_model.folder, local_files_only=True)
-    return KoElectraCrossModal(encoder, CONFIG).eval()
+    return KoElectraCrossModal(encoder, replace(CONFIG, audio_tokens=tokens)).eval()
+
+
+@pytest.fixture
+def network(text_model):
+    return made(text_model)
 
 
 @pytest.fixture
@@ -66,11 +72,31 @@ def test_both_text_and_audio_reach_the_logits(network, inputs):
     assert not torch.allclose(before, network(ids.roll(1, 0), mask, audio).urgency)
 
 
-def test_several_audio_vectors_are_attended_to(network, inputs):
+def test_several_audio_vectors_are_attended_to(network, text_model, inputs):
     ids, mask, audio = inputs
     spans = torch.cat([audio, audio.roll(1, 0)], dim=1)
-    assert network(ids, mask, spans).urgency.shape == (4, 3)
-    assert not torch.allclose(network(ids, mask, spans).urgency, network(ids, mask, audio).urgency)
+    logits = made(text_model, tokens=2)(ids, mask, spans)
+    assert logits.urgency.shape == (4, 3)
+    assert not torch.allclose(logits.urgency, network(ids, mask, audio).urgency)
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 4])
+def test_queries_and_keys_learn_only_where_there_is_something_to_choose_from(text_model, inputs, tokens):
+    ids, mask, _ = inputs
+    network = made(text_model, tokens)
+    logits = network(ids, mask, torch.randn(4, tokens, 12, generator=torch.Generator().manual_seed(1)))
+    cross_entropy(logits.urgency, torch.tensor([0, 1, 2, 0])).backward()
+    queries, keys, values = network.cross_attn.attn.in_proj_weight.grad.abs().amax(dim=1).split(32)
+    assert values.max() > 1e-4
+    assert (queries.max() > 1e-6, keys.max() > 1e-6) == (tokens > 1, tokens > 1)
+
+
+@pytest.mark.parametrize(("tokens", "given"), [(1, 4), (4, 1), (4, 3)])
+def test_another_number_of_audio_vectors_is_refused(text_model, inputs, tokens, given):
+    ids, mask, audio = inputs
+    message = f"utterances of {given} audio vectors; expected {tokens}, .*`audio_tokens`, or train the model again"
+    with pytest.raises(TrainingDataError, match=message):
+        made(text_model, tokens)(ids, mask, audio.expand(4, given, 12))
 
 
 def test_any_encoder_of_the_family_fits(inputs):

@@ -111,6 +111,29 @@ def test_weights_of_another_shape_are_refused(moved):
         load_urgency_model(moved)
 
 
+def test_a_model_that_does_not_say_how_many_audio_vectors_takes_one(moved):
+    config = json.loads((moved / "config.json").read_text(encoding="utf-8"))
+    assert config["network"].pop("audio_tokens") == 1
+    (moved / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert load_urgency_model(moved).config.audio_tokens == 1
+
+
+@pytest.mark.parametrize(
+    ("fixture", "told"),
+    [
+        ("trained", "| audio vectors | 1 of 12 values: the mean over time of the"),
+        ("trained_on_spans", "| audio vectors | 4 of 12 values: the means over as many equal spans of time of the"),
+    ],
+)
+def test_how_many_audio_vectors_it_takes_travels_with_the_model(request, fixture, told):
+    urgency = request.getfixturevalue(fixture).paths.urgency
+    tokens = load_urgency_model(urgency.model).config.audio_tokens
+    assert f"| {tokens} of" in told
+    assert read_card(urgency.model)["audio_tokens"] == tokens
+    assert read_checkpoint(urgency.checkpoint)["audio_tokens"] == tokens
+    assert told in (urgency.model / "README.md").read_text(encoding="utf-8")
+
+
 def test_no_card_is_refused(tmp_path):
     with pytest.raises(ArtefactError, match="no card"):
         read_card(tmp_path)

@@ -85,6 +85,7 @@ def test_the_logits_are_the_same_and_the_labels_in_this_projects_order(original,
     torch.save(stored(original), tmp_path / "best_model.pt")
     model = load_original_checkpoint(tmp_path / "best_model.pt", text_model)
     assert (model.labels.urgency, model.labels.sentiment) == (("하", "중", "상"), SENTIMENTS)
+    assert model.config.audio_tokens == 1
     input_ids, mask, audio = batch
     with torch.inference_mode():
         sentiment, urgency = original(input_ids, mask, audio)
@@ -128,10 +129,13 @@ def test_labels_in_the_checkpoint_decide(original, batch, text_model, tmp_path):
         torch.testing.assert_close(model.network(input_ids, mask, audio[:, None]).urgency, urgency, rtol=0, atol=1e-5)
 
 
-def test_a_checkpoint_of_this_project_loads_too(trained, text_model):
-    model = load_original_checkpoint(trained.paths.urgency.checkpoint, text_model)
-    folder = load_urgency_model(trained.paths.urgency.model)
+@pytest.mark.parametrize("fixture", ["trained", "trained_on_spans"])
+def test_a_checkpoint_of_this_project_loads_too(request, fixture, text_model):
+    urgency = request.getfixturevalue(fixture).paths.urgency
+    model = load_original_checkpoint(urgency.checkpoint, text_model)
+    folder = load_urgency_model(urgency.model)
     assert model.labels == folder.labels
+    assert model.config == folder.config
     for name, tensor in folder.network.state_dict().items():
         torch.testing.assert_close(model.network.state_dict()[name], tensor, rtol=0, atol=0)
 

@@ -27,6 +27,13 @@ def test_what_can_be_learnt_is_learnt(trained):
     assert trained.metrics["utterance"]["sentiment"]["f1_macro"] > majority["sentiment"]["f1_macro"] + 0.2
 
 
+def test_several_audio_vectors_are_learnt_from(trained_on_spans, trained):
+    majority, scores = (trained_on_spans.metrics[name] for name in ("majority", "utterance"))
+    assert scores["urgency"]["f1_macro"] > majority["urgency"]["f1_macro"] + 0.2
+    assert scores["sentiment"]["f1_macro"] > majority["sentiment"]["f1_macro"] + 0.2
+    assert trained_on_spans.summary.parameters == trained.summary.parameters
+
+
 @pytest.fixture(scope="module")
 def shuffled(tmp_path_factory, text_model):
     """A training on labels that have nothing to do with their content."""
