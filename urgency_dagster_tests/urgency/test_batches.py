@@ -1,5 +1,6 @@
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given
@@ -86,7 +87,7 @@ def test_a_batch_holds_every_vector_of_its_utterances_in_order(tmp_path, tokeniz
 
 def test_vectors_of_several_shapes_are_refused(paths, tokenizer):
     build_training_set(paths, list(ARCHIVES), SplitConfig())
-    rows = read_training_set(paths).rows
+    rows = pq.read_table(paths.urgency.rows)
     write_spans(paths, "V_광주_구급", 2)
     with pytest.raises(ArtefactError, match="another shape"):
         UtteranceDataset(paths, rows, tokenise(rows["text"], tokenizer, 64))
