@@ -1,21 +1,27 @@
 """The stored results of one cross-validated model. Nothing is fitted or compared here (see `leaderboard`)."""
 
+from dataclasses import asdict
 from typing import Any
 
 from urgency_dagster import tables
-from urgency_dagster.attention.protocol import THRESHOLD, ModelResult
-from urgency_dagster.errors import ArtefactError
+from urgency_dagster.attention.protocol import THRESHOLD, ModelResult, Protocol
+from urgency_dagster.errors import ArtefactError, AttentionError
 from urgency_dagster.storage import AttentionPaths, read_json, write_json, write_table
 
 METRICS = "metrics.json"
 
 
 def summarise(result: ModelResult) -> dict[str, Any]:
-    """The scores of each fold, their mean and sample standard deviation, and what they were measured on."""
+    """The scores of each fold, their mean and sample standard deviation, and what they were measured on.
+
+    Mean and deviation are over the folds that have the score, which `folds_with_score` counts.
+    """
     scores = result.folds[list(tables.ATTENTION_SCORES)]
     return {
         "model": result.model,
-        "folds": result.folds.to_dict("records"),
+        # JSON has no NaN: a score that does not exist in a fold is null.
+        "folds": result.folds.astype(object).where(result.folds.notna(), None).to_dict("records"),
+        "folds_with_score": {name: int(n) for name, n in scores.notna().sum().items()},
         "mean": scores.mean().to_dict(),
         "sd": scores.std(ddof=1).to_dict(),
         "threshold": THRESHOLD,
@@ -25,11 +31,7 @@ def summarise(result: ModelResult) -> dict[str, Any]:
             "participants": int(result.predictions["participant"].nunique()),
             "positive_rate": float(result.predictions["y"].mean()),
         },
-        "protocol": {
-            "splitter": "StratifiedGroupKFold",
-            "n_splits": result.config.n_splits,
-            "seed": result.config.seed,
-        },
+        "protocol": asdict(result.config.protocol),
     }
 
 
@@ -43,7 +45,7 @@ def write_results(result: ModelResult, paths: AttentionPaths) -> dict[str, Any]:
         ("folds.parquet", result.folds, tables.ATTENTION_FOLDS),
     ):
         # The schema alone is stored, without pandas' own metadata, whose version would change the bytes.
-        columns = {field: table[field].tolist() for field in schema.names}
+        columns = {field.name: pa.array(table[field.name], field.type, from_pandas=True) for field in schema}
         write_table(folder / name, pa.table(columns, schema=schema))
     summary = summarise(result)
     write_json(folder / METRICS, summary)
@@ -61,3 +63,16 @@ def read_metrics(paths: AttentionPaths, model: str) -> dict[str, Any]:
         raise ArtefactError(f"{model} has no {METRICS}", "a cross-validated model", f"materialise attention_cv/{model}")
     metrics: dict[str, Any] = read_json(source)
     return metrics
+
+
+def read_protocol(metrics: dict[str, Any]) -> Protocol:
+    """The protocol that a model was judged by, from its stored metrics.
+
+    Raises:
+        ArtefactError: it is not one that this version knows.
+    """
+    try:
+        return Protocol(**metrics["protocol"])
+    except (KeyError, TypeError, AttentionError) as error:
+        received, model = "the metrics hold an unknown protocol", metrics.get("model", "<model>")
+        raise ArtefactError(received, "one of this version", f"materialise attention_cv/{model} again") from error

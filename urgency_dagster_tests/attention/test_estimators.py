@@ -16,7 +16,7 @@ from urgency_dagster.attention.estimators import (
     fit_preprocessing,
     make_preprocessing,
 )
-from urgency_dagster.attention.protocol import BASELINE, MODEL_NAMES
+from urgency_dagster.attention.protocol import BASELINE, MODEL_NAMES, Protocol, TrainingRows
 from urgency_dagster.errors import AttentionError
 from urgency_dagster_tests.attention.conftest import SIGNAL
 
@@ -24,6 +24,11 @@ from urgency_dagster_tests.attention.conftest import SIGNAL
 @pytest.fixture(scope="module")
 def matrix(data):
     return FeatureScaler().fit(data.X).transform(data.X)
+
+
+@pytest.fixture(scope="module")
+def rows(data, matrix):
+    return TrainingRows(matrix, data.y, data.groups, 3, matrix[:0], data.y[:0])
 
 
 class TestFeatureScaler:
@@ -94,39 +99,39 @@ class TestModels:
 
     @pytest.mark.parametrize("name", MODELS)
     def test_each_computes_on_one_thread_with_the_seed(self, name):
-        parameters = MODELS[name](13).get_params()
+        parameters = MODELS[name](Protocol(seed=13)).get_params()
         assert {value for key, value in parameters.items() if key.endswith("n_jobs")} <= {1, None}
         seeds = {value for key, value in parameters.items() if key.endswith("random_state")}
         assert seeds == {13}
 
     def test_the_stated_hyper_parameters(self):
-        lgbm = MODELS["lgbm"](42).get_params()
+        lgbm = MODELS["lgbm"](Protocol()).get_params()
         expected = {
             "random_state": 42, "learning_rate": 0.03, "max_depth": 5, "num_leaves": 31, "min_child_samples": 10,
             "reg_alpha": 2, "reg_lambda": 2, "subsample": 0.8, "colsample_bytree": 0.8, "n_estimators": 100,
             "importance_type": "gain", "verbosity": -1,
         }  # fmt: skip
         assert expected.items() <= lgbm.items()
-        assert MODELS["rf"](42).get_params()["max_depth"] is None
-        assert MODELS["rf"](42).get_params()["n_estimators"] == 100
-        assert MODELS["logreg"](42).get_params()["solver"] == "liblinear"
-        assert MODELS["logreg"](42).get_params()["l1_ratio"] == 1.0
-        xgb = MODELS["xgb"](42).get_params()
+        assert MODELS["rf"](Protocol()).get_params()["max_depth"] is None
+        assert MODELS["rf"](Protocol()).get_params()["n_estimators"] == 100
+        assert MODELS["logreg"](Protocol()).get_params()["solver"] == "liblinear"
+        assert MODELS["logreg"](Protocol()).get_params()["l1_ratio"] == 1.0
+        xgb = MODELS["xgb"](Protocol()).get_params()
         assert {
             "eval_size": 0.2,
             "early_stopping_rounds": 50,
             "learning_rate": 0.03,
             "max_depth": 3,
         }.items() <= xgb.items()
-        assert MODELS["voting"](42).voting == "soft"
+        assert MODELS["voting"](Protocol()).voting == "soft"
 
     @pytest.mark.parametrize("name", MODELS)
-    def test_each_fits_twice_to_the_same_bytes(self, data, matrix, name):
-        first, second = (fit_estimator(name, matrix, data.y, data.groups, 42) for _ in range(2))
+    def test_each_fits_twice_to_the_same_bytes(self, rows, name):
+        first, second = (fit_estimator(name, rows, Protocol()) for _ in range(2))
         assert pickle.dumps(first) == pickle.dumps(second)
 
-    def test_logreg_is_sparse(self, data, matrix):
-        assert (fit_estimator("logreg", matrix, data.y, data.groups, 42).coef_ == 0).any()
+    def test_logreg_is_sparse(self, rows):
+        assert (fit_estimator("logreg", rows, Protocol()).coef_ == 0).any()
 
 
 CHANGED = {

@@ -10,7 +10,7 @@ import pytest
 
 from urgency_dagster.attention.cross_validation import cross_validate
 from urgency_dagster.attention.export import export_model, fit_pipeline, load_attention_model
-from urgency_dagster.attention.protocol import MODEL_NAMES, CrossValidationConfig
+from urgency_dagster.attention.protocol import MODEL_NAMES, CrossValidationConfig, Protocol
 from urgency_dagster.attention.results import write_results
 from urgency_dagster.errors import ArtefactError, AttentionError
 from urgency_dagster.storage import read_json, write_json
@@ -38,7 +38,7 @@ def exported(data, judged):
 def test_a_loaded_model_predicts_what_the_fitted_one_does(data, judged, model):
     card = export_model(data, model, judged)
     loaded = load_attention_model(judged.model(model))
-    expected = fit_pipeline(data, model, 42).predict_proba(data.X)
+    expected = fit_pipeline(data, model, Protocol()).predict_proba(data.X)
     np.testing.assert_array_equal(loaded.predict_proba(data.X), expected)
     np.testing.assert_array_equal(loaded.predict(data.X), (expected[:, 1] > card["threshold"]).astype(int))
 
@@ -138,5 +138,5 @@ def test_another_process_loads_and_predicts_the_same(data, exported, tmp_path):
     )
     command = [sys.executable, "-W", "error", "-c", code, str(exported.model("logreg")), str(tmp_path / "X.pkl")]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    expected = fit_pipeline(data, "logreg", 42).predict_proba(data.X)[:5, 1].tolist()
+    expected = fit_pipeline(data, "logreg", Protocol()).predict_proba(data.X)[:5, 1].tolist()
     assert [float(value) for value in printed] == expected

@@ -17,7 +17,7 @@ from sklearn.svm import LinearSVC
 from urgency_dagster import tables
 from urgency_dagster.attention.cross_validation import cross_validate
 from urgency_dagster.attention.folds import prepare_fold, split_folds
-from urgency_dagster.attention.protocol import BASELINE, MODEL_NAMES, CrossValidationConfig
+from urgency_dagster.attention.protocol import BASELINE, MODEL_NAMES, CrossValidationConfig, Protocol
 from urgency_dagster.errors import AttentionError
 from urgency_dagster_tests.attention.conftest import make_data
 
@@ -104,9 +104,9 @@ def test_scaler_and_selector_never_see_the_test_rows(data):
     fold = split_folds(data.y, data.groups, SEQUENTIAL)[0]
     spoilt = data.X.copy()
     spoilt.loc[fold.test, "HRT#AVG#M05"] = np.float32(1e6)
-    before = prepare_fold(data.X, data.y, data.groups, fold, 42)
-    after = prepare_fold(spoilt, data.y, data.groups, fold, 42)
-    np.testing.assert_array_equal(before.X_train, after.X_train)
+    before = prepare_fold(data.X, data.y, data.groups, fold, Protocol())
+    after = prepare_fold(spoilt, data.y, data.groups, fold, Protocol())
+    np.testing.assert_array_equal(before.train.X, after.train.X)
     assert not np.array_equal(before.X_test, after.X_test)
 
 

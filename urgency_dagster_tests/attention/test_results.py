@@ -33,7 +33,15 @@ def test_the_metrics_file_holds_folds_and_their_mean(result, paths):
         "participants": 10,
         "positive_rate": pytest.approx(result.predictions["y"].mean()),
     }
-    assert stored["protocol"] == {"splitter": "StratifiedGroupKFold", "n_splits": 5, "seed": 42}
+    assert stored["folds_with_score"] == dict.fromkeys(tables.ATTENTION_SCORES, 5)
+    assert stored["protocol"] == {
+        "splitter": "stratified_group",
+        "n_splits": 5,
+        "seed": 42,
+        "oversample": False,
+        "inner_split": "participant",
+        "xgb_settings": "stated",
+    }
 
 
 def test_the_tables_have_their_schemas_and_values(result, paths):
