@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence, Set
 from contextlib import closing
 
 from urgency_dagster.attention.finished import FinishedFits
-from urgency_dagster.attention.folds import VOTING, Naming, fit_and_predict, prepare_fold, split_folds, vote
+from urgency_dagster.attention.folds import VOTING, Failures, fit_and_predict, prepare_fold, split_folds, vote
 from urgency_dagster.attention.metrics import fold_table, prediction_table
 from urgency_dagster.attention.parallel import FoldWork, fit_on_ray
 from urgency_dagster.attention.pickles import AttentionData
@@ -23,6 +23,12 @@ from urgency_dagster.attention.protocol import (
 )
 from urgency_dagster.errors import AttentionError
 from urgency_dagster.progress import Progress, silent
+
+SLOWEST_FIRST = ("rf", "lgbm", "xgb", "logreg", BASELINE)
+"""The models that are fitted themselves. A short fit at the end leaves no core waiting for long."""
+
+Outcomes = dict[tuple[str, int], FoldOutcome]
+"""What was found, by model and fold."""
 
 
 def cross_validate(
@@ -46,7 +52,8 @@ def cross_validate(
 
     Raises:
         AttentionError: an unknown model, or folds that cannot be made (see `split_folds`).
-        Exception: whatever a fit raises, with a note that names its model and fold.
+        Exception: whatever a fit raises, with a note that names its model and fold, when the other fits are finished
+            and kept.
     """
     _check_models(models)
     folds = split_folds(data.y, data.groups, config)
@@ -62,14 +69,6 @@ def cross_validate(
             outcomes[outcome.model, outcome.fold] = outcome
             progress(len(outcomes), len(folds) * len(fitted))
     return {model: _result(data, model, folds, outcomes, reused, config) for model in models}
-
-
-SLOWEST_FIRST = ("rf", "lgbm", "xgb", "logreg", BASELINE)
-"""The models that are fitted themselves. A short fit at the end leaves no core waiting for long."""
-
-
-Outcomes = dict[tuple[str, int], FoldOutcome]
-"""What was found, by model and fold."""
 
 
 def _kept(finished: FinishedFits | None, folds: Sequence[Fold], models: Sequence[str]) -> Outcomes:
@@ -90,13 +89,15 @@ def _outcomes(
 def _fit_sequentially(
     data: AttentionData, work: Sequence[FoldWork], protocol: Protocol
 ) -> Generator[FoldOutcome, None, None]:
+    failures = Failures()
     for fold, models in work:
-        with Naming("the scaler and selector", fold.number):
+        prepared = None
+        with failures.of("the scaler and selector", fold.number):
             prepared = prepare_fold(data.X, data.y, data.groups, fold, protocol)
-        for model in models:
-            with Naming(model, fold.number):
-                outcome = fit_and_predict(model, prepared, protocol)
-            yield outcome
+        for model in models if prepared else ():
+            with failures.of(model, fold.number):
+                yield fit_and_predict(model, prepared, protocol)
+    failures.raise_first()
 
 
 def _check_models(models: Sequence[str]) -> None:

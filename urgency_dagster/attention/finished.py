@@ -56,7 +56,8 @@ class FinishedFits:
     def read(self, model: str, fold: Fold) -> FoldOutcome | None:
         """What was kept of a fit; None when there is nothing, or nothing whole."""
         try:
-            with np.load(self._file(model, fold.number), allow_pickle=False) as stored:
+            # Given a path, NumPy would leave the file open when it is no archive.
+            with self._file(model, fold.number).open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 values = {name: stored[name] for name in stored.files}
             outcome = FoldOutcome(**{name: v if v.ndim else v.item() for name, v in values.items()})
         except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile):

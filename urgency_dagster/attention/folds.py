@@ -3,10 +3,9 @@
 Plain scikit-learn. Which folds and models are run, and where, is in `cross_validation` and `parallel`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
-from types import TracebackType
 
 import numpy as np
 import pandas as pd
@@ -114,15 +113,25 @@ def vote(members: Sequence[FoldOutcome]) -> FoldOutcome:
     return FoldOutcome(VOTING, members[0].fold, members[0].n_features, probability)
 
 
-class Naming(AbstractContextManager[None]):
-    """Adds to any exception of its block which model and fold it comes from."""
+class Failures:
+    """The exceptions of fits, held back until the other fits are finished, so that these are not lost."""
 
-    def __init__(self, model: str, fold: int) -> None:
-        self.note = f"while fitting {model} in fold {fold}"
+    def __init__(self) -> None:
+        self._held: list[Exception] = []
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Leaves the exception as it is, but for the note."""
-        if isinstance(error, Exception):
-            error.add_note(self.note)
+    @contextmanager
+    def of(self, model: str, fold: int) -> Iterator[None]:
+        """A block whose exception is held back, with a note that names the model and the fold."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - it is raised again, whatever it is
+            error.add_note(f"while fitting {model} in fold {fold}")
+            self._held.append(error)
+
+    def raise_first(self) -> None:
+        """Raises the exception that came first, if any, with a note that counts the others."""
+        if self._held:
+            first, *others = self._held
+            if others:
+                first.add_note(f"{len(others)} more failed; the fits that did not are finished")
+            raise first

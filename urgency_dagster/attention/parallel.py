@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from urgency_dagster.attention.folds import Naming, fit_and_predict, prepare_fold
+from urgency_dagster.attention.folds import Failures, fit_and_predict, prepare_fold
 from urgency_dagster.attention.pickles import AttentionData
 from urgency_dagster.attention.protocol import CrossValidationConfig, Fold, FoldOutcome, Protocol
 
@@ -34,23 +34,25 @@ def fit_on_ray(
     again from what they were made from.
 
     Raises:
-        Exception: whatever a fit raises, as Ray's twin of it, with a note that names its model and fold. What else
-            has finished by then is yielded before.
+        Exception: whatever a fit raises, as Ray's twin of it, with a note that names its model and fold, when the
+            other fits are finished.
     """
     import ray
 
+    failures = Failures()
     with connected(config.address):
         tasks = _submitted(data, work, config.protocol)
         waiting = list(tasks)
         try:
             while waiting:
-                ray.wait(waiting, num_returns=1)
-                ended, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=0)
-                yield from _results(ended, tasks)
+                (ended,), waiting = ray.wait(waiting, num_returns=1)
+                with failures.of(*tasks[ended]):
+                    yield ray.get(ended)
         finally:
             # A cluster that stays would go on with them for nobody.
             for task in waiting:
                 ray.cancel(task)
+    failures.raise_first()
 
 
 Tasks = dict[Any, tuple[str, int]]
@@ -68,24 +70,6 @@ def _submitted(data: AttentionData, work: Sequence[FoldWork], protocol: Protocol
         prepared = prepare.remote(*shared, fold, protocol)
         tasks |= {fit.remote(model, prepared, protocol): (model, fold.number) for model in models}
     return tasks
-
-
-def _results(ended: Sequence[Any], tasks: Tasks) -> Iterator[FoldOutcome]:
-    """What the ended tasks found; an error of one is raised when those of the others are out."""
-    import ray
-    from ray.exceptions import RayError
-
-    failed: RayError | None = None
-    for task in ended:
-        try:
-            with Naming(*tasks[task]):
-                outcome = ray.get(task)
-        except RayError as error:
-            failed = failed or error
-        else:
-            yield outcome
-    if failed:
-        raise failed
 
 
 @contextmanager

@@ -52,6 +52,23 @@ def test_exporting_again_gives_the_same_bytes(data, judged, model):
     assert [file.read_bytes() for file in files] == first
 
 
+@pytest.mark.parametrize("model", ["logreg", "xgb"])
+def test_the_exported_model_follows_the_protocol_it_was_judged_by(data, paths, model):
+    chosen = {"oversample": True, "inner_split": "stratified", "xgb_settings": "authors", "seed": 5}
+    config = CrossValidationConfig(**chosen, backend="sequential")
+    unequal = dataclasses.replace(data, y=np.where(np.arange(300) % 3 == 0, 0, data.y))
+    write_results(cross_validate(unequal, [model], config)[model], paths)
+    card = export_model(unequal, model, paths)
+    assert chosen.items() <= card["cross_validation"]["protocol"].items()
+    found = load_attention_model(paths.model(model)).predict_proba(data.X)
+    np.testing.assert_array_equal(found, fit_pipeline(unequal, model, Protocol(**chosen)).predict_proba(data.X))
+    changed = ["oversample", "seed"] if model == "logreg" else list(chosen)
+    for name in changed:
+        default = Protocol(**{key: value for key, value in chosen.items() if key != name})
+        other = fit_pipeline(unequal, model, default).predict_proba(data.X)
+        assert name == "seed" or not np.array_equal(found, other), name
+
+
 def test_the_card_says_what_the_model_is(data, exported):
     card = read_json(exported.card("logreg"))
     assert card["model"] == "logreg"
