@@ -1,4 +1,6 @@
+import dataclasses
 import pickle
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -10,13 +12,16 @@ from xgboost import XGBClassifier
 
 from urgency_dagster.attention.estimators import (
     MODELS,
+    XGB_SETTINGS,
     EvXGBClassifier,
     FeatureScaler,
     fit_estimator,
     fit_preprocessing,
     make_preprocessing,
+    training_rows,
 )
-from urgency_dagster.attention.protocol import BASELINE, MODEL_NAMES, Protocol, TrainingRows
+from urgency_dagster.attention.oversampling import synthetic_rows
+from urgency_dagster.attention.protocol import BASELINE, MODEL_NAMES, Protocol, TrainingRows, XgbSettings
 from urgency_dagster.errors import AttentionError
 from urgency_dagster_tests.attention.conftest import SIGNAL
 
@@ -132,6 +137,80 @@ class TestModels:
 
     def test_logreg_is_sparse(self, rows):
         assert (fit_estimator("logreg", rows, Protocol()).coef_ == 0).any()
+
+
+class TestXgbSettings:
+    @pytest.mark.parametrize(
+        ("settings", "effective"),
+        [
+            ("authors", {"early_stopping_rounds": 10}),
+            ("authors_stated", {"early_stopping_rounds": 10, "learning_rate": 0.01}),
+            ("effective", {"early_stopping_rounds": 50}),
+        ],
+    )
+    def test_what_the_originals_had_equals_plain_xgboost(self, data, rows, settings, effective):
+        protocol = Protocol(xgb_settings=settings, inner_split="stratified")
+        ours = fit_estimator("xgb", rows, protocol)
+        train, stop = next(StratifiedShuffleSplit(1, test_size=0.2, random_state=42).split(rows.X, data.y))
+        plain = XGBClassifier(eval_metric="logloss", random_state=42, n_jobs=1, **effective)
+        plain.fit(rows.X[train], data.y[train], eval_set=[(rows.X[stop], data.y[stop])], verbose=False)
+        np.testing.assert_array_equal(ours.predict_proba(rows.X), plain.predict_proba(rows.X))
+
+    def test_each_choice_has_settings_of_its_own(self):
+        assert set(XGB_SETTINGS) == set(get_args(XgbSettings))
+        assert len({tuple(sorted(settings.items())) for settings in XGB_SETTINGS.values()}) == 4
+        assert MODELS["xgb"](Protocol(inner_split="stratified")).inner_split == "stratified"
+        assert MODELS["xgb"](Protocol()).get_params() == EvXGBClassifier().get_params()
+
+
+@pytest.fixture(scope="module")
+def unequal(data):
+    """The data with 60 rows of class 1."""
+    y = np.zeros(300, dtype=np.int64)
+    y[::5] = 1
+    return dataclasses.replace(data, y=y)
+
+
+@pytest.fixture(scope="module")
+def more_rows(unequal):
+    preprocessing = make_preprocessing(42).set_params(select__threshold=0.0).fit(unequal.X, unequal.y)
+    return training_rows(preprocessing, unequal.X, unequal.y, unequal.groups, Protocol(oversample=True))
+
+
+class TestOversampledRows:
+    def test_they_are_added_to_those_there_are(self, unequal, more_rows):
+        assert more_rows.X.shape[0] == 300
+        assert more_rows.synthetic.shape == (180, more_rows.X.shape[1])
+        assert more_rows.synthetic_labels.tolist() == [1] * 180
+        assert set(np.unique(more_rows.synthetic[:, : more_rows.categorical])) <= {0.0, 1.0}
+
+    def test_every_model_but_the_baseline_is_fitted_on_them(self, more_rows):
+        protocol = Protocol(oversample=True)
+        X, y = np.vstack([more_rows.X, more_rows.synthetic]), np.hstack([more_rows.y, more_rows.synthetic_labels])
+        for name in ("logreg", "lgbm"):
+            expected = MODELS[name](protocol).fit(X, y).predict_proba(more_rows.X)
+            found = fit_estimator(name, more_rows, protocol).predict_proba(more_rows.X)
+            np.testing.assert_array_equal(found, expected)
+        assert fit_estimator(BASELINE, more_rows, protocol).class_prior_.tolist() == [0.8, 0.2]
+
+    def test_rows_held_out_by_participant_are_neither_oversampled_nor_mixed_in(self, more_rows, monkeypatch):
+        seen = {}
+        monkeypatch.setattr(XGBClassifier, "fit", lambda model, X, y, **more: seen.update(X=X, y=y, **more))
+        monkeypatch.setattr(XGBClassifier, "classes_", [0, 1], raising=False)
+        fit_estimator("xgb", more_rows, Protocol(oversample=True))
+        train, stop = EvXGBClassifier()._inner_rows(more_rows.X, more_rows.y, more_rows.groups)
+        np.testing.assert_array_equal(seen["eval_set"][0][0], more_rows.X[stop])
+        np.testing.assert_array_equal(seen["X"][: len(train)], more_rows.X[train])
+        own, labels = synthetic_rows(more_rows.X[train], more_rows.y[train], more_rows.categorical, 42)
+        np.testing.assert_array_equal(seen["X"][len(train) :], own)
+        np.testing.assert_array_equal(seen["y"], np.hstack([more_rows.y[train], labels]))
+
+    def test_the_original_draws_its_rows_from_all_of_them(self, more_rows, monkeypatch):
+        seen = {}
+        monkeypatch.setattr(XGBClassifier, "fit", lambda model, X, y, **more: seen.update(X=X, **more))
+        monkeypatch.setattr(XGBClassifier, "classes_", [0, 1], raising=False)
+        fit_estimator("xgb", more_rows, Protocol(oversample=True, inner_split="stratified"))
+        assert (len(seen["X"]), len(seen["eval_set"][0][0])) == (384, 96)
 
 
 CHANGED = {
