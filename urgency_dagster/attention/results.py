@@ -45,7 +45,7 @@ def write_results(result: ModelResult, paths: AttentionPaths) -> dict[str, Any]:
         ("folds.parquet", result.folds, tables.ATTENTION_FOLDS),
     ):
         # The schema alone is stored, without pandas' own metadata, whose version would change the bytes.
-        columns = {field.name: pa.array(table[field.name], field.type, from_pandas=True) for field in schema}
+        columns = {field.name: pa.array(table[field.name], field.type) for field in schema}
         write_table(folder / name, pa.table(columns, schema=schema))
     summary = summarise(result)
     write_json(folder / METRICS, summary)
