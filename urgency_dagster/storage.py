@@ -160,6 +160,11 @@ class AttentionPaths:
         return self.results_folder / model
 
     @property
+    def finished_fits(self) -> Path:
+        """The fits of a cross-validation that has not ended well; without them when it has."""
+        return self.results_folder / ".folds"
+
+    @property
     def leaderboard(self) -> Path:
         """All models in one table, best first."""
         return self.results_folder / "leaderboard.csv"

@@ -223,11 +223,14 @@ ATTENTION_FOLDS = pa.schema(
         pa.field("n_positive", pa.int64(), nullable=False),
         pa.field("n_participants", pa.int64(), nullable=False),
         pa.field("n_features", pa.int64(), nullable=False),
-        *(pa.field(name, pa.float64(), nullable=False) for name in ATTENTION_SCORES),
+        *(pa.field(name, pa.float64()) for name in ATTENTION_SCORES),
         *(pa.field(f"train_{name}", pa.float64(), nullable=False) for name in ATTENTION_SCORES),
     ]
 )
-"""One row per fold and model: test rows, features the model was given, and scores of the test and training rows."""
+"""One row per fold and model: test rows, features the model was given, and scores of the test and training rows.
+
+A score is null in a fold whose test rows are of one class when it needs both.
+"""
 
 ATTENTION_IMPORTANCES = pa.schema(
     [

@@ -7,6 +7,7 @@ Source: the K-EmoPhone supplementary code and the attention models built on it, 
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -25,11 +26,41 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 from xgboost import XGBClassifier
 
-from urgency_dagster.attention.protocol import BASELINE, VOTERS
+from urgency_dagster.attention.oversampling import synthetic_rows
+from urgency_dagster.attention.protocol import BASELINE, VOTERS, Protocol, TrainingRows
 from urgency_dagster.errors import AttentionError
 
 SELECTION_THRESHOLD = 1e-5
 """A feature is kept if the linear SVC gives it a larger absolute weight."""
+
+LIBRARY_DEFAULTS: Mapping[str, float] = {
+    "learning_rate": 0.3,
+    "max_depth": 6,
+    "reg_alpha": 0.0,
+    "reg_lambda": 1.0,
+    "gamma": 0.0,
+    "subsample": 1.0,
+    "colsample_bytree": 1.0,
+}
+"""XGBoost's own values of what the originals set."""
+
+XGB_SETTINGS: Mapping[str, Mapping[str, float]] = {
+    "stated": {},
+    "effective": LIBRARY_DEFAULTS,
+    "authors_stated": {**LIBRARY_DEFAULTS, "learning_rate": 0.01, "early_stopping_rounds": 10},
+    "authors": {**LIBRARY_DEFAULTS, "early_stopping_rounds": 10},
+}
+"""What differs from the defaults of EvXGBClassifier.
+
+`stated` and `authors_stated` are what the attention models and the K-EmoPhone code ask for. Their `clone` keeps only
+`eval_size`, `eval_metric`, `early_stopping_rounds` and the seed, so `effective` and `authors` are what was fitted:
+`authors` gives their published numbers.
+
+Source: the K-EmoPhone supplementary code and the attention models built on it.
+"""
+
+Resample = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""X (n, k) and y (n,) become what is fitted instead of them."""
 
 
 def one_thread() -> AbstractContextManager[Any]:
@@ -168,19 +199,28 @@ class EvXGBClassifier(ClassifierMixin, BaseEstimator):
         self.colsample_bytree = colsample_bytree
         self.n_jobs = n_jobs
 
-    def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None) -> Self:
-        """Fits on X; `groups` is the participant of each row.
+    def fit(
+        self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None, resample: Resample | None = None
+    ) -> Self:
+        """Fits on X.
+
+        Args:
+            X: (n, k).
+            y: (n,) 0 or 1.
+            groups: (n,) the participant of each row.
+            resample: applied to the rows it fits on, and never to those it stops on.
 
         Raises:
             AttentionError: `inner_split` is unknown, needs groups that are not given, or leaves one class to fit on.
         """
         X, y = np.asarray(X), np.asarray(y)
         model = XGBClassifier(**self._xgboost_parameters())
+        resample = resample or _as_they_are
         if self.eval_size:
             train, stop = self._inner_rows(X, y, groups)
-            model.fit(X[train], y[train], eval_set=[(X[stop], y[stop])], verbose=False)
+            model.fit(*resample(X[train], y[train]), eval_set=[(X[stop], y[stop])], verbose=False)
         else:
-            model.fit(X, y)
+            model.fit(*resample(X, y))
         self.model_ = model
         self.classes_ = model.classes_
         self.n_features_in_ = X.shape[1]
@@ -229,24 +269,28 @@ class EvXGBClassifier(ClassifierMixin, BaseEstimator):
         return StratifiedGroupKFold(n_splits, shuffle=True, random_state=self.random_state)
 
 
-def make_logreg(seed: int) -> LogisticRegression:
+def _as_they_are(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return X, y
+
+
+def make_logreg(protocol: Protocol) -> LogisticRegression:
     """L1 logistic regression; `l1_ratio=1` is what `penalty="l1"` used to say."""
-    return LogisticRegression(l1_ratio=1.0, solver="liblinear", random_state=seed)
+    return LogisticRegression(l1_ratio=1.0, solver="liblinear", random_state=protocol.seed)
 
 
-def make_rf(seed: int) -> RandomForestClassifier:
+def make_rf(protocol: Protocol) -> RandomForestClassifier:
     """A random forest with the library's defaults (100 trees)."""
-    return RandomForestClassifier(random_state=seed, n_jobs=1)
+    return RandomForestClassifier(random_state=protocol.seed, n_jobs=1)
 
 
-def make_lgbm(seed: int) -> LGBMClassifier:
+def make_lgbm(protocol: Protocol) -> LGBMClassifier:
     """Gradient boosting with the original's settings.
 
     `force_col_wise` changes no setting of the model: without it LightGBM times two ways of summing and takes the
     faster one, so that the last digits would depend on how busy the machine is.
     """
     return LGBMClassifier(
-        random_state=seed,
+        random_state=protocol.seed,
         learning_rate=0.03,
         max_depth=5,
         num_leaves=31,
@@ -264,22 +308,23 @@ def make_lgbm(seed: int) -> LGBMClassifier:
     )
 
 
-def make_voting(seed: int) -> VotingClassifier:
+def make_voting(protocol: Protocol) -> VotingClassifier:
     """The soft vote of the VOTERS."""
-    return VotingClassifier([(name, MODELS[name](seed)) for name in VOTERS], voting="soft")
+    return VotingClassifier([(name, MODELS[name](protocol)) for name in VOTERS], voting="soft")
 
 
-def make_xgb(seed: int) -> EvXGBClassifier:
-    """Early-stopped XGBoost with the settings the original states (its own `clone` lost most of them)."""
-    return EvXGBClassifier(random_state=seed)
+def make_xgb(protocol: Protocol) -> EvXGBClassifier:
+    """Early-stopped XGBoost with the protocol's settings and inner split."""
+    settings: dict[str, Any] = dict(XGB_SETTINGS[protocol.xgb_settings])
+    return EvXGBClassifier(random_state=protocol.seed, inner_split=protocol.inner_split, **settings)
 
 
-def make_dummy(seed: int) -> DummyClassifier:
+def make_dummy(protocol: Protocol) -> DummyClassifier:
     """The baseline: the training rows' class shares, whatever the features."""
-    return DummyClassifier(strategy="prior", random_state=seed)
+    return DummyClassifier(strategy="prior", random_state=protocol.seed)
 
 
-MODELS: Mapping[str, Callable[[int], Any]] = {
+MODELS: Mapping[str, Callable[[Protocol], Any]] = {
     "logreg": make_logreg,
     "rf": make_rf,
     "lgbm": make_lgbm,
@@ -287,13 +332,54 @@ MODELS: Mapping[str, Callable[[int], Any]] = {
     "xgb": make_xgb,
     BASELINE: make_dummy,
 }
-"""Each model's factory, called with the seed."""
+"""Each model's factory."""
 
 
-def fit_estimator(name: str, X: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int) -> Any:
-    """The named model, fitted. Only early-stopped XGBoost looks at the (N,) `groups`."""
-    estimator = MODELS[name](seed)
-    return estimator.fit(X, y, groups) if isinstance(estimator, EvXGBClassifier) else estimator.fit(X, y)
+def training_rows(
+    preprocessing: Pipeline, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray, protocol: Protocol
+) -> TrainingRows:
+    """The rows of X scaled, selected and, when the protocol says so, oversampled.
+
+    Args:
+        preprocessing: fitted on these rows.
+        X: (n, P).
+        y: (n,) 0 or 1.
+        groups: (n,) the participant of each row.
+        protocol: whether and with what seed to oversample.
+
+    Raises:
+        AttentionError: they cannot be oversampled (see `synthetic_rows`).
+    """
+    matrix = preprocessing.transform(X)
+    support = preprocessing["select"].get_support()
+    categorical = int(support[: len(preprocessing["scale"].categorical_)].sum())
+    synthetic = matrix[:0], y[:0]
+    if protocol.oversample:
+        synthetic = synthetic_rows(matrix, y, categorical, protocol.seed)
+    return TrainingRows(matrix, y, groups, categorical, *synthetic)
+
+
+def fit_estimator(name: str, rows: TrainingRows, protocol: Protocol) -> Any:
+    """The named model, fitted; each but the baseline on the synthetic rows, too.
+
+    A synthetic row lies between rows that may be of two participants. XGBoost that holds participants out makes its
+    own, of the rows it fits on: otherwise it would be fitted on mixtures of those it stops on.
+
+    Raises:
+        AttentionError: see `EvXGBClassifier.fit` and `synthetic_rows`.
+    """
+    estimator = MODELS[name](protocol)
+    if name == BASELINE:
+        return estimator.fit(rows.X, rows.y)
+    if isinstance(estimator, EvXGBClassifier) and protocol.inner_split == "participant":
+        resample = partial(_oversampled, categorical=rows.categorical, seed=protocol.seed)
+        return estimator.fit(rows.X, rows.y, rows.groups, resample if protocol.oversample else None)
+    return estimator.fit(np.vstack([rows.X, rows.synthetic]), np.hstack([rows.y, rows.synthetic_labels]))
+
+
+def _oversampled(X: np.ndarray, y: np.ndarray, categorical: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    synthetic, synthetic_labels = synthetic_rows(X, y, categorical, seed)
+    return np.vstack([X, synthetic]), np.hstack([y, synthetic_labels])
 
 
 def importances_of(estimator: Any, columns: int) -> np.ndarray:

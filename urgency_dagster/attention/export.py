@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from urgency_dagster.attention.pickles import AttentionData
-from urgency_dagster.attention.protocol import MODEL_NAMES, THRESHOLD
-from urgency_dagster.attention.results import read_metrics
+from urgency_dagster.attention.protocol import MODEL_NAMES, THRESHOLD, Protocol
+from urgency_dagster.attention.results import read_metrics, read_protocol
 from urgency_dagster.errors import ArtefactError, AttentionError
 from urgency_dagster.storage import AttentionPaths, read_json, replacing, write_json
 
@@ -25,32 +25,33 @@ LIBRARIES = ("numpy", "scipy", "scikit-learn", "pandas", "lightgbm", "xgboost")
 THREADING = "n_jobs is 1 in every estimator: load the model once, and give each worker thread or process its own rows"
 
 
-def fit_pipeline(data: AttentionData, model: str, seed: int) -> "Pipeline":
+def fit_pipeline(data: AttentionData, model: str, protocol: Protocol) -> "Pipeline":
     """Scaler, selector and model, fitted on all rows, as one Pipeline.
 
     It takes a DataFrame with the columns of `data.X`, in any order.
 
     Raises:
-        AttentionError: the selector keeps no feature.
+        AttentionError: the selector keeps no feature, or the rows cannot be oversampled.
     """
     from sklearn.pipeline import Pipeline
 
-    from urgency_dagster.attention.estimators import fit_estimator, fit_preprocessing, one_thread
+    from urgency_dagster.attention.estimators import fit_estimator, fit_preprocessing, one_thread, training_rows
 
     with one_thread():
-        preprocessing = fit_preprocessing(data.X, data.y, seed)
-        estimator = fit_estimator(model, preprocessing.transform(data.X), data.y, data.groups, seed)
+        preprocessing = fit_preprocessing(data.X, data.y, protocol.seed)
+        rows = training_rows(preprocessing, data.X, data.y, data.groups, protocol)
+        estimator = fit_estimator(model, rows, protocol)
     return Pipeline([*preprocessing.steps, ("model", estimator)])
 
 
 def export_model(data: AttentionData, model: str, paths: AttentionPaths) -> dict[str, Any]:
     """Refits a cross-validated model on all rows, stores it and, last, its card; returns the card.
 
-    The seed is that of the cross-validation, so that the exported model is the one that was judged.
+    The protocol is that of the cross-validation, so that the exported model is the one that was judged.
 
     Raises:
         AttentionError: the model is no exported one (the baseline is not), or the selector keeps no feature.
-        ArtefactError: it was not cross-validated, or on other data.
+        ArtefactError: it was not cross-validated, on other data, or by another version of this project.
     """
     if model not in MODEL_NAMES:
         raise AttentionError(f"{model!r} is not exported", f"one of {', '.join(MODEL_NAMES)}", "correct the name")
@@ -58,7 +59,7 @@ def export_model(data: AttentionData, model: str, paths: AttentionPaths) -> dict
     if metrics["data"]["source_sha256"] != data.source_sha256:
         received = f"{model} was judged on other data than it would be fitted on"
         raise ArtefactError(received, "the same pickle", f"materialise attention_cv/{model} again")
-    pipeline = fit_pipeline(data, model, metrics["protocol"]["seed"])
+    pipeline = fit_pipeline(data, model, read_protocol(metrics))
     content = pickle.dumps(pipeline, protocol=5)
     # Without a card the file cannot be loaded, so an interrupted export leaves no pair that does not fit.
     paths.card(model).unlink(missing_ok=True)

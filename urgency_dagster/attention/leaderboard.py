@@ -107,14 +107,17 @@ def leaderboard(metrics: dict[str, dict[str, Any]]) -> pd.DataFrame:
 def report(metrics: dict[str, dict[str, Any]], table: pd.DataFrame, differences: pd.DataFrame) -> str:
     """The report as Markdown."""
     data, protocol = metrics[BASELINE]["data"], metrics[BASELINE]["protocol"]
+    folds = len(metrics[BASELINE]["folds"])
+    of_one_class = folds - metrics[BASELINE]["folds_with_score"]["roc_auc"]
+    exception = f" (macro-F1 and AUROC without {of_one_class} folds of one class)" if of_one_class else ""
     header = ["model", *COMPARED.values(), f"macro-F1 over {BASELINE}"]
     lines = [
         "# Attention models, cross-validated",
         "",
         f"{data['rows']:,} samples of {data['participants']} participants, {data['positive_rate']:.1%} of them "
-        f"attentive; {protocol['n_splits']} folds ({protocol['splitter']}, seed {protocol['seed']}) that share no "
+        f"attentive; {folds} folds ({protocol['splitter']}, seed {protocol['seed']}) that share no "
         "participant. Scaler and selector are fitted on the training rows of each fold. Mean and sample standard "
-        "deviation over folds:",
+        f"deviation over folds{exception}:",
         "",
         f"| {' | '.join(header)} |",
         f"| --- |{' ---: |' * (len(header) - 1)}",
@@ -200,7 +203,7 @@ def _draw(target: Path, metrics: dict[str, dict[str, Any]], table: pd.DataFrame,
         baseline = metrics[BASELINE]["mean"][score]
         axes.axhline(baseline, color=GREY, linestyle="--", linewidth=1, label=f"{BASELINE} {baseline:.2f}")
         for x, model in enumerate(models):
-            values = [fold[score] for fold in metrics[model]["folds"]]
+            values = [fold[score] for fold in metrics[model]["folds"] if fold[score] is not None]
             axes.scatter([x] * len(values), values, s=18, color=BLUE, alpha=0.6, label="fold" if x == 0 else "_")
             mean = metrics[model]["mean"][score]
             axes.plot([x - 0.3, x + 0.3], [mean, mean], color=ORANGE, linewidth=2.5, label="mean" if x == 0 else "_")

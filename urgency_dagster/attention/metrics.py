@@ -18,15 +18,17 @@ RELIABILITY_BINS = 10
 
 
 def scores(y: np.ndarray, predicted: np.ndarray, probability: np.ndarray) -> dict[str, float]:
-    """The ATTENTION_SCORES of some rows.
+    """The ATTENTION_SCORES of some rows; NaN for those that do not exist because the rows are of one class.
 
     Args:
-        y: (N,) 0 or 1, both present: without one of them the areas under curves do not exist.
+        y: (N,) 0 or 1.
         predicted: (N,) 0 or 1.
         probability: (N,) of class 1.
     """
     from sklearn import metrics
 
+    if len(np.unique(y)) < 2:
+        return _scores_of_one_class(y, predicted, probability)
     f1_0, f1_1 = metrics.f1_score(y, predicted, average=None, labels=[0, 1], zero_division=0)
     values = {
         "accuracy": metrics.accuracy_score(y, predicted),
@@ -41,6 +43,20 @@ def scores(y: np.ndarray, predicted: np.ndarray, probability: np.ndarray) -> dic
         "log_loss": metrics.log_loss(y, probability, labels=[0, 1]),
     }
     return {name: float(values[name]) for name in tables.ATTENTION_SCORES}
+
+
+def _scores_of_one_class(y: np.ndarray, predicted: np.ndarray, probability: np.ndarray) -> dict[str, float]:
+    """What can be said of rows of one class; a mean over classes, a rank and the other class's F1 cannot."""
+    from sklearn import metrics
+
+    present = int(y[0])
+    values = {
+        "accuracy": metrics.accuracy_score(y, predicted),
+        f"f1_{present}": metrics.f1_score(y, predicted, pos_label=present, zero_division=0),
+        "brier": metrics.brier_score_loss(y, probability, labels=[0, 1]),
+        "log_loss": metrics.log_loss(y, probability, labels=[0, 1]),
+    }
+    return {name: float(values.get(name, np.nan)) for name in tables.ATTENTION_SCORES}
 
 
 def prediction_table(data: AttentionData, folds: Sequence[Fold], outcomes: Sequence[FoldOutcome]) -> pd.DataFrame:

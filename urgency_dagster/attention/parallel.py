@@ -7,41 +7,69 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from urgency_dagster.attention.folds import Naming, fit_and_predict, prepare_fold
+from urgency_dagster.attention.folds import Failures, fit_and_predict, prepare_fold
 from urgency_dagster.attention.pickles import AttentionData
-from urgency_dagster.attention.protocol import CrossValidationConfig, Fold, FoldOutcome
+from urgency_dagster.attention.protocol import CrossValidationConfig, Fold, FoldOutcome, Protocol
 
 ONE_CORE = {"num_cpus": 1}
 """Each fit computes on one thread, so as many run as there are cores."""
 
+RETRIES = 5
+"""How often Ray repeats a task whose worker or node died, and makes a result again that went with its node.
+
+Ray's own number is 3, unless RAY_TASK_MAX_RETRIES says otherwise. A task that raises is not repeated.
+"""
+
+FoldWork = tuple[Fold, Sequence[str]]
+"""A fold, and the models to fit on it."""
+
 
 def fit_on_ray(
-    data: AttentionData, folds: Sequence[Fold], models: Sequence[str], config: CrossValidationConfig
+    data: AttentionData, work: Sequence[FoldWork], config: CrossValidationConfig
 ) -> Generator[FoldOutcome, None, None]:
     """Every (model, fold), in the order in which they finish.
 
     X, y and groups go to the object store once; one task per fold scales and selects; the fits of that fold read its
-    result there. A worker or node that dies costs a repetition by Ray, not the run.
+    result there. The three lie on this process's node; the results of tasks may be lost with theirs, and are made
+    again from what they were made from.
 
     Raises:
-        Exception: whatever a fit raises, as Ray's twin of it, with a note that names its model and fold.
+        Exception: whatever a fit raises, as Ray's twin of it, with a note that names its model and fold, when the
+            other fits are finished.
     """
     import ray
 
+    failures = Failures()
     with connected(config.address):
-        prepare = ray.remote(**ONE_CORE)(prepare_fold)
-        fit = ray.remote(**ONE_CORE)(fit_and_predict)
-        shared = [ray.put(value) for value in (data.X, data.y, data.groups)]
-        tasks: dict[ray.ObjectRef, tuple[str, int]] = {}
-        for fold in folds:
-            prepared = prepare.remote(*shared, fold, config.seed)
-            tasks |= {fit.remote(model, prepared, config.seed): (model, fold.number) for model in models}
+        tasks = _submitted(data, work, config.protocol)
         waiting = list(tasks)
-        while waiting:
-            (finished,), waiting = ray.wait(waiting, num_returns=1)
-            with Naming(*tasks[finished]):
-                outcome = ray.get(finished)
-            yield outcome
+        try:
+            while waiting:
+                (ended,), waiting = ray.wait(waiting, num_returns=1)
+                with failures.of(*tasks[ended]):
+                    yield ray.get(ended)
+        finally:
+            # A cluster that stays would go on with them for nobody.
+            for task in waiting:
+                ray.cancel(task)
+    failures.raise_first()
+
+
+Tasks = dict[Any, tuple[str, int]]
+"""Model and fold of each fit, by the reference to its result."""
+
+
+def _submitted(data: AttentionData, work: Sequence[FoldWork], protocol: Protocol) -> Tasks:
+    import ray
+
+    prepare = ray.remote(**ONE_CORE, max_retries=RETRIES)(prepare_fold)
+    fit = ray.remote(**ONE_CORE, max_retries=RETRIES)(fit_and_predict)
+    shared = [ray.put(value) for value in (data.X, data.y, data.groups)]
+    tasks: Tasks = {}
+    for fold, models in work:
+        prepared = prepare.remote(*shared, fold, protocol)
+        tasks |= {fit.remote(model, prepared, protocol): (model, fold.number) for model in models}
+    return tasks
 
 
 @contextmanager

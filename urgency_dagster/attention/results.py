@@ -1,5 +1,6 @@
 """The stored results of one cross-validated model. Nothing is fitted or compared here (see `leaderboard`)."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,9 @@ import pandas as pd
 
 from urgency_dagster import tables
 from urgency_dagster.attention.metrics import calibration_error, participant_table, reliability_bins, scores
-from urgency_dagster.attention.protocol import THRESHOLD, ModelResult
+from urgency_dagster.attention.protocol import THRESHOLD, ModelResult, Protocol
 from urgency_dagster.attention.resampling import intervals, resampled_scores
-from urgency_dagster.errors import ArtefactError
+from urgency_dagster.errors import ArtefactError, AttentionError
 from urgency_dagster.storage import AttentionPaths, read_json, write_json, write_table
 
 METRICS, PREDICTIONS, PARTICIPANTS = "metrics.json", "predictions.parquet", "participants.parquet"
@@ -21,11 +22,14 @@ def summarise(result: ModelResult) -> dict[str, Any]:
     Returns:
         `folds`, their `mean`, `sd` (of the sample) and `interval_folds` (95 %, Student's t); `pooled` scores of all
         out-of-fold rows with `interval_participants` (95 %, bootstrap over participants); `train_mean`; `calibration`.
+        What is told of folds is over those that have the score, which `folds_with_score` counts.
     """
     of_folds = result.folds[list(tables.ATTENTION_SCORES)]
     return {
         "model": result.model,
-        "folds": result.folds.to_dict("records"),
+        # JSON has no NaN: a score that does not exist in a fold is null.
+        "folds": result.folds.astype(object).where(result.folds.notna(), None).to_dict("records"),
+        "folds_with_score": {name: int(n) for name, n in of_folds.notna().sum().items()},
         "mean": of_folds.mean().to_dict(),
         "sd": of_folds.std(ddof=1).to_dict(),
         "interval_folds": _fold_intervals(of_folds),
@@ -40,11 +44,7 @@ def summarise(result: ModelResult) -> dict[str, Any]:
             "participants": int(result.predictions["participant"].nunique()),
             "positive_rate": float(result.predictions["y"].mean()),
         },
-        "protocol": {
-            "splitter": "StratifiedGroupKFold",
-            "n_splits": result.config.n_splits,
-            "seed": result.config.seed,
-        },
+        "protocol": asdict(result.config.protocol),
     }
 
 
@@ -52,7 +52,8 @@ def _fold_intervals(of_folds: pd.DataFrame) -> dict[str, list[float]]:
     """The 95 % interval of the mean over folds. They share training rows, so it is rather too narrow."""
     from scipy.stats import t
 
-    half = t.ppf(0.975, len(of_folds) - 1) * of_folds.std(ddof=1) / np.sqrt(len(of_folds))
+    folds = of_folds.notna().sum()
+    half = t.ppf(0.975, folds - 1) * of_folds.std(ddof=1) / np.sqrt(folds)
     low, high = of_folds.mean() - half, of_folds.mean() + half
     return {str(name): [float(low[name]), float(high[name])] for name in of_folds}
 
@@ -78,7 +79,7 @@ def write_results(result: ModelResult, paths: AttentionPaths) -> dict[str, Any]:
         (PARTICIPANTS, participant_table(result.predictions), tables.ATTENTION_PARTICIPANTS),
     ):
         # The schema alone is stored, without pandas' own metadata, whose version would change the bytes.
-        columns = {field: pa.array(table[field], from_pandas=True) for field in schema.names}
+        columns = {field.name: pa.array(table[field.name], field.type) for field in schema}
         write_table(folder / name, pa.table(columns, schema=schema))
     summary = summarise(result)
     write_json(folder / METRICS, summary)
@@ -111,3 +112,16 @@ def read_metrics(paths: AttentionPaths, model: str) -> dict[str, Any]:
         raise ArtefactError(f"{model} has no {METRICS}", "a cross-validated model", f"materialise attention_cv/{model}")
     metrics: dict[str, Any] = read_json(source)
     return metrics
+
+
+def read_protocol(metrics: dict[str, Any]) -> Protocol:
+    """The protocol that a model was judged by, from its stored metrics.
+
+    Raises:
+        ArtefactError: it is not one that this version knows.
+    """
+    try:
+        return Protocol(**metrics["protocol"])
+    except (KeyError, TypeError, AttentionError) as error:
+        received, model = "the metrics hold an unknown protocol", metrics.get("model", "<model>")
+        raise ArtefactError(received, "one of this version", f"materialise attention_cv/{model} again") from error

@@ -125,11 +125,14 @@ def original_job(
     """The scores of one model on one fold, whose scaler and selector are fitted for it alone."""
     from urgency_dagster.attention.estimators import fit_estimator, one_thread
     from urgency_dagster.attention.metrics import scores
+    from urgency_dagster.attention.protocol import Protocol, TrainingRows
 
     with one_thread():
         X_train, X_test = scaled_in_fold(X.iloc[train], X.iloc[test])
         selector = original_selector(seed).fit(X_train, y[train])
-        estimator = fit_estimator(model, selector.transform(X_train), y[train].copy(), groups[train], seed)
+        selected = selector.transform(X_train)
+        rows = TrainingRows(selected, y[train].copy(), groups[train], 0, selected[:0], y[:0])
+        estimator = fit_estimator(model, rows, Protocol(seed=seed))
         probability = estimator.predict_proba(selector.transform(X_test))[:, 1].astype(np.float64)
     values = scores(y[test], (probability > 0.5).astype(np.int64), probability)
     return {name: values[name] for name in SCORES}

@@ -8,11 +8,19 @@ from collections.abc import Iterator
 import dagster as dg
 from pydantic import Field
 
-from urgency_dagster.attention.cross_validation import cross_validate
+from urgency_dagster.attention.cross_validation import cross_validate, members_to_fit
 from urgency_dagster.attention.export import export_model
 from urgency_dagster.attention.features import read_features
+from urgency_dagster.attention.finished import FinishedFits
 from urgency_dagster.attention.leaderboard import write_leaderboard
-from urgency_dagster.attention.protocol import BASELINE, MODEL_NAMES, CrossValidationConfig
+from urgency_dagster.attention.protocol import (
+    BASELINE,
+    MODEL_NAMES,
+    CrossValidationConfig,
+    InnerSplit,
+    Splitter,
+    XgbSettings,
+)
 from urgency_dagster.attention.quarantine import LoadingLimits, import_pickle
 from urgency_dagster.attention.results import write_results
 from urgency_dagster.defs.checks import PLAUSIBLE_SCORES, plausible_scores
@@ -72,10 +80,26 @@ def attention_features(
 
 
 class CrossValidationOptions(dg.Config):
-    """How the models are judged."""
+    """How the models are judged; the exported ones are refitted in the same way."""
 
-    n_splits: int = Field(CrossValidationConfig.n_splits, description="Folds; no participant is on both sides of one.")
+    splitter: Splitter = Field(
+        CrossValidationConfig.splitter,
+        description="`stratified_group`: n_splits folds of whole participants. `logo`: one participant left out each.",
+    )
+    n_splits: int = Field(CrossValidationConfig.n_splits, description="Folds of `stratified_group`.")
     seed: int = Field(CrossValidationConfig.seed, description="Seed of the folds, the selector and every model.")
+    oversample: bool = Field(
+        CrossValidationConfig.oversample,
+        description="SMOTENC (SMOTE without categorical columns) on the selected training rows.",
+    )
+    inner_split: InnerSplit = Field(
+        CrossValidationConfig.inner_split,
+        description="What `xgb` stops early on: rows of other participants, or rows `stratified` by label.",
+    )
+    xgb_settings: XgbSettings = Field(
+        CrossValidationConfig.xgb_settings,
+        description="What the attention models state or in effect had, or the K-EmoPhone authors stated or had.",
+    )
 
 
 @dg.multi_asset(
@@ -98,17 +122,24 @@ class CrossValidationOptions(dg.Config):
 def attention_cv(
     context: dg.AssetExecutionContext, config: CrossValidationOptions, storage: StorageResource, ray: RayResource
 ) -> Iterator[dg.MaterializeResult]:
-    """All selected models and folds at once, as tasks on Ray."""
+    """All selected models and folds at once, as tasks on Ray.
+
+    When a fit raises, or the step is killed, the fits that are finished are kept for the next one.
+    """
     record = Record.open(context, storage, config=config)
     paths = storage.paths.attention
     models = [model for model in JUDGED if cv_key(model) in context.selected_asset_keys]
     cross_validation = CrossValidationConfig(**config.model_dump(), address=ray.address)
+    data = read_features(paths)
+    finished = FinishedFits.of(paths.finished_fits, data, cross_validation.protocol)
     with shown_progress(context, "fits") as progress:
-        results = cross_validate(read_features(paths), models, cross_validation, progress)
+        results = cross_validate(data, models, cross_validation, progress, finished)
     for model, result in results.items():
         metrics = write_results(result, paths)
         files = sorted(paths.results(model).iterdir())
-        yield record.close([paths.results(model), *files], metrics["mean"], key=cv_key(model))
+        figures = {**metrics["mean"], "reused_folds": result.reused}
+        yield record.close([paths.results(model), *files], figures, key=cv_key(model))
+    finished.forget(members_to_fit(models))
 
 
 @dg.asset(

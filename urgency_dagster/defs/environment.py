@@ -10,9 +10,13 @@ STEP_ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_task_oom_retries": "3",
     "TOKENIZERS_PARALLELISM": "false",
 }
-"""Nothing reports usage to anybody; Ray, which listens on all interfaces, asks for its token; CUDA is reproducible."""
+"""Nothing reports usage to anybody; Ray, which listens on all interfaces, asks for its token; CUDA is reproducible.
+
+Without `RAY_task_oom_retries` Ray repeats a task that needs too much memory for ever.
+"""
 
 
 def prepare_process() -> None:

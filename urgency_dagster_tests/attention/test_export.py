@@ -10,7 +10,7 @@ import pytest
 
 from urgency_dagster.attention.cross_validation import cross_validate
 from urgency_dagster.attention.export import export_model, fit_pipeline, load_attention_model
-from urgency_dagster.attention.protocol import MODEL_NAMES, CrossValidationConfig
+from urgency_dagster.attention.protocol import MODEL_NAMES, CrossValidationConfig, Protocol
 from urgency_dagster.attention.results import write_results
 from urgency_dagster.errors import ArtefactError, AttentionError
 from urgency_dagster.storage import read_json, write_json
@@ -38,7 +38,7 @@ def exported(data, judged):
 def test_a_loaded_model_predicts_what_the_fitted_one_does(data, judged, model):
     card = export_model(data, model, judged)
     loaded = load_attention_model(judged.model(model))
-    expected = fit_pipeline(data, model, 42).predict_proba(data.X)
+    expected = fit_pipeline(data, model, Protocol()).predict_proba(data.X)
     np.testing.assert_array_equal(loaded.predict_proba(data.X), expected)
     np.testing.assert_array_equal(loaded.predict(data.X), (expected[:, 1] > card["threshold"]).astype(int))
 
@@ -50,6 +50,23 @@ def test_exporting_again_gives_the_same_bytes(data, judged, model):
     first = [file.read_bytes() for file in files]
     export_model(data, model, judged)
     assert [file.read_bytes() for file in files] == first
+
+
+@pytest.mark.parametrize("model", ["logreg", "xgb"])
+def test_the_exported_model_follows_the_protocol_it_was_judged_by(data, paths, model):
+    chosen = {"oversample": True, "inner_split": "stratified", "xgb_settings": "authors", "seed": 5}
+    config = CrossValidationConfig(**chosen, backend="sequential")
+    unequal = dataclasses.replace(data, y=np.where(np.arange(300) % 3 == 0, 0, data.y))
+    write_results(cross_validate(unequal, [model], config)[model], paths)
+    card = export_model(unequal, model, paths)
+    assert chosen.items() <= card["cross_validation"]["protocol"].items()
+    found = load_attention_model(paths.model(model)).predict_proba(data.X)
+    np.testing.assert_array_equal(found, fit_pipeline(unequal, model, Protocol(**chosen)).predict_proba(data.X))
+    changed = ["oversample", "seed"] if model == "logreg" else list(chosen)
+    for name in changed:
+        default = Protocol(**{key: value for key, value in chosen.items() if key != name})
+        other = fit_pipeline(unequal, model, default).predict_proba(data.X)
+        assert name == "seed" or not np.array_equal(found, other), name
 
 
 def test_the_card_says_what_the_model_is(data, exported):
@@ -138,5 +155,5 @@ def test_another_process_loads_and_predicts_the_same(data, exported, tmp_path):
     )
     command = [sys.executable, "-W", "error", "-c", code, str(exported.model("logreg")), str(tmp_path / "X.pkl")]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    expected = fit_pipeline(data, "logreg", 42).predict_proba(data.X)[:5, 1].tolist()
+    expected = fit_pipeline(data, "logreg", Protocol()).predict_proba(data.X)[:5, 1].tolist()
     assert [float(value) for value in printed] == expected

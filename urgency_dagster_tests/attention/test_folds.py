@@ -5,21 +5,22 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from imblearn.over_sampling import SMOTE, SMOTENC
 from lightgbm import LGBMClassifier
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.feature_selection import SelectFromModel
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from urgency_dagster import tables
 from urgency_dagster.attention.cross_validation import cross_validate
 from urgency_dagster.attention.folds import prepare_fold, split_folds
-from urgency_dagster.attention.protocol import BASELINE, MODEL_NAMES, CrossValidationConfig
+from urgency_dagster.attention.protocol import BASELINE, MODEL_NAMES, CrossValidationConfig, Protocol
 from urgency_dagster.errors import AttentionError
-from urgency_dagster_tests.attention.conftest import make_data
+from urgency_dagster_tests.attention.conftest import SIGNAL, make_data
 
 SEQUENTIAL = CrossValidationConfig(backend="sequential")
 
@@ -41,8 +42,8 @@ def plain_models():
     return {"logreg": logreg, "rf": rf, "lgbm": lgbm, "voting": voting}
 
 
-def plain_fold(X, y, train, test, model):
-    """One fold by scikit-learn alone: scale numeric, order, select, fit, score."""
+def plain_fold(X, y, train, test, model, oversample=False):
+    """One fold by scikit-learn and imbalanced-learn alone: scale numeric, order, select, oversample, fit, score."""
     categorical, numeric = sorted(X.select_dtypes("bool")), sorted(X.select_dtypes("float32"))
     scaler = StandardScaler().fit(X[numeric].iloc[train])
 
@@ -51,7 +52,12 @@ def plain_fold(X, y, train, test, model):
 
     svc = LinearSVC(penalty="l1", dual=False, tol=1e-3, C=1e-2, max_iter=5000, random_state=42)
     selector = SelectFromModel(svc, threshold=1e-5).fit(ordered(train), y[train])
-    model.fit(selector.transform(ordered(train)), y[train])
+    X_train, y_train = selector.transform(ordered(train)), y[train]
+    if oversample:
+        left = list(range(selector.get_support()[: len(categorical)].sum()))
+        sampler = SMOTENC(left, random_state=42) if left else SMOTE(random_state=42)
+        X_train, y_train = sampler.fit_resample(X_train, y_train)
+    model.fit(X_train, y_train)
     X_test = selector.transform(ordered(test))
     predicted = model.predict(X_test)
     return {
@@ -70,6 +76,96 @@ def test_scores_equal_a_plain_scikit_learn_loop(data, results, name):
     for (train, test), (_, ours) in zip(splits, results[name].folds.iterrows(), strict=True):
         for score, expected in plain_fold(data.X, data.y, train, test, plain_models()[name]).items():
             assert ours[score] == pytest.approx(expected, abs=1e-9), score
+
+
+@pytest.fixture(scope="module")
+def skewed():
+    """Data whose classes are unequal, and whose selection leaves a categorical column."""
+    data = make_data(seed=11)
+    rng = np.random.default_rng(0)
+    y = np.where(rng.random(300) < 0.4, 0, data.y)
+    X = data.X.assign(**{"DST_MOT#VAL=WALKING": np.where(rng.random(300) < 0.9, y == 1, y == 0)})
+    for name, strength in SIGNAL.items():
+        X[name] = (rng.normal(0, 5, 300) + strength * y).astype("float32")
+    return dataclasses.replace(data, X=X, y=y)
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names, but StandardScaler")
+@pytest.mark.parametrize("name", ["logreg", "lgbm", "voting"])
+def test_oversampled_scores_equal_a_plain_loop(skewed, name):
+    config = dataclasses.replace(SEQUENTIAL, oversample=True)
+    folds = split_folds(skewed.y, skewed.groups, config)
+    assert all(prepare_fold(skewed.X, skewed.y, skewed.groups, fold, config).train.categorical for fold in folds)
+    ours = cross_validate(skewed, [name], config)[name].folds
+    for fold, (_, row) in zip(folds, ours.iterrows(), strict=True):
+        model = plain_models()[name]
+        expected = plain_fold(skewed.X, skewed.y, fold.train, fold.test, model, oversample=True)
+        assert {score: row[score] for score in expected} == pytest.approx(expected, abs=1e-9)
+
+
+def test_oversampling_makes_training_classes_equal_and_leaves_the_rest(skewed):
+    fold = split_folds(skewed.y, skewed.groups, Protocol())[0]
+    plain, more = (
+        prepare_fold(skewed.X, skewed.y, skewed.groups, fold, Protocol(oversample=oversample))
+        for oversample in (False, True)
+    )
+    np.testing.assert_array_equal(plain.train.X, more.train.X)
+    np.testing.assert_array_equal(plain.X_test, more.X_test)
+    assert (len(plain.train.synthetic), len(plain.train.synthetic_labels)) == (0, 0)
+    zeros, ones = np.bincount(np.hstack([more.train.y, more.train.synthetic_labels]))
+    assert zeros == ones == np.bincount(more.train.y).max()
+
+
+def test_the_baseline_is_not_oversampled(skewed):
+    oversampled = dataclasses.replace(SEQUENTIAL, oversample=True)
+    plain, more = (cross_validate(skewed, [BASELINE], config)[BASELINE] for config in (SEQUENTIAL, oversampled))
+    pd.testing.assert_frame_equal(plain.predictions, more.predictions)
+
+
+@pytest.fixture(scope="module")
+def one_sided(data):
+    """The data, but P03 has no row of class 1."""
+    return dataclasses.replace(data, y=np.where(data.groups == "P03", 0, data.y))
+
+
+LOGO = dataclasses.replace(SEQUENTIAL, splitter="logo")
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names, but StandardScaler")
+def test_leaving_one_participant_out_equals_a_plain_loop(data):
+    ours = cross_validate(data, ["logreg"], LOGO)["logreg"]
+    assert ours.folds["n_participants"].tolist() == [1] * 10
+    splits = LeaveOneGroupOut().split(data.X, data.y, data.groups)
+    for (train, test), (_, row) in zip(splits, ours.folds.iterrows(), strict=True):
+        for score, expected in plain_fold(data.X, data.y, train, test, plain_models()["logreg"]).items():
+            assert row[score] == pytest.approx(expected, abs=1e-9), score
+
+
+def test_a_participant_of_one_class_is_predicted_and_scored_as_far_as_possible(one_sided):
+    result = cross_validate(one_sided, ["voting", BASELINE], LOGO)["voting"]
+    assert result.predictions["row"].tolist() == list(range(300))
+    of_one_class = result.folds.loc[result.folds["n_positive"] == 0]
+    assert of_one_class["fold"].tolist() == [3]
+    missing = of_one_class.columns[of_one_class.isna().all()].tolist()
+    assert missing == ["balanced_accuracy", "f1_macro", "f1_1", "roc_auc", "pr_auc", "mcc"]
+    assert not result.folds.drop(index=of_one_class.index).isna().any(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [
+        ([0, 0, 1, 1, 0, 1], r"1 of 3 participants have rows of both classes; expected at least 2"),
+        ([0, 0, 0, 0, 1, 1], r"0 of 3 participants"),
+    ],
+)
+def test_leaving_one_out_needs_participants_of_both_classes(y, said):
+    with pytest.raises(AttentionError, match=said):
+        split_folds(np.array(y), np.repeat(["P1", "P2", "P3"], 2), LOGO)
+
+
+def test_one_participant_alone_cannot_be_left_out():
+    with pytest.raises(AttentionError, match="1 of 1 participants"):
+        split_folds(np.array([0, 1]), np.array(["P1", "P1"]), LOGO)
 
 
 def test_every_row_is_predicted_once_by_a_model_that_never_saw_its_participant(data, results):
@@ -104,9 +200,9 @@ def test_scaler_and_selector_never_see_the_test_rows(data):
     fold = split_folds(data.y, data.groups, SEQUENTIAL)[0]
     spoilt = data.X.copy()
     spoilt.loc[fold.test, "HRT#AVG#M05"] = np.float32(1e6)
-    before = prepare_fold(data.X, data.y, data.groups, fold, 42)
-    after = prepare_fold(spoilt, data.y, data.groups, fold, 42)
-    np.testing.assert_array_equal(before.X_train, after.X_train)
+    before = prepare_fold(data.X, data.y, data.groups, fold, Protocol())
+    after = prepare_fold(spoilt, data.y, data.groups, fold, Protocol())
+    np.testing.assert_array_equal(before.train.X, after.train.X)
     assert not np.array_equal(before.X_test, after.X_test)
 
 
@@ -164,13 +260,11 @@ def test_unknown_models_are_refused(data, models, said):
         cross_validate(data, models, SEQUENTIAL)
 
 
-def test_one_fold_is_refused():
-    with pytest.raises(AttentionError, match="1 folds; expected at least 2"):
-        CrossValidationConfig(n_splits=1)
-
-
 def test_an_error_names_its_fold(data):
     constant = pd.DataFrame({"HRT#VAL": np.ones(300, "float32")})
     with pytest.raises(AttentionError, match="keeps none") as caught:
         cross_validate(dataclasses.replace(data, X=constant), ["rf"], SEQUENTIAL)
-    assert caught.value.__notes__ == ["while fitting the scaler and selector in fold 1"]
+    assert caught.value.__notes__ == [
+        "while fitting the scaler and selector in fold 1",
+        "4 more failed; the fits that did not are finished",
+    ]

@@ -1,3 +1,4 @@
+import dataclasses
 from itertools import combinations
 
 import numpy as np
@@ -141,3 +142,21 @@ def test_models_judged_differently_are_not_compared(stored):
 def test_what_is_missing_is_named(stored, models, said):
     with pytest.raises(ArtefactError, match=said):
         write_leaderboard(stored, models)
+
+
+def test_folds_of_one_class_are_told_and_left_out(data, paths):
+    one_sided = dataclasses.replace(data, y=np.where(data.groups == "P03", 0, data.y))
+    config = CrossValidationConfig(splitter="logo", backend="sequential")
+    for result in cross_validate(one_sided, ["dummy", "logreg"], config).values():
+        write_results(result, paths)
+    table = write_leaderboard(paths, ["dummy", "logreg"])
+    assert not table.isna().any(axis=None)
+    text = paths.report.read_text()
+    assert "10 folds (logo, seed 42)" in text
+    assert "deviation over folds (macro-F1 and AUROC without 1 folds of one class):" in text
+
+
+def test_without_such_folds_nothing_is_said_of_them(stored):
+    write_leaderboard(stored, MODELS)
+    assert "5 folds (stratified_group, seed 42)" in stored.report.read_text()
+    assert "one class" not in stored.report.read_text()

@@ -36,6 +36,24 @@ def test_one_predicted_class_is_no_warning_and_no_nan():
     assert all(np.isfinite(value) for value in found.values())
 
 
+@pytest.mark.parametrize("label", [0, 1])
+def test_one_class_has_the_scores_that_exist_and_nan_for_the_others(label):
+    probability = np.array([0.2, 0.4, 0.9])
+    found = scores(np.full(3, label), (probability > 0.5).astype(int), probability)
+    assert tuple(found) == tables.ATTENTION_SCORES
+    existing = {name: value for name, value in found.items() if not np.isnan(value)}
+    right = [2 / 3, 1 / 3][label]
+    errors = np.abs(probability - label)
+    assert existing == pytest.approx(
+        {
+            "accuracy": right,
+            f"f1_{label}": 2 * right / (right + 1),
+            "brier": np.mean(errors**2),
+            "log_loss": -np.mean(np.log(1 - errors)),
+        }
+    )
+
+
 def outcome(fold: int, **importances: float) -> FoldOutcome:
     features, values = np.array(list(importances)), np.array(list(importances.values()))
     return FoldOutcome("rf", fold, np.empty(0), np.empty(0), features, values)

@@ -10,8 +10,8 @@ from scipy.stats import ttest_1samp
 from urgency_dagster import tables
 from urgency_dagster.attention.cross_validation import cross_validate
 from urgency_dagster.attention.metrics import participant_table
-from urgency_dagster.attention.protocol import CrossValidationConfig
-from urgency_dagster.attention.results import read_metrics, read_result_table, write_results
+from urgency_dagster.attention.protocol import CrossValidationConfig, Protocol
+from urgency_dagster.attention.results import read_metrics, read_protocol, read_result_table, write_results
 from urgency_dagster.errors import ArtefactError
 
 
@@ -36,7 +36,15 @@ def test_the_metrics_file_holds_folds_and_their_mean(result, paths):
         "participants": 10,
         "positive_rate": pytest.approx(result.predictions["y"].mean()),
     }
-    assert stored["protocol"] == {"splitter": "StratifiedGroupKFold", "n_splits": 5, "seed": 42}
+    assert stored["folds_with_score"] == dict.fromkeys(tables.ATTENTION_SCORES, 5)
+    assert stored["protocol"] == {
+        "splitter": "stratified_group",
+        "n_splits": 5,
+        "seed": 42,
+        "oversample": False,
+        "inner_split": "participant",
+        "xgb_settings": "stated",
+    }
 
 
 def test_the_tables_have_their_schemas_and_values(result, paths):
@@ -106,3 +114,38 @@ def test_a_model_that_was_not_judged_is_named(paths):
         read_metrics(paths, "rf")
     with pytest.raises(ArtefactError, match=r"rf has no folds.parquet"):
         read_result_table(paths, "rf", "folds.parquet")
+
+
+def test_a_score_that_a_fold_lacks_is_null_and_left_out_of_the_mean(data, paths):
+    one_sided = dataclasses.replace(data, y=np.where(data.groups == "P03", 0, data.y))
+    config = CrossValidationConfig(splitter="logo", backend="sequential")
+    result = cross_validate(one_sided, ["logreg"], config)["logreg"]
+    stored = write_results(result, paths)
+    assert stored == json.loads((paths.results("logreg") / "metrics.json").read_text())
+    values = [fold["roc_auc"] for fold in stored["folds"]]
+    assert values[2] is None
+    assert stored["mean"]["roc_auc"] == pytest.approx(np.mean([value for value in values if value is not None]))
+    assert (stored["folds_with_score"]["roc_auc"], stored["folds_with_score"]["accuracy"]) == (9, 10)
+    assert stored["protocol"]["splitter"] == "logo"
+    column = pq.read_table(paths.results("logreg") / "folds.parquet")["roc_auc"]
+    assert (column.null_count, column[2].as_py()) == (1, None)
+
+
+def test_the_stored_protocol_is_read_back(data, paths):
+    chosen = {
+        "splitter": "logo",
+        "seed": 3,
+        "oversample": True,
+        "inner_split": "stratified",
+        "xgb_settings": "authors",
+    }
+    config = CrossValidationConfig(**chosen, backend="sequential")
+    result = cross_validate(data, ["dummy"], config)["dummy"]
+    write_results(result, paths)
+    assert read_protocol(read_metrics(paths, "dummy")) == Protocol(**chosen)
+
+
+@pytest.mark.parametrize("stored", [{}, {"protocol": {"splitter": "kfold"}}, {"protocol": {"folds": 5}}])
+def test_a_protocol_of_another_version_is_refused(stored):
+    with pytest.raises(ArtefactError, match="materialise attention_cv/rf again"):
+        read_protocol({"model": "rf", **stored})

@@ -11,7 +11,7 @@ from pathlib import Path
 from urgency_dagster.storage import StoragePaths
 from urgency_dagster_tests.defs.conftest import COMMAND, environment
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from urgency_dagster.defs.partitions import PARTITIONED
 from urgency_dagster.defs.planning import GROUPS, op_name, specs_in_order
 from urgency_dagster.settings import Settings
 
-HEAVY = ("torch", "transformers", "ray", "librosa", "sklearn", "lightgbm", "xgboost")
+HEAVY = ("torch", "transformers", "ray", "librosa", "sklearn", "imblearn", "lightgbm", "xgboost")
 MODELS = ("lgbm", "logreg", "rf", "voting", "xgb")
 ACCELERATED = {"utterance_embeddings", "urgency_model", "urgency_evaluation", "urgency_leak_gap"}
 
