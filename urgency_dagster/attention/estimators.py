@@ -211,7 +211,8 @@ class EvXGBClassifier(ClassifierMixin, BaseEstimator):
             resample: applied to the rows it fits on, and never to those it stops on.
 
         Raises:
-            AttentionError: `inner_split` is unknown, needs groups that are not given, or leaves one class to fit on.
+            AttentionError: `inner_split` is unknown, needs groups that are not given or are of one participant, or
+                leaves one class to fit on.
         """
         X, y = np.asarray(X), np.asarray(y)
         model = XGBClassifier(**self._xgboost_parameters())
@@ -264,8 +265,12 @@ class EvXGBClassifier(ClassifierMixin, BaseEstimator):
             raise AttentionError(f"inner_split is {self.inner_split!r}", "'participant' or 'stratified'", "correct it")
         if groups is None:
             raise AttentionError("fit was given no groups", "the participant of each row", "pass groups=...")
-        # Whole participants cannot give an exact share; 0.2 means one of five stratified groups of them.
-        n_splits = max(2, round(1 / float(self.eval_size or 1)))
+        participants = len(np.unique(groups))
+        if participants < 2:
+            raise AttentionError("all rows are of one participant", "two or more", "use inner_split='stratified'")
+        # Whole participants cannot give an exact share; 0.2 means one of five stratified groups of them. With fewer
+        # participants than groups, some groups would be empty.
+        n_splits = min(max(2, round(1 / float(self.eval_size or 1))), participants)
         return StratifiedGroupKFold(n_splits, shuffle=True, random_state=self.random_state)
 
 

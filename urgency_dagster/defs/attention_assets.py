@@ -137,7 +137,8 @@ def attention_cv(
     for model, result in results.items():
         metrics = write_results(result, paths)
         files = sorted(paths.results(model).iterdir())
-        figures = {**metrics["mean"], "reused_folds": result.reused}
+        one_class = len(metrics["folds"]) - metrics["folds_with_score"]["roc_auc"]
+        figures = {**metrics["mean"], "folds_of_one_class": one_class, "reused_folds": result.reused}
         yield record.close([paths.results(model), *files], figures, key=cv_key(model))
     finished.forget(members_to_fit(models))
 

@@ -295,6 +295,19 @@ class TestEvXGBClassifier:
         with pytest.raises(AttentionError, match=said):
             EvXGBClassifier(**parameters).fit(matrix, data.y)
 
+    @pytest.mark.parametrize("participants", [2, 3, 4])
+    @pytest.mark.parametrize("seed", range(4))
+    def test_few_participants_leave_rows_on_both_inner_sides(self, data, matrix, participants, seed):
+        groups = np.array([f"P{row % participants}" for row in range(300)])
+        train, stop = EvXGBClassifier(random_state=seed)._inner_rows(matrix, data.y, groups)
+        assert len(train) > 0
+        assert len(stop) > 0
+        assert not set(groups[train]) & set(groups[stop])
+
+    def test_one_participant_cannot_be_held_out(self, data, matrix):
+        with pytest.raises(AttentionError, match="all rows are of one participant"):
+            EvXGBClassifier().fit(matrix, data.y, np.full(300, "P01"))
+
     def test_an_inner_side_of_one_class_is_an_error(self, data, matrix):
         label = (data.groups == "P03").astype(int)
         groups = np.where(label == 1, "P03", "P01")

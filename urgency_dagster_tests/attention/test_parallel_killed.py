@@ -106,9 +106,8 @@ def test_a_node_removed_in_mid_run_changes_nothing(many, undisturbed):
             cluster.remove_node(node, allow_graceful=False)
 
     try:
-        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-        cluster.wait_for_nodes()
-        found = cross_validate(many, MODELS, CrossValidationConfig(), remove_node)
+        found = cross_validate(many, MODELS, CrossValidationConfig(address=cluster.address), remove_node)
+        assert not ray.is_initialized()
     finally:
         ray.shutdown()
         cluster.shutdown()

@@ -1,5 +1,6 @@
 """The attention assets on Ray: options, subsets, and what is left of a cross-validation that fails or is killed."""
 
+import dataclasses
 import pickle
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -83,7 +84,8 @@ def test_one_model_alone_is_judged_as_among_all_of_them(paths: StoragePaths, ray
 
 
 def test_options_decide_how_models_are_judged_and_exported(paths: StoragePaths, ray_session: None) -> None:
-    land(paths, make_data())
+    data = make_data()
+    land(paths, dataclasses.replace(data, y=np.where(data.groups == "P03", 0, data.y)))
     options = {
         "splitter": "logo",
         "n_splits": 4,
@@ -92,7 +94,9 @@ def test_options_decide_how_models_are_judged_and_exported(paths: StoragePaths, 
         "inner_split": "stratified",
         "xgb_settings": "authors",
     }
-    materialise(paths, [FEATURES, cv_key("xgb"), model_key("xgb")], **options)
+    result = materialise(paths, [FEATURES, cv_key("xgb"), model_key("xgb")], **options)
+    (event,) = result.asset_materializations_for_node("attention_cv")
+    assert event.metadata["folds_of_one_class"].value == 1
     metrics = read_json(paths.attention.results("xgb") / "metrics.json")
     assert metrics["protocol"] == options
     assert len(metrics["folds"]) == 10
