@@ -53,7 +53,7 @@ def prepare_fold(X: pd.DataFrame, y: np.ndarray, groups: np.ndarray, fold: Fold,
     """The fold scaled and selected, both fitted on its training rows only.
 
     Raises:
-        AttentionError: the selector keeps no feature.
+        NoFeatureError: the selector keeps no feature.
     """
     from urgency_dagster.attention.estimators import fit_preprocessing, one_thread
 
