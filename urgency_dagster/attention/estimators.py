@@ -88,9 +88,9 @@ class FeatureScaler(TransformerMixin, BaseEstimator):
         fitted = [*self.categorical_, *self.numeric_]
         _refuse(sorted(set(fitted).difference(X.columns)), "are missing", "every fitted column", "add or rename them")
         found = X.loc[:, X.columns.isin(fitted)]
-        repeated = sorted(found.columns[found.columns.duplicated()])
+        repeated = sorted(map(str, found.columns[found.columns.duplicated()]))
         _refuse(repeated, "occur more than once", "unique names", "drop the others")
-        other = sorted(name for name, dtype in found.dtypes.items() if dtype.kind not in "biuf")
+        other = sorted(str(name) for name, dtype in found.dtypes.items() if dtype.kind not in "biuf")
         _refuse(other, "are no numbers", "bool or numeric columns", "convert them")
         codes = found[self.categorical_]
         strange = sorted(codes.columns[~((codes == 0) | (codes == 1)).all()])

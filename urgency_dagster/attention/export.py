@@ -76,7 +76,9 @@ def export_model(data: AttentionData, model: str, paths: AttentionPaths) -> dict
     return card
 
 
-def _card(data: AttentionData, metrics: dict[str, Any], pipeline: "Pipeline", contents: dict[str, bytes]) -> dict[str, Any]:
+def _card(
+    data: AttentionData, metrics: dict[str, Any], pipeline: "Pipeline", contents: dict[str, bytes]
+) -> dict[str, Any]:
     selected = pipeline[:-1].get_feature_names_out().tolist()
     return {
         "model": metrics["model"],

@@ -1,4 +1,4 @@
-"""All cross-validated models side by side: a table, a report and pictures, made from stored metrics alone."""
+"""All cross-validated models side by side: a table, a report and pictures, made from stored metrics and their audit."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from urgency_dagster.attention.audit import read_findings
+from urgency_dagster.attention.audit_report import audit_summary
+from urgency_dagster.attention.findings import Finding
 from urgency_dagster.attention.protocol import BASELINE, LEAKAGE_SUSPICION
 from urgency_dagster.attention.results import read_metrics
 from urgency_dagster.errors import ArtefactError
@@ -21,23 +24,24 @@ def write_leaderboard(paths: AttentionPaths, models: Sequence[str]) -> pd.DataFr
     """Stores `leaderboard.csv`, `report.md` and two pictures; returns the table, best macro-F1 first.
 
     Args:
-        paths: where the stored metrics are, and where the leaderboard goes.
+        paths: where the stored metrics and their audit are, and where the leaderboard goes.
         models: the models to compare, the baseline among them.
 
     Raises:
-        ArtefactError: a model has no stored metrics, the baseline is not among them, or they were measured on
-            different data or folds.
+        ArtefactError: a model has no stored metrics, the baseline is not among them, they were measured on different
+            data or folds, or they were not audited.
     """
     if BASELINE not in models:
         raise ArtefactError("the leaderboard has no baseline", f"{BASELINE!r} among the models", "add it")
     metrics = {model: read_metrics(paths, model) for model in models}
     _check_comparable(metrics)
+    findings = read_findings(paths, metrics[BASELINE]["data"]["source_sha256"])
     table = leaderboard(metrics)
     with replacing(paths.leaderboard) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
     _draw(paths.results_folder / "f1_macro.png", metrics, table, "f1_macro")
     _draw(paths.results_folder / "roc_auc.png", metrics, table, "roc_auc")
-    write_text(paths.report, report(metrics, table))
+    write_text(paths.report, report(metrics, table, findings))
     return table
 
 
@@ -65,7 +69,7 @@ def leaderboard(metrics: dict[str, dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(order, ascending=[False, True], ignore_index=True)
 
 
-def report(metrics: dict[str, dict[str, Any]], table: pd.DataFrame) -> str:
+def report(metrics: dict[str, dict[str, Any]], table: pd.DataFrame, findings: Sequence[Finding]) -> str:
     """The report as Markdown."""
     data, protocol = metrics[BASELINE]["data"], metrics[BASELINE]["protocol"]
     header = ["model", *COMPARED.values(), f"macro-F1 over {BASELINE}"]
@@ -85,6 +89,8 @@ def report(metrics: dict[str, dict[str, Any]], table: pd.DataFrame) -> str:
         "",
         "![AUROC by model](roc_auc.png)",
         "",
+        f"{audit_summary(findings)} See [audit.md](audit.md).",
+        "",
         *_remarks(table),
     ]
     return "\n".join(lines).rstrip() + "\n"
@@ -103,8 +109,8 @@ def _remarks(table: pd.DataFrame) -> list[str]:
     if suspicious:
         remarks.append(
             f"**Leakage check needed:** {', '.join(suspicious)} reached a macro-F1 above {LEAKAGE_SUSPICION:.2f}. An "
-            "honest model for unseen participants reaches 0.50 to 0.55 on this data set. Look for columns made of the "
-            "label (`ESM#LIK#...`), for copies of one prompt, and for columns that identify a participant."
+            "honest model for unseen participants reaches 0.50 to 0.55 on this data set. Do not use these scores until "
+            "every finding of the audit is explained."
         )
     if not_better:
         remarks.append(f"No better than the baseline: {', '.join(not_better)}.")

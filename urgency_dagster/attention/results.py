@@ -1,13 +1,17 @@
 """The stored results of one cross-validated model. Nothing is fitted or compared here (see `leaderboard`)."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from urgency_dagster import tables
 from urgency_dagster.attention.protocol import THRESHOLD, ModelResult
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.storage import AttentionPaths, read_json, write_json, write_table
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 METRICS = "metrics.json"
+PREDICTIONS = "predictions.parquet"
 
 
 def summarise(result: ModelResult) -> dict[str, Any]:
@@ -39,7 +43,7 @@ def write_results(result: ModelResult, paths: AttentionPaths) -> dict[str, Any]:
 
     folder = paths.results(result.model)
     for name, table, schema in (
-        ("predictions.parquet", result.predictions, tables.ATTENTION_PREDICTIONS),
+        (PREDICTIONS, result.predictions, tables.ATTENTION_PREDICTIONS),
         ("folds.parquet", result.folds, tables.ATTENTION_FOLDS),
     ):
         # The schema alone is stored, without pandas' own metadata, whose version would change the bytes.
@@ -61,3 +65,19 @@ def read_metrics(paths: AttentionPaths, model: str) -> dict[str, Any]:
         raise ArtefactError(f"{model} has no {METRICS}", "a cross-validated model", f"materialise attention_cv/{model}")
     metrics: dict[str, Any] = read_json(source)
     return metrics
+
+
+def read_predictions(paths: AttentionPaths, model: str) -> "pd.DataFrame":
+    """The out-of-fold rows that `write_results` stored for a model, in the order of X.
+
+    Raises:
+        ArtefactError: the model was not cross-validated.
+    """
+    import pyarrow.parquet as pq
+
+    source = paths.results(model) / PREDICTIONS
+    if not source.is_file():
+        raise ArtefactError(
+            f"{model} has no {PREDICTIONS}", "a cross-validated model", f"materialise attention_cv/{model}"
+        )
+    return pq.read_table(source, schema=tables.ATTENTION_PREDICTIONS).to_pandas().sort_values("row", ignore_index=True)

@@ -68,7 +68,7 @@ def _renumbered(node: Any, numbers: dict[str, int]) -> Any:
         return [_renumbered(item, numbers) for item in node]
     if not isinstance(node, dict):
         return node
-    changed = {}
+    changed: dict[str, Any] = {}
     for key, value in node.items():
         if key == "__id__" and isinstance(value, int):
             changed[key] = numbers.setdefault(str(value), len(numbers))
