@@ -110,7 +110,7 @@ def run_controls(
     columns = list(history_columns(data)) if config.without_history else []
     total = config.permutations + bool(columns)
     # One private Ray for all cross-validations: starting it takes longer than a small one of them.
-    with connected(protocol.address) if protocol.backend == "ray" else nullcontext():
+    with connected(protocol.address) if protocol.backend == "ray" and total else nullcontext():
         shuffled = shuffled_scores(data, config, protocol, progress, more=bool(columns))
         without = _scores_without(data, columns, config.models, protocol) if columns else {}
     progress(total, total)
