@@ -11,13 +11,15 @@ DAY_S, HOUR_S = 86_400.0, 3_600.0
 WINDOWS_S = {"ESM#LIK#H06": 6 * HOUR_S, "ESM#LIK#H24": 24 * HOUR_S}
 
 
-def honest_data(seed: int = 3, participants: int = 12, rows: int = 40, columns: int = 30) -> AttentionData:
+def honest_data(
+    seed: int = 3, participants: int = 12, rows: int = 40, columns: int = 30, persistence: float = 0.5
+) -> AttentionData:
     """Eight prompts a day at least 40 minutes apart, answers that last, features with a participant effect."""
     rng = np.random.default_rng(seed)
     groups = np.repeat([f"P{n:02d}" for n in range(participants)], rows)
     prompts = [n // 8 * DAY_S + (10 + 1.5 * (n % 8)) * HOUR_S + 60 * rng.integers(0, 40) for n in range(len(groups))]
     t_s = np.array([prompts[n % rows] for n in range(len(groups))]) + 60.0 * np.repeat(np.arange(participants), rows)
-    y = np.concatenate([lasting(rng, rows) for _ in range(participants)])
+    y = np.concatenate([lasting(rng, rows, persistence) for _ in range(participants)])
     offsets = np.repeat(rng.normal(size=(participants, columns)), rows, axis=0)
     X = pd.DataFrame(
         (offsets + rng.normal(size=(len(y), columns))).astype("float32"),
@@ -30,11 +32,11 @@ def honest_data(seed: int = 3, participants: int = 12, rows: int = 40, columns: 
     return AttentionData(X, y, groups, t_s, "0" * 64)
 
 
-def lasting(rng: np.random.Generator, rows: int) -> np.ndarray:
-    """Labels of one participant, each like the one before in three of four cases."""
+def lasting(rng: np.random.Generator, rows: int, persistence: float) -> np.ndarray:
+    """Labels of one participant, of which this share repeats the one before."""
     y = (rng.random(rows) < rng.uniform(0.3, 0.7)).astype(np.int64)
     for n in range(1, rows):
-        if rng.random() < 0.5:
+        if rng.random() < persistence:
             y[n] = y[n - 1]
     y[:2] = 0, 1
     return y
