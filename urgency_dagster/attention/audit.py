@@ -19,7 +19,7 @@ from urgency_dagster.attention.findings import Finding, Kind, Level
 from urgency_dagster.attention.history import history_findings, verifiable_columns
 from urgency_dagster.attention.leaking_columns import column_findings
 from urgency_dagster.attention.pickles import AttentionData
-from urgency_dagster.attention.protocol import LEAKAGE_SUSPICION, CrossValidationConfig
+from urgency_dagster.attention.protocol import BASELINE, LEAKAGE_SUSPICION, CrossValidationConfig
 from urgency_dagster.attention.results import read_metrics, read_predictions
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.progress import Progress, silent
@@ -67,7 +67,7 @@ def audit(
 
     Args:
         data: the samples that the models were judged on.
-        judged: the models, those of `config` among them.
+        judged: the models, those of `config` and the baseline among them.
         config: what is run again.
         protocol: folds and seed of the judged run.
         progress: told the number of finished cross-validations.
@@ -124,7 +124,7 @@ def write_audit(
 
     Args:
         paths: where features and cross-validations are.
-        models: the models that were judged, the control models among them.
+        models: the models that were judged, the control models and the baseline among them.
         config: what is run again.
         backend: where the fits run; folds and seed are those of the judged run.
         progress: told the number of finished cross-validations.
@@ -132,9 +132,9 @@ def write_audit(
     Raises:
         ArtefactError: a cross-validation is missing, or of other data or folds than the others.
     """
-    not_judged = sorted(set(config.models).difference(models))
+    not_judged = sorted({*config.models, BASELINE}.difference(models))
     if not_judged:
-        received = f"the control models {', '.join(not_judged)} were not judged"
+        received = f"{', '.join(not_judged)} were not judged, but the controls need them"
         raise ArtefactError(received, f"some of {', '.join(models)}", "correct models")
     data = read_features(paths)
     judged = read_judged(paths, models, data)

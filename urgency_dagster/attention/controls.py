@@ -17,7 +17,7 @@ from urgency_dagster.attention.findings import Finding, Kind, Level
 from urgency_dagster.attention.history import history_columns
 from urgency_dagster.attention.parallel import connected
 from urgency_dagster.attention.pickles import AttentionData
-from urgency_dagster.attention.protocol import MODEL_NAMES, CrossValidationConfig
+from urgency_dagster.attention.protocol import BASELINE, MODEL_NAMES, CrossValidationConfig
 from urgency_dagster.errors import AttentionError, NoFeatureError
 from urgency_dagster.progress import Progress, silent
 
@@ -102,7 +102,7 @@ def run_controls(
 
     Args:
         data: the samples.
-        judged: the metrics of the judged models, the control models among them.
+        judged: the metrics of the judged models, the control models and the baseline among them.
         config: what is run again.
         protocol: folds and seed of the judged run.
         progress: told the number of finished cross-validations.
@@ -112,7 +112,7 @@ def run_controls(
     # One private Ray for all cross-validations: starting it takes longer than a small one of them.
     with connected(protocol.address) if protocol.backend == "ray" and total else nullcontext():
         shuffled = shuffled_scores(data, config, protocol, progress, more=bool(columns))
-        without = _scores_without(data, columns, config.models, protocol) if columns else {}
+        without = _scores_without(data, columns, judged, config.models, protocol) if columns else {}
     progress(total, total)
     return Controls(shuffled, {model: dict(judged[model]["mean"]) for model in without}, without)
 
@@ -180,10 +180,19 @@ def _pooled(runs: Sequence[OrderedPairs]) -> ShuffledScore:
 
 
 def _scores_without(
-    data: AttentionData, columns: Sequence[str], models: Sequence[str], protocol: CrossValidationConfig
+    data: AttentionData,
+    columns: Sequence[str],
+    judged: Mapping[str, Mapping[str, Any]],
+    models: Sequence[str],
+    protocol: CrossValidationConfig,
 ) -> dict[str, dict[str, float]]:
-    results = cross_validate(dataclasses.replace(data, X=data.X.drop(columns=list(columns))), models, protocol)
+    """Mean scores over folds without some columns; those of the baseline when the selector keeps nothing else."""
     scores = ("accuracy", "f1_macro", "roc_auc")
+    fewer = dataclasses.replace(data, X=data.X.drop(columns=list(columns)))
+    try:
+        results = cross_validate(fewer, models, protocol)
+    except NoFeatureError:
+        return {model: {score: judged[BASELINE]["mean"][score] for score in scores} for model in models}
     return {model: {score: float(result.folds[score].mean()) for score in scores} for model, result in results.items()}
 
 

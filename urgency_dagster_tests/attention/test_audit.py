@@ -124,8 +124,10 @@ def test_models_of_other_samples_or_folds_are_not_audited(stored, data):
 
 
 def test_what_is_missing_is_named(stored):
-    with pytest.raises(ArtefactError, match="the control models lgbm were not judged"):
+    with pytest.raises(ArtefactError, match="lgbm were not judged, but the controls need them"):
         write_audit(stored, MODELS, ControlConfig(), SEQUENTIAL)
+    with pytest.raises(ArtefactError, match="dummy were not judged"):
+        write_audit(stored, ["logreg"], NO_CONTROLS, SEQUENTIAL)
     (stored.results("dummy") / "predictions.parquet").unlink()
     with pytest.raises(ArtefactError, match=r"dummy has no predictions\.parquet"):
         write_audit(stored, MODELS, NO_CONTROLS, SEQUENTIAL)

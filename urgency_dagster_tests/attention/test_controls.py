@@ -129,6 +129,14 @@ def test_scores_that_rest_on_label_history_are_suspicious(data):
     assert (finding.level, finding.names) == (Level.SUSPICION, ("logreg",))
 
 
+def test_without_any_feature_left_the_scores_are_those_of_the_baseline(data):
+    empty = pd.DataFrame({"HRT#VAL": np.ones(len(data.y), "float32"), "ESM#LIK#H06": data.X["ESM#LIK#H06"]})
+    baseline = {"accuracy": 0.5, "f1_macro": 0.33, "roc_auc": 0.5}
+    judged = {"logreg": {"mean": {"f1_macro": 0.6}}, "dummy": {"mean": baseline}}
+    controls = run_controls(dataclasses.replace(data, X=empty), judged, ControlConfig(0, ("logreg",)), SEQUENTIAL)
+    assert controls.without_history == {"logreg": baseline}
+
+
 def mean_scores(data):
     result = cross_validate(data, ["logreg"], SEQUENTIAL)["logreg"]
     return result.folds[["accuracy", "f1_macro", "roc_auc"]].mean().to_dict()
