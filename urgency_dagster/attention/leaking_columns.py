@@ -83,20 +83,19 @@ def _reading_bits(X: np.ndarray, data: AttentionData, sorts: np.ndarray, sorts_w
     direction. A rule that is as long as the labels themselves, as that of a column without equal values is, proves
     nothing.
     """
-    by_value = np.array([_distinct_if_pure(column, data.y) for column in X.T])
     threshold = np.where(sorts, np.log2(2 * (len(X) + 1)), np.inf)
     sizes = np.unique(data.groups, return_counts=True)[1]
     thresholds = np.where(sorts_within, 1 + np.log2(sizes + 1).sum(), np.inf)
-    return np.minimum(np.minimum(by_value, threshold), thresholds)
+    return np.minimum(np.minimum(_values_if_pure(X, data.y), threshold), thresholds)
 
 
-def _distinct_if_pure(column: np.ndarray, y: np.ndarray) -> float:
-    """How many values a column takes if each comes with one label only; infinity otherwise."""
-    values, codes = np.unique(column, return_inverse=True)
-    counts = np.bincount(codes)
-    positives = np.bincount(codes, weights=y)
-    pure = ((positives == 0) | (positives == counts)).all()
-    return float(len(values)) if pure else np.inf
+def _values_if_pure(X: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(P,) how many values a column takes if each of them comes with one label only; infinity otherwise."""
+    order = np.argsort(X, axis=0)
+    values, labels = np.take_along_axis(X, order, axis=0), y[order]
+    same_value = values[1:] == values[:-1]
+    mixed = (same_value & (labels[1:] != labels[:-1])).any(axis=0)
+    return np.where(mixed, np.inf, 1.0 + (~same_value).sum(axis=0))
 
 
 def _identifying(X: np.ndarray, groups: np.ndarray) -> np.ndarray:
