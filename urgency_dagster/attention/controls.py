@@ -98,7 +98,7 @@ def run_controls(
     protocol: CrossValidationConfig,
     progress: Progress = silent,
 ) -> Controls:
-    """Both controls; 2,619 rows of 3,356 columns take about half a minute each time on one core, half that on two.
+    """Both controls; 2,619 rows of 3,356 columns take half a minute to a minute each time on one core.
 
     Args:
         data: the samples.

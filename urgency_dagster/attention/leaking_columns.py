@@ -1,6 +1,7 @@
 """Columns that give the label away, are too good alone, or name the participant. Label history is in `history`.
 
-A column is compared with the label as it stands, over all rows and within participants; no model is fitted.
+A column is compared with the label as it stands, over all rows and within participants. The only thing that is fitted
+to the labels is its direction, one bit, so that nothing is gained by keeping participants out.
 """
 
 from collections.abc import Iterator, Set

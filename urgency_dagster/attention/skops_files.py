@@ -96,12 +96,11 @@ def from_skops(content: bytes) -> "Pipeline":
 
     remedy = "export the model again"
     try:
-        foreign = sorted(set(skops.io.get_untrusted_types(data=content)).difference(TRUSTED))
-        if foreign:
-            raise AttentionError(f"the file asks for {', '.join(foreign)}", "the types of an exported model", remedy)
         pipeline = skops.io.loads(content, trusted=TRUSTED)
     except UntrustedTypesFoundException as error:
-        raise AttentionError("the file asks for types that are not trusted", "an exported model", remedy) from error
+        foreign = sorted(set(skops.io.get_untrusted_types(data=content)).difference(TRUSTED))
+        received = f"the file asks for {', '.join(foreign)}"
+        raise AttentionError(received, "the types of an exported model", remedy) from error
     except (zipfile.BadZipFile, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise AttentionError(f"the file is damaged ({type(error).__name__})", "an exported model", remedy) from error
     if not isinstance(pipeline, Pipeline):

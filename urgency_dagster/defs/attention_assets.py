@@ -109,7 +109,7 @@ def attention_cv(
 
 
 class AuditOptions(dg.Config):
-    """What the audit runs again; 2,619 rows of 3,356 columns take about half a minute each time on one core."""
+    """What the audit runs again; 2,619 rows of 3,356 columns take up to a minute each time on one core."""
 
     permutations: int = Field(
         ControlConfig.permutations,
