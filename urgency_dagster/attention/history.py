@@ -23,6 +23,9 @@ TOLERANCE = 1e-4
 LEAST_ROWS = 20
 """Rows on which a history with and one without the own label must differ before a column is held against both."""
 
+LEAST_PARTICIPANTS = 10
+"""Participants from whom on an interval over them is worth something."""
+
 OWN_SHARE = 0.5
 """A column that has the own label in it on more than half of these rows has it by construction.
 
@@ -138,9 +141,14 @@ def _share_of(values: np.ndarray, honest: np.ndarray, leaking: np.ndarray) -> fl
 
 
 def _gain(data: AttentionData, values: np.ndarray, honest: np.ndarray) -> tuple[float, float]:
-    """The interval of how much better a column orders a participant's own labels than the honest history does."""
-    both = np.stack([values, honest], axis=1)
-    resampled = within_participants(both, data.y, data.groups).resampled()
+    """The interval of how much better a column orders a participant's own labels than the honest history does.
+
+    Nothing is said, as by a gain of 0, where fewer than LEAST_PARTICIPANTS have both labels.
+    """
+    pairs = within_participants(np.stack([values, honest], axis=1), data.y, data.groups)
+    if (pairs.pairs > 0).sum() < LEAST_PARTICIPANTS:
+        return 0.0, 0.0
+    resampled = pairs.resampled()
     return interval(resampled[:, 0] - resampled[:, 1])
 
 

@@ -86,5 +86,13 @@ def test_without_times_or_window_a_history_cannot_be_verified(honest):
     assert unnamed.names == ("ESM#LIK",)
 
 
+def test_a_handful_of_rows_or_participants_proves_nothing():
+    few = honest_data(participants=2, rows=8)
+    own = history(few.y, few.groups, few.t_s, WINDOWS_S["ESM#LIK#H06"], own=True)
+    findings = kinds(with_columns(few, ESM__LIK__H06=own))
+    assert Kind.OWN_LABEL_IN_HISTORY not in findings
+    assert Kind.UNVERIFIED_HISTORY in findings
+
+
 def test_data_without_label_history_has_nothing_to_say(honest):
     assert history_findings(dataclasses.replace(honest, X=honest.X.drop(columns=list(WINDOWS_S)))) == []

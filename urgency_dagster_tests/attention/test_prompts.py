@@ -30,6 +30,6 @@ def test_copies_have_the_number_of_their_prompt_in_any_order_of_rows(honest):
 
 def test_a_few_near_answers_are_no_copies(honest):
     near = honest.t_s.copy()
-    near[1:40:10] = near[0:40:10] + 60
-    assert 0 < replicated_share(honest, near) < 0.05
+    near[1:480:20] = near[0:480:20] + 60
+    assert 0.02 < replicated_share(honest, near) < 0.05
     assert len(np.unique(prompt_numbers(honest, near))) == len(honest.y)
