@@ -8,6 +8,7 @@ UrgencyError
 ├── ModelError        a pretrained model that cannot be loaded
 ├── TrainingDataError rows a model cannot be trained or judged on
 ├── AttentionError    an attention pickle, table or exported model that is refused
+│   └── NoFeatureError    features of which the selector keeps none
 ├── ArtefactError     a stored artefact that is missing or does not fit its neighbours
 ├── BusyError         the storage root is in use by another run
 ├── BenchmarkError    two ways of doing the same work that do not give the same result
@@ -61,6 +62,10 @@ class TrainingDataError(UrgencyError):
 
 class AttentionError(UrgencyError):
     """An attention pickle, table or exported model is refused."""
+
+
+class NoFeatureError(AttentionError):
+    """The selector keeps no feature: none tells enough of the label to be fitted on."""
 
 
 class ArtefactError(UrgencyError):

@@ -179,12 +179,22 @@ class AttentionPaths:
         """The cross-validation report."""
         return self.results_folder / "report.md"
 
-    def model(self, model: str) -> Path:
-        """The exported pipeline of one model."""
-        return self.models_folder / f"{model}.pkl"
+    @property
+    def audit(self) -> Path:
+        """What speaks against the scores, and what does not."""
+        return self.results_folder / "audit.json"
+
+    @property
+    def audit_report(self) -> Path:
+        """The same for people."""
+        return self.results_folder / "audit.md"
+
+    def model(self, model: str, suffix: str = ".pkl") -> Path:
+        """The exported pipeline of one model, as `.pkl` or `.skops`."""
+        return self.models_folder / f"{model}{suffix}"
 
     def card(self, model: str) -> Path:
-        """The card that says what the exported pipeline is and checks its bytes."""
+        """The card that says what the exported pipeline is and vouches for both its files."""
         return self.models_folder / f"{model}.json"
 
 

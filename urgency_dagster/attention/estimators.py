@@ -5,7 +5,7 @@ Every estimator computes on one thread: parallelism is over folds and models, an
 Source: the K-EmoPhone supplementary code and the attention models built on it, for steps and hyper-parameters.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Self
@@ -28,7 +28,7 @@ from xgboost import XGBClassifier
 
 from urgency_dagster.attention.oversampling import synthetic_rows
 from urgency_dagster.attention.protocol import BASELINE, VOTERS, Protocol, TrainingRows
-from urgency_dagster.errors import AttentionError
+from urgency_dagster.errors import AttentionError, NoFeatureError
 
 SELECTION_THRESHOLD = 1e-5
 """A feature is kept if the linear SVC gives it a larger absolute weight."""
@@ -69,6 +69,13 @@ def one_thread() -> AbstractContextManager[Any]:
     return limits
 
 
+def _refuse(columns: Sequence[str], fault: str, expected: str, remedy: str) -> None:
+    """Raises an AttentionError that names the first of the columns, if there are any."""
+    if columns:
+        names = ", ".join(columns[:5]) + (", ..." if len(columns) > 5 else "")
+        raise AttentionError(f"{len(columns)} columns {fault}: {names}", expected, remedy)
+
+
 class FeatureScaler(TransformerMixin, BaseEstimator):
     """Orders the columns as [sorted categorical, sorted numeric] and standardises the numeric ones.
 
@@ -94,7 +101,8 @@ class FeatureScaler(TransformerMixin, BaseEstimator):
         """The (N, P) float32 matrix; bool columns become 0 and 1.
 
         Raises:
-            AttentionError: X is no DataFrame, lacks a fitted column, or holds NaN or infinity.
+            AttentionError: X is no DataFrame, lacks a fitted column or has it twice, or holds in one text, NaN,
+                infinity or, if it is categorical, anything but 0 and 1.
         """
         check_is_fitted(self)
         self._check_columns(X)
@@ -108,10 +116,16 @@ class FeatureScaler(TransformerMixin, BaseEstimator):
     def _check_columns(self, X: pd.DataFrame) -> None:
         if not isinstance(X, pd.DataFrame):
             raise AttentionError(f"the features are a {type(X).__name__}", "a DataFrame with named columns")
-        missing = sorted({*self.categorical_, *self.numeric_}.difference(X.columns))
-        if missing:
-            names = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-            raise AttentionError(f"{len(missing)} columns are missing: {names}", "every fitted column", "add them")
+        fitted = [*self.categorical_, *self.numeric_]
+        _refuse(sorted(set(fitted).difference(X.columns)), "are missing", "every fitted column", "add or rename them")
+        found = X.loc[:, X.columns.isin(fitted)]
+        repeated = sorted(map(str, found.columns[found.columns.duplicated()]))
+        _refuse(repeated, "occur more than once", "unique names", "drop the others")
+        other = sorted(str(name) for name, dtype in found.dtypes.items() if dtype.kind not in "biuf")
+        _refuse(other, "are no numbers", "bool or numeric columns", "convert them")
+        codes = found[self.categorical_]
+        strange = sorted(codes.columns[~((codes == 0) | (codes == 1)).all()])
+        _refuse(strange, "hold more than yes and no", "bool, or 0 and 1", "convert them")
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:  # noqa: ARG002 - as above
         """The names of the output columns."""
@@ -128,11 +142,11 @@ def fit_preprocessing(X: pd.DataFrame, y: np.ndarray, seed: int) -> Pipeline:
     """The scaler and selector, fitted on the rows of X.
 
     Raises:
-        AttentionError: the selector keeps no feature.
+        NoFeatureError: the selector keeps no feature.
     """
     preprocessing = make_preprocessing(seed).fit(X, y)
     if not preprocessing["select"].get_support().any():
-        raise AttentionError(
+        raise NoFeatureError(
             f"the selector keeps none of {X.shape[1]} features", "at least one", "check the data: none is informative"
         )
     return preprocessing

@@ -1,6 +1,8 @@
 """Fitted models as files for use elsewhere, and the only way to load them. Nothing is judged here.
 
-A model file is a pickle, and a pickle can run anything: it is only opened when its bytes are those of its card.
+Each model lies in two files, a pickle and the same as `.skops`. A pickle can run anything, so that it is only opened
+when its bytes are those of its card, which proves that it is whole, not who wrote it; of a stranger's model load the
+`.skops`, in which no code runs.
 """
 
 import hashlib
@@ -13,14 +15,18 @@ from typing import TYPE_CHECKING, Any
 from urgency_dagster.attention.pickles import AttentionData
 from urgency_dagster.attention.protocol import MODEL_NAMES, THRESHOLD, Protocol
 from urgency_dagster.attention.results import read_metrics, read_protocol
+from urgency_dagster.attention.skops_files import from_skops, to_skops
 from urgency_dagster.errors import ArtefactError, AttentionError
 from urgency_dagster.storage import AttentionPaths, read_json, replacing, write_json
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "pandas", "lightgbm", "xgboost")
-"""Distributions whose classes or arrays are in a model file."""
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "pandas", "lightgbm", "xgboost", "skops")
+"""Distributions whose classes, arrays or format are in a model file."""
+
+HASHES = {".pkl": "sha256", ".skops": "skops_sha256"}
+"""Where the card holds the hash of each of its files, by suffix."""
 
 THREADING = "n_jobs is 1 in every estimator: load the model once, and give each worker thread or process its own rows"
 
@@ -31,7 +37,8 @@ def fit_pipeline(data: AttentionData, model: str, protocol: Protocol) -> "Pipeli
     It takes a DataFrame with the columns of `data.X`, in any order.
 
     Raises:
-        AttentionError: the selector keeps no feature, or the rows cannot be oversampled.
+        NoFeatureError: the selector keeps no feature.
+        AttentionError: the rows cannot be oversampled.
     """
     from sklearn.pipeline import Pipeline
 
@@ -45,7 +52,7 @@ def fit_pipeline(data: AttentionData, model: str, protocol: Protocol) -> "Pipeli
 
 
 def export_model(data: AttentionData, model: str, paths: AttentionPaths) -> dict[str, Any]:
-    """Refits a cross-validated model on all rows, stores it and, last, its card; returns the card.
+    """Refits a cross-validated model on all rows, stores it in both formats and, last, its card; returns the card.
 
     The protocol is that of the cross-validation, so that the exported model is the one that was judged.
 
@@ -60,21 +67,24 @@ def export_model(data: AttentionData, model: str, paths: AttentionPaths) -> dict
         received = f"{model} was judged on other data than it would be fitted on"
         raise ArtefactError(received, "the same pickle", f"materialise attention_cv/{model} again")
     pipeline = fit_pipeline(data, model, read_protocol(metrics))
-    content = pickle.dumps(pipeline, protocol=5)
-    # Without a card the file cannot be loaded, so an interrupted export leaves no pair that does not fit.
+    contents = {".pkl": pickle.dumps(pipeline, protocol=5), ".skops": to_skops(pipeline)}
+    # Without a card no file can be loaded, so an interrupted export leaves nothing that does not fit.
     paths.card(model).unlink(missing_ok=True)
-    with replacing(paths.model(model)) as temporary:
-        temporary.write_bytes(content)
-    card = _card(data, metrics, pipeline, content)
+    for suffix, content in contents.items():
+        with replacing(paths.model(model, suffix)) as temporary:
+            temporary.write_bytes(content)
+    card = _card(data, metrics, pipeline, contents)
     write_json(paths.card(model), card)
     return card
 
 
-def _card(data: AttentionData, metrics: dict[str, Any], pipeline: "Pipeline", content: bytes) -> dict[str, Any]:
+def _card(
+    data: AttentionData, metrics: dict[str, Any], pipeline: "Pipeline", contents: dict[str, bytes]
+) -> dict[str, Any]:
     selected = pipeline[:-1].get_feature_names_out().tolist()
     return {
         "model": metrics["model"],
-        "sha256": hashlib.sha256(content).hexdigest(),
+        **{HASHES[suffix]: hashlib.sha256(content).hexdigest() for suffix, content in contents.items()},
         "versions": library_versions(),
         "columns": [{"name": str(name), "dtype": str(dtype)} for name, dtype in data.X.dtypes.items()],
         "selected_features": selected,
@@ -93,33 +103,42 @@ def library_versions() -> dict[str, str]:
 
 
 def load_attention_model(path: Path) -> "Pipeline":
-    """The fitted Pipeline in `path`, whose card lies beside it as `<model>.json`.
+    """The fitted Pipeline in `<model>.pkl` or `<model>.skops`, whose card lies beside it as `<model>.json`.
 
     `predict_proba` takes a DataFrame with at least the card's columns, in any order; a missing one is an
     AttentionError that names it. Class 1 is meant when its probability is above the card's threshold.
 
     Raises:
-        AttentionError: the file or its card is missing or unreadable, the bytes are not those of the card, or a
-            library has another version. Nothing is unpickled then.
+        AttentionError: the file or its card is missing or unreadable, the bytes are not those of the card, a library
+            has another version, or a `.skops` file names a type that is not trusted. Nothing is opened then.
     """
+    if path.suffix not in HASHES:
+        raise AttentionError(f"{path.name} is no model", f"a file that ends in {' or '.join(HASHES)}", "name one")
     card = _read_card(path.with_suffix(".json"))
     if not path.is_file():
         raise AttentionError(f"there is no model {path.name}", "an exported model", "export it")
     content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != card["sha256"]:
+    if hashlib.sha256(content).hexdigest() != card[HASHES[path.suffix]]:
         raise AttentionError(f"{path.name} is not the file of its card", "the exported bytes", "export it again")
+    _check_versions(path.name, card["versions"])
+    if path.suffix == ".skops":
+        return from_skops(content)
+    pipeline: Pipeline = pickle.loads(content)  # noqa: S301 - the bytes were compared with the card's hash
+    return pipeline
+
+
+def _check_versions(name: str, wanted: dict[str, Any]) -> None:
+    """Compares in both directions: a library that the card does not tell of may have any version there."""
     here = library_versions()
     other = [
-        f"{name} {wanted} (here {here.get(name)})"
-        for name, wanted in card["versions"].items()
-        if here.get(name) != wanted
+        f"{library} {wanted.get(library, 'of unknown version')} (here {here.get(library)})"
+        for library in sorted({*wanted, *here})
+        if wanted.get(library) != here.get(library)
     ]
     if other:
         raise AttentionError(
-            f"{path.name} was written with {', '.join(other)}", "equal versions", "install them or export it again"
+            f"{name} was written with {', '.join(other)}", "equal versions", "install them or export it again"
         )
-    pipeline: Pipeline = pickle.loads(content)  # noqa: S301 - the bytes were compared with the card's hash
-    return pipeline
 
 
 def _read_card(path: Path) -> dict[str, Any]:
@@ -128,12 +147,17 @@ def _read_card(path: Path) -> dict[str, Any]:
         raise AttentionError(f"there is no card {path.name}", "the card beside the model", remedy)
     try:
         card = read_json(path)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AttentionError(f"the card {path.name} is no JSON", "the card of an export", remedy) from error
-    if (
-        not isinstance(card, dict)
-        or not isinstance(card.get("sha256"), str)
-        or not isinstance(card.get("versions"), dict)
-    ):
-        raise AttentionError(f"the card {path.name} has no hash or no versions", "the card of an export", remedy)
+    if not _is_card(card):
+        raise AttentionError(f"the card {path.name} has no hashes or no versions", "the card of an export", remedy)
     return card
+
+
+def _is_card(card: Any) -> bool:
+    """Whether what decides about loading is there: a hash of each file, and versions."""
+    return (
+        isinstance(card, dict)
+        and all(isinstance(card.get(key), str) for key in HASHES.values())
+        and isinstance(card.get("versions"), dict)
+    )

@@ -81,7 +81,8 @@ def prepare_fold(X: pd.DataFrame, y: np.ndarray, groups: np.ndarray, fold: Fold,
     """The fold scaled, selected and, when the protocol says so, oversampled, all from its training rows only.
 
     Raises:
-        AttentionError: the selector keeps no feature, or the rows cannot be oversampled.
+        NoFeatureError: the selector keeps no feature.
+        AttentionError: the rows cannot be oversampled.
     """
     from urgency_dagster.attention.estimators import fit_preprocessing, one_thread, training_rows
 

@@ -1,4 +1,4 @@
-"""All cross-validated models side by side: a table, a report and pictures, made from stored metrics alone."""
+"""All cross-validated models side by side: a table, a report and pictures, made from stored metrics and their audit."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -7,6 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from urgency_dagster.attention.audit import read_findings
+from urgency_dagster.attention.audit_report import audit_summary
+from urgency_dagster.attention.findings import Finding
 from urgency_dagster.attention.protocol import BASELINE, LEAKAGE_SUSPICION
 from urgency_dagster.attention.resampling import RESAMPLES, intervals, resampled_scores
 from urgency_dagster.attention.results import PARTICIPANTS, PREDICTIONS, read_metrics, read_result_table
@@ -23,17 +26,18 @@ def write_leaderboard(paths: AttentionPaths, models: Sequence[str]) -> pd.DataFr
     """Stores `leaderboard.csv`, `differences.csv`, `report.md` and pictures; returns the table, best macro-F1 first.
 
     Args:
-        paths: where the stored metrics are, and where the leaderboard goes.
+        paths: where the stored metrics and their audit are, and where the leaderboard goes.
         models: the models to compare, the baseline among them.
 
     Raises:
-        ArtefactError: a model has no stored metrics, the baseline is not among them, or they were measured on
-            different data or folds.
+        ArtefactError: a model has no stored metrics, the baseline is not among them, they were measured on different
+            data or folds, or they were not audited.
     """
     if BASELINE not in models:
         raise ArtefactError("the leaderboard has no baseline", f"{BASELINE!r} among the models", "add it")
     metrics = {model: read_metrics(paths, model) for model in models}
     _check_comparable(metrics)
+    findings = read_findings(paths, metrics[BASELINE]["data"]["source_sha256"])
     table = leaderboard(metrics)
     ranked = table["model"].tolist()
     predictions = {model: read_result_table(paths, model, PREDICTIONS) for model in ranked}
@@ -47,7 +51,7 @@ def write_leaderboard(paths: AttentionPaths, models: Sequence[str]) -> pd.DataFr
     draw_participants(
         paths.results_folder / "participants.png", read_result_table(paths, ranked[0], PARTICIPANTS), ranked[0]
     )
-    write_text(paths.report, report(metrics, table, differences))
+    write_text(paths.report, report(metrics, table, differences, findings))
     return table
 
 
@@ -104,7 +108,9 @@ def leaderboard(metrics: dict[str, dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(order, ascending=[False, True], ignore_index=True)
 
 
-def report(metrics: dict[str, dict[str, Any]], table: pd.DataFrame, differences: pd.DataFrame) -> str:
+def report(
+    metrics: dict[str, dict[str, Any]], table: pd.DataFrame, differences: pd.DataFrame, findings: Sequence[Finding]
+) -> str:
     """The report as Markdown."""
     data, protocol = metrics[BASELINE]["data"], metrics[BASELINE]["protocol"]
     folds = len(metrics[BASELINE]["folds"])
@@ -147,6 +153,8 @@ def report(metrics: dict[str, dict[str, Any]], table: pd.DataFrame, differences:
         "",
         "![accuracy by participant](participants.png)",
         "",
+        f"{audit_summary(findings)} See [audit.md](audit.md).",
+        "",
         *_remarks(table),
     ]
     return "\n".join(lines).rstrip() + "\n"
@@ -187,8 +195,8 @@ def _remarks(table: pd.DataFrame) -> list[str]:
     if suspicious:
         remarks.append(
             f"**Leakage check needed:** {', '.join(suspicious)} reached a macro-F1 above {LEAKAGE_SUSPICION:.2f}. An "
-            "honest model for unseen participants reaches 0.50 to 0.55 on this data set. Look for columns made of the "
-            "label (`ESM#LIK#...`), for copies of one prompt, and for columns that identify a participant."
+            "honest model for unseen participants reaches 0.50 to 0.55 on this data set. Do not use these scores until "
+            "every finding of the audit is explained."
         )
     if not_better:
         remarks.append(f"No better than the baseline: {', '.join(not_better)}.")

@@ -4,7 +4,7 @@ The checks run in the step that wrote the artefact, on the files as they were wr
 everything downstream. Their names are declared here once, for the assets that carry them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from urgency_dagster.attention.findings import Finding, Level
 from urgency_dagster.attention.protocol import LEAKAGE_SUSPICION
 from urgency_dagster.calls.funnel import Funnel
 from urgency_dagster.calls.proof import Proof
@@ -69,6 +70,19 @@ NOT_WORSE = dg.AssetCheckSpec(
     "not_worse_than_before",
     asset="urgency_evaluation",
     description="Urgency macro-F1 of the validation utterances is not below the interval of the evaluation before.",
+)
+NO_LEAK = dg.AssetCheckSpec(
+    "no_leak",
+    asset="attention_audit",
+    blocking=True,
+    description="No participant and no copy of a row in two folds, no column that tells the label, no label history "
+    "with the row's own label in it.",
+)
+NO_SUSPICION = dg.AssetCheckSpec(
+    "no_suspicion",
+    asset="attention_audit",
+    description="No single column is too good or names participants unasked, no prompts are replicated, all models are "
+    "at chance on shuffled labels, and the scores do not rest on label history.",
 )
 PLAUSIBLE_SCORES = dg.AssetCheckSpec(
     "plausible_scores",
@@ -200,6 +214,29 @@ def not_worse_than_before(metrics: Mapping[str, Any], before: Mapping[str, Any] 
         passed=least is None or score >= least,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"now": score, "before": figure(former["f1_macro"] if former else None), "least": figure(least)},
+    )
+
+
+def no_leak(findings: Sequence[Finding]) -> dg.AssetCheckResult:
+    """Fails when the audit found something that no honest data or protocol looks like."""
+    return _none_of(Level.CERTAIN, findings, NO_LEAK.name, dg.AssetCheckSeverity.ERROR)
+
+
+def no_suspicion(findings: Sequence[Finding]) -> dg.AssetCheckResult:
+    """Warns when the audit found something that somebody has to look at."""
+    return _none_of(Level.SUSPICION, findings, NO_SUSPICION.name, dg.AssetCheckSeverity.WARN)
+
+
+def _none_of(
+    level: Level, findings: Sequence[Finding], name: str, severity: dg.AssetCheckSeverity
+) -> dg.AssetCheckResult:
+    found = [finding for finding in findings if finding.level == level]
+    told = {finding.kind.value: f"{finding.message} {', '.join(finding.names)}".strip() for finding in found}
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=not found,
+        severity=severity,
+        metadata={"findings": len(found), **told},
     )
 
 

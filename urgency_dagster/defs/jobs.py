@@ -15,7 +15,7 @@ urgency_job = dg.define_asset_job(
 attention_job = dg.define_asset_job(
     "attention_job",
     selection=dg.AssetSelection.groups("attention"),
-    description="The attention pickle: features, five cross-validated models, leaderboard, exports.",
+    description="The attention pickle: features, five cross-validated models, audit, leaderboard, exports.",
 )
 
 JOBS = (calls_job, urgency_job, attention_job)

@@ -5,25 +5,31 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from urgency_dagster.attention.audit import write_audit
+from urgency_dagster.attention.controls import ControlConfig
 from urgency_dagster.attention.cross_validation import cross_validate
+from urgency_dagster.attention.features import write_features
 from urgency_dagster.attention.leaderboard import paired_differences, write_leaderboard
 from urgency_dagster.attention.protocol import CrossValidationConfig
 from urgency_dagster.attention.results import read_metrics, summarise, write_results
 from urgency_dagster.errors import ArtefactError
-from urgency_dagster.storage import write_json
+from urgency_dagster.storage import read_json, write_json
 
 MODELS = ("dummy", "logreg", "lgbm")
+SEQUENTIAL = CrossValidationConfig(backend="sequential")
 
 
 @pytest.fixture(scope="module")
 def results(data):
-    return cross_validate(data, MODELS, CrossValidationConfig(backend="sequential"))
+    return cross_validate(data, MODELS, SEQUENTIAL)
 
 
 @pytest.fixture
-def stored(results, paths):
+def stored(data, results, paths):
+    write_features(data, paths)
     for result in results.values():
         write_results(result, paths)
+    write_audit(paths, MODELS, ControlConfig(0, ("logreg",), without_history=False), SEQUENTIAL)
     return paths
 
 
@@ -109,6 +115,21 @@ def test_only_a_score_above_the_limit_asks_for_a_leakage_check(stored):
     assert "Leakage" not in stored.report.read_text()
 
 
+def test_the_report_cites_the_audit(stored):
+    write_leaderboard(stored, MODELS)
+    assert "Honesty audit: certain: nothing; suspicious:" in stored.report.read_text()
+    assert "See [audit.md](audit.md)." in stored.report.read_text()
+
+
+def test_an_audit_that_is_missing_or_of_other_data_is_named(stored):
+    write_json(stored.audit, {**read_json(stored.audit), "source_sha256": "1" * 64})
+    with pytest.raises(ArtefactError, match="the audit is of other data than the models"):
+        write_leaderboard(stored, MODELS)
+    stored.audit.unlink()
+    with pytest.raises(ArtefactError, match=r"audit\.json is missing"):
+        write_leaderboard(stored, MODELS)
+
+
 def test_a_model_no_better_than_the_baseline_is_named(stored):
     change(stored, "lgbm", mean=read_metrics(stored, "dummy")["mean"])
     write_leaderboard(stored, MODELS)
@@ -120,6 +141,8 @@ def test_the_same_metrics_give_the_same_bytes_in_any_order(stored):
     files = [file for file in stored.results_folder.iterdir() if file.is_file()]
     first = {file.name: file.read_bytes() for file in files}
     assert sorted(first) == [
+        "audit.json",
+        "audit.md",
         "calibration.png",
         "differences.csv",
         "f1_macro.png",

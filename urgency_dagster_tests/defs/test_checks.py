@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from urgency_dagster.attention.findings import Finding, Kind, Level
 from urgency_dagster.calls.funnel import Funnel
 from urgency_dagster.calls.proof import Proof
 from urgency_dagster.defs.checks import (
@@ -12,6 +13,8 @@ from urgency_dagster.defs.checks import (
     calls_in_one_archive,
     counts_add_up,
     few_rejects,
+    no_leak,
+    no_suspicion,
     not_worse_than_before,
     plausible_scores,
     same_as_one_by_one,
@@ -131,6 +134,23 @@ def test_the_first_model_is_not_worse() -> None:
     check = not_worse_than_before({"utterance": {"urgency": {"f1_macro": 0.1}}}, None)
     assert check.passed
     assert check.metadata["before"].value == "none"
+
+
+@pytest.mark.parametrize(
+    ("levels", "leak", "suspicion"),
+    [((), True, True), ((Level.NOTE,), True, True), ((Level.SUSPICION,), True, False), ((Level.CERTAIN,), False, True)],
+)
+def test_what_is_certain_blocks_and_what_is_suspicious_warns(
+    levels: tuple[Level, ...], leak: bool, suspicion: bool
+) -> None:
+    findings = [Finding.of_names(level, Kind.IDENTIFIER, "They name people.", ["HRT#VAL"]) for level in levels]
+    certain, suspicious = no_leak(findings), no_suspicion(findings)
+    assert (certain.passed, suspicious.passed) == (leak, suspicion)
+    assert (certain.severity, suspicious.severity) == (dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN)
+    for check in (certain, suspicious):
+        told = {name: value.value for name, value in check.metadata.items()}
+        expected = {"findings": 0} if check.passed else {"findings": 1, "identifier": "They name people. HRT#VAL"}
+        assert told == expected
 
 
 def test_scores_that_are_too_good_are_named() -> None:

@@ -30,7 +30,8 @@ def test_asset_keys_and_groups(definitions: dg.Definitions) -> None:
         "calls": ["call_archive", "call_recordings", "processed_data", "utterance_embeddings", "utterances"],
         "urgency": ["training_set", "urgency_evaluation", "urgency_leak_gap", "urgency_model"],
         "attention": sorted(
-            ["attention_features", "attention_leaderboard", "attention_source", "attention_cv/dummy"]
+            ["attention_audit", "attention_features", "attention_leaderboard", "attention_source"]
+            + ["attention_cv/dummy"]
             + [f"attention_cv/{model}" for model in MODELS]
             + [f"attention_models/{model}" for model in MODELS]
         ),
@@ -52,6 +53,8 @@ def test_jobs_sensors_and_checks(definitions: dg.Definitions) -> None:
         "training_set:split_by_call": True,
         "urgency_evaluation:beats_majority": True,
         "urgency_evaluation:not_worse_than_before": False,
+        "attention_audit:no_leak": True,
+        "attention_audit:no_suspicion": False,
         "attention_leaderboard:plausible_scores": False,
     }
 

@@ -50,7 +50,7 @@ class TestFirstRun:
         assert sorted(steps) == sorted(
             [f"{step}[{archive}]" for archive in ARCHIVES for step in CALLS]
             + URGENCY
-            + ["attention_features", "attention_cv", "attention_leaderboard", "attention_models"]
+            + ["attention_features", "attention_cv", "attention_audit", "attention_leaderboard", "attention_models"]
         )
 
     def test_the_runs_and_what_landed_are_in_dagster(self, first_run: FirstRun) -> None:
@@ -67,7 +67,15 @@ class TestFirstRun:
         for model in MODELS:
             probabilities = load_attention_model(paths.attention.model(model)).predict_proba(data.X)
             assert probabilities.shape == (len(data.y), 2)
+            same = load_attention_model(paths.attention.model(model, ".skops")).predict_proba(data.X)
+            assert (same == probabilities).all()
         assert load_urgency_model(paths.urgency.model).labels.urgency == ("하", "중", "상")
+
+    def test_no_check_of_attention_fails(self, first_run: FirstRun) -> None:
+        root, done = first_run
+        assert not [line for line in done.stdout.splitlines() if " check " in line and "attention" in line]
+        counts = json.loads(StoragePaths(root).attention.audit.read_text())["counts"]
+        assert (counts["certain"], counts["suspicion"]) == (0, 0)
 
     def test_nothing_left_this_machine(self, first_run: FirstRun, audit: dict[str, str]) -> None:
         connections = Path(audit["AUDIT_FILE"])

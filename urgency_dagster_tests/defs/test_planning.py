@@ -42,7 +42,7 @@ class TestNothingMade:
 
     def test_attention_needs_everything_once_the_pickle_is_there(self, settings: Settings, paths: StoragePaths) -> None:
         work = planner_of(settings).work("attention")
-        assert len(names(work)) == 13
+        assert len(names(work)) == 14
         paths.attention_pickle.unlink()
         assert planner_of(settings).work("attention") is None
 

@@ -1,0 +1,88 @@
+"""The audit between cross-validation and what is built on it: a certain leak stops the leaderboard and the exports."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import dagster as dg
+import pytest
+
+from urgency_dagster.attention.cross_validation import cross_validate
+from urgency_dagster.attention.features import write_features
+from urgency_dagster.attention.pickles import AttentionData, load_attention_pickle
+from urgency_dagster.attention.protocol import CrossValidationConfig
+from urgency_dagster.attention.results import write_results
+from urgency_dagster.defs.attention_assets import ATTENTION_ASSETS, JUDGED
+from urgency_dagster.defs.lineage import name_of
+from urgency_dagster.defs.resources import resources
+from urgency_dagster.manifests import read_manifest
+from urgency_dagster.settings import Settings
+from urgency_dagster.storage import StoragePaths, read_json
+
+AFTER_THE_FOLDS = ("attention_audit", "attention_leaderboard", "attention_models/logreg")
+
+
+@pytest.fixture(scope="module")
+def landed(demo_root) -> AttentionData:
+    return load_attention_pickle(StoragePaths(demo_root).attention_pickle)
+
+
+def judge(paths: StoragePaths, data: AttentionData) -> None:
+    """Stores features and cross-validations as the assets do, without Ray; one model stands for all of them."""
+    write_features(data, paths.attention)
+    results = cross_validate(data, ["logreg", "dummy"], CrossValidationConfig(backend="sequential"))
+    for model in JUDGED:
+        write_results(dataclasses.replace(results.get(model, results["logreg"]), model=model), paths.attention)
+
+
+def make(settings: Settings, options: Mapping[str, object]) -> dg.ExecuteInProcessResult:
+    return dg.materialize(
+        ATTENTION_ASSETS,
+        selection=[dg.AssetKey(name.split("/")) for name in AFTER_THE_FOLDS],
+        resources=resources(settings),
+        run_config={"ops": {"attention_audit": {"config": {"permutations": 0, "without_history": False, **options}}}},
+        raise_on_error=False,
+    )
+
+
+def made_by(result: dg.ExecuteInProcessResult) -> list[str]:
+    return sorted(name_of(event.asset_key) for event in result.get_asset_materialization_events() if event.asset_key)
+
+
+def test_honest_data_pass_and_everything_is_made(settings: Settings, paths: StoragePaths, landed) -> None:
+    judge(paths, landed)
+    result = make(settings, {})
+    assert result.success
+    assert made_by(result) == sorted(AFTER_THE_FOLDS)
+    assert all(check.passed for check in result.get_asset_check_evaluations())
+    assert "[audit.md](audit.md)" in paths.attention.report.read_text()
+
+
+def test_a_planted_label_stops_what_is_built_on_it(settings: Settings, paths: StoragePaths, landed) -> None:
+    judge(paths, dataclasses.replace(landed, X=landed.X.assign(**{"HRT#VAL": landed.y.astype("float32")})))
+    result = make(settings, {})
+    assert not result.success
+    assert made_by(result) == ["attention_audit"]
+    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert not checks["no_leak"].passed
+    assert "HRT#VAL" in str(checks["no_leak"].metadata["column_tells_label"].value)
+    assert read_manifest(paths, "attention_audit") is None
+    assert read_json(paths.attention.audit)["counts"]["certain"] == 1
+    assert not paths.attention.leaderboard.exists()
+    assert not paths.attention.model("logreg").exists()
+
+
+def test_options_that_cannot_be_are_refused(settings: Settings, paths: StoragePaths, landed) -> None:
+    judge(paths, landed)
+    result = make(settings, {"models": ["svm"]})
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert "the control models svm" in failure.step_failure_data.error.cause.message
+
+
+@pytest.mark.slow
+def test_the_controls_run_on_ray(settings: Settings, paths: StoragePaths, landed) -> None:
+    judge(paths, landed)
+    result = make(settings, {"permutations": 1, "without_history": True, "models": ["logreg"]})
+    assert result.success
+    controls = read_json(paths.attention.audit)["controls"]
+    assert controls["shuffled"]["logreg"]["low"] < 0.5 < controls["shuffled"]["logreg"]["high"]
+    assert set(controls["without_history"]) == {"logreg"}
