@@ -1,5 +1,6 @@
 """The stored results of one cross-validated model. Nothing is fitted or compared here (see `leaderboard`)."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -114,7 +115,7 @@ def read_metrics(paths: AttentionPaths, model: str) -> dict[str, Any]:
     return metrics
 
 
-def read_protocol(metrics: dict[str, Any]) -> Protocol:
+def read_protocol(metrics: Mapping[str, Any]) -> Protocol:
     """The protocol that a model was judged by, from its stored metrics.
 
     Raises:
