@@ -62,7 +62,8 @@ class FinishedFits:
             outcome = FoldOutcome(**{name: v if v.ndim else v.item() for name, v in values.items()})
         except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile):
             return None
-        return outcome if outcome.probability.shape == fold.test.shape else None
+        sides = (outcome.probability, fold.test), (outcome.train_probability, fold.train)
+        return outcome if all(found.shape == rows.shape for found, rows in sides) else None
 
     def keep(self, outcome: FoldOutcome) -> None:
         """Stores a fit; it is there as a whole or not at all."""

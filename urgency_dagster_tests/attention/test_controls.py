@@ -84,15 +84,12 @@ def test_a_selector_that_saw_the_test_rows_is_not_at_chance(monkeypatch):
     data = honest_data(participants=20, rows=60, columns=400)
     honest = folds.prepare_fold
 
-    def leaking(X, y, groups, fold, seed):
+    def leaking(X, y, groups, fold, protocol):
         everything = dataclasses.replace(fold, train=np.arange(len(y)))
-        prepared = honest(X, y, groups, everything, seed)
-        return dataclasses.replace(
-            prepared,
-            X_train=prepared.X_train[fold.train],
-            y_train=y[fold.train],
-            groups_train=groups[fold.train],
-        )
+        prepared = honest(X, y, groups, everything, protocol)
+        matrix = prepared.train.X[fold.train]
+        train = dataclasses.replace(prepared.train, X=matrix, y=y[fold.train], groups=groups[fold.train])
+        return dataclasses.replace(prepared, train=train)
 
     assert shuffled_scores(data, QUICK, SEQUENTIAL)["logreg"].at_chance
     monkeypatch.setattr(cross_validation, "prepare_fold", leaking)

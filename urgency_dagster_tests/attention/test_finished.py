@@ -11,7 +11,9 @@ from urgency_dagster.attention.folds import fit_and_predict
 from urgency_dagster.attention.protocol import CrossValidationConfig, Fold, FoldOutcome, Protocol
 
 SEQUENTIAL = CrossValidationConfig(backend="sequential")
-OUTCOME = FoldOutcome("rf", 2, 7, np.array([0.1, 1 / 3, 0.9]))
+OUTCOME = FoldOutcome(
+    "rf", 2, np.array([0.1, 1 / 3, 0.9]), np.arange(6) / 7, np.array(["HRT#VAL", "나이"]), np.array([1 / 3, 2 / 3])
+)
 FOLD = Fold(2, np.arange(3, 9), np.arange(3))
 
 
@@ -28,8 +30,9 @@ def test_what_is_kept_is_read_to_the_last_bit(fits):
     assert fits.read("rf", FOLD) is None
     fits.keep(OUTCOME)
     found = fits.read("rf", FOLD)
-    assert (found.model, found.fold, found.n_features) == ("rf", 2, 7)
-    assert found.probability.tobytes() == OUTCOME.probability.tobytes()
+    for field in dataclasses.fields(FoldOutcome):
+        read, kept = (getattr(outcome, field.name) for outcome in (found, OUTCOME))
+        assert read.tobytes() == kept.tobytes() if isinstance(kept, np.ndarray) else read == kept, field.name
     assert fits.read("lgbm", FOLD) is None
     assert fits.read("rf", dataclasses.replace(FOLD, number=3)) is None
 
@@ -60,15 +63,15 @@ def damage(path, kind):
     whole = path.read_bytes()
     if kind == "objects":
         np.savez(path, probability=np.array([{}], dtype=object))
-    elif kind == "other rows":
-        np.savez(path, model="rf", fold=2, n_features=7, probability=np.ones(4))
+    elif kind in ("probability", "train_probability"):
+        np.savez(path, **{**dataclasses.asdict(OUTCOME), kind: np.ones(4)})
     elif kind == "other names":
         np.savez(path, model="rf", fold=2)
     else:
         path.write_bytes({"empty": b"", "cut": whole[:-30], "text": b"no archive"}[kind])
 
 
-@pytest.mark.parametrize("kind", ["empty", "cut", "text", "objects", "other rows", "other names"])
+@pytest.mark.parametrize("kind", ["empty", "cut", "text", "objects", "probability", "train_probability", "other names"])
 def test_a_damaged_file_counts_as_none(fits, kind):
     fits.keep(OUTCOME)
     (file,) = fits.folder.iterdir()

@@ -170,8 +170,10 @@ def test_what_is_missing_is_named(stored, models, said):
 def test_folds_of_one_class_are_told_and_left_out(data, paths):
     one_sided = dataclasses.replace(data, y=np.where(data.groups == "P03", 0, data.y))
     config = CrossValidationConfig(splitter="logo", backend="sequential")
+    write_features(one_sided, paths)
     for result in cross_validate(one_sided, ["dummy", "logreg"], config).values():
         write_results(result, paths)
+    write_audit(paths, ["dummy", "logreg"], ControlConfig(1, ("logreg",)), SEQUENTIAL)
     table = write_leaderboard(paths, ["dummy", "logreg"])
     assert not table.isna().any(axis=None)
     text = paths.report.read_text()

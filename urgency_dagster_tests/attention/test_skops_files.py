@@ -10,14 +10,14 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from urgency_dagster.attention.export import fit_pipeline
-from urgency_dagster.attention.protocol import MODEL_NAMES
+from urgency_dagster.attention.protocol import MODEL_NAMES, Protocol
 from urgency_dagster.attention.skops_files import TRUSTED, from_skops, to_skops
 from urgency_dagster.errors import AttentionError
 
 
 @pytest.fixture(scope="module")
 def pipelines(data):
-    return {model: fit_pipeline(data, model, 42) for model in MODEL_NAMES}
+    return {model: fit_pipeline(data, model, Protocol()) for model in MODEL_NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_a_booster_is_stored_as_its_library_writes_it(contents, model):
 
 
 def test_the_same_model_gives_the_same_bytes(data, contents):
-    assert {model: to_skops(fit_pipeline(data, model, 42)) for model in MODEL_NAMES} == contents
+    assert {model: to_skops(fit_pipeline(data, model, Protocol())) for model in MODEL_NAMES} == contents
 
 
 @pytest.mark.parametrize(
