@@ -23,6 +23,9 @@ TOLERANCE = 1e-4
 LEAST_ROWS = 20
 """Rows on which a history with and one without the own label must differ before a column is held against both."""
 
+COIN = 0.5
+"""The share of pairs that a column without any knowledge puts in order."""
+
 LEAST_PARTICIPANTS = 10
 """Participants from whom on an interval over them is worth something."""
 
@@ -141,15 +144,17 @@ def _share_of(values: np.ndarray, honest: np.ndarray, leaking: np.ndarray) -> fl
 
 
 def _gain(data: AttentionData, values: np.ndarray, honest: np.ndarray) -> tuple[float, float]:
-    """The interval of how much better a column orders a participant's own labels than the honest history does.
+    """The interval of how much better a column orders a participant's own labels than honest history and coin do.
 
+    The honest history alone would be no measure: it is without the own label, so that of labels that do not depend on
+    each other it orders less than half, and noise would seem to know more than it may.
     Nothing is said, as by a gain of 0, where fewer than LEAST_PARTICIPANTS have both labels.
     """
     pairs = within_participants(np.stack([values, honest], axis=1), data.y, data.groups)
     if (pairs.pairs > 0).sum() < LEAST_PARTICIPANTS:
         return 0.0, 0.0
     resampled = pairs.resampled()
-    return interval(resampled[:, 0] - resampled[:, 1])
+    return interval(resampled[:, 0] - np.maximum(resampled[:, 1], COIN))
 
 
 def _unverified(names: list[str]) -> Iterator[Finding]:

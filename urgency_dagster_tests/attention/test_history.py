@@ -7,6 +7,7 @@ from urgency_dagster.attention.findings import Kind, Level
 from urgency_dagster.attention.history import history_findings, recompute
 from urgency_dagster.attention.pickles import AttentionData, load_attention_pickle
 from urgency_dagster.demo.wearables import attention_pickle
+from urgency_dagster_tests.attention.conftest import make_data
 from urgency_dagster_tests.attention.honest import WINDOWS_S, history, honest_data, replicated, with_columns
 
 
@@ -96,3 +97,10 @@ def test_a_handful_of_rows_or_participants_proves_nothing():
 
 def test_data_without_label_history_has_nothing_to_say(honest):
     assert history_findings(dataclasses.replace(honest, X=honest.X.drop(columns=list(WINDOWS_S)))) == []
+
+
+def test_noise_under_the_name_of_a_history_is_suspicious_not_certain():
+    """Of labels that do not depend on each other, the honest history orders less than half of the pairs."""
+    found = kinds(make_data(rows=2500))
+    assert Kind.OWN_LABEL_IN_HISTORY not in found
+    assert found[Kind.UNVERIFIED_HISTORY].names == ("ESM#LIK#H06",)

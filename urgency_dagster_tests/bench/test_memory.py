@@ -22,9 +22,7 @@ from urgency_dagster.tables import MEMBERS
 
 GROWTH_MAX = 1.2
 
-MAP_60_MB = (
-    "import mmap, sys, time; m = mmap.mmap(open(sys.argv[1]).fileno(), 0, prot=1); sum(m[::4096]); time.sleep(0.2)"
-)
+MAP_60_MB = "import mmap, sys, time; m = mmap.mmap((f := open(sys.argv[1])).fileno(), 0, prot=1); sum(m[::4096]); time.sleep(0.2)"
 
 HOLD_60_MB = "import time; held = bytearray(60_000_000); time.sleep(0.2)"
 
