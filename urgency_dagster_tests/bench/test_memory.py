@@ -22,7 +22,13 @@ from urgency_dagster.tables import MEMBERS
 
 GROWTH_MAX = 1.2
 
-MAP_60_MB = "import mmap, sys, time; m = mmap.mmap((f := open(sys.argv[1])).fileno(), 0, prot=1); sum(m[::4096]); time.sleep(0.2)"
+MAP_60_MB = """
+import mmap, sys, time
+with open(sys.argv[1]) as file:
+    mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    sum(mapped[::4096])
+    time.sleep(0.2)
+"""
 
 HOLD_60_MB = "import time; held = bytearray(60_000_000); time.sleep(0.2)"
 
