@@ -141,13 +141,13 @@ def write_audit(
     protocol = dataclasses.replace(backend, **dataclasses.asdict(read_protocol(judged.metrics[models[0]])))
     done = audit(data, judged, config, protocol, progress)
     write_text(paths.audit_report, audit_report(done.findings, done.controls))
-    write_json(paths.audit, _to_json(done, data, config))
+    write_json(paths.audit, _to_json(done, judged.metrics[models[0]], config))
     return done
 
 
-def _to_json(done: Audit, data: AttentionData, config: ControlConfig) -> dict[str, Any]:
+def _to_json(done: Audit, judged: Mapping[str, Any], config: ControlConfig) -> dict[str, Any]:
     return {
-        "source_sha256": data.source_sha256,
+        **_judged_on(judged),
         "counts": {level.value: len(done.of(level)) for level in Level},
         "findings": [finding.to_json() for finding in done.findings],
         "controls": dataclasses.asdict(done.controls),
@@ -155,20 +155,26 @@ def _to_json(done: Audit, data: AttentionData, config: ControlConfig) -> dict[st
     }
 
 
-def read_findings(paths: AttentionPaths, source_sha256: str) -> list[Finding]:
+def _judged_on(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What an audit and the models that it is of have in common."""
+    return {"source_sha256": metrics["data"]["source_sha256"], "protocol": metrics["protocol"]}
+
+
+def read_findings(paths: AttentionPaths, metrics: Mapping[str, Any]) -> list[Finding]:
     """The findings of the stored audit.
 
     Args:
         paths: where the audit is.
-        source_sha256: of the pickle that it must be about.
+        metrics: of one of the models that it must be of.
 
     Raises:
-        ArtefactError: there was none, or it was of other data.
+        ArtefactError: there was none, or it was of other data or folds.
     """
     remedy = "materialise attention_audit"
     if not paths.audit.is_file():
         raise ArtefactError(f"{paths.audit.name} is missing", "an audit", remedy)
     stored = read_json(paths.audit)
-    if stored["source_sha256"] != source_sha256:
-        raise ArtefactError("the audit is of other data than the models", "the same pickle", remedy)
+    expected = _judged_on(metrics)
+    if {key: stored.get(key) for key in expected} != expected:
+        raise ArtefactError("the audit is of other data or folds than the models", "an audit of these models", remedy)
     return [Finding.from_json(finding) for finding in stored["findings"]]

@@ -8,7 +8,6 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from urgency_dagster.attention.names import FeatureName, parse_feature_name
 from urgency_dagster.attention.pickles import AttentionData
@@ -73,12 +72,11 @@ def _flags(
     data: AttentionData, streams: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Participants without each stream, and columns that are constant within every participant, where there are any."""
-    order = np.argsort(data.groups, kind="stable")
-    participants, starts = np.unique(data.groups[order], return_index=True)
+    participants = np.unique(data.groups)
     missing: dict[str, list[str]] = {}
     constant: dict[str, list[str]] = {}
     for stream, columns in streams.items():
-        lowest, highest = _extremes(data.X[columns], order, starts)
+        lowest, highest = extremes(data.X[columns].to_numpy(dtype=np.float32), data.groups)
         empty = ((lowest == 0) & (highest == 0)).all(axis=1)
         if empty.any() and stream not in (*NOT_SENSED, OUTSIDE):
             missing[stream] = participants[empty].tolist()
@@ -88,7 +86,17 @@ def _flags(
     return missing, constant
 
 
-def _extremes(X: pd.DataFrame, order: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the greatest value of each column for each participant, (participants, columns) float32."""
-    values = X.to_numpy(dtype=np.float32)[order]
+def extremes(X: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the greatest value of each column for each participant, sorted by participant.
+
+    Args:
+        X: (N, P).
+        groups: (N,) the participant of each row.
+
+    Returns:
+        Twice (participants, P), of the type of X.
+    """
+    order = np.argsort(groups, kind="stable")
+    starts = np.unique(groups[order], return_index=True)[1]
+    values = X[order]
     return np.minimum.reduceat(values, starts, axis=0), np.maximum.reduceat(values, starts, axis=0)

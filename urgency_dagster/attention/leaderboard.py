@@ -21,6 +21,14 @@ RANKED_BY = "f1_macro"
 COMPARED = {"accuracy": "accuracy", "f1_macro": "macro-F1", "roc_auc": "AUROC"}
 """The scores that are compared, and how the report calls them."""
 
+PICTURES = {
+    "f1_macro.png": "macro-F1 by model",
+    "roc_auc.png": "AUROC by model",
+    "calibration.png": "probability and share",
+    "participants.png": "accuracy by participant",
+}
+"""What the report shows, in this order."""
+
 
 def write_leaderboard(paths: AttentionPaths, models: Sequence[str]) -> pd.DataFrame:
     """Stores `leaderboard.csv`, `differences.csv`, `report.md` and pictures; returns the table, best macro-F1 first.
@@ -37,7 +45,7 @@ def write_leaderboard(paths: AttentionPaths, models: Sequence[str]) -> pd.DataFr
         raise ArtefactError("the leaderboard has no baseline", f"{BASELINE!r} among the models", "add it")
     metrics = {model: read_metrics(paths, model) for model in models}
     _check_comparable(metrics)
-    findings = read_findings(paths, metrics[BASELINE]["data"]["source_sha256"])
+    findings = read_findings(paths, metrics[BASELINE])
     table = leaderboard(metrics)
     ranked = table["model"].tolist()
     predictions = {model: read_result_table(paths, model, PREDICTIONS) for model in ranked}
@@ -112,52 +120,60 @@ def report(
     metrics: dict[str, dict[str, Any]], table: pd.DataFrame, differences: pd.DataFrame, findings: Sequence[Finding]
 ) -> str:
     """The report as Markdown."""
-    data, protocol = metrics[BASELINE]["data"], metrics[BASELINE]["protocol"]
-    folds = len(metrics[BASELINE]["folds"])
-    of_one_class = folds - metrics[BASELINE]["folds_with_score"]["roc_auc"]
-    exception = f" (macro-F1 and AUROC without {of_one_class} folds of one class)" if of_one_class else ""
-    header = ["model", *COMPARED.values(), f"macro-F1 over {BASELINE}"]
+    ranked = table["model"].tolist()
     lines = [
         "# Attention models, cross-validated",
         "",
-        f"{data['rows']:,} samples of {data['participants']} participants, {data['positive_rate']:.1%} of them "
-        f"attentive; {folds} folds ({protocol['splitter']}, seed {protocol['seed']}) that share no "
-        "participant. Scaler and selector are fitted on the training rows of each fold. Mean and sample standard "
-        f"deviation over folds{exception}:",
-        "",
-        f"| {' | '.join(header)} |",
-        f"| --- |{' ---: |' * (len(header) - 1)}",
-        *(_report_row(row) for row in table.to_dict("records")),
-        "",
-        f"All out-of-fold rows together, with 95 % intervals over participants ({RESAMPLES:,} resamples), and the "
-        "training rows' macro-F1, which says how much was learnt by heart:",
-        "",
-        f"| model | {' | '.join(COMPARED.values())} | calibration error | macro-F1 of training rows |",
-        f"| --- |{' ---: |' * (len(COMPARED) + 2)}",
-        *(_pooled_row(metrics[model]) for model in table["model"]),
-        "",
-        "## Differences",
-        "",
-        "Macro-F1 of all rows together, of two models on the same samples of the participants. An interval that holds "
-        "0 says that neither is shown to be better. All pairs and scores: `differences.csv`.",
-        "",
-        "| | difference | 95 % interval |",
-        "| --- | ---: | ---: |",
-        *_difference_rows(differences, table["model"].tolist()),
-        "",
-        "![macro-F1 by model](f1_macro.png)",
-        "",
-        "![AUROC by model](roc_auc.png)",
-        "",
-        "![probability and share](calibration.png)",
-        "",
-        "![accuracy by participant](participants.png)",
-        "",
+        *_fold_section(metrics[BASELINE], table),
+        *_pooled_section([metrics[model] for model in ranked]),
+        *_difference_section(differences, ranked),
+        *(f"![{title}]({name})\n" for name, title in PICTURES.items()),
         f"{audit_summary(findings)} See [audit.md](audit.md).",
         "",
         *_remarks(table),
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _fold_section(baseline: Mapping[str, Any], table: pd.DataFrame) -> Iterator[str]:
+    data, protocol, folds = baseline["data"], baseline["protocol"], len(baseline["folds"])
+    of_one_class = folds - baseline["folds_with_score"]["roc_auc"]
+    exception = f" (macro-F1 and AUROC without {of_one_class} folds of one class)" if of_one_class else ""
+    yield (
+        f"{data['rows']:,} samples of {data['participants']} participants, {data['positive_rate']:.1%} of them "
+        f"attentive; {folds} folds ({protocol['splitter']}, seed {protocol['seed']}) that share no "
+        "participant. Scaler and selector are fitted on the training rows of each fold. Mean and sample standard "
+        f"deviation over folds{exception}:\n"
+    )
+    yield from _header("model", *COMPARED.values(), f"macro-F1 over {BASELINE}")
+    yield from (_report_row(row) for row in table.to_dict("records"))
+    yield ""
+
+
+def _pooled_section(metrics: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield (
+        f"All out-of-fold rows together, with 95 % intervals over participants ({RESAMPLES:,} resamples), and the "
+        "training rows' macro-F1, which says how much was learnt by heart:\n"
+    )
+    yield from _header("model", *COMPARED.values(), "calibration error", "macro-F1 of training rows")
+    yield from map(_pooled_row, metrics)
+    yield ""
+
+
+def _difference_section(differences: pd.DataFrame, ranked: Sequence[str]) -> Iterator[str]:
+    yield "## Differences\n"
+    yield (
+        "Macro-F1 of all rows together, of two models on the same samples of the participants. An interval that holds "
+        "0 says that neither is shown to be better. All pairs and scores: `differences.csv`.\n"
+    )
+    yield from _header("", "difference", "95 % interval")
+    yield from _difference_rows(differences, ranked)
+    yield ""
+
+
+def _header(first: str, *others: str) -> Iterator[str]:
+    yield f"| {' | '.join((first, *others))} |"
+    yield f"| --- |{' ---: |' * len(others)}"
 
 
 def _report_row(row: dict[Any, Any]) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from urgency_dagster.attention.auroc import overall_auroc, within_participants
 from urgency_dagster.attention.findings import Finding, Kind, Level
+from urgency_dagster.attention.inventory import extremes
 from urgency_dagster.attention.names import parse_feature_name
 from urgency_dagster.attention.pickles import AttentionData
 
@@ -101,12 +102,10 @@ def _values_if_pure(X: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _identifying(X: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """(P,) whether a column is the same in all rows of every participant, and differs between some of them."""
-    order = np.argsort(groups, kind="stable")
-    starts = np.unique(groups[order], return_index=True)[1]
-    if len(starts) == len(groups):
+    low, high = extremes(X, groups)
+    if len(low) == len(X):
         # With one row each, every column would be one.
         return np.zeros(X.shape[1], dtype=bool)
-    low, high = (reduce.reduceat(X[order], starts, axis=0) for reduce in (np.minimum, np.maximum))
     return (low == high).all(axis=0) & (low.min(axis=0) != low.max(axis=0))
 
 

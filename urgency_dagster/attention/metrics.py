@@ -113,11 +113,10 @@ def participant_table(predictions: pd.DataFrame) -> pd.DataFrame:
 
 def _participant_row(name: str, rows: pd.DataFrame) -> dict[str, Any]:
     y, predicted = rows["y"].to_numpy(), rows["predicted"].to_numpy()
-    found = {"participant": name, "n": len(rows), "n_positive": int(y.sum())}
-    found |= {"majority_share": float(max(y.mean(), 1 - y.mean())), "accuracy": float((y == predicted).mean())}
-    both = 0 < y.sum() < len(y)
-    told = scores(y, predicted, rows["probability"].to_numpy()) if both else {}
-    return found | {score: told.get(score) for score in ("f1_macro", "roc_auc")}
+    found: dict[str, Any] = {"participant": name, "n": len(rows), "n_positive": int(y.sum())}
+    found["majority_share"] = float(max(y.mean(), 1 - y.mean()))
+    told = scores(y, predicted, rows["probability"].to_numpy())
+    return found | {score: told[score] for score in ("accuracy", "f1_macro", "roc_auc")}
 
 
 def reliability_bins(predictions: pd.DataFrame, bins: int = RELIABILITY_BINS) -> list[dict[str, float]]:

@@ -22,7 +22,7 @@ TRUSTED = (
     "lightgbm.sklearn.LGBMClassifier",
     "sklearn.tree._tree.Tree",
     "sklearn.utils._bunch.Bunch",
-    "urgency_dagster.attention.estimators.EvXGBClassifier",
+    "urgency_dagster.attention.early_stopping.EvXGBClassifier",
     "urgency_dagster.attention.estimators.FeatureScaler",
     "xgboost.core.Booster",
     "xgboost.sklearn.XGBClassifier",

@@ -104,7 +104,6 @@ def compare_training(size: TrainSize) -> Comparison:
             batch = np.arange(config.batch_size)
             reference_side = Side(lambda: original.step(batch), size.reference_steps)
             ours, reference = in_turns(_stepping(learner, train, size), reference_side)
-            learner.finished_network()
         with accelerator_on(device, BF16) as accelerator:
             learner = Learner(model, train, config, accelerator)
             reduced, _ = in_turns(_stepping(learner, train, size), Side(lambda: None, 1))

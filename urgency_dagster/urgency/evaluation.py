@@ -112,8 +112,11 @@ def evaluate_urgency_model(
     model = load_urgency_model(paths.urgency.model)
     logits = _logits(paths, model, rows, config, progress)
     judged = {"utterance": _judge_utterances(rows, logits), "call": _judge_calls(rows, logits)}
-    metrics = _metrics(judged, training_set, config) | _looked_into(rows, logits, judged, training_set, config)
-    metrics |= _baselines(paths, training_set, config) | {"calibration": _calibration(rows, logits, judged, model)}
+    majority = _majority(judged, training_set)
+    metrics = _metrics(judged, majority, training_set, config)
+    metrics |= _looked_into(rows, logits, judged, majority, training_set.labels, config)
+    metrics |= _baselines(paths, training_set, rows, config)
+    metrics |= {"calibration": _calibration(rows, logits, judged, model)}
     with replacing_folder(paths.urgency.evaluation) as folder:
         write_json(folder / METRICS, metrics)
         write_table(folder / PREDICTIONS, _predictions(rows, logits))
@@ -186,20 +189,24 @@ def _judge_majority(judged: Judged, training: pa.Table) -> Judged:
     )
 
 
-def _one_row_per_call(rows: pa.Table) -> pa.Table:
-    return rows.take(first_rows(call_codes(rows)))
-
-
-def _metrics(judged: dict[str, Judged], training_set: TrainingSet, config: EvaluationConfig) -> dict[str, Any]:
-    labels = training_set.labels
+def _majority(judged: dict[str, Judged], training_set: TrainingSet) -> dict[str, Judged]:
+    """What a model that always answers the same comes to, by unit: the most frequent class of utterances, or calls."""
     training = training_set.side(TRAIN, ("_id", "urgency_id", "sentiment_id"))
+    calls = training.take(first_rows(call_codes(training)))
+    return {
+        "utterance": _judge_majority(judged["utterance"], training),
+        "call": _judge_majority(judged["call"], calls),
+    }
+
+
+def _metrics(
+    judged: dict[str, Judged], majority: dict[str, Judged], training_set: TrainingSet, config: EvaluationConfig
+) -> dict[str, Any]:
+    labels, summary = training_set.labels, training_set.summary
     metrics: dict[str, Any] = {unit: _scores(of_unit, labels, config) for unit, of_unit in judged.items()}
-    majority = _judge_majority(judged["utterance"], training)
-    majority_call = _judge_majority(judged["call"], _one_row_per_call(training))
-    summary = training_set.summary
     return metrics | {
-        "majority": _scores(majority, labels, config),
-        "majority_call": _scores(majority_call, labels, config),
+        "majority": _scores(majority["utterance"], labels, config),
+        "majority_call": _scores(majority["call"], labels, config),
         "bootstrap_resamples": config.bootstrap_resamples,
         "split": {"mode_asked": summary.mode_asked, "mode_used": summary.mode_used, "sha256": summary.sha256},
         "data_sha256": summary.data_sha256,
@@ -210,16 +217,14 @@ def _looked_into(
     rows: pa.Table,
     logits: TaskLogits,
     judged: dict[str, Judged],
-    training_set: TrainingSet,
+    majority: dict[str, Judged],
+    labels: Labels,
     config: EvaluationConfig,
 ) -> dict[str, Any]:
     """What the mean scores do not tell: parts of the rows, single sides of the talk, time, and cost."""
-    labels, calls = training_set.labels, judged["call"]
+    utterance, calls = judged["utterance"], judged["call"]
     high = labels.urgency.index(HIGH)
-    utterance = judged["utterance"]
     costs = np.array(config.cost_matrix)
-    training = training_set.side(TRAIN, ("_id", "urgency_id", "sentiment_id"))
-    majority = _judge_majority(calls, _one_row_per_call(training))
     return {
         "slices": slice_scores(
             slice_labels(rows),
@@ -240,7 +245,7 @@ def _looked_into(
         ),
         "cost_per_1000_calls": {
             "model": expected_cost(calls.matrices(labels)["urgency"], costs),
-            "majority": expected_cost(majority.matrices(labels)["urgency"], costs),
+            "majority": expected_cost(majority["call"].matrices(labels)["urgency"], costs),
             "matrix": costs.tolist(),
         },
     }
@@ -269,9 +274,11 @@ def _before_and_after(
     return reliability(probabilities(logits), true), reliability(probabilities(logits, temperature), true)
 
 
-def _baselines(paths: StoragePaths, training_set: TrainingSet, config: EvaluationConfig) -> dict[str, Any]:
+def _baselines(
+    paths: StoragePaths, training_set: TrainingSet, rows: pa.Table, config: EvaluationConfig
+) -> dict[str, Any]:
     """The scores of the words alone and of the audio alone on the same rows, by utterance and by call."""
-    labels, rows = training_set.labels, training_set.side(VALIDATION)
+    labels = training_set.labels
     training = training_set.side(TRAIN, ("archive", "row", "text", "urgency_id", "sentiment_id"))
     classes = {"urgency": len(labels.urgency), "sentiment": len(labels.sentiment)}
     found = baseline_logits(paths, training, rows, classes, config.seed)

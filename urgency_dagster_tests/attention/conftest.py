@@ -43,6 +43,14 @@ def data() -> AttentionData:
     return make_data()
 
 
+@pytest.fixture(scope="session")
+def matrix(data: AttentionData) -> np.ndarray:
+    """The features, scaled."""
+    from urgency_dagster.attention.estimators import FeatureScaler
+
+    return FeatureScaler().fit(data.X).transform(data.X)
+
+
 @pytest.fixture
 def paths(tmp_path: Path) -> AttentionPaths:
     return StoragePaths(tmp_path).attention

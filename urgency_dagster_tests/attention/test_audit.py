@@ -8,7 +8,7 @@ from urgency_dagster.attention.cross_validation import cross_validate
 from urgency_dagster.attention.features import write_features
 from urgency_dagster.attention.findings import Kind, Level
 from urgency_dagster.attention.protocol import CrossValidationConfig
-from urgency_dagster.attention.results import write_results
+from urgency_dagster.attention.results import read_metrics, write_results
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.storage import read_json, write_json
 from urgency_dagster_tests.attention.honest import WINDOWS_S, history, honest_data, with_columns
@@ -79,7 +79,7 @@ def test_a_score_that_is_too_good_is_suspicious(data, results, score, suspicious
 
 def test_what_is_stored_is_what_was_found(stored, data):
     done = write_audit(stored, MODELS, ControlConfig(1, ("logreg",)), SEQUENTIAL)
-    assert read_findings(stored, data.source_sha256) == list(done.findings)
+    assert read_findings(stored, read_metrics(stored, "logreg")) == list(done.findings)
     as_json = read_json(stored.audit)
     assert as_json["counts"] == {"certain": 0, "suspicion": 0, "note": 3}
     assert as_json["config"] == {"permutations": 1, "models": ["logreg"], "without_history": True}

@@ -121,10 +121,14 @@ def test_the_report_cites_the_audit(stored):
     assert "See [audit.md](audit.md)." in stored.report.read_text()
 
 
-def test_an_audit_that_is_missing_or_of_other_data_is_named(stored):
-    write_json(stored.audit, {**read_json(stored.audit), "source_sha256": "1" * 64})
-    with pytest.raises(ArtefactError, match="the audit is of other data than the models"):
+@pytest.mark.parametrize("other", [{"source_sha256": "1" * 64}, {"protocol": {"splitter": "logo"}}])
+def test_an_audit_of_other_data_or_folds_is_named(stored, other):
+    write_json(stored.audit, {**read_json(stored.audit), **other})
+    with pytest.raises(ArtefactError, match="the audit is of other data or folds than the models"):
         write_leaderboard(stored, MODELS)
+
+
+def test_an_audit_that_is_missing_is_named(stored):
     stored.audit.unlink()
     with pytest.raises(ArtefactError, match=r"audit\.json is missing"):
         write_leaderboard(stored, MODELS)
