@@ -62,8 +62,10 @@ def run(storage: Path | None, only: str | None) -> None:
 @click.option("--calls", type=click.IntRange(min=1), help="Calls to invent.")
 def demo(storage: Path | None, calls: int | None) -> None:
     """Write the synthetic inputs and tiny models, and print the settings that use them."""
+    from urgency_dagster.defs.environment import prepare_process
     from urgency_dagster.demo.inputs import DEMO_CALLS, write_demo
 
+    prepare_process()
     root = Settings.load(storage).storage if storage else Settings.load().storage / "demo"
     written = write_demo(root, calls=calls or DEMO_CALLS)
     click.echo(

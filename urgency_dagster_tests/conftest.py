@@ -17,7 +17,11 @@ from hypothesis import settings
 from urgency_dagster.calls.archives import ArchivePair
 from urgency_dagster.calls.extraction import ExtractionLimits, extract_pair
 from urgency_dagster.calls.parts import LandedZip
+from urgency_dagster.defs.environment import prepare_process
 from urgency_dagster.storage import StoragePaths
+
+# Before the first test: Ray reads once in the life of a process whether it asks for a token.
+prepare_process()
 
 # The same examples on every run, however busy the machine is: a red test must be the fault of a change.
 settings.register_profile("repeatable", deadline=None, derandomize=True)

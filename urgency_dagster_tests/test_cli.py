@@ -1,6 +1,7 @@
 """The command as users type it."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from click.testing import CliRunner
 
 from urgency_dagster.cli import main
 from urgency_dagster.storage import StoragePaths
+from urgency_dagster_tests.defs.conftest import COMMAND, environment
 
 
 def call(*arguments: str) -> tuple[int, str]:
@@ -22,10 +24,11 @@ def test_help_names_every_command() -> None:
 
 
 def test_demo_writes_the_inputs_and_prints_the_settings(tmp_path: Path) -> None:
-    code, said = call("demo", "--storage", str(tmp_path), "--calls", "12")
-    assert code == 0, said
-    assert "12 calls" in said
-    assert "URGENCY_SPEECH_MODEL=./models/demo/speech" in said
+    command = [str(COMMAND), "demo", "--storage", str(tmp_path), "--calls", "12"]
+    done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "12 calls" in done.stdout
+    assert "URGENCY_SPEECH_MODEL=./models/demo/speech" in done.stdout
     assert len(list(StoragePaths(tmp_path).landing_calls.rglob("*.zip"))) == 6
 
 

@@ -120,19 +120,12 @@ def _vocabulary(texts: Sequence[str]) -> dict[str, int]:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seeds torch inside the block, keeps transformers' progress bars off, and puts both back."""
+    """Seeds torch inside the block and puts back what was before."""
     import torch
-    from transformers.utils import logging
 
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        if bars:
-            logging.enable_progress_bar()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def _files(folder: Path) -> dict[str, bytes]:

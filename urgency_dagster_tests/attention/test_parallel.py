@@ -19,17 +19,8 @@ pytestmark = pytest.mark.slow
 MODELS = (*MODEL_NAMES, BASELINE)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quiet_ray():
-    patch = pytest.MonkeyPatch()
-    patch.setenv("RAY_AUTH_MODE", "disabled")
-    patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    yield
-    patch.undo()
-
-
 @pytest.fixture(scope="module")
-def ray_session(quiet_ray):
+def ray_session():
     import ray
 
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")

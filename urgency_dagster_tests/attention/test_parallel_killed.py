@@ -20,12 +20,6 @@ FIT, PREPARATION = "ray::fit_and_predict", "ray::prepare_fold"
 """How Ray calls a worker while it runs one of the tasks."""
 
 
-@pytest.fixture(autouse=True)
-def quiet_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-
-
 @pytest.fixture(scope="module")
 def many():
     """So many rows that a fit of the forest takes about a second."""

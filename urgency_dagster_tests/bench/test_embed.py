@@ -21,15 +21,6 @@ TINY = SpeechShape(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, i
 SIZE = EmbedSize(calls=2, original=4, shape=TINY, runs=2, float32_runs=1, few=60, many=120)
 
 
-@pytest.fixture(autouse=True)
-def no_progress_bars():
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    yield
-    logging.enable_progress_bar()
-
-
 @pytest.mark.slow
 def test_the_benchmark_runs_and_tells_what_it_found():
     comparison = compare_embedding(SIZE)

@@ -41,9 +41,7 @@ def save_speech_model(folder: Path, kind: str, **changed: Any) -> PretrainedMode
     """Writes a model with random weights and its feature extractor."""
     import torch
     from transformers import AutoConfig, AutoModel, Wav2Vec2FeatureExtractor
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
     model_type, norm = kind.split()
     shape = SHAPE | (LAYER_NORM if norm == "layer" else GROUP_NORM) | changed
     config = AutoConfig.for_model(model_type, **shape)

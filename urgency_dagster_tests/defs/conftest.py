@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from urgency_dagster.defs.environment import STEP_ENVIRONMENT
 from urgency_dagster.demo.inputs import write_demo
 from urgency_dagster.settings import Settings
 from urgency_dagster.storage import StoragePaths
@@ -84,8 +85,9 @@ def settings(storage_root: Path) -> Settings:
 
 
 def environment(root: Path, **more: str) -> dict[str, str]:
-    """The environment of a command on `root`, without this process's own settings."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("URGENCY_", "DAGSTER_", "RAY_"))}
+    """The environment of a command on `root`, without this process's own settings and what the project sets."""
+    own = {name for name in os.environ if name.startswith(("URGENCY_", "DAGSTER_", "RAY_"))}
+    kept = {name: value for name, value in os.environ.items() if name not in own.union(STEP_ENVIRONMENT)}
     return {**kept, "URGENCY_STORAGE": str(root), **more}
 
 

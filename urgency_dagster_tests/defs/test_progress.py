@@ -41,7 +41,7 @@ def test_the_bar_shows_how_far_it_is_and_the_figures(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     _, drawn = told(capfd, (5, 10, {"x_real_time": 20.5, "eta_s": 77.0}))
-    bar = drawn.split("\r")[-1]
+    bar = drawn.split("\r")[-1].partition("\n")[0]
     assert "5/10" in bar
     assert "x_real_time=20.5" in bar
-    assert "77" not in bar, "the bar has a remaining time of its own"
+    assert "eta_s" not in bar, "the bar has a remaining time of its own"
