@@ -12,7 +12,7 @@ demo: setup   ## write a synthetic input and run both pipelines on it, from ZIP 
 	env -u URGENCY_SPEECH_MODEL -u URGENCY_TEXT_MODEL $(BIN)/urgency-dagster run --storage storage/demo
 
 test: setup   ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 dev: setup    ## the Dagster UI with its daemon on http://127.0.0.1:3000
 	@env --default-signal=INT,TERM $(BIN)/urgency-dagster dev

@@ -11,7 +11,6 @@ from urgency_dagster.bench.memory import (
     check_complete,
     cut_segments,
     embed,
-    growth_of_memory,
     make_table,
     peak_bytes,
     write_extracted,
@@ -49,18 +48,6 @@ def test_the_table_of_many_calls_needs_as_much_memory_as_that_of_few(tmp_path, r
     few, many = (table_peak(StoragePaths(tmp_path / str(calls)), recordings, calls) for calls in (200, 4000))
     assert pq.read_metadata(StoragePaths(tmp_path / "4000").archive(ARCHIVE).utterances).num_rows == 12_000
     assert many < GROWTH_MAX * few
-
-
-@pytest.mark.slow
-def test_every_step_is_measured_on_both_archives(tmp_path, recordings):
-    found = growth_of_memory(list(STEPS), recordings, 2, 5, tmp_path)
-    assert list(found) == [
-        f"{step}_{what}" for step in ("table", "segments", "embed") for what in ("2_calls_mb", "5_calls_mb", "ratio")
-    ]
-    for step in STEPS:
-        few, many = found[f"{step}_2_calls_mb"], found[f"{step}_5_calls_mb"]
-        assert 50 < few < 2000
-        assert found[f"{step}_ratio"] == pytest.approx(many / few, abs=0.01)
 
 
 def test_the_archive_is_as_the_extraction_leaves_it(paths, recordings):

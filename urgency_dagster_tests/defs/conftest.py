@@ -94,7 +94,7 @@ def environment(root: Path, **more: str) -> dict[str, str]:
 def run_command(root: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """`urgency-dagster run` on a storage root, as a user calls it."""
     command = [str(COMMAND), "run", *arguments]
-    return subprocess.run(command, env=environment(root, **more), capture_output=True, text=True, timeout=280)
+    return subprocess.run(command, env=environment(root, **more), capture_output=True, text=True, timeout=560)
 
 
 @pytest.fixture(scope="session")

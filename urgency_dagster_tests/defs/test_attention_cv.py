@@ -121,7 +121,8 @@ def test_a_task_that_raises_fails_the_asset_with_its_traceback(paths: StoragePat
 
 
 def test_a_killed_cross_validation_goes_on_where_it_was(paths: StoragePaths) -> None:
-    land(paths, make_data(rows=2500))
+    land(paths, make_data(rows=1200))
+    paths.run_config.write_text("attention_audit: {permutations: 0, without_history: false}\n")
     with running(paths.root, "attention") as process:
         wait(process, lambda: len(kept(paths)) >= 3)
     before = kept(paths)

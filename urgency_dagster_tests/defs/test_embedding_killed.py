@@ -63,7 +63,7 @@ def told(root: Path) -> dict[str, object]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_ten_kills_cost_no_finished_shard_and_change_no_byte(build: Builder, tmp_path: Path) -> None:
     undisturbed, root = tmp_path / "undisturbed", tmp_path / "killed"
     land(undisturbed, build)

@@ -129,13 +129,14 @@ def test_a_cluster_without_an_accelerator_is_refused(storage_root: Path, ray_clu
 
 @pytest.mark.slow
 def test_every_step_is_a_job_on_the_ray_cluster(storage_root: Path, ray_cluster: str, tmp_path: Path) -> None:
-    for archive in StoragePaths(storage_root).landing_calls.rglob("?[SL]_서울_화재.zip"):
-        archive.unlink()
+    landing = StoragePaths(storage_root).landing_calls
+    for zip_file in (*landing.rglob("T?_광주_구급.zip"), *landing.rglob("T?_서울_화재.zip")):
+        zip_file.unlink()
     variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
     done = run_command(storage_root, "--only", "calls", URGENCY_EXECUTOR="ray", RAY_ADDRESS=ray_cluster, **variables)
     assert done.returncode == 0, done.stdout + done.stderr
     steps = executed_steps(storage_root)
-    assert len(steps) == 8
+    assert len(steps) == 4
     listing = [BIN / "python", "-c", LIST_JOBS, ray_cluster]
     # In a process of its own: Ray reads its token once, and this process may have another one.
     jobs = subprocess.run(listing, env={**os.environ, **variables}, capture_output=True, text=True, check=True).stdout

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -16,6 +17,7 @@ from urgency_dagster.attention.features import read_features
 from urgency_dagster.storage import StoragePaths
 from urgency_dagster.urgency.model_folder import load_urgency_model
 from urgency_dagster_tests.defs.conftest import COMMAND, environment, executed_steps, instance_of, run_command
+from urgency_dagster_tests.defs.killing import running, wait
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +26,13 @@ ARCHIVES = ("T_광주_구급", "T_서울_화재", "V_광주_구급")
 CALLS = ("call_recordings", "utterances", "utterance_embeddings", "processed_data")
 URGENCY = ["training_set", "urgency_model", "urgency_evaluation"]
 MODELS = ("logreg", "rf", "lgbm", "voting", "xgb")
+
+
+def forget(paths: StoragePaths, archive: str) -> None:
+    """Takes away all that was made of an archive, as if it had just landed."""
+    shutil.rmtree(paths.archive(archive).folder)
+    for manifest in (paths.root / "manifests").glob(f"*/{archive}.json"):
+        manifest.unlink()
 
 
 class TestFirstRun:
@@ -131,19 +140,22 @@ class TestSecondRun:
         assert embeddings.read_bytes() == content
 
     def test_a_deleted_run_history_costs_nothing(self, finished_root: Path) -> None:
-        import shutil
-
         shutil.rmtree(StoragePaths(finished_root).dagster_home)
         done = run_command(finished_root)
         assert "nothing to do: everything is up to date" in done.stdout
 
 
 class TestTrouble:
-    def test_one_part_alone(self, storage_root: Path) -> None:
-        done = run_command(storage_root, "--only", "attention")
+    def test_one_part_alone(self, finished_root: Path) -> None:
+        paths = StoragePaths(finished_root)
+        before = executed_steps(finished_root)
+        shutil.rmtree(finished_root / "calls")
+        paths.attention.leaderboard.unlink()
+        done = run_command(finished_root, "--only", "attention")
         assert done.returncode == 0, done.stdout + done.stderr
-        assert not (storage_root / "calls").exists()
-        assert StoragePaths(storage_root).attention.leaderboard.is_file()
+        assert executed_steps(finished_root)[len(before) :] == ["attention_leaderboard"]
+        assert paths.attention.leaderboard.is_file()
+        assert not (finished_root / "calls").exists()
 
     def test_an_unreachable_hub_is_one_sentence_and_exit_1(self, storage_root: Path) -> None:
         (storage_root / "settings.env").unlink()
@@ -156,40 +168,37 @@ class TestTrouble:
         assert "Traceback" not in done.stdout
         assert time.monotonic() - started < 120
 
-    def test_a_failed_archive_does_not_hold_up_the_others(self, storage_root: Path) -> None:
-        paths = StoragePaths(storage_root)
-        paths.attention_pickle.unlink()
+    def test_a_failed_archive_does_not_hold_up_the_others(self, finished_root: Path) -> None:
+        paths = StoragePaths(finished_root)
+        before = executed_steps(finished_root)
+        forget(paths, "T_서울_화재")
         with zipfile.ZipFile(next(paths.landing_calls.rglob("TL_서울_화재.zip")), "w"):
             pass  # no label at all, so that every call is rejected
-        done = run_command(storage_root)
+        paths.archive("V_광주_구급").processed_csv.unlink()
+        done = run_command(finished_root)
         assert done.returncode == 1
         assert "ERROR   check few_rejects of utterances" in done.stdout
         assert not paths.archive("T_서울_화재").embeddings.exists()
-        assert "done    urgency_evaluation" in done.stdout
+        assert executed_steps(finished_root)[len(before) :] == [
+            "call_recordings[T_서울_화재]",
+            "utterances[T_서울_화재]",
+            "processed_data[V_광주_구급]",
+            *URGENCY,
+        ]
 
     def test_a_killed_run_is_taken_up_where_it_was(self, storage_root: Path, first_run: FirstRun) -> None:
-        process = subprocess.Popen(
-            [str(COMMAND), "run", "--only", "calls"],
-            env=environment(storage_root),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        first = StoragePaths(storage_root).manifest("utterances", ARCHIVES[0])
-        while not first.exists():
-            time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        paths = StoragePaths(storage_root)
+        for zip_file in (*paths.landing_calls.rglob("*_서울_화재.zip"), *paths.landing_calls.rglob("V*.zip")):
+            zip_file.unlink()
+        with running(storage_root) as process:
+            wait(process, paths.manifest("utterances", ARCHIVES[0]).exists)
         done = run_command(storage_root, "--only", "calls")
         assert done.returncode == 0, done.stdout + done.stderr
         assert "1 runs of processes that are gone were marked as failed" in done.stdout
         assert executed_steps(storage_root).count(f"utterances[{ARCHIVES[0]}]") == 1
-        for archive in ARCHIVES:
-            for name in ("utterances.parquet", "rejects.parquet", "embeddings.parquet", "processed_data.csv"):
-                undisturbed = StoragePaths(first_run[0]).archive(archive).folder / name
-                assert (
-                    StoragePaths(storage_root).archive(archive).folder / name
-                ).read_bytes() == undisturbed.read_bytes()
+        for name in ("utterances.parquet", "rejects.parquet", "embeddings.parquet", "processed_data.csv"):
+            undisturbed = StoragePaths(first_run[0]).archive(ARCHIVES[0]).folder / name
+            assert (paths.archive(ARCHIVES[0]).folder / name).read_bytes() == undisturbed.read_bytes()
 
     def test_ctrl_c_ends_the_command_and_a_second_one_meanwhile_is_refused(self, storage_root: Path) -> None:
         process = subprocess.Popen(

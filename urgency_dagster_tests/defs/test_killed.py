@@ -80,7 +80,7 @@ def start_again(paths: StoragePaths) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_twenty_kills_leave_no_trace(build: Builder, tmp_path: Path) -> None:
     root, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
     land_many(root, build)
