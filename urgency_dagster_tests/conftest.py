@@ -30,13 +30,6 @@ settings.load_profile("repeatable")
 Members = Mapping[str, bytes] | Iterable[tuple[str | zipfile.ZipInfo, bytes]]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Makes the tests of a file run in one process, and all that need the finished storage root, which takes long."""
-    for item in items:
-        shared = "first_run" if "first_run" in getattr(item, "fixturenames", ()) else item.path.name
-        item.add_marker(pytest.mark.xdist_group(shared))
-
-
 @pytest.fixture(autouse=True)
 def seed() -> None:
     random.seed(0)
