@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from urgency_dagster.pictures import BLUE, GREY, ORANGE, picture
+from urgency_dagster.urgency.metrics import accuracy, scores_with_intervals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,31 +93,34 @@ def reliability(of_classes: "NDArray[np.float64]", true: "NDArray[np.int64]", bi
 
 
 def abstention(
-    of_classes: "NDArray[np.float64]", true: "NDArray[np.int64]", shares: Sequence[float] = SHARES_TO_PEOPLE
+    of_classes: "NDArray[np.float64]",
+    true: "NDArray[np.int64]",
+    *,
+    resamples: int,
+    seed: int,
+    shares: Sequence[float] = SHARES_TO_PEOPLE,
 ) -> list[dict[str, Any]]:
     """How right the model is on what is left when the least sure answers go to a person.
 
     Args:
-        of_classes: probabilities, (N, K).
-        true: class ids, (N,).
+        of_classes: probabilities of each call, (C, K).
+        true: class ids, (C,).
+        resamples: bootstrap samples of the calls that are left, for each interval.
+        seed: seed of the bootstrap.
         shares: of the answers that go to a person, below 1.
 
     Returns:
-        For each share: `to_person` (the share that really goes), `accuracy` of the rest, and the `confidence` from
-        which on the model answers.
+        For each share: `to_person` (the share that really goes), `accuracy` of the rest with its 95 % interval over
+        calls (`accuracy_interval`), and the `confidence` from which on the model answers.
     """
-    confidence, right = of_classes.max(axis=1), of_classes.argmax(axis=1) == true
+    confidence, answers = of_classes.max(axis=1), of_classes.argmax(axis=1)
     surest = np.argsort(-confidence, kind="stable")
     found = []
     for share in shares:
         kept = surest[: max(1, len(true) - round(share * len(true)))]
-        found.append(
-            {
-                "to_person": 1 - len(kept) / len(true),
-                "accuracy": float(right[kept].mean()),
-                "confidence": float(confidence[kept[-1]]),
-            }
-        )
+        of_kept = true[kept], answers[kept], np.arange(len(kept)), of_classes.shape[1]
+        scores = scores_with_intervals(*of_kept, {"accuracy": accuracy}, resamples=resamples, seed=seed)
+        found.append({"to_person": 1 - len(kept) / len(true), **scores, "confidence": float(confidence[kept[-1]])})
     return found
 
 

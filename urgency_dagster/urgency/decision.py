@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from urgency_dagster.pictures import BLUE, GREY, ORANGE, picture
+from urgency_dagster.urgency.metrics import accuracy, recall_of, scores_with_intervals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +29,9 @@ def time_to_decision(
     calls: "NDArray[np.int64]",
     true: "NDArray[np.int64]",
     high: int,
+    *,
+    resamples: int,
+    seed: int,
     times_s: Sequence[int] = TIMES_S,
 ) -> list[dict[str, Any]]:
     """How right the answers are after some seconds of every call.
@@ -38,25 +42,24 @@ def time_to_decision(
         calls: the call of each utterance as ids 0 to C - 1, (N,).
         true: the class of each call, (C,).
         high: the class whose recall is told.
+        resamples: bootstrap samples of the calls for each interval.
+        seed: seed of the bootstrap.
         times_s: the moments.
 
     Returns:
         For each moment: `seconds`, the share of calls with an answer (`decided`), and of all calls, those without an
-        answer counting as wrong, `accuracy` and `recall_high` (None when no call is of that class).
+        answer counting as wrong, `accuracy` and `recall_high` (None when no call is of that class), both with their
+        95 % interval over calls as `<score>_interval`.
     """
+    told = {"accuracy": accuracy, "recall_high": recall_of(high)}
+    silence, everyone = logits.shape[1], np.arange(len(true))
     found = []
     for seconds in times_s:
         answers = _answers(logits, calls, ends_ms <= seconds * 1000, len(true))
-        right = answers == true
-        of_high = true == high
-        found.append(
-            {
-                "seconds": seconds,
-                "decided": float((answers >= 0).mean()),
-                "accuracy": float(right.mean()),
-                "recall_high": float(right[of_high].mean()) if of_high.any() else None,
-            }
-        )
+        # No answer is a class of its own, so that it is never right.
+        read_as = np.where(answers < 0, silence, answers)
+        scores = scores_with_intervals(true, read_as, everyone, silence + 1, told, resamples=resamples, seed=seed)
+        found.append({"seconds": seconds, "decided": float((answers >= 0).mean()), **scores})
     return found
 
 
@@ -81,13 +84,15 @@ def expected_cost(matrix: "NDArray[np.int64]", costs: "NDArray[np.float64]") -> 
 
 
 def draw_time_to_decision(target: "Path", found: Sequence[dict[str, Any]]) -> None:
-    """Accuracy and recall of the high class against the seconds heard, and the share of calls with an answer."""
+    """Accuracy and recall of the high class, with their intervals, and the share of calls with an answer by seconds."""
     seconds = [moment["seconds"] for moment in found]
     lines = (("accuracy", "accuracy", BLUE), ("recall_high", "recall of high", ORANGE), ("decided", "answered", GREY))
     with picture(target, width_in=6.0, height_in=3.2) as axes:
         for key, title, color in lines:
             shares = [np.nan if moment[key] is None else moment[key] for moment in found]
             axes.plot(seconds, shares, marker="o", markersize=3, color=color, label=title)
+            bounds = [moment.get(f"{key}_interval") or (np.nan, np.nan) for moment in found]
+            axes.fill_between(seconds, *zip(*bounds, strict=True), color=color, alpha=0.15, linewidth=0)
         axes.set_ylim(0, 1.02)
         axes.set_xlabel("seconds of the call heard")
         axes.set_ylabel("share of all calls")

@@ -90,6 +90,11 @@ class EvaluationConfig:
                 "correct the evaluation's configuration",
             )
 
+    @property
+    def draws(self) -> dict[str, int]:
+        """How the samples of every interval are drawn, by the names of the arguments that ask for it."""
+        return {"resamples": self.bootstrap_resamples, "seed": self.seed}
+
 
 def evaluate_urgency_model(
     paths: StoragePaths, config: EvaluationConfig, progress: Progress = silent
@@ -116,7 +121,7 @@ def evaluate_urgency_model(
     metrics = _metrics(judged, majority, training_set, config)
     metrics |= _looked_into(rows, logits, judged, majority, training_set.labels, config)
     metrics |= _baselines(paths, training_set, rows, config)
-    metrics |= {"calibration": _calibration(rows, logits, judged, model)}
+    metrics |= {"calibration": _calibration(rows, logits, judged, model, config)}
     with replacing_folder(paths.urgency.evaluation) as folder:
         write_json(folder / METRICS, metrics)
         write_table(folder / PREDICTIONS, _predictions(rows, logits))
@@ -233,15 +238,14 @@ def _looked_into(
             utterance.calls,
             classes=len(labels.urgency),
             high=high,
-            resamples=config.bootstrap_resamples,
-            seed=config.seed,
+            **config.draws,
         ),
         **{
             f"{name}_only": _one_side(rows, logits, speaker, labels, config)
             for name, speaker in SIDES_OF_THE_TALK.items()
         },
         "time_to_decision": time_to_decision(
-            logits.urgency, rows["endAt"].to_numpy(), utterance.calls, calls.urgency, high
+            logits.urgency, rows["endAt"].to_numpy(), utterance.calls, calls.urgency, high, **config.draws
         ),
         "cost_per_1000_calls": {
             "model": expected_cost(calls.matrices(labels)["urgency"], costs),
@@ -251,7 +255,9 @@ def _looked_into(
     }
 
 
-def _calibration(rows: pa.Table, logits: TaskLogits, judged: dict[str, Judged], model: UrgencyModel) -> dict[str, Any]:
+def _calibration(
+    rows: pa.Table, logits: TaskLogits, judged: dict[str, Judged], model: UrgencyModel, config: EvaluationConfig
+) -> dict[str, Any]:
     """How far confidence and accuracy are apart, by utterance, and what is left to people, by call."""
     utterance, call = judged["utterance"], judged["call"]
     tasks = (("urgency", logits.urgency, utterance.urgency), ("sentiment", logits.sentiment, utterance.sentiment))
@@ -262,7 +268,7 @@ def _calibration(rows: pa.Table, logits: TaskLogits, judged: dict[str, Judged], 
         found[task] = {"temperature": temperature, "ece_before": before.error, "ece_after": after.error}
     of_calls = mean_by_call(logits, call_codes(rows)).urgency
     of_classes = probabilities(of_calls, model.temperatures["urgency"])
-    found["abstention"] = abstention(of_classes, call.urgency)
+    found["abstention"] = abstention(of_classes, call.urgency, **config.draws)
     high = model.labels.urgency.index(HIGH)
     found["thresholds"] = judge_thresholds(of_classes, call.urgency, high=high, thresholds=model.thresholds)
     return found
@@ -300,7 +306,7 @@ def _one_side(
 
 
 def _scores(judged: Judged, labels: Labels, config: EvaluationConfig) -> dict[str, Any]:
-    return judge(judged, labels, resamples=config.bootstrap_resamples, seed=config.seed)
+    return judge(judged, labels, **config.draws)
 
 
 def _predictions(rows: pa.Table, logits: TaskLogits) -> pa.Table:

@@ -3,7 +3,7 @@
 A matrix counts true classes in rows and predicted ones in columns. Reading and writing is `evaluation`'s.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,7 @@ def f1_macro(matrix: "NDArray[np.int64]") -> float:
     return float(f1_by_class(matrix).mean())
 
 
-SCORES: dict[str, Score] = {"accuracy": accuracy, "f1_macro": f1_macro}
+SCORES: Mapping[str, Score] = {"accuracy": accuracy, "f1_macro": f1_macro}
 """What is told of every task."""
 
 
@@ -69,6 +69,11 @@ def share_read_as(matrix: "NDArray[np.int64]", true: int, predicted: int) -> flo
     """The share of one true class that was predicted as another; None when the class is absent."""
     present = matrix[true].sum()
     return float(matrix[true, predicted] / present) if present else None
+
+
+def recall_of(which: int) -> Score:
+    """The score that tells the recall of one class."""
+    return lambda matrix: share_read_as(matrix, which, which)
 
 
 def interval(values: Iterable[float | None]) -> tuple[float, float] | None:
@@ -114,6 +119,35 @@ def resampled_matrices(
     return drawn.reshape(resamples, classes, classes)
 
 
+def scores_with_intervals(
+    true: "NDArray[np.int64]",
+    predicted: "NDArray[np.int64]",
+    calls: "NDArray[np.int64]",
+    classes: int,
+    scores: Mapping[str, Score],
+    *,
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Each score by its name, and its 95 % interval over calls as `<name>_interval`: None when it never has one.
+
+    Args:
+        true: class ids, (N,).
+        predicted: class ids, (N,).
+        calls: the call of each row as ids 0 to C - 1, (N,).
+        classes: number of classes.
+        scores: what is told, each from a confusion matrix.
+        resamples: bootstrap samples of the calls.
+        seed: seed of the bootstrap.
+    """
+    matrix = confusion_matrix(true, predicted, classes)
+    drawn = resampled_matrices(true, predicted, calls, classes, resamples=resamples, seed=seed)
+    found: dict[str, Any] = {}
+    for name, score in scores.items():
+        found |= _with_interval(name, score(matrix), [score(of_sample) for of_sample in drawn])
+    return found
+
+
 def judge(judged: Judged, labels: Labels, *, resamples: int, seed: int) -> dict[str, Any]:
     """The scores of one way to answer, each with its 95 % interval over calls as `<score>_interval`.
 
@@ -126,7 +160,7 @@ def judge(judged: Judged, labels: Labels, *, resamples: int, seed: int) -> dict[
     for task, matrix in judged.matrices(labels).items():
         true, predicted = getattr(judged, task), getattr(judged, f"{task}_predicted")
         drawn = resampled_matrices(true, predicted, judged.calls, len(matrix), resamples=resamples, seed=seed)
-        named = SCORES | (_of_high(labels) if task == "urgency" else {})
+        named = {**SCORES, **(_of_high(labels) if task == "urgency" else {})}
         found[task] = {}
         for name, score in named.items():
             found[task] |= _with_interval(name, score(matrix), [score(of_sample) for of_sample in drawn])
@@ -139,7 +173,7 @@ def judge(judged: Judged, labels: Labels, *, resamples: int, seed: int) -> dict[
 def _of_high(labels: Labels) -> dict[str, Score]:
     high, low = labels.urgency.index(HIGH), labels.urgency.index(LOW)
     return {
-        "recall_high": lambda matrix: share_read_as(matrix, high, high),
+        "recall_high": recall_of(high),
         "high_read_as_low": lambda matrix: share_read_as(matrix, high, low),
     }
 

@@ -14,6 +14,7 @@ from urgency_dagster.tables import ENGLISH, TRAIN, VALIDATION
 from urgency_dagster.urgency.calibration import BINS
 from urgency_dagster.urgency.dataset import Labels
 from urgency_dagster.urgency.metrics import Judged
+from urgency_dagster.urgency.slices import LEAST_CALLS
 from urgency_dagster.urgency.thresholds import ALARM_FROM, ANSWER_FROM
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ expected calibration error in {BINS} stretches of confidence, by utterance.
 
 {_slice_table(metrics["slices"])}
 
-A class that a part does not have counts as 0 in its macro-F1.
+A class that a part does not have counts as 0 in its macro-F1. Parts of less than {LEAST_CALLS} calls have no interval.
 
 ## Confusion matrices
 
@@ -202,8 +203,9 @@ def _score_table(metrics: Mapping[str, Any]) -> str:
 
 
 def _with_interval(scores: Mapping[str, Any], name: str) -> str:
-    low, high = scores[f"{name}_interval"]
-    return f"{scores[name]:.3f} [{low:.3f}, {high:.3f}]"
+    bounds = scores[f"{name}_interval"]
+    brackets = f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else ""
+    return f"{scores[name]:.3f}{brackets}"
 
 
 def _danger_table(metrics: Mapping[str, Any]) -> str:
@@ -232,8 +234,8 @@ def _cost_text(costs: Mapping[str, Any]) -> str:
 def _time_table(moments: Sequence[Mapping[str, Any]]) -> str:
     lines = ["| seconds heard | calls with an answer | accuracy | recall of 상 (high) |", "| --- | --- | --- | --- |"]
     for moment in moments:
-        shares = (moment["decided"], moment["accuracy"], moment["recall_high"])
-        lines.append(f"| {moment['seconds']} | {' | '.join(_share(share) for share in shares)} |")
+        shares = (_share_with_interval(moment, name) for name in ("accuracy", "recall_high"))
+        lines.append(f"| {moment['seconds']} | {_share(moment['decided'])} | {' | '.join(shares)} |")
     return "\n".join(lines)
 
 
@@ -245,9 +247,9 @@ def _calibration_table(calibration: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _abstention_table(curve: Sequence[Mapping[str, float]]) -> str:
+def _abstention_table(curve: Sequence[Mapping[str, Any]]) -> str:
     lines = ["| calls that go to a person, the least sure first | urgency accuracy of the others |", "| --- | --- |"]
-    lines += [f"| {point['to_person']:.1%} | {point['accuracy']:.1%} |" for point in curve]
+    lines += [f"| {point['to_person']:.1%} | {_share_with_interval(point, 'accuracy')} |" for point in curve]
     return "\n".join(lines)
 
 
@@ -285,12 +287,9 @@ def _slice_table(slices: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     lines = ["| | n | calls | accuracy | macro-F1 | recall of 상 (high) |", "| --- | --- | --- | --- | --- | --- |"]
     for division, parts in slices.items():
         for part, scores in parts.items():
-            interval = scores["f1_macro_interval"]
-            brackets = f"[{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "(too few calls for an interval)"
-            lines.append(
-                f"| {division}: {part} | {scores['n']} | {scores['calls']} | {scores['accuracy']:.3f} "
-                f"| {scores['f1_macro']:.3f} {brackets} | {_share(scores['recall_high'])} |"
-            )
+            figures = [_with_interval(scores, name) for name in ("accuracy", "f1_macro")]
+            figures.append(_share_with_interval(scores, "recall_high"))
+            lines.append(f"| {division}: {part} | {scores['n']} | {scores['calls']} | {' | '.join(figures)} |")
     return "\n".join(lines)
 
 

@@ -10,14 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from urgency_dagster.tables import CALL_TAKER, CALLER
-from urgency_dagster.urgency.metrics import (
-    accuracy,
-    confusion_matrix,
-    f1_macro,
-    interval,
-    resampled_matrices,
-    share_read_as,
-)
+from urgency_dagster.urgency.metrics import SCORES, recall_of, scores_with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,29 +71,21 @@ def slice_scores(
         seed: seed of the bootstrap.
 
     Returns:
-        `n`, `calls`, `accuracy`, `f1_macro`, `f1_macro_interval` (95 %, over calls; None for less than LEAST_CALLS) and
-        `recall_high`.
+        `n`, `calls`, `accuracy`, `f1_macro` and `recall_high`, each score with its 95 % interval over calls as
+        `<score>_interval`; None for less than LEAST_CALLS.
     """
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for division, parts in labels.items():
-        for part in np.unique(parts):
-            here = parts == part
-            of_part, own_calls = true[here], np.unique(calls[here], return_inverse=True)[1]
-            matrix = confusion_matrix(of_part, predicted[here], classes)
-            many = own_calls.max() + 1 >= LEAST_CALLS
-            drawn = resampled_matrices(
-                of_part, predicted[here], own_calls, classes, resamples=resamples if many else 0, seed=seed
-            )
-            bounds = interval(f1_macro(of_sample) for of_sample in drawn)
-            found.setdefault(division, {})[str(part)] = {
-                "n": int(here.sum()),
-                "calls": int(own_calls.max()) + 1,
-                "accuracy": accuracy(matrix),
-                "f1_macro": f1_macro(matrix),
-                "f1_macro_interval": list(bounds) if bounds else None,
-                "recall_high": share_read_as(matrix, high, high),
-            }
-    return found
+    told = {**SCORES, "recall_high": recall_of(high)}
+
+    def of_part(here: "NDArray[np.bool_]") -> dict[str, Any]:
+        ids = np.unique(calls[here], return_inverse=True)[1]
+        count = int(ids.max()) + 1
+        drawn = {"resamples": resamples if count >= LEAST_CALLS else 0, "seed": seed}
+        scores = scores_with_intervals(true[here], predicted[here], ids, classes, told, **drawn)
+        return {"n": int(here.sum()), "calls": count, **scores}
+
+    return {
+        division: {str(part): of_part(parts == part) for part in np.unique(parts)} for division, parts in labels.items()
+    }
 
 
 def _texts(values: Sequence[str | None]) -> "NDArray[np.str_]":

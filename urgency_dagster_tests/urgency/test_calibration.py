@@ -70,14 +70,15 @@ class TestAbstention:
     OF_CLASSES = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
 
     def test_the_least_sure_answers_go_first(self):
-        found = abstention(self.OF_CLASSES, np.array([0, 0, 0, 1]), (0.0, 0.25, 0.5))
+        found = abstention(self.OF_CLASSES, np.array([0, 0, 0, 1]), resamples=100, seed=0, shares=(0.0, 0.25, 0.5))
         assert [point["accuracy"] for point in found] == [0.75, 1, 1]
         assert [point["to_person"] for point in found] == [0, 0.25, 0.5]
         assert [point["confidence"] for point in found] == [0.6, 0.7, 0.8]
+        assert [point["accuracy_interval"] for point in found] == [[0.25, 1], [1, 1], [1, 1]]
 
     def test_one_answer_is_always_left(self):
-        (only,) = abstention(self.OF_CLASSES[:1], np.array([0]), (0.9,))
-        assert only == {"to_person": 0, "accuracy": 1, "confidence": 0.9}
+        (only,) = abstention(self.OF_CLASSES[:1], np.array([0]), resamples=10, seed=0, shares=(0.9,))
+        assert only == {"to_person": 0, "accuracy": 1, "accuracy_interval": [1, 1], "confidence": 0.9}
 
 
 def test_the_picture_shows_both(tmp_path):

@@ -126,6 +126,7 @@ def test_the_last_moment_is_the_whole_call(stored):
     assert last["decided"] == 1
     for name in ("accuracy", "recall_high"):
         assert last[name] == pytest.approx(stored["call"]["urgency"][name])
+        assert last[f"{name}_interval"] == pytest.approx(stored["call"]["urgency"][f"{name}_interval"])
 
 
 def test_the_calibration_is_that_of_the_model_folder(stored, trained, predictions):
@@ -137,7 +138,11 @@ def test_the_calibration_is_that_of_the_model_folder(stored, trained, prediction
         true = predictions[f"{task}_id"].to_numpy()
         assert found["ece_before"] == pytest.approx(reliability(probabilities(logits), true).error)
         assert found["ece_after"] == pytest.approx(reliability(probabilities(logits, temperature), true).error)
-    assert stored["calibration"]["abstention"][0]["accuracy"] == stored["call"]["urgency"]["accuracy"]
+    nobody_asked, of_calls = stored["calibration"]["abstention"][0], stored["call"]["urgency"]
+    assert nobody_asked["accuracy"] == of_calls["accuracy"]
+    low, high = nobody_asked["accuracy_interval"]
+    assert low < of_calls["accuracy"] < high
+    assert (low, high) == pytest.approx(of_calls["accuracy_interval"], abs=0.1)
 
 
 def test_the_thresholds_are_those_of_the_model_folder_on_calls(stored, trained, predictions):

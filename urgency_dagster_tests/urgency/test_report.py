@@ -43,9 +43,11 @@ def test_the_report_tells_the_stored_figures(folder, trained):
     assert f"{trained.metrics['call']['urgency']['recall_high']:.1%}" in text
     assert all(f"]({name})" in text for name in PICTURES)
     for parts in trained.metrics["slices"].values():
-        assert all(f"{scores['accuracy']:.3f} | {scores['f1_macro']:.3f} " in text for scores in parts.values())
+        assert all(f"| {scores['calls']} | {scores['accuracy']:.3f} " in text for scores in parts.values())
     for moment in trained.metrics["time_to_decision"]:
-        assert f"| {moment['seconds']} | {moment['decided']:.1%} | {moment['accuracy']:.1%} |" in text
+        low, high = moment["accuracy_interval"]
+        accuracy = f"{moment['accuracy']:.1%} [{low:.1%}, {high:.1%}]"
+        assert f"| {moment['seconds']} | {moment['decided']:.1%} | {accuracy} |" in text
     assert f"cost {trained.metrics['cost_per_1000_calls']['model']:.0f}" in text
     assert f"{trained.metrics['caller_only']['urgency']['f1_macro']:.3f}" in text
 

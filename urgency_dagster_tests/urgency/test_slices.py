@@ -64,8 +64,9 @@ def test_the_scores_of_a_part_are_those_of_its_rows_alone():
         assert found["f1_macro"] == pytest.approx(f1_score(true[here], predicted[here], average="macro"))
         of_high = recall_score(true[here] == 2, predicted[here] == 2)
         assert found["recall_high"] == pytest.approx(of_high)
-        low, high = found["f1_macro_interval"]
-        assert low < found["f1_macro"] < high
+        for name in ("accuracy", "f1_macro", "recall_high"):
+            low, high = found[f"{name}_interval"]
+            assert low < found[name] < high
 
 
 def test_a_part_without_the_high_class_has_no_recall_of_it():
