@@ -92,7 +92,8 @@ def draw_time_to_decision(target: "Path", found: Sequence[dict[str, Any]]) -> No
             shares = [np.nan if moment[key] is None else moment[key] for moment in found]
             axes.plot(seconds, shares, marker="o", markersize=3, color=color, label=title)
             bounds = [moment.get(f"{key}_interval") or (np.nan, np.nan) for moment in found]
-            axes.fill_between(seconds, *zip(*bounds, strict=True), color=color, alpha=0.15, linewidth=0)
+            low, high = zip(*bounds, strict=True)
+            axes.fill_between(seconds, low, high, color=color, alpha=0.15, linewidth=0)
         axes.set_ylim(0, 1.02)
         axes.set_xlabel("seconds of the call heard")
         axes.set_ylabel("share of all calls")

@@ -30,7 +30,7 @@ from urgency_dagster.urgency.calibration import Reliability, abstention, draw_re
 from urgency_dagster.urgency.dataset import Labels, TrainingSet, call_codes, first_rows, read_training_set
 from urgency_dagster.urgency.decision import draw_time_to_decision, expected_cost, time_to_decision
 from urgency_dagster.urgency.inference import TaskLogits, mean_by_call, predict_logits
-from urgency_dagster.urgency.metrics import Judged, judge
+from urgency_dagster.urgency.metrics import Draws, Judged, judge
 from urgency_dagster.urgency.model_folder import UrgencyModel, load_urgency_model, read_card
 from urgency_dagster.urgency.report import classification_text, draw_confusions, report_text
 from urgency_dagster.urgency.slices import slice_labels, slice_scores
@@ -91,9 +91,9 @@ class EvaluationConfig:
             )
 
     @property
-    def draws(self) -> dict[str, int]:
-        """How the samples of every interval are drawn, by the names of the arguments that ask for it."""
-        return {"resamples": self.bootstrap_resamples, "seed": self.seed}
+    def draws(self) -> Draws:
+        """How the samples of every interval are drawn."""
+        return Draws(resamples=self.bootstrap_resamples, seed=self.seed)
 
 
 def evaluate_urgency_model(

@@ -5,7 +5,7 @@ A matrix counts true classes in rows and predicted ones in columns. Reading and 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -20,6 +20,18 @@ Score = Callable[["NDArray[np.int64]"], float | None]
 
 INTERVAL = (2.5, 97.5)
 """Percentiles of a 95 % interval."""
+
+
+class Draws(TypedDict):
+    """How the samples of an interval are drawn.
+
+    Attributes:
+        resamples: bootstrap samples of the calls.
+        seed: seed of the bootstrap.
+    """
+
+    resamples: int
+    seed: int
 
 
 @dataclass(frozen=True)

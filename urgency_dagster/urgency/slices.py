@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from urgency_dagster.tables import CALL_TAKER, CALLER
-from urgency_dagster.urgency.metrics import SCORES, recall_of, scores_with_intervals
+from urgency_dagster.urgency.metrics import SCORES, Draws, recall_of, scores_with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,8 +79,8 @@ def slice_scores(
     def of_part(here: "NDArray[np.bool_]") -> dict[str, Any]:
         ids = np.unique(calls[here], return_inverse=True)[1]
         count = int(ids.max()) + 1
-        drawn = {"resamples": resamples if count >= LEAST_CALLS else 0, "seed": seed}
-        scores = scores_with_intervals(true[here], predicted[here], ids, classes, told, **drawn)
+        draws = Draws(resamples=resamples if count >= LEAST_CALLS else 0, seed=seed)
+        scores = scores_with_intervals(true[here], predicted[here], ids, classes, told, **draws)
         return {"n": int(here.sum()), "calls": count, **scores}
 
     return {
