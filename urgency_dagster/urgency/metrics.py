@@ -21,6 +21,9 @@ Score = Callable[["NDArray[np.int64]"], float | None]
 INTERVAL = (2.5, 97.5)
 """Percentiles of a 95 % interval."""
 
+WITHOUT_SCORE_MAX = 0.01
+"""Share of the samples that may lack a score: one in a hundred misses a class that less than five calls have."""
+
 
 class Draws(TypedDict):
     """How the samples of an interval are drawn.
@@ -89,12 +92,13 @@ def recall_of(which: int) -> Score:
 
 
 def interval(values: Iterable[float | None]) -> tuple[float, float] | None:
-    """The 95 % bootstrap interval of a score from its values on resampled calls; None when it never has one.
+    """The 95 % bootstrap interval of a score from its values on resampled calls; None when too few of them have one.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3 (percentile interval).
     """
-    known = [value for value in values if value is not None]
-    if not known:
+    drawn = list(values)
+    known = [value for value in drawn if value is not None]
+    if len(known) <= (1 - WITHOUT_SCORE_MAX) * len(drawn):
         return None
     low, high = np.percentile(known, INTERVAL)
     return float(low), float(high)
@@ -141,7 +145,7 @@ def scores_with_intervals(
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Each score by its name, and its 95 % interval over calls as `<name>_interval`: None when it never has one.
+    """Each score by its name, and its 95 % interval over calls as `<name>_interval` (see `interval`).
 
     Args:
         true: class ids, (N,).

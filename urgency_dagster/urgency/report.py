@@ -149,7 +149,8 @@ A class that a part does not have counts as 0 in its macro-F1. Parts of less tha
 - The best epoch ({card["epoch"]} of {card["config"]["epochs"]}) was chosen on these same rows: the scores lean to the
   high side.
 - Labels belong to calls. A score by utterance asks one sentence for the label of the whole call.
-- The intervals cover the choice of calls, not the choice of seed, nor other regions and categories.
+- The intervals cover the choice of calls, not the choice of seed, nor other regions and categories. A score without one
+  stands on too few calls; one without width was the same in every call, which does not make it sure.
 """
 
 

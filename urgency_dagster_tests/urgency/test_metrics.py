@@ -13,7 +13,9 @@ from urgency_dagster.urgency.metrics import (
     f1_macro,
     interval,
     judge,
+    recall_of,
     resampled_matrices,
+    scores_with_intervals,
     share_read_as,
 )
 
@@ -70,9 +72,21 @@ def test_more_calls_narrow_the_interval():
     assert many < few / 3
 
 
-def test_an_interval_covers_the_samples_that_have_a_score():
+def test_an_interval_needs_a_score_in_nearly_every_sample():
+    assert interval([]) is None
     assert interval([None, None]) is None
-    assert interval([None, 0.5, 0.5]) == (0.5, 0.5)
+    assert interval([*[None] * 2, *[0.5] * 198]) is None
+    assert interval([None, *[0.5] * 199]) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(("calls_of_high", "known"), [(0, False), (1, False), (3, False), (6, True), (20, True)])
+def test_a_recall_of_few_calls_has_no_interval(calls_of_high, known):
+    true = np.where(np.arange(40) < calls_of_high, 2, 0)
+    found = scores_with_intervals(
+        true, true, np.arange(40), 3, {"recall": recall_of(2), "accuracy": accuracy}, resamples=1000, seed=0
+    )
+    assert (found["recall_interval"] is not None) is known
+    assert found["accuracy_interval"] == [1, 1]
 
 
 class TestJudge:
