@@ -1,5 +1,7 @@
 """The `run` command: the same jobs as in the UI, one after another, until nothing is missing or out of date."""
 
+import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,7 +36,6 @@ FOLLOWED = {
     dg.DagsterEventType.STEP_FAILURE,
     dg.DagsterEventType.RUN_FAILURE,
 }
-FAILURES = (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE)
 OWN_JOBS = (*(f"{group}_job" for group in GROUPS), "__ASSET_JOB")
 """The jobs of this code location; the last is that of assets that are materialised by hand."""
 
@@ -114,7 +115,7 @@ def _execute(instance: dg.DagsterInstance, work: Work, jobs: Jobs, say: Say) -> 
     tags = {**work.tags, SESSION_TAG: session, PROCESS_TAG: process_identity()}
     if work.partition:
         tags["dagster/partition"] = work.partition
-    with _followed(instance, session, say):
+    with _followed(instance, session, say), interrupts() as heard:
         result = dg.execute_job(
             dg.reconstructable(jobs[work.group]),
             instance=instance,
@@ -122,16 +123,29 @@ def _execute(instance: dg.DagsterInstance, work: Work, jobs: Jobs, say: Say) -> 
             tags=tags,
             asset_selection=work.assets,
         )
-    if _was_interrupted(result):
+    if heard:
         raise KeyboardInterrupt
     return result.success
 
 
-def _was_interrupted(result: dg.JobExecutionResult) -> bool:
-    """Whether Ctrl-C or SIGTERM ended the run; Dagster hands both to the steps and then counts the run as failed."""
-    failures = result.filter_events(lambda event: event.event_type in FAILURES)
-    errors = [error for event in failures if (error := _error(event))]
-    return any(error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors)
+@contextmanager
+def interrupts() -> Iterator[list[int]]:
+    """Listens for Ctrl-C and SIGTERM; the list holds the signals that came when the block is over.
+
+    Dagster's own handlers end the run. What it then reports depends on the moment: a step that was still starting has
+    crashed, and a signal after the last step is not reported at all.
+    """
+    received: list[int] = []
+    reader, writer = socket.socketpair()
+    with reader:
+        with writer:
+            writer.setblocking(False)  # Python asks for it
+            before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+            try:
+                yield received
+            finally:
+                signal.set_wakeup_fd(before)
+        received.extend(reader.recv(signal.NSIG))
 
 
 def _error(event: dg.DagsterEvent) -> Any:

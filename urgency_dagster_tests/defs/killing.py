@@ -5,8 +5,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from urgency_dagster.storage import StoragePaths
 from urgency_dagster_tests.defs.conftest import COMMAND, environment
@@ -15,15 +16,16 @@ PATIENCE_S = 120.0
 
 
 @contextmanager
-def running(root: Path, group: str = "calls") -> Iterator[subprocess.Popen]:
-    """A `run` command for one group; whatever is left of its processes at the end is killed."""
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+def running(root: Path, group: str = "calls", **output: Any) -> Iterator[subprocess.Popen]:
+    """A `run` command for one group, quiet by default; whatever is left of its processes at the end is killed."""
+    output = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **output}
     command = [str(COMMAND), "run", "--only", group]
-    with subprocess.Popen(command, env=environment(root), start_new_session=True, **quiet) as process:
+    with subprocess.Popen(command, env=environment(root), start_new_session=True, **output) as process:
         try:
             yield process
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # nothing is left
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def wait(process: subprocess.Popen, wanted: Callable[[], bool]) -> float:

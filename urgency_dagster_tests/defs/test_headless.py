@@ -11,12 +11,14 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._utils.interrupts import capture_interrupts
 
 from urgency_dagster.attention.export import load_attention_model
 from urgency_dagster.attention.features import read_features
+from urgency_dagster.defs.headless import interrupts
 from urgency_dagster.storage import StoragePaths
 from urgency_dagster.urgency.model_folder import load_urgency_model
-from urgency_dagster_tests.defs.conftest import COMMAND, environment, executed_steps, instance_of, run_command
+from urgency_dagster_tests.defs.conftest import COMMAND, executed_steps, instance_of, run_command
 from urgency_dagster_tests.defs.killing import running, wait
 
 pytestmark = pytest.mark.slow
@@ -200,22 +202,33 @@ class TestTrouble:
             undisturbed = StoragePaths(first_run[0]).archive(ARCHIVES[0]).folder / name
             assert (paths.archive(ARCHIVES[0]).folder / name).read_bytes() == undisturbed.read_bytes()
 
-    def test_ctrl_c_ends_the_command_and_a_second_one_meanwhile_is_refused(self, storage_root: Path) -> None:
-        process = subprocess.Popen(
-            [str(COMMAND), "run", "--only", "calls"],
-            env=environment(storage_root),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        while not StoragePaths(storage_root).manifest("call_recordings", ARCHIVES[0]).exists():
-            time.sleep(0.05)
-        second = run_command(storage_root)
+    def test_a_second_one_meanwhile_is_refused(self, storage_root: Path) -> None:
+        with running(storage_root) as process:
+            wait(process, StoragePaths(storage_root).manifest("call_recordings", ARCHIVES[0]).exists)
+            second = run_command(storage_root)
         assert second.returncode == 1
         assert "another `urgency-dagster run` is at work here" in second.stderr
-        os.killpg(process.pid, signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
+
+    def test_ctrl_c_ends_the_command(self, storage_root: Path) -> None:
+        with running(storage_root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            wait(process, StoragePaths(storage_root).manifest("call_recordings", ARCHIVES[0]).exists)
+            os.killpg(process.pid, signal.SIGINT)
+            said, _ = process.communicate(timeout=60)
         assert process.returncode == 1
-        assert "Aborted!" in said
-        assert not StoragePaths(storage_root).manifest("call_recordings", ARCHIVES[2]).exists()
+        assert said.endswith("Aborted!\n")
+        assert not StoragePaths(storage_root).manifest("call_recordings", ARCHIVES[1]).exists()
+
+
+class TestInterrupts:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_one_that_dagster_catches_and_forgets_is_heard(self, number: signal.Signals) -> None:
+        with interrupts() as heard, capture_interrupts():
+            os.kill(os.getpid(), number)
+        assert heard == [number]
+
+    def test_nothing_is_heard_when_none_came(self) -> None:
+        before = signal.set_wakeup_fd(-1)
+        with interrupts() as heard:
+            pass
+        assert heard == []
+        assert signal.set_wakeup_fd(before) == -1
