@@ -6,7 +6,7 @@ Settings of the process that domain code must not touch (cuBLAS's workspace, thr
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,17 +53,22 @@ def reproducible(seed: int, device: str) -> Iterator[None]:
     python_state, numpy_state = random.getstate(), np.random.get_state()
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    memory: Any = torch.utils.deterministic
+    filled = memory.fill_uninitialized_memory
     devices = [device] if device.startswith("cuda") else []
     with torch.random.fork_rng(devices=devices):
         try:
             random.seed(seed)
             np.random.seed(seed)
             torch.manual_seed(seed)
-            # Warn only: a kernel without a deterministic form costs the last digit, not the training.
-            torch.use_deterministic_algorithms(True, warn_only=True)
+            # On CUDA attention is deterministic only where nothing else is allowed.
+            torch.use_deterministic_algorithms(True, warn_only=not devices)
+            # Nothing here reads memory before it is written.
+            memory.fill_uninitialized_memory = False
             yield
         finally:
             torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+            memory.fill_uninitialized_memory = filled
             random.setstate(python_state)
             np.random.set_state(numpy_state)
 

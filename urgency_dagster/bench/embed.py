@@ -82,7 +82,7 @@ class EmbedSize:
         float32_runs: how often ours is timed in float32.
         few: utterances, about, of the smaller archive whose memory is measured, with a tiny encoder.
         many: those of the larger one.
-        gpu_scale: times as many calls and original utterances on a GPU.
+        gpu_scale: times as many calls on a GPU.
     """
 
     calls: int = 12
@@ -106,7 +106,7 @@ def compare_embedding(size: EmbedSize) -> Comparison:
     """
     device = resolve_device(AUTO)
     if device.startswith("cuda"):
-        size = replace(size, calls=size.calls * size.gpu_scale, original=size.original * size.gpu_scale)
+        size = replace(size, calls=size.calls * size.gpu_scale)
     with tempfile.TemporaryDirectory() as folder:
         step = EmbeddingStep.on_new_archive(Path(folder), size)
         original = OriginalLoop(step.model_folder, device)

@@ -8,7 +8,7 @@ import copy
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +64,7 @@ class TrainSize:
         steps: how many steps of ours are timed.
         reference_steps: how many padded steps are timed; one takes a minute on two cores.
         rows: utterances, about, for which the memory of joining, training and judging is measured.
+        gpu_scale: times as many steps of both sides on a GPU.
     """
 
     shape: TextShape = TextShape()
@@ -71,6 +72,7 @@ class TrainSize:
     steps: int = 9
     reference_steps: int = 1
     rows: int = 200_000
+    gpu_scale: int = 10
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,10 @@ def compare_training(size: TrainSize) -> Comparison:
         BenchmarkError: a step whose memory is measured fails.
     """
     config = TrainingConfig()
-    utterances = draw_utterances((size.steps + 1) * config.batch_size, size.audio_width)
     device = resolve_device(config.device)
+    if device.startswith("cuda"):
+        size = replace(size, steps=size.steps * size.gpu_scale, reference_steps=size.reference_steps * size.gpu_scale)
+    utterances = draw_utterances((size.steps + 1) * config.batch_size, size.audio_width)
     with tempfile.TemporaryDirectory() as folder:
         model = untrained_model(utterances, size, Path(folder), config)
         train = as_dataset(utterances, model, StoragePaths(Path(folder)))

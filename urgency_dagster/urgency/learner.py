@@ -15,6 +15,7 @@ from urgency_dagster.devices import AUTO, FULL, MIXED_PRECISIONS
 from urgency_dagster.errors import SettingsError, TrainingDataError
 from urgency_dagster.urgency.batches import Batch, UtteranceDataset, bucketed_batches
 from urgency_dagster.urgency.model_folder import UrgencyModel
+from urgency_dagster.urgency.recorded import RecordedGradients
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -150,6 +151,8 @@ class Learner:
         sentiment = class_weights(train.sentiment, model.config.sentiment_classes)
         self.urgency_weights = torch.from_numpy(urgency).to(device)
         self.sentiment_weights = torch.from_numpy(sentiment).to(device)
+        on_cuda = accelerator.device.type == "cuda"
+        self._recorded = RecordedGradients(self._gradients, device, model.max_length) if on_cuda else None
 
     @property
     def learning_rate(self) -> float:
@@ -193,9 +196,7 @@ class Learner:
         return network
 
     def _step(self, batch: Batch) -> float:
-        self.optimizer.zero_grad()
-        loss = self._loss(batch.to(self.device))
-        self.accelerator.backward(loss)
+        loss = self._recorded(batch) if self._recorded else self._gradients(batch.to(self.device))
         self.accelerator.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
         self.optimizer.step()
         value = loss.item()
@@ -204,6 +205,14 @@ class Learner:
                 f"the loss became {value}", "a finite number", "lower the learning rate, or look for NaN in the vectors"
             )
         return value
+
+    def _gradients(self, batch: Batch) -> "Tensor":
+        """The loss of a batch on the device, after putting its gradients in the place of those before."""
+        # What is recorded writes where the gradients were at the time.
+        self.optimizer.zero_grad(set_to_none=self._recorded is None)
+        loss = self._loss(batch)
+        self.accelerator.backward(loss)
+        return loss
 
     def _loss(self, batch: Batch) -> "Tensor":
         from torch.nn.functional import cross_entropy

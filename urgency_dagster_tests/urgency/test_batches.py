@@ -10,7 +10,14 @@ from transformers import AutoTokenizer
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.tables import VALIDATION
 from urgency_dagster.urgency import batches
-from urgency_dagster.urgency.batches import BUCKET, UtteranceDataset, batches_in_order, bucketed_batches, tokenise
+from urgency_dagster.urgency.batches import (
+    BUCKET,
+    Batch,
+    UtteranceDataset,
+    batches_in_order,
+    bucketed_batches,
+    tokenise,
+)
 from urgency_dagster.urgency.dataset import build_training_set, read_training_set
 from urgency_dagster.urgency.splits import SplitConfig
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, FILLERS, write_root, write_spans
@@ -138,3 +145,16 @@ def test_a_batch_is_drawn_from_everywhere():
     batches = bucketed_batches(np.full(16 * BUCKET * 4, 7), 16, seed=1, epoch=1)
     spans = [int(np.ptp(batch)) for batch in batches]
     assert min(spans) > len(batches) * 16 / 4
+
+
+@given(length=st.integers(1, 40), multiple=st.integers(1, 16), more=st.integers(0, 20))
+def test_a_batch_may_be_padded_further(length, multiple, more):
+    max_length = length + more
+    mask = torch.ones(2, length, dtype=torch.int64)
+    batch = Batch(mask * 5, mask, *(torch.arange(2) for _ in range(3)))
+    padded = batch.padded(multiple, max_length)
+    assert padded.input_ids.shape == padded.attention_mask.shape
+    assert padded.input_ids.shape[1] == min(-(-length // multiple) * multiple, max_length)
+    assert (padded.input_ids[:, :length] == 5).all()
+    assert padded.attention_mask.sum() == mask.sum()
+    assert padded[2:] == batch[2:]
