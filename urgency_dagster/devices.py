@@ -3,6 +3,7 @@
 Settings of the process that domain code must not touch (cuBLAS's workspace, thread counts) are the caller's.
 """
 
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 AUTO = "auto"
+
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+"""The variable without which products of matrices on CUDA may differ from run to run. Source: cuBLAS."""
 
 FULL, BF16, FP16 = "no", "bf16", "fp16"
 MIXED_PRECISIONS = (FULL, BF16, FP16)
@@ -47,9 +51,15 @@ def resolve_device(name: str) -> str:
 
 @contextmanager
 def reproducible(seed: int, device: str) -> Iterator[None]:
-    """Seeds Python, NumPy and torch and asks torch for deterministic kernels, then restores what was before."""
+    """Seeds Python, NumPy and torch and asks torch for deterministic kernels, then restores what was before.
+
+    Raises:
+        SettingsError: the device is CUDA and this process does not set up cuBLAS for it.
+    """
     import torch
 
+    if device.startswith("cuda") and CUBLAS not in os.environ:
+        raise SettingsError(f"{CUBLAS} is not set", "`:4096:8`", "set it before the first step on CUDA")
     python_state, numpy_state = random.getstate(), np.random.get_state()
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()

@@ -39,8 +39,16 @@ def test_the_callers_generators_go_on_as_if_nothing_happened():
 def test_deterministic_kernels_are_asked_for_inside_only():
     with pytest.raises(KeyError), reproducible(1, "cpu"):
         assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.utils.deterministic.fill_uninitialized_memory
         raise KeyError
     assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.utils.deterministic.fill_uninitialized_memory
+
+
+def test_cuda_without_a_repeatable_cublas_is_refused(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    with pytest.raises(SettingsError, match="CUBLAS_WORKSPACE_CONFIG is not set"), reproducible(1, "cuda"):
+        pass
 
 
 def test_auto_finds_a_device_that_works():

@@ -133,8 +133,8 @@ def _load(source: PretrainedModel) -> tuple[Any, Any]:
     from safetensors import SafetensorError
     from transformers import AutoFeatureExtractor, AutoModel
 
-    # OSError to RuntimeError: files and sizes; EOFError and UnpicklingError: `pytorch_model.bin`.
-    unusable = (OSError, ValueError, RuntimeError, EOFError, UnpicklingError, SafetensorError, StrictDataclassError)
+    unusable_files = (OSError, ValueError, TypeError, RuntimeError, SafetensorError, StrictDataclassError)
+    damaged_pickles = (EOFError, UnpicklingError)  # `pytorch_model.bin`
     needed = ("a wav2vec2-family model with its feature extractor", "set URGENCY_SPEECH_MODEL to one")
     try:
         extractor = AutoFeatureExtractor.from_pretrained(source.folder, local_files_only=True)
@@ -142,7 +142,7 @@ def _load(source: PretrainedModel) -> tuple[Any, Any]:
         network, report = AutoModel.from_pretrained(
             source.folder, dtype=torch.float32, local_files_only=True, weights_only=True, output_loading_info=True
         )
-    except unusable as error:
+    except (*unusable_files, *damaged_pickles) as error:
         raise ModelError(
             f"{source.name} cannot be loaded as a speech model ({type(error).__name__})", *needed
         ) from error
