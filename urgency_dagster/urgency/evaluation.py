@@ -270,7 +270,9 @@ def _calibration(
     of_classes = probabilities(of_calls, model.temperatures["urgency"])
     found["abstention"] = abstention(of_classes, call.urgency, **config.draws)
     high = model.labels.urgency.index(HIGH)
-    found["thresholds"] = judge_thresholds(of_classes, call.urgency, high=high, thresholds=model.thresholds)
+    found["thresholds"] = judge_thresholds(
+        of_classes, call.urgency, high=high, thresholds=model.thresholds, **config.draws
+    )
     return found
 
 

@@ -260,14 +260,15 @@ def _threshold_text(found: Mapping[str, Mapping[str, Any]]) -> str:
     told = []
     if answer := found.get(ANSWER_FROM):
         told.append(
-            f"With the model's threshold of confidence ({answer['threshold']:.3f}) {answer['to_person']:.1%} of the "
-            f"calls go to a person, and the accuracy of the others is {_share(answer['accuracy'])}."
+            f"With the model's threshold of confidence ({answer['threshold']:.3f}) "
+            f"{_share_with_interval(answer, 'to_person')} of the calls go to a person, and the accuracy of the others "
+            f"is {_share_with_interval(answer, 'accuracy')}."
         )
     if alarm := found.get(ALARM_FROM):
         told.append(
             f"With its threshold of alarm ({alarm['threshold']:.3f} of the probability of 상) "
-            f"{_share(alarm['recall_high'])} of the calls of that urgency raise one, and "
-            f"{_share(alarm['false_alarms'])} of the others."
+            f"{_share_with_interval(alarm, 'recall_high')} of the calls of that urgency raise one, and "
+            f"{_share_with_interval(alarm, 'false_alarms')} of the others."
         )
     return " ".join([*told, "Both were fitted on the calls that were kept apart."])
 

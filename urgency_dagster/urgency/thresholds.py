@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from urgency_dagster.urgency.metrics import Score, recall_of, scores_with_intervals, share_read_as
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -45,7 +47,13 @@ def fit_thresholds(
 
 
 def judge_thresholds(
-    of_calls: "NDArray[np.float64]", true: "NDArray[np.int64]", *, high: int, thresholds: dict[str, float]
+    of_calls: "NDArray[np.float64]",
+    true: "NDArray[np.int64]",
+    *,
+    high: int,
+    thresholds: dict[str, float],
+    resamples: int,
+    seed: int,
 ) -> dict[str, dict[str, Any]]:
     """What the thresholds do on other calls.
 
@@ -54,30 +62,37 @@ def judge_thresholds(
         true: the class of each call, (C,).
         high: the class that an alarm is for.
         thresholds: as `fit_thresholds` gives them.
+        resamples: bootstrap samples of the calls, for each interval.
+        seed: seed of the bootstrap.
 
     Returns:
         For `answer_from` its `threshold`, the share of calls that go `to_person`, and the `accuracy` of the others;
         for `alarm_from` its `threshold`, the share of the calls of `high` with an alarm (`recall_high`) and that of the
-        others (`false_alarms`). A share of nothing is None.
+        others (`false_alarms`). Each share has its 95 % interval over calls as `<name>_interval`; one of nothing is
+        None.
     """
+    stands, right = of_calls.max(axis=1) >= thresholds.get(ANSWER_FROM, 0), of_calls.argmax(axis=1) == true
+    alarm, of_high = of_calls[:, high] >= thresholds.get(ALARM_FROM, 0), true == high
+    shares: dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_], dict[str, Score]]] = {
+        ANSWER_FROM: (stands, right, {"to_person": _share_outside, "accuracy": recall_of(1)}),
+        ALARM_FROM: (of_high, alarm, {"recall_high": recall_of(1), "false_alarms": _share_of_outside}),
+    }
     found: dict[str, dict[str, Any]] = {}
-    if ANSWER_FROM in thresholds:
-        stands = of_calls.max(axis=1) >= thresholds[ANSWER_FROM]
-        right = of_calls.argmax(axis=1) == true
-        found[ANSWER_FROM] = {
-            "threshold": thresholds[ANSWER_FROM],
-            "to_person": float(1 - stands.mean()),
-            "accuracy": _mean(right[stands]),
-        }
-    if ALARM_FROM in thresholds:
-        alarm, of_high = of_calls[:, high] >= thresholds[ALARM_FROM], true == high
-        found[ALARM_FROM] = {
-            "threshold": thresholds[ALARM_FROM],
-            "recall_high": _mean(alarm[of_high]),
-            "false_alarms": _mean(alarm[~of_high]),
+    for name in thresholds:
+        rows, columns, scores = shares[name]
+        pair = rows.astype(np.int64), columns.astype(np.int64), np.arange(len(true))
+        found[name] = {
+            "threshold": thresholds[name],
+            **scores_with_intervals(*pair, 2, scores, resamples=resamples, seed=seed),
         }
     return found
 
 
-def _mean(values: "NDArray[np.bool_]") -> float | None:
-    return float(values.mean()) if len(values) else None
+def _share_outside(matrix: "NDArray[np.int64]") -> float:
+    """The share of the first row."""
+    return float(matrix[0].sum() / matrix.sum())
+
+
+def _share_of_outside(matrix: "NDArray[np.int64]") -> float | None:
+    """The share of the first row that is in the second column."""
+    return share_read_as(matrix, 0, 1)
