@@ -48,11 +48,11 @@ class Batch(NamedTuple):
         return Batch(*(tensor.to(device) for tensor in self))
 
     def padded(self, multiple: int, max_length: int) -> "Batch":
-        """The same utterances with L the next multiple of some number, or `max_length` if that is less."""
+        """The same utterances with L the next multiple of some number, or `max_length`, at least L, if that is less."""
         from torch.nn.functional import pad
 
         length = self.input_ids.shape[1]
-        more = max(0, min(length + -length % multiple, max_length) - length)
+        more = min(length + -length % multiple, max_length) - length
         # The token does not matter: what is masked is not seen.
         return self._replace(
             input_ids=pad(self.input_ids, (0, more)), attention_mask=pad(self.attention_mask, (0, more))

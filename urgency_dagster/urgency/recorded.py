@@ -1,7 +1,7 @@
 """Gradients on CUDA without the host's work: what a batch launches is recorded once per shape and launched again.
 
 Utterances are short: the host needs several times as long to launch the kernels of a batch as the GPU to run them.
-Measured on an H200: a step of 16 utterances took 48 ms, and 13 ms recorded.
+Measured on an H200: a step of 16 utterances took 45 ms, and recorded 13 ms.
 """
 
 from collections.abc import Callable

@@ -75,7 +75,11 @@ def judge_thresholds(
     alarm, of_high = of_calls[:, high] >= thresholds.get(ALARM_FROM, 0), true == high
     shares: dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_], dict[str, Score]]] = {
         ANSWER_FROM: (stands, right, {"to_person": _share_outside, "accuracy": recall_of(1)}),
-        ALARM_FROM: (of_high, alarm, {"recall_high": recall_of(1), "false_alarms": _share_of_outside}),
+        ALARM_FROM: (
+            of_high,
+            alarm,
+            {"recall_high": recall_of(1), "false_alarms": lambda matrix: share_read_as(matrix, 0, 1)},
+        ),
     }
     found: dict[str, dict[str, Any]] = {}
     for name in thresholds:
@@ -91,8 +95,3 @@ def judge_thresholds(
 def _share_outside(matrix: "NDArray[np.int64]") -> float:
     """The share of the first row."""
     return float(matrix[0].sum() / matrix.sum())
-
-
-def _share_of_outside(matrix: "NDArray[np.int64]") -> float | None:
-    """The share of the first row that is in the second column."""
-    return share_read_as(matrix, 0, 1)
