@@ -482,7 +482,7 @@ class TestTwoAtOnce:
         began = time.monotonic()
         with FileLock(unpack.files.lock), pytest.raises(BusyError):
             unpack(build.zipped({NAME: b"2"}))
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5
         assert contents(unpack.files.folder) == before
 
     def test_another_archive_is_not_held_up(self, unpack, build, paths):

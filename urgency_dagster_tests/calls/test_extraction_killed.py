@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -157,7 +157,7 @@ class Killed:
                 assert process.stdout.readline() == "begins\n"
                 yield process
             finally:
-                if self.alive(process.pid):
+                with suppress(ProcessLookupError):  # nothing is left
                     os.killpg(process.pid, signal.SIGKILL)
 
     def duration_s(self, root: Path) -> float:
@@ -217,18 +217,21 @@ def test_kills_at_random_moments_leave_no_trace(tmp_path, pairs, killed):
     for start in ("fresh", "old"):
         durations[start] = killed.duration_s(shutil.copytree(tmp_path / start, tmp_path / f"timed-{start}"))
     rng = random.Random(0)
-    at_work, hit = 0, {"Wave": 0, "Label": 0}
+    at_work, unpacked = 0, {"Wave": 0, "Label": 0}
     for kill in range(KILLS):
         start = ("fresh", "old")[kill % 2]
         root = shutil.copytree(tmp_path / start, tmp_path / str(kill))
-        at_work += killed.kill(root, durations[start] * (kill + rng.random()) / KILLS)
+        delay_s = durations[start] * (kill + rng.random()) / KILLS
+        hit = killed.kill(root, delay_s)
+        at_work += hit
+        durations[start] = durations[start] if hit else delay_s  # the machine was busier when nothing disturbed it
         files = StoragePaths(root).archive(ARCHIVE)
-        for side in hit:
-            hit[side] += any((files.unpacking / side).glob("*"))
+        for side in unpacked:
+            unpacked[side] += any((files.unpacking / side).glob("*"))
         assert contents(extracted(root, pairs[1]).folder) == wanted
         shutil.rmtree(root)
     assert at_work >= KILLS // 2
-    assert min(hit.values()) > 0, hit
+    assert min(unpacked.values()) > 0, unpacked
 
 
 @pytest.mark.slow

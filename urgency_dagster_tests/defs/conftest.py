@@ -1,5 +1,6 @@
 """Storage roots with the smallest demo in them, and whole processes that work on them."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from filelock import FileLock
 
 from urgency_dagster.defs.environment import STEP_ENVIRONMENT
 from urgency_dagster.demo.inputs import write_demo
@@ -98,26 +100,36 @@ def run_command(root: Path, *arguments: str, **more: str) -> subprocess.Complete
 
 
 @pytest.fixture(scope="session")
-def audit(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that the processes of one call of pytest have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session")
+def audit(shared: Path) -> dict[str, str]:
     """Variables that make every Python process note its outgoing connections in AUDIT_FILE."""
     import socket
 
     import ray.util
 
-    folder = tmp_path_factory.mktemp("audit")
+    folder = shared / "audit"
+    folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(AUDIT)
     own = {"OWN_ADDRESS": ray.util.get_node_ip_address(), "OWN_NAME": socket.gethostname()}
     return {"PYTHONPATH": str(folder), "AUDIT_FILE": str(folder / "connections.txt"), **own}
 
 
 @pytest.fixture(scope="session")
-def first_run(
-    demo_root: Path, audit: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """A storage root on which `urgency-dagster run` went through once, and what the command said."""
-    root = tmp_path_factory.mktemp("finished") / "storage"
-    shutil.copytree(demo_root, root)
-    return root, run_command(root, **audit)
+def first_run(demo_root: Path, audit: dict[str, str], shared: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A storage root on which `urgency-dagster run` went through once, and what the command said. Not to be changed."""
+    root, said = shared / "finished", shared / "said.json"
+    with FileLock(shared / "finished.lock"):
+        if not said.exists():
+            shutil.copytree(demo_root, root)
+            done = run_command(root, **audit)
+            said.write_text(json.dumps([done.returncode, done.stdout, done.stderr]))
+    return root, subprocess.CompletedProcess("run", *json.loads(said.read_text()))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import dagster as dg
@@ -103,10 +103,14 @@ def ray_cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
             wait_for_agent(ports["dashboard-agent-listen-port"], tmp_path / "ray.log")
             yield f"http://127.0.0.1:{ports['dashboard-port']}"
         finally:
-            children = [head, *psutil.Process(head.pid).children(recursive=True)]
-            for process in children:
-                process.kill()
+            kill_tree(psutil.Process(head.pid))
             head.wait()
+
+
+def kill_tree(parent: psutil.Process) -> None:
+    for process in (parent, *parent.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # Ray's processes end when they miss one that was killed before
+            process.kill()
 
 
 def wait_for_agent(port: int, log: Path) -> None:
