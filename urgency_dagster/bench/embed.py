@@ -62,6 +62,7 @@ class SpeechShape:
     num_hidden_layers: int = 24
     num_attention_heads: int = 16
     intermediate_size: int = 4096
+    conv_dim: tuple[int, ...] = (512,) * 7
 
     def config(self) -> "Wav2Vec2Config":
         """Layer-norm extractor with biases and stable layer norm, as in the XLSR family; the rest is the library's."""
