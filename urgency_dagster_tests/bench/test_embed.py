@@ -17,9 +17,7 @@ from urgency_dagster.bench.embed import (
 from urgency_dagster.calls.proof import COSINE_MIN, DIFFERENCE_MAX, Proof
 from urgency_dagster.errors import BenchmarkError
 
-TINY = SpeechShape(
-    hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, conv_dim=(16,) * 7
-)
+TINY = SpeechShape(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, conv_dim=(16,) * 7)
 SIZE = EmbedSize(calls=2, original=4, shape=TINY, runs=2, float32_runs=1, few=60, many=120)
 
 

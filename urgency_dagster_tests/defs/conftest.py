@@ -14,7 +14,7 @@ from filelock import FileLock
 from urgency_dagster.defs.environment import STEP_ENVIRONMENT
 from urgency_dagster.demo.inputs import write_demo
 from urgency_dagster.settings import Settings
-from urgency_dagster.storage import StoragePaths
+from urgency_dagster.storage import StoragePaths, replacing
 from urgency_dagster_tests.defs.materialising import materialise
 
 CALLS, SAMPLES = 24, 400
@@ -115,7 +115,8 @@ def audit(shared: Path) -> dict[str, str]:
 
     folder = shared / "audit"
     folder.mkdir(exist_ok=True)
-    (folder / "sitecustomize.py").write_text(AUDIT)
+    with replacing(folder / "sitecustomize.py") as module:  # processes that are at work may be reading it
+        module.write_text(AUDIT)
     own = {"OWN_ADDRESS": ray.util.get_node_ip_address(), "OWN_NAME": socket.gethostname()}
     return {"PYTHONPATH": str(folder), "AUDIT_FILE": str(folder / "connections.txt"), **own}
 

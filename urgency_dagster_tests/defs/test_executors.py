@@ -115,7 +115,7 @@ def kill_tree(parent: psutil.Process) -> None:
 
 def wait_for_agent(port: int, log: Path) -> None:
     """Jobs can be submitted once the node's agent listens."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not any(c.laddr.port == port and c.status == psutil.CONN_LISTEN for c in psutil.net_connections("tcp")):
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.2)

@@ -1,5 +1,6 @@
 """`urgency-dagster run`, killed in the third epoch of the training, and then left alone."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,11 @@ def epochs_done(root: Path) -> int:
 
 
 def kill_in_epoch(root: Path, epoch: int) -> None:
-    """Kills all processes of a `run` command as soon as the epoch before is over."""
-    with running(root, "urgency") as process:
-        wait(process, lambda: epochs_done(root) >= epoch - 1)
+    """Kills all processes of a `run` command as soon as the epoch before is over, again where that came too late."""
+    while epochs_done(root) != epoch - 1:
+        shutil.rmtree(StoragePaths(root).urgency.interrupted, ignore_errors=True)
+        with running(root, "urgency") as process:
+            wait(process, lambda: epochs_done(root) >= epoch - 1)
 
 
 @pytest.mark.slow
@@ -34,7 +37,6 @@ def test_a_training_that_is_killed_in_epoch_3_comes_to_the_same(finished_root: P
     paths.urgency.checkpoint.unlink()
     kill_in_epoch(finished_root, 3)
     assert not paths.urgency.checkpoint.exists()
-    assert epochs_done(finished_root) == 2
     done = run_command(finished_root, "--only", "urgency")
     assert done.returncode == 0, done.stdout
     assert contents(paths.urgency.folder) == undisturbed
