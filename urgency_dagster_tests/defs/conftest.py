@@ -14,7 +14,7 @@ from filelock import FileLock
 from urgency_dagster.defs.environment import STEP_ENVIRONMENT
 from urgency_dagster.demo.inputs import write_demo
 from urgency_dagster.settings import Settings
-from urgency_dagster.storage import StoragePaths, replacing
+from urgency_dagster.storage import StoragePaths, replacing, replacing_folder
 from urgency_dagster_tests.defs.materialising import materialise
 
 CALLS, SAMPLES = 24, 400
@@ -42,10 +42,20 @@ sys.addaudithook(_watch)
 
 
 @pytest.fixture(scope="session")
-def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that the processes of one call of pytest have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session")
+def demo_root(shared: Path) -> Path:
     """The smallest demo, with nothing made of it yet. Not to be changed."""
-    root = tmp_path_factory.mktemp("demo")
-    write_demo(root, calls=CALLS, samples=SAMPLES)
+    root = shared / "demo"
+    with FileLock(shared / "demo.lock"):
+        if not root.exists():
+            with replacing_folder(root) as written:
+                write_demo(written, calls=CALLS, samples=SAMPLES)
     return root
 
 
@@ -97,13 +107,6 @@ def run_command(root: Path, *arguments: str, **more: str) -> subprocess.Complete
     """`urgency-dagster run` on a storage root, as a user calls it."""
     command = [str(COMMAND), "run", *arguments]
     return subprocess.run(command, env=environment(root, **more), capture_output=True, text=True, timeout=560)
-
-
-@pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A folder that the processes of one call of pytest have in common."""
-    own = tmp_path_factory.getbasetemp()
-    return own if worker_id == "master" else own.parent
 
 
 @pytest.fixture(scope="session")

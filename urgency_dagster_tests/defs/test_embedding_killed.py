@@ -8,7 +8,6 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from urgency_dagster.demo.inputs import write_demo
 from urgency_dagster.storage import StoragePaths
 from urgency_dagster_tests.conftest import Builder
 from urgency_dagster_tests.defs.conftest import instance_of, run_command
@@ -22,8 +21,7 @@ EMBEDDINGS = dg.AssetKey("utterance_embeddings")
 
 
 def land(root: Path, build: Builder) -> None:
-    """One archive of 1,200 utterances, in 50 shards."""
-    write_demo(root, calls=12, samples=400)
+    """One archive of 1,200 utterances, in 50 shards, in the place of the demo's."""
     paths = StoragePaths(root)
     shutil.rmtree(paths.landing_calls)
     build.pair(paths.landing_calls, ARCHIVE, *build.calls(*(build.label(build.call_id(n)) for n in range(CALLS))))
@@ -64,8 +62,10 @@ def told(root: Path) -> dict[str, object]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_ten_kills_cost_no_finished_shard_and_change_no_byte(build: Builder, tmp_path: Path) -> None:
-    undisturbed, root = tmp_path / "undisturbed", tmp_path / "killed"
+def test_ten_kills_cost_no_finished_shard_and_change_no_byte(
+    build: Builder, storage_root: Path, tmp_path: Path
+) -> None:
+    undisturbed, root = storage_root, tmp_path / "killed"
     land(undisturbed, build)
     assert run_command(undisturbed, "--only", "calls").returncode == 0
     shutil.copytree(undisturbed, root)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from urgency_dagster.demo.inputs import write_demo
 from urgency_dagster.storage import StoragePaths
 from urgency_dagster_tests.conftest import Builder
 from urgency_dagster_tests.defs.conftest import run_command
@@ -23,8 +22,10 @@ Stage = Callable[[StoragePaths], bool]
 
 
 def land_many(root: Path, build: Builder) -> None:
-    """One archive whose steps last long enough to be hit: most of its calls are too short to be kept and embedded."""
-    write_demo(root, calls=12, samples=400)
+    """One archive in the place of the demo's, whose steps last long enough to be hit.
+
+    Most of its calls are too short to be kept and embedded.
+    """
     paths = StoragePaths(root)
     shutil.rmtree(paths.landing_calls)
     long, short = [build.utterance(0, endAt=600)], [build.utterance(0, endAt=100)]
@@ -81,8 +82,8 @@ def start_again(paths: StoragePaths) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_twenty_kills_leave_no_trace(build: Builder, tmp_path: Path) -> None:
-    root, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
+def test_twenty_kills_leave_no_trace(build: Builder, storage_root: Path, tmp_path: Path) -> None:
+    root, undisturbed = storage_root, tmp_path / "undisturbed"
     land_many(root, build)
     shutil.copytree(root, undisturbed)
     lasts = durations(undisturbed)
