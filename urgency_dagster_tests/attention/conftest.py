@@ -1,6 +1,8 @@
 """A small data set with the real name grammar: ten participants, a signal in a few columns."""
 
 import pickle
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +56,17 @@ def matrix(data: AttentionData) -> np.ndarray:
 @pytest.fixture
 def paths(tmp_path: Path) -> AttentionPaths:
     return StoragePaths(tmp_path).attention
+
+
+@pytest.fixture
+def copy_of(tmp_path: Path, paths: AttentionPaths) -> Callable[[Path], AttentionPaths]:
+    """Copies a storage root that is made once for a module, and gives the paths of the copy."""
+
+    def copy(root: Path) -> AttentionPaths:
+        shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+        return paths
+
+    return copy
 
 
 @pytest.fixture

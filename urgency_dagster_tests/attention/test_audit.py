@@ -10,7 +10,7 @@ from urgency_dagster.attention.findings import Kind, Level
 from urgency_dagster.attention.protocol import CrossValidationConfig
 from urgency_dagster.attention.results import read_metrics, write_results
 from urgency_dagster.errors import ArtefactError
-from urgency_dagster.storage import read_json, write_json
+from urgency_dagster.storage import StoragePaths, read_json, write_json
 from urgency_dagster_tests.attention.honest import WINDOWS_S, history, honest_data, with_columns
 
 SEQUENTIAL = CrossValidationConfig(backend="sequential")
@@ -29,12 +29,19 @@ def results(data):
     return cross_validate(data, MODELS, SEQUENTIAL)
 
 
-@pytest.fixture
-def stored(data, results, paths):
+@pytest.fixture(scope="module")
+def stored_root(data, results, tmp_path_factory):
+    root = tmp_path_factory.mktemp("stored")
+    paths = StoragePaths(root).attention
     write_features(data, paths)
     for result in results.values():
         write_results(result, paths)
-    return paths
+    return root
+
+
+@pytest.fixture
+def stored(stored_root, copy_of):
+    return copy_of(stored_root)
 
 
 def judged_of(results):

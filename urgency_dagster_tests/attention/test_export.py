@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 
@@ -18,7 +19,7 @@ from urgency_dagster.attention.export import export_model, fit_pipeline, load_at
 from urgency_dagster.attention.protocol import MODEL_NAMES, CrossValidationConfig, Protocol
 from urgency_dagster.attention.results import write_results
 from urgency_dagster.errors import ArtefactError, AttentionError
-from urgency_dagster.storage import read_json, write_json
+from urgency_dagster.storage import StoragePaths, read_json, write_json
 
 SUFFIXES = (".pkl", ".skops")
 
@@ -28,17 +29,30 @@ def results(data):
     return cross_validate(data, MODEL_NAMES, CrossValidationConfig(backend="sequential"))
 
 
-@pytest.fixture
-def judged(results, paths):
+@pytest.fixture(scope="module")
+def judged_root(results, tmp_path_factory):
+    root = tmp_path_factory.mktemp("judged")
     for result in results.values():
-        write_results(result, paths)
-    return paths
+        write_results(result, StoragePaths(root).attention)
+    return root
+
+
+@pytest.fixture(scope="module")
+def exported_root(data, judged_root, tmp_path_factory):
+    root = tmp_path_factory.mktemp("exported")
+    shutil.copytree(judged_root, root, dirs_exist_ok=True)
+    export_model(data, "logreg", StoragePaths(root).attention)
+    return root
 
 
 @pytest.fixture
-def exported(data, judged):
-    export_model(data, "logreg", judged)
-    return judged
+def judged(judged_root, copy_of):
+    return copy_of(judged_root)
+
+
+@pytest.fixture
+def exported(exported_root, copy_of):
+    return copy_of(exported_root)
 
 
 @pytest.mark.parametrize("model", MODEL_NAMES)

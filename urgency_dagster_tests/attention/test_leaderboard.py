@@ -13,7 +13,7 @@ from urgency_dagster.attention.leaderboard import paired_differences, write_lead
 from urgency_dagster.attention.protocol import CrossValidationConfig
 from urgency_dagster.attention.results import read_metrics, summarise, write_results
 from urgency_dagster.errors import ArtefactError
-from urgency_dagster.storage import read_json, write_json
+from urgency_dagster.storage import StoragePaths, read_json, write_json
 
 MODELS = ("dummy", "logreg", "lgbm")
 SEQUENTIAL = CrossValidationConfig(backend="sequential")
@@ -24,13 +24,20 @@ def results(data):
     return cross_validate(data, MODELS, SEQUENTIAL)
 
 
-@pytest.fixture
-def stored(data, results, paths):
+@pytest.fixture(scope="module")
+def stored_root(data, results, tmp_path_factory):
+    root = tmp_path_factory.mktemp("stored")
+    paths = StoragePaths(root).attention
     write_features(data, paths)
     for result in results.values():
         write_results(result, paths)
     write_audit(paths, MODELS, ControlConfig(0, ("logreg",), without_history=False), SEQUENTIAL)
-    return paths
+    return root
+
+
+@pytest.fixture
+def stored(stored_root, copy_of):
+    return copy_of(stored_root)
 
 
 def change(paths, model, **changed):

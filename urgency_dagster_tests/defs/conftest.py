@@ -68,19 +68,18 @@ def storage_root(demo_root: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def made_root(demo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The smallest demo with one complete archive. Not to be changed."""
+def materialised(demo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dg.ExecuteInProcessResult]:
+    """The smallest demo with one complete archive, and what Dagster noted meanwhile. Not to be changed."""
     root = tmp_path_factory.mktemp("made") / "storage"
     shutil.copytree(demo_root, root)
-    materialise(Settings.load(root, environment={}))
-    return root
+    return root, materialise(Settings.load(root, environment={}))
 
 
 @pytest.fixture
-def made(made_root: Path, storage_root: Path) -> Settings:
+def made(materialised: tuple[Path, dg.ExecuteInProcessResult], storage_root: Path) -> Settings:
     """The settings of a copy with one complete archive."""
     shutil.rmtree(storage_root)
-    shutil.copytree(made_root, storage_root)
+    shutil.copytree(materialised[0], storage_root)
     return Settings.load(storage_root, environment={})
 
 

@@ -20,8 +20,9 @@ from urgency_dagster_tests.defs.materialising import ARCHIVE, materialise
 
 
 @pytest.fixture
-def done(settings: Settings) -> dg.ExecuteInProcessResult:
-    return materialise(settings)
+def done(materialised: tuple[Path, dg.ExecuteInProcessResult], made: Settings) -> dg.ExecuteInProcessResult:
+    """What Dagster noted of the archive that is complete in the storage root of the test."""
+    return materialised[1]
 
 
 def test_a_pair_becomes_every_file_of_its_folder(done: dg.ExecuteInProcessResult, paths: StoragePaths) -> None:
