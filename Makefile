@@ -11,7 +11,7 @@ demo: setup   ## write a synthetic input and run both pipelines on it, from ZIP 
 	@# Models set for real data would win over the demo's own.
 	env -u URGENCY_SPEECH_MODEL -u URGENCY_TEXT_MODEL $(BIN)/urgency-dagster run --storage storage/demo
 
-test: setup   ## every test, two files at a time with a thread each, in the order in which pytest collects them
+test: setup   ## every test, two files at a time with a thread each, files with slow tests first
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 dev: setup    ## the Dagster UI with its daemon on http://127.0.0.1:3000
