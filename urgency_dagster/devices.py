@@ -5,6 +5,7 @@ Settings of the process that domain code must not touch (cuBLAS's workspace, thr
 
 import os
 import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,9 @@ MIXED_PRECISIONS = (FULL, BF16, FP16)
 Source: accelerate's names.
 """
 
+PRODUCT_SIZE = 1024
+"""Rows and columns of the matrices of `product_gflops`: large enough to keep two cores busy for some milliseconds."""
+
 
 def resolve_device(name: str) -> str:
     """The device to compute on: `auto` is CUDA if there is one, else Apple's MPS, else the CPU.
@@ -47,6 +51,26 @@ def resolve_device(name: str) -> str:
             f"the device {name!r} cannot be used", "auto, cpu, mps, cuda or cuda:<n>", "correct `device`"
         ) from error
     return name
+
+
+def product_gflops(device: str, precision: str, size: int = PRODUCT_SIZE, runs: int = 9) -> float:
+    """The GFLOP per second of the fastest of some square matrix products by torch.
+
+    Args:
+        device: a torch device.
+        precision: the name of a dtype of torch.
+        size: rows and columns.
+        runs: how many products are timed, after one that is not.
+    """
+    import torch
+
+    matrix = torch.ones(size, size, device=device, dtype=getattr(torch, precision))
+    seconds = []
+    for _ in range(runs + 1):
+        start = time.perf_counter()
+        float((matrix @ matrix)[0, 0])  # reading a number waits for a GPU
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds[1:]) / 1e9
 
 
 @contextmanager

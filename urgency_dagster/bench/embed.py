@@ -31,7 +31,7 @@ from urgency_dagster.calls.encoders import FLOAT32
 from urgency_dagster.calls.proof import Proof
 from urgency_dagster.calls.segments import Recording, decoded_pieces, recording_segments
 from urgency_dagster.calls.speech_model import load_speech_model
-from urgency_dagster.devices import AUTO, resolve_device
+from urgency_dagster.devices import AUTO, product_gflops, resolve_device
 from urgency_dagster.errors import BenchmarkError
 from urgency_dagster.pretrained import find_pretrained
 from urgency_dagster.storage import StoragePaths
@@ -131,7 +131,7 @@ def compare_embedding(size: EmbedSize) -> Comparison:
         "gflop_per_audio_s": gflop_per_s,
         "chosen": _found(step, ours, gflop_per_s, rates[1].median),
         "float32": _found(step, ours_exact, gflop_per_s, rates[1].median),
-        "reference_share_of_peak": rates[1].median * gflop_per_s / gemm_peak_gflops(device, FLOAT32),
+        "reference_share_of_peak": rates[1].median * gflop_per_s / product_gflops(device, FLOAT32, GEMM_SIZE),
         "prepare_s": {"chosen": chosen.seconds, "float32": exact.seconds},
         "decoding": decoding,
         "memory": memory,
@@ -150,7 +150,7 @@ def _found(
     summary, rate = timed.result, timed.rate(step.audio_s)
     check_proved(summary.proof)
     precision = summary.made_with["precision"]
-    peak = gemm_peak_gflops(summary.device, precision)
+    peak = product_gflops(summary.device, precision, GEMM_SIZE)
     return {
         "engine": summary.engine,
         "device": summary.device,
@@ -336,17 +336,3 @@ def model_gflop(shape: SpeechShape, segments: "Sequence[np.ndarray]") -> float:
             for segment in segments:
                 model(torch.empty(1, len(segment)))
     return counter.get_total_flops() / 1e9
-
-
-def gemm_peak_gflops(device: str, precision: str, size: int = GEMM_SIZE, runs: int = 9) -> float:
-    """The GFLOP per second of the fastest of some square matrix products by torch in a precision."""
-    import torch
-
-    matrix = torch.ones(size, size, device=device, dtype=getattr(torch, precision))
-
-    def multiply() -> float:
-        return float((matrix @ matrix)[0, 0])  # reading a number waits for a GPU
-
-    multiply()
-    timed, _ = in_turns(Side(multiply, runs), Side(lambda: None, 1))
-    return 2 * size**3 / timed.duration().low / 1e9

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from urgency_dagster.calls.batching import Piece, padded_weights
 from urgency_dagster.calls.speech_model import SpeechModel, pooled
-from urgency_dagster.devices import AUTO, full_float32, resolve_device
+from urgency_dagster.devices import AUTO, full_float32, product_gflops, resolve_device
 from urgency_dagster.errors import ModelError, SettingsError
 
 if TYPE_CHECKING:
@@ -29,6 +29,13 @@ CPU_BATCH_S = 8.0
 
 GPU_BATCH_S = 320.0
 """Seconds of audio in one batch elsewhere. Measured on an H200: up to 320 s more is faster, 640 s gains nothing."""
+
+LEAST_GAIN = 1.25
+"""Times as fast as in float32 that products must be in bfloat16 on a CPU for it to be taken.
+
+Far from both of what was measured, 0.4 to 0.6 on one processor and 4 on another, so that a busy machine does not make a
+run choose otherwise than the one before.
+"""
 
 AUTO_OR_REDUCED = (AUTO, BFLOAT16, FLOAT16)
 """Precisions that are not float32 for sure."""
@@ -205,14 +212,22 @@ def _precisions(config: EncoderConfig, device: str) -> tuple[str, ...]:
 
 
 def native_reduced_precision(device: str) -> str | None:
-    """The precision that a device computes faster than float32 in hardware, or None."""
+    """The precision that a device computes faster than float32 in hardware, or None.
+
+    That a processor has bfloat16 does not make it fast: without AMX an Intel Xeon multiplies in it at half the speed
+    of float32, an AMD EPYC at four times. So products are timed, with LEAST_GAIN between yes and no.
+    """
     import torch
 
     if device.startswith("cuda"):
         return BFLOAT16 if torch.cuda.is_bf16_supported(including_emulation=False) else FLOAT16
     capabilities: Any = torch.cpu.get_capabilities()
     native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return BFLOAT16 if device == "cpu" and native else None
+    return BFLOAT16 if device == "cpu" and native and _bfloat16_gains() else None
+
+
+def _bfloat16_gains() -> bool:
+    return product_gflops("cpu", BFLOAT16) > LEAST_GAIN * product_gflops("cpu", FLOAT32)
 
 
 def openvino_is_installed() -> bool:

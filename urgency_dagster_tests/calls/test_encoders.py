@@ -13,6 +13,7 @@ from urgency_dagster.calls.batching import Budget, embed_segments
 from urgency_dagster.calls.encoders import EncoderConfig, TorchEncoder, encoders, native_reduced_precision
 from urgency_dagster.calls.proof import DIFFERENCE_MAX, prove
 from urgency_dagster.calls.speech_model import load_speech_model
+from urgency_dagster.devices import product_gflops
 from urgency_dagster.errors import SettingsError
 from urgency_dagster_tests.calls.conftest import GROUP, HUBERT, LAYER, WAVLM, WIDE, save_speech_model
 from urgency_dagster_tests.calls.one_by_one import OneByOne, segments
@@ -151,11 +152,27 @@ class TestChoice:
     def test_what_torch_is_to_compile_runs_in_torch(self, speech_model):
         assert {engine for engine, _ in ways(load_speech_model(speech_model(LAYER)), compile=True)} == {"torch"}
 
-    def test_only_a_processor_that_computes_bfloat16_is_given_it(self):
+    def test_only_a_processor_that_gains_by_bfloat16_is_given_it(self):
         flags = Path("/proc/cpuinfo").read_text().split()
         native = "avx512_bf16" in flags or "amx_bf16" in flags
-        assert native_reduced_precision("cpu") == ("bfloat16" if native else None)
+        gains = product_gflops("cpu", "bfloat16", 2048) > product_gflops("cpu", "float32", 2048)
+        assert native_reduced_precision("cpu") == ("bfloat16" if native and gains else None)
         assert native_reduced_precision("mps") is None
+
+    @pytest.mark.parametrize(
+        ("native", "bfloat16", "found"),
+        [
+            pytest.param(True, 898.0, "bfloat16", id="an EPYC"),
+            pytest.param(True, 168.0, None, id="a Xeon without AMX"),
+            pytest.param(True, 220.0, None, id="hardly faster"),
+            pytest.param(False, 898.0, None, id="emulated"),
+        ],
+    )
+    def test_that_a_processor_has_bfloat16_does_not_decide(self, monkeypatch, native, bfloat16, found):
+        rates = {"float32": 211.0, "bfloat16": bfloat16}
+        monkeypatch.setattr("urgency_dagster.calls.encoders.product_gflops", lambda device, precision: rates[precision])
+        monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": native})
+        assert native_reduced_precision("cpu") == found
 
     @pytest.mark.parametrize(
         ("asked", "message"),
