@@ -177,7 +177,7 @@ def utterance_rows(paths: StoragePaths, archive: str) -> pa.Table:
 def prepare(root: Path, rows: pa.Table, speech: SpeechModel, config: EmbeddingConfig) -> Prepared:
     """The encoder for an archive: of those that the configuration allows, the fastest that passes the proof.
 
-    The model itself is not timed, see `encoders`: on one machine the choice must always be the same.
+    The model itself is not timed, see `encoders.LEAST_GAIN`: on one machine the choice should always be the same.
 
     Args:
         root: the storage root.
