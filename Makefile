@@ -24,7 +24,7 @@ check: setup  ## lint, format, types, import rules
 	$(BIN)/lint-imports
 
 bench: setup  ## this project's way against the original's way, timed; see docs/benchmarks.md
-	$(BIN)/python -m urgency_dagster.bench
+	$(BIN)/python -m benchmarks
 
 setup: .venv/.ready
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from urgency_dagster.errors import UrgencyError
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings, default_storage
-from urgency_dagster.storage import StoragePaths
 
 GROUPS = ("calls", "urgency", "attention")
 ADDRESS, PORT = "127.0.0.1", "3000"
@@ -45,8 +45,8 @@ def run(storage: Path | None, only: str | None) -> None:
     settings = Settings.load(storage)
     _prepare(settings)
     from urgency_dagster.definitions import RUNNABLE
-    from urgency_dagster.defs.headless import run_all
-    from urgency_dagster.summary import summary_lines
+    from urgency_dagster.operations.run_command import run_all
+    from urgency_dagster.operations.summary import summary_lines
 
     succeeded = run_all(settings, [only] if only else GROUPS, RUNNABLE, click.echo)
     click.echo()
@@ -62,8 +62,8 @@ def run(storage: Path | None, only: str | None) -> None:
 @click.option("--calls", type=click.IntRange(min=1), help="Calls to invent.")
 def demo(storage: Path | None, calls: int | None) -> None:
     """Write the synthetic inputs and tiny models, and print the settings that use them."""
-    from urgency_dagster.defs.environment import prepare_process
     from urgency_dagster.demo.inputs import DEMO_CALLS, write_demo
+    from urgency_dagster.operations.environment import prepare_process
 
     prepare_process()
     root = Settings.load(storage).storage if storage else Settings.load().storage / "demo"
@@ -82,7 +82,7 @@ def dev(storage: Path | None, port: str) -> None:
     """Open the Dagster UI with its daemon; runs start by themselves when something lands."""
     settings = _settings_of_interest(storage)
     _prepare(settings)
-    from urgency_dagster.defs.instance import claim_server
+    from urgency_dagster.operations.instance import claim_server
 
     claim_server()
     os.environ.setdefault("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", SENSOR_TIMEOUT_S)
@@ -95,7 +95,7 @@ def dev(storage: Path | None, port: str) -> None:
 
 
 def _prepare(settings: Settings) -> None:
-    from urgency_dagster.defs.instance import prepare_environment
+    from urgency_dagster.operations.instance import prepare_environment
 
     prepare_environment(settings)
 

@@ -4,12 +4,12 @@ import dagster as dg
 
 from urgency_dagster.defs.attention_assets import ATTENTION_ASSETS
 from urgency_dagster.defs.call_assets import CALL_ASSETS
-from urgency_dagster.defs.environment import prepare_process
 from urgency_dagster.defs.executors import executor
 from urgency_dagster.defs.jobs import JOBS
 from urgency_dagster.defs.resources import resources
 from urgency_dagster.defs.sensors import landing_sensor
 from urgency_dagster.defs.urgency_assets import ON_DEMAND_ASSETS, URGENCY_ASSETS
+from urgency_dagster.operations.environment import prepare_process
 from urgency_dagster.settings import Settings
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from urgency_dagster.storage import replacing
+from urgency_dagster.writing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

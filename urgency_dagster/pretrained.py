@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from urgency_dagster.errors import ModelError
-from urgency_dagster.storage import file_hash, text_hash
+from urgency_dagster.writing import file_hash, text_hash
 
 PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors")
 PICKLED = "pytorch_model*.bin"

@@ -8,7 +8,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from urgency_dagster.errors import SettingsError
-from urgency_dagster.storage import StoragePaths
+from urgency_dagster.paths import StoragePaths
 
 SPEECH_MODEL = "kresnik/wav2vec2-large-xlsr-korean"
 TEXT_MODEL = "monologg/koelectra-base-v3-discriminator"

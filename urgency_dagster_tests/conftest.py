@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 from hypothesis import settings
+from urgency_dagster.calls.unpacking.worker.extraction import ExtractionLimits, extract_pair
 
-from urgency_dagster.calls.archives import ArchivePair
-from urgency_dagster.calls.extraction import ExtractionLimits, extract_pair
-from urgency_dagster.calls.parts import LandedZip
-from urgency_dagster.defs.environment import prepare_process
-from urgency_dagster.storage import StoragePaths
+from urgency_dagster.calls.landing.pairs import ArchivePair
+from urgency_dagster.calls.landing.parts import LandedZip
+from urgency_dagster.operations.environment import prepare_process
+from urgency_dagster.paths import StoragePaths
 
 # Before the first test: Ray reads once in the life of a process whether it asks for a token.
 prepare_process()

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from urgency_dagster.cli import main
-from urgency_dagster.storage import StoragePaths
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster_tests.defs.conftest import COMMAND, environment
 
 

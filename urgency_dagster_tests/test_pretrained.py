@@ -10,7 +10,7 @@ from huggingface_hub import constants
 
 from urgency_dagster.errors import ModelError
 from urgency_dagster.pretrained import PretrainedModel, find_pretrained, model_identity, weights_hash
-from urgency_dagster.storage import file_hash
+from urgency_dagster.writing import file_hash
 
 HUB_ID, COMMIT, OLD_COMMIT = "somebody/speech", "a" * 40, "b" * 40
 VARIABLE = "URGENCY_SPEECH_MODEL"

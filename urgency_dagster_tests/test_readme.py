@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import urgency_dagster
+from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.settings import SPEECH_MODEL, TEXT_MODEL
-from urgency_dagster.tables import RejectReason
 
 PACKAGE = Path(urgency_dagster.__file__).parent
 ROOT = PACKAGE.parent
@@ -46,7 +46,7 @@ def test_settings_and_make_targets_are_there(readme: str) -> None:
 
 
 def test_every_stage_of_the_graph_is_drawn(readme: str) -> None:
-    from urgency_dagster.defs.planning import GROUPS, op_name, specs_in_order
+    from urgency_dagster.operations.planning import GROUPS, op_name, specs_in_order
 
     graph = readme.partition("```")[2].partition("```")[0]
     stages = {op_name(spec.key) for group in GROUPS for spec in specs_in_order(group)}

@@ -7,15 +7,16 @@ from typing import Any
 
 import pandas as pd
 
-from urgency_dagster.attention.audit import read_findings
-from urgency_dagster.attention.audit_report import audit_summary
-from urgency_dagster.attention.findings import Finding
-from urgency_dagster.attention.protocol import BASELINE, LEAKAGE_SUSPICION
-from urgency_dagster.attention.resampling import RESAMPLES, intervals, resampled_scores
-from urgency_dagster.attention.results import PARTICIPANTS, PREDICTIONS, read_metrics, read_result_table
+from urgency_dagster.attention.audit.audit.audit import read_findings
+from urgency_dagster.attention.audit.audit.findings import Finding
+from urgency_dagster.attention.audit.audit.report import audit_summary
+from urgency_dagster.attention.validation.protocol import BASELINE, LEAKAGE_SUSPICION
+from urgency_dagster.attention.validation.resampling import RESAMPLES, intervals, resampled_scores
+from urgency_dagster.attention.validation.results import PARTICIPANTS, PREDICTIONS, read_metrics, read_result_table
 from urgency_dagster.errors import ArtefactError
+from urgency_dagster.paths import AttentionPaths
 from urgency_dagster.pictures import BLUE, GREY, ORANGE, picture
-from urgency_dagster.storage import AttentionPaths, replacing, write_text
+from urgency_dagster.writing import replacing, write_text
 
 RANKED_BY = "f1_macro"
 COMPARED = {"accuracy": "accuracy", "f1_macro": "macro-F1", "roc_auc": "AUROC"}

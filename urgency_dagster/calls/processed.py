@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from urgency_dagster.calls.shards import AUDIO_TOKENS, noted_in
+from urgency_dagster.calls.embedding.shards import AUDIO_TOKENS, noted_in
 from urgency_dagster.errors import ArtefactError
-from urgency_dagster.storage import StoragePaths, replacing
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import EMBEDDING
+from urgency_dagster.writing import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,15 +8,16 @@ from collections.abc import Iterator
 import dagster as dg
 from pydantic import Field
 
-from urgency_dagster.attention.audit import write_audit
-from urgency_dagster.attention.controls import ControlConfig
-from urgency_dagster.attention.cross_validation import cross_validate, members_to_fit
-from urgency_dagster.attention.export import export_model
-from urgency_dagster.attention.features import read_features
-from urgency_dagster.attention.findings import Level
-from urgency_dagster.attention.finished import FinishedFits
+from urgency_dagster.attention.audit.audit.audit import write_audit
+from urgency_dagster.attention.audit.audit.controls import ControlConfig
+from urgency_dagster.attention.audit.audit.findings import Level
+from urgency_dagster.attention.export.files.files import export_model
 from urgency_dagster.attention.leaderboard import write_leaderboard
-from urgency_dagster.attention.protocol import (
+from urgency_dagster.attention.reading.features import read_features
+from urgency_dagster.attention.reading.sandbox import LoadingLimits, import_pickle
+from urgency_dagster.attention.validation.cross_validation import cross_validate, members_to_fit
+from urgency_dagster.attention.validation.fit_cache import FinishedFits
+from urgency_dagster.attention.validation.protocol import (
     BASELINE,
     MODEL_NAMES,
     CrossValidationConfig,
@@ -24,14 +25,13 @@ from urgency_dagster.attention.protocol import (
     Splitter,
     XgbSettings,
 )
-from urgency_dagster.attention.quarantine import LoadingLimits, import_pickle
-from urgency_dagster.attention.results import write_results
+from urgency_dagster.attention.validation.results import write_results
 from urgency_dagster.defs.checks import NO_LEAK, NO_SUSPICION, PLAUSIBLE_SCORES, no_leak, no_suspicion, plausible_scores
-from urgency_dagster.defs.executors import CPU_TAGS
-from urgency_dagster.defs.lineage import ATTENTION_SOURCE, Record
 from urgency_dagster.defs.metadata import feature_metadata, figure_table, pictures
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import RayResource, StorageResource
+from urgency_dagster.operations.placement import CPU_TAGS
+from urgency_dagster.provenance.record import ATTENTION_SOURCE, Record
 
 GROUP = "attention"
 JUDGED = (*MODEL_NAMES, BASELINE)

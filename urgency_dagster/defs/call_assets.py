@@ -6,13 +6,13 @@ Each asset reads, makes one call into `calls`, and records what it wrote. How au
 import dagster as dg
 from pydantic import Field
 
-from urgency_dagster.calls.archives import scan_landing
-from urgency_dagster.calls.embeddings import EmbeddingConfig, embed_archive
-from urgency_dagster.calls.extraction import ExtractionLimits, extract_pair
-from urgency_dagster.calls.funnel import read_funnel
-from urgency_dagster.calls.landing_cache import LandingCache
+from urgency_dagster.calls.embedding.archive import EmbeddingConfig, embed_archive
+from urgency_dagster.calls.landing.cache import LandingCache
+from urgency_dagster.calls.landing.pairs import scan_landing
 from urgency_dagster.calls.processed import write_processed_data
-from urgency_dagster.calls.utterances import build_utterance_table
+from urgency_dagster.calls.table.funnel import read_funnel
+from urgency_dagster.calls.table.utterances import build_utterance_table
+from urgency_dagster.calls.unpacking.worker.extraction import ExtractionLimits, extract_pair
 from urgency_dagster.defs.checks import (
     COUNTS_ADD_UP,
     FEW_REJECTS,
@@ -23,13 +23,13 @@ from urgency_dagster.defs.checks import (
     same_as_one_by_one,
     vectors_fit_rows,
 )
-from urgency_dagster.defs.executors import CPU_TAGS, GPU_POOL, GPU_TAGS
-from urgency_dagster.defs.lineage import Record
 from urgency_dagster.defs.metadata import embedding_metadata, funnel_metadata, table_schema
 from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
 from urgency_dagster.errors import ArchiveError
+from urgency_dagster.operations.placement import CPU_TAGS, GPU_POOL, GPU_TAGS
+from urgency_dagster.provenance.record import Record
 from urgency_dagster.tables import UTTERANCES
 
 GROUP = "calls"

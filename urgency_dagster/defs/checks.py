@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from urgency_dagster.attention.findings import Finding, Level
-from urgency_dagster.attention.protocol import LEAKAGE_SUSPICION
-from urgency_dagster.calls.funnel import Funnel
-from urgency_dagster.calls.proof import Proof
+from urgency_dagster.attention.audit.audit.findings import Finding, Level
+from urgency_dagster.attention.validation.protocol import LEAKAGE_SUSPICION
+from urgency_dagster.calls.embedding.verification import Proof
+from urgency_dagster.calls.table.funnel import Funnel
 from urgency_dagster.defs.metadata import figure, figure_table
-from urgency_dagster.storage import StoragePaths
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import EMBEDDING
-from urgency_dagster.urgency.duplicates import SharedCalls
+from urgency_dagster.urgency.data.duplicates import SharedCalls
 
 COUNTS_ADD_UP = dg.AssetCheckSpec(
     "counts_add_up",

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from urgency_dagster.calls.embeddings import EmbeddingSummary
-from urgency_dagster.calls.funnel import LEVELS, Funnel, draw_funnel
-from urgency_dagster.calls.throughput import draw_throughput
+from urgency_dagster.calls.embedding.archive import EmbeddingSummary
+from urgency_dagster.calls.embedding.throughput import draw_throughput
+from urgency_dagster.calls.table.funnel import LEVELS, Funnel, draw_funnel
 from urgency_dagster.tables import embeddings_schema
-from urgency_dagster.urgency.report import draw_history
+from urgency_dagster.urgency.evaluation.evaluation.report import draw_history
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,9 +7,9 @@ import dagster as dg
 from pydantic import Field
 
 from urgency_dagster.errors import SettingsError
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel, find_pretrained
 from urgency_dagster.settings import Settings
-from urgency_dagster.storage import StoragePaths
 
 
 class StorageResource(dg.ConfigurableResource):

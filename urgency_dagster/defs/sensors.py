@@ -6,12 +6,12 @@ from pathlib import Path
 
 import dagster as dg
 
-from urgency_dagster.defs.arrival import landing_events, landing_observation, looks_of, new_partitions
-from urgency_dagster.defs.instance import IN_PROGRESS, is_locked
 from urgency_dagster.defs.jobs import JOBS, calls_job
 from urgency_dagster.defs.partitions import call_archives
-from urgency_dagster.defs.planning import WORK_TAG, Planner, Work
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
+from urgency_dagster.operations.instance import IN_PROGRESS, is_locked
+from urgency_dagster.operations.landing_events import landing_events, landing_observation, looks_of, new_partitions
+from urgency_dagster.operations.planning import WORK_TAG, Planner, Work
 
 INTERVAL_S = 20
 

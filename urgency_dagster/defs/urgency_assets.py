@@ -8,7 +8,7 @@ from dataclasses import asdict
 import dagster as dg
 from pydantic import Field
 
-from urgency_dagster.calls.funnel import funnel_of
+from urgency_dagster.calls.table.funnel import funnel_of
 from urgency_dagster.defs.call_assets import processed_data
 from urgency_dagster.defs.checks import (
     BEATS_MAJORITY,
@@ -20,20 +20,24 @@ from urgency_dagster.defs.checks import (
     not_worse_than_before,
     split_by_call,
 )
-from urgency_dagster.defs.executors import CPU_TAGS, GPU_POOL, GPU_TAGS
-from urgency_dagster.defs.lineage import Record
 from urgency_dagster.defs.metadata import figure_table, funnel_metadata, history_picture, pictures, table_schema
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
-from urgency_dagster.manifests import partitions_with_manifest
-from urgency_dagster.tables import TRAINING_ROWS
-from urgency_dagster.urgency.dataset import build_training_set
-from urgency_dagster.urgency.duplicates import find_shared_calls
-from urgency_dagster.urgency.evaluation import EvaluationConfig, evaluate_urgency_model, read_metrics
-from urgency_dagster.urgency.leak_gap import measure_leak_gap
-from urgency_dagster.urgency.learner import TrainingConfig
-from urgency_dagster.urgency.splits import SplitConfig
-from urgency_dagster.urgency.training import train_urgency_model
+from urgency_dagster.operations.placement import CPU_TAGS, GPU_POOL, GPU_TAGS
+from urgency_dagster.provenance.manifests import partitions_with_manifest
+from urgency_dagster.provenance.record import Record
+from urgency_dagster.urgency.data.dataset import build_training_set
+from urgency_dagster.urgency.data.duplicates import find_shared_calls
+from urgency_dagster.urgency.data.splits import SplitConfig
+from urgency_dagster.urgency.data.tables import TRAINING_ROWS
+from urgency_dagster.urgency.evaluation.evaluation.evaluation import (
+    EvaluationConfig,
+    evaluate_urgency_model,
+    read_metrics,
+)
+from urgency_dagster.urgency.evaluation.evaluation.leak_gap import measure_leak_gap
+from urgency_dagster.urgency.training.fit.fit import train_urgency_model
+from urgency_dagster.urgency.training.fit.learner import TrainingConfig
 
 GROUP = "urgency"
 

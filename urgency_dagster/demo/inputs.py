@@ -12,8 +12,9 @@ from urgency_dagster.demo.archives import DemoPair, draw_pairs, texts, zip_pair
 from urgency_dagster.demo.models import speech_model, text_model
 from urgency_dagster.demo.wearables import SAMPLES, attention_pickle
 from urgency_dagster.errors import SettingsError
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster.progress import Progress, silent
-from urgency_dagster.storage import StoragePaths, file_hash, read_json, replacing, write_json
+from urgency_dagster.writing import file_hash, read_json, replacing, write_json
 
 DEMO_CALLS = 120
 

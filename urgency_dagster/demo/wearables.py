@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from urgency_dagster.demo.windows import (
-    CategoricalStream,
-    NumericStream,
-    categorical_columns,
-    numeric_columns,
-)
+from urgency_dagster.demo.windows import CategoricalStream, NumericStream, categorical_columns, numeric_columns
 from urgency_dagster.errors import SettingsError
 
 if TYPE_CHECKING:

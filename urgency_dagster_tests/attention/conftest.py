@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import pytz
 
-from urgency_dagster.attention.pickles import AttentionData
-from urgency_dagster.storage import AttentionPaths, StoragePaths
+from urgency_dagster.attention.reading.pickles import AttentionData
+from urgency_dagster.paths import AttentionPaths, StoragePaths
 
 STATISTICS = ("AVG", "STD", "MED", "TSC")
 SIGNAL = {"HRT#AVG#M05": 4, "EDA#STD#H01": 3, "HRT#TSC#S30": 3, "EDA#MED#H06": 3, "EDA#AVG#S30": 3}

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from urgency_dagster.attention.pickles import load_attention_pickle
-from urgency_dagster.attention.quarantine import _limit
+from urgency_dagster.attention.reading.pickles import load_attention_pickle
+from urgency_dagster.attention.reading.sandbox import _limit
 from urgency_dagster.errors import AttentionError
 from urgency_dagster_tests.attention.writers import write_pickles
 

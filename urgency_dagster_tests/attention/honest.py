@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from urgency_dagster.attention.pickles import AttentionData
+from urgency_dagster.attention.reading.pickles import AttentionData
 
 DAY_S, HOUR_S = 86_400.0, 3_600.0
 WINDOWS_S = {"ESM#LIK#H06": 6 * HOUR_S, "ESM#LIK#H24": 24 * HOUR_S}

@@ -10,17 +10,17 @@ from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier
 
 from urgency_dagster.attention.early_stopping import EvXGBClassifier
-from urgency_dagster.attention.estimators import (
+from urgency_dagster.attention.estimators import FeatureScaler
+from urgency_dagster.attention.validation.models import (
     MODELS,
     XGB_SETTINGS,
-    FeatureScaler,
     fit_estimator,
     fit_preprocessing,
     make_preprocessing,
     training_rows,
 )
-from urgency_dagster.attention.oversampling import synthetic_rows
-from urgency_dagster.attention.protocol import BASELINE, MODEL_NAMES, Protocol, TrainingRows, XgbSettings
+from urgency_dagster.attention.validation.oversampling import synthetic_rows
+from urgency_dagster.attention.validation.protocol import BASELINE, MODEL_NAMES, Protocol, TrainingRows, XgbSettings
 from urgency_dagster.errors import AttentionError
 from urgency_dagster_tests.attention.conftest import SIGNAL
 

@@ -13,8 +13,8 @@ import cloudpickle
 import numpy as np
 import pytest
 
-from urgency_dagster.attention.pickles import load_attention_pickle
-from urgency_dagster.attention.unpickler import load_data
+from urgency_dagster.attention.reading.pickles import load_attention_pickle
+from urgency_dagster.attention.reading.unpickler import load_data
 from urgency_dagster.errors import AttentionError
 from urgency_dagster_tests.attention.hostile import (
     F4,

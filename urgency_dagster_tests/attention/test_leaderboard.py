@@ -4,16 +4,17 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+from urgency_dagster.attention.audit.audit.audit import write_audit
+from urgency_dagster.attention.audit.audit.controls import ControlConfig
 
-from urgency_dagster.attention.audit import write_audit
-from urgency_dagster.attention.controls import ControlConfig
-from urgency_dagster.attention.cross_validation import cross_validate
-from urgency_dagster.attention.features import write_features
 from urgency_dagster.attention.leaderboard import paired_differences, write_leaderboard
-from urgency_dagster.attention.protocol import CrossValidationConfig
-from urgency_dagster.attention.results import read_metrics, summarise, write_results
+from urgency_dagster.attention.reading.features import write_features
+from urgency_dagster.attention.validation.cross_validation import cross_validate
+from urgency_dagster.attention.validation.protocol import CrossValidationConfig
+from urgency_dagster.attention.validation.results import read_metrics, summarise, write_results
 from urgency_dagster.errors import ArtefactError
-from urgency_dagster.storage import StoragePaths, read_json, write_json
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.writing import read_json, write_json
 
 MODELS = ("dummy", "logreg", "lgbm")
 SEQUENTIAL = CrossValidationConfig(backend="sequential")

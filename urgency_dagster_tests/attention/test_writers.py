@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from urgency_dagster.attention.pickles import load_attention_pickle
+from urgency_dagster.attention.reading.pickles import load_attention_pickle
 from urgency_dagster_tests.attention.writers import write_pickles
 
 FOLDER = Path(write_pickles.__file__).parent

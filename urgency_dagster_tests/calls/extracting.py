@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from urgency_dagster.calls.unpacking.worker.extraction import ExtractionLimits, extract_pair
 
-from urgency_dagster.calls.archives import ArchivePair
-from urgency_dagster.calls.extraction import ExtractionLimits, extract_pair
-from urgency_dagster.calls.parts import LandedZip
-from urgency_dagster.storage import StoragePaths
+from urgency_dagster.calls.landing.pairs import ArchivePair
+from urgency_dagster.calls.landing.parts import LandedZip
+from urgency_dagster.paths import StoragePaths
 
 ARCHIVE = "T_x"
 LIMITS = ExtractionLimits()

@@ -11,15 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from urgency_dagster.calls import audio
-from urgency_dagster.calls.audio import (
-    BLOCK_SAMPLES,
-    SAMPLE_RATE,
-    cut,
-    decode,
-    load_waveform,
-    opened,
-    sample_blocks,
-)
+from urgency_dagster.calls.audio import BLOCK_SAMPLES, SAMPLE_RATE, cut, decode, load_waveform, opened, sample_blocks
 from urgency_dagster.errors import AudioError
 
 

@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from urgency_dagster.calls.unpacking.worker.extraction import ExtractionLimits, extract_pair
 
-from urgency_dagster.calls.archives import scan_landing
-from urgency_dagster.calls.extraction import ExtractionLimits, extract_pair
-from urgency_dagster.calls.funnel import read_funnel
-from urgency_dagster.calls.landing_cache import LandingCache
-from urgency_dagster.calls.utterances import build_utterance_table
+from urgency_dagster.calls.landing.cache import LandingCache
+from urgency_dagster.calls.landing.pairs import scan_landing
+from urgency_dagster.calls.table.funnel import read_funnel
+from urgency_dagster.calls.table.utterances import build_utterance_table
 from urgency_dagster.errors import UrgencyError
-from urgency_dagster.storage import StoragePaths
+from urgency_dagster.paths import StoragePaths
 
 ARCHIVE = "T_광주_구급"
 A, B = "a" * 24, "b" * 24

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from urgency_dagster.calls.processed import write_processed_data
 from urgency_dagster.errors import ArtefactError
-from urgency_dagster.storage import StoragePaths, write_table
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import AUDIO_FLAGS, EMBEDDING, UTTERANCES, embeddings_schema
+from urgency_dagster.writing import write_table
 
 ARCHIVE, WIDTH = "T_x", 3
 

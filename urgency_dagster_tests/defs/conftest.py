@@ -11,10 +11,11 @@ import dagster as dg
 import pytest
 from filelock import FileLock
 
-from urgency_dagster.defs.environment import STEP_ENVIRONMENT
 from urgency_dagster.demo.inputs import write_demo
+from urgency_dagster.operations.environment import STEP_ENVIRONMENT
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
-from urgency_dagster.storage import StoragePaths, replacing, replacing_folder
+from urgency_dagster.writing import replacing, replacing_folder
 from urgency_dagster_tests.defs.materialising import materialise
 
 CALLS, SAMPLES = 24, 400

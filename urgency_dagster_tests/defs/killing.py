@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from urgency_dagster.storage import StoragePaths
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster_tests.defs.conftest import COMMAND, environment
 
 PATIENCE_S = 120.0

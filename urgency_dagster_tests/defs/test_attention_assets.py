@@ -5,11 +5,12 @@ import struct
 import dagster as dg
 import pytest
 
-from urgency_dagster.attention.features import read_features
+from urgency_dagster.attention.reading.features import read_features
 from urgency_dagster.defs.attention_assets import ATTENTION_ASSETS
 from urgency_dagster.defs.metadata import STREAMS_SHOWN, feature_metadata
 from urgency_dagster.defs.resources import resources
-from urgency_dagster.storage import StoragePaths, read_json
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.writing import read_json
 from urgency_dagster_tests.attention.hostile import call, five, plain
 from urgency_dagster_tests.defs.conftest import SAMPLES
 

@@ -6,17 +6,18 @@ from collections.abc import Mapping
 import dagster as dg
 import pytest
 
-from urgency_dagster.attention.cross_validation import cross_validate
-from urgency_dagster.attention.features import write_features
-from urgency_dagster.attention.pickles import AttentionData, load_attention_pickle
-from urgency_dagster.attention.protocol import CrossValidationConfig
-from urgency_dagster.attention.results import write_results
+from urgency_dagster.attention.reading.features import write_features
+from urgency_dagster.attention.reading.pickles import AttentionData, load_attention_pickle
+from urgency_dagster.attention.validation.cross_validation import cross_validate
+from urgency_dagster.attention.validation.protocol import CrossValidationConfig
+from urgency_dagster.attention.validation.results import write_results
 from urgency_dagster.defs.attention_assets import ATTENTION_ASSETS, JUDGED
-from urgency_dagster.defs.lineage import name_of
 from urgency_dagster.defs.resources import resources
-from urgency_dagster.manifests import read_manifest
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.provenance.manifests import read_manifest
+from urgency_dagster.provenance.record import name_of
 from urgency_dagster.settings import Settings
-from urgency_dagster.storage import StoragePaths, read_json
+from urgency_dagster.writing import read_json
 
 AFTER_THE_FOLDS = ("attention_audit", "attention_leaderboard", "attention_models/logreg")
 

@@ -10,15 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from urgency_dagster.attention.cross_validation import cross_validate
-from urgency_dagster.attention.features import read_features
-from urgency_dagster.attention.folds import split_folds
-from urgency_dagster.attention.pickles import AttentionData
-from urgency_dagster.attention.protocol import CrossValidationConfig, Protocol
+from urgency_dagster.attention.reading.features import read_features
+from urgency_dagster.attention.reading.pickles import AttentionData
+from urgency_dagster.attention.validation.cross_validation import cross_validate
+from urgency_dagster.attention.validation.folds import split_folds
+from urgency_dagster.attention.validation.protocol import CrossValidationConfig, Protocol
 from urgency_dagster.defs.attention_assets import ATTENTION_ASSETS, JUDGED, cv_key, model_key
 from urgency_dagster.defs.resources import resources
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
-from urgency_dagster.storage import StoragePaths, read_json
+from urgency_dagster.writing import read_json
 from urgency_dagster_tests.attention.conftest import make_data
 from urgency_dagster_tests.defs.conftest import instance_of, run_command
 from urgency_dagster_tests.defs.killing import running, wait

@@ -4,10 +4,10 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from urgency_dagster.attention.audit.audit.findings import Finding, Kind, Level
 
-from urgency_dagster.attention.findings import Finding, Kind, Level
-from urgency_dagster.calls.funnel import Funnel
-from urgency_dagster.calls.proof import Proof
+from urgency_dagster.calls.embedding.verification import Proof
+from urgency_dagster.calls.table.funnel import Funnel
 from urgency_dagster.defs.checks import (
     beats_majority,
     calls_in_one_archive,
@@ -21,10 +21,11 @@ from urgency_dagster.defs.checks import (
     split_by_call,
     vectors_fit_rows,
 )
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
-from urgency_dagster.storage import StoragePaths, write_table
 from urgency_dagster.tables import EMBEDDING
-from urgency_dagster.urgency.duplicates import SharedCalls
+from urgency_dagster.urgency.data.duplicates import SharedCalls
+from urgency_dagster.writing import write_table
 from urgency_dagster_tests.defs.materialising import ARCHIVE
 
 COUNTED = {"members": 10, "extracted": 8, "calls": 4, "labelled": 12}

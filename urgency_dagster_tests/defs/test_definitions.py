@@ -7,9 +7,9 @@ import dagster as dg
 import pytest
 
 from urgency_dagster.definitions import RUNNABLE, build_definitions
-from urgency_dagster.defs.executors import GPU_POOL, GPU_TAGS, RAY_CONFIG
 from urgency_dagster.defs.partitions import PARTITIONED
-from urgency_dagster.defs.planning import GROUPS, op_name, specs_in_order
+from urgency_dagster.operations.placement import GPU_POOL, GPU_TAGS, RAY_CONFIG
+from urgency_dagster.operations.planning import GROUPS, op_name, specs_in_order
 from urgency_dagster.settings import Settings
 
 HEAVY = ("torch", "transformers", "ray", "librosa", "sklearn", "imblearn", "lightgbm", "xgboost")

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from urgency_dagster.storage import StoragePaths
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster_tests.conftest import Builder
 from urgency_dagster_tests.defs.conftest import instance_of, run_command
 from urgency_dagster_tests.defs.killing import made, running, wait

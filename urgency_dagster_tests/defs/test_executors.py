@@ -13,10 +13,11 @@ import dagster as dg
 import psutil
 import pytest
 
-from urgency_dagster.defs.executors import GPU_TAGS, RAY_CONFIG, check_ray_cluster, executor
+from urgency_dagster.defs.executors import executor
 from urgency_dagster.errors import SettingsError
+from urgency_dagster.operations.placement import GPU_TAGS, RAY_CONFIG, check_ray_cluster
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
-from urgency_dagster.storage import StoragePaths
 from urgency_dagster_tests.defs.conftest import environment, executed_steps, instance_of, run_command
 
 BIN = Path(sys.executable).parent

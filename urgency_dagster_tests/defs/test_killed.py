@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from urgency_dagster.storage import StoragePaths
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster_tests.conftest import Builder
 from urgency_dagster_tests.defs.conftest import run_command
 from urgency_dagster_tests.defs.killing import PATIENCE_S, made, running, wait

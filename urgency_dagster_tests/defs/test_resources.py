@@ -4,8 +4,8 @@ import pytest
 
 from urgency_dagster.defs.resources import RayResource, resources
 from urgency_dagster.errors import SettingsError
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import SPEECH_MODEL, Settings
-from urgency_dagster.storage import StoragePaths
 
 
 @pytest.mark.parametrize(("value", "address"), [(None, None), ("", None), ("head:6379", "head:6379")])

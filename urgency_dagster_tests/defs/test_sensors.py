@@ -9,14 +9,14 @@ import dagster as dg
 import pytest
 
 from urgency_dagster.definitions import build_definitions
-from urgency_dagster.defs.instance import run_lock
-from urgency_dagster.defs.lineage import CALL_ARCHIVE
 from urgency_dagster.defs.partitions import call_archives
-from urgency_dagster.defs.planning import WORK_TAG
 from urgency_dagster.defs.resources import resources
 from urgency_dagster.defs.sensors import landing_sensor
+from urgency_dagster.operations.instance import run_lock
+from urgency_dagster.operations.planning import WORK_TAG
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.provenance.record import CALL_ARCHIVE
 from urgency_dagster.settings import Settings
-from urgency_dagster.storage import StoragePaths
 from urgency_dagster_tests.defs.materialising import materialise
 
 ARCHIVES = ["T_광주_구급", "T_서울_화재", "V_광주_구급"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from urgency_dagster.storage import StoragePaths
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster_tests.defs.conftest import COMMAND, environment
 
 

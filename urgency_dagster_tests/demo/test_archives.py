@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from urgency_dagster.demo.archives import DATA_FOLDER, LEAST_CALLS, PAIRS, draw_pairs, texts, zip_pair
 from urgency_dagster.errors import SettingsError
-from urgency_dagster.storage import StoragePaths
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import CALL_TAKER, CALLER, SENTIMENTS, URGENCY_LEVELS
 
 KEYS = {

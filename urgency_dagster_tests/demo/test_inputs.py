@@ -10,8 +10,8 @@ from urgency_dagster.demo.archives import LEAST_CALLS
 from urgency_dagster.demo.inputs import write_demo
 from urgency_dagster.demo.wearables import LEAST_SAMPLES
 from urgency_dagster.errors import SettingsError
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
-from urgency_dagster.storage import StoragePaths
 
 SMALLEST = {"calls": LEAST_CALLS, "samples": LEAST_SAMPLES}
 

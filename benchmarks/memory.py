@@ -1,0 +1,235 @@
+"""The most memory that steps of the calls pipeline hold at once, for few calls and for many of the same kind.
+
+Each step runs in a process of its own; what its workers hold is counted too.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from urgency_dagster.calls.embedding.archive import EmbeddingConfig, Prepared, embed_archive, embed_rows, utterance_rows
+from urgency_dagster.calls.embedding.encoder import Piece
+from urgency_dagster.calls.embedding.segments import Recording
+from urgency_dagster.calls.embedding.speech_model import SpeechModel, load_speech_model
+from urgency_dagster.calls.table.utterances import build_utterance_table
+from urgency_dagster.calls.tables import MEMBERS
+from urgency_dagster.demo.models import speech_model
+from urgency_dagster.errors import BenchmarkError
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.pretrained import PretrainedModel, find_pretrained
+from urgency_dagster.writing import write_table
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ARCHIVE = "T_bench_memory"
+
+LOOK_S = 0.02
+"""Seconds between two looks at the processes; decoding a call takes longer on each side of a result."""
+
+STEPS = {
+    "table": "from benchmarks.memory import make_table; make_table(sys.argv[1])",
+    "segments": "from benchmarks.memory import cut_segments; cut_segments(sys.argv[1])",
+    "embed": "from benchmarks.memory import embed; embed(sys.argv[1])",
+}
+"""What can be measured: the utterance table, the segments of its rows, and the whole embedding by a tiny model.
+
+The last two need the table.
+"""
+
+
+def growth_of_memory(
+    steps: Sequence[str], recordings: Sequence[Recording], few: int, many: int, folder: Path
+) -> dict[str, float]:
+    """Peak memory in MB of each step for `few` and for `many` calls, and how many times as much the many need.
+
+    Args:
+        steps: names of STEPS, in their order, `table` among them.
+        recordings: what the calls sound like; each serves many of them.
+        few: calls of the smaller archive.
+        many: calls of the larger one.
+        folder: for the files, on the file system of the recordings.
+
+    Raises:
+        BenchmarkError: a step fails, or leaves utterances out.
+    """
+    small, large = (peaks(steps, StoragePaths(folder / f"{calls}_calls"), recordings, calls) for calls in (few, many))
+    found: dict[str, float] = {}
+    for step in steps:
+        found[f"{step}_{few}_calls_mb"] = round(small[step] / 1e6, 1)
+        found[f"{step}_{many}_calls_mb"] = round(large[step] / 1e6, 1)
+        found[f"{step}_ratio"] = round(large[step] / small[step], 3)
+    return found
+
+
+def peaks(steps: Sequence[str], paths: StoragePaths, recordings: Sequence[Recording], calls: int) -> dict[str, int]:
+    """Peak memory in bytes of each step on an archive of so many calls, which is written first.
+
+    Raises:
+        BenchmarkError: a step fails, or leaves utterances out.
+    """
+    utterances = write_extracted(paths, recordings, calls)
+    found = {step: peak_bytes([sys.executable, "-c", f"import sys; {STEPS[step]}", paths.root]) for step in steps}
+    check_complete(paths, utterances, embedded=len(steps) > 1)
+    return found
+
+
+def write_extracted(paths: StoragePaths, recordings: Sequence[Recording], calls: int) -> int:
+    """Writes what the extraction of an archive leaves, and a tiny speech model; returns the utterances.
+
+    Recordings are linked, not copied.
+    """
+    files = paths.archive(ARCHIVE)
+    folder = model_folder(paths)
+    folder.mkdir(parents=True)
+    for name, content in speech_model(seed=0).items():
+        (folder / name).write_bytes(content)
+    files.audio.mkdir(parents=True)
+    files.labels.mkdir()
+    members, utterances = [], 0
+    for call in range(calls):
+        recording = recordings[call % len(recordings)]
+        stem = f"{call:024x}_20230101"
+        os.link(recording.path, files.audio / f"{stem}.wav")
+        (files.labels / f"{stem}.json").write_text(json.dumps(_label(call, recording), ensure_ascii=False), "utf-8")
+        members += [_member("audio", f"{stem}.wav"), _member("label", f"{stem}.json")]
+        utterances += len(recording.times_ms)
+    write_table(files.members, pa.Table.from_pylist(members, schema=MEMBERS))
+    return utterances
+
+
+def _label(call: int, recording: Recording) -> dict[str, Any]:
+    times = enumerate(recording.times_ms)
+    return {
+        "_id": f"{call:024x}",
+        "utterances": [
+            {
+                "id": f"{number:08x}",
+                "startAt": start,
+                "endAt": end,
+                "text": "가상 문장 예시입니다. ",
+                "speaker": number % 2,
+            }
+            for number, (start, end) in times
+        ],
+        "gender": "F",
+        "disasterLarge": "구급",
+        "disasterMedium": "질병(중증 외)",
+        "urgencyLevel": "중",
+        "sentiment": "불안/걱정",
+    }
+
+
+def _member(kind: str, name: str) -> dict[str, Any]:
+    return {"archive": ARCHIVE, "kind": kind, "member": name, "path": name, "size_bytes": 0, "crc32": 0}
+
+
+def make_table(root: str) -> None:
+    """The utterance table, in as many processes as a run uses."""
+    build_utterance_table(StoragePaths(Path(root)), ARCHIVE)
+
+
+def model_folder(paths: StoragePaths) -> Path:
+    """Where the tiny speech model lies."""
+    return paths.root / "model"
+
+
+def _model(paths: StoragePaths) -> PretrainedModel:
+    return find_pretrained(str(model_folder(paths)), "URGENCY_SPEECH_MODEL")
+
+
+def embed(root: str) -> None:
+    """The whole step, as a run does it."""
+    paths = StoragePaths(Path(root))
+    embed_archive(paths, ARCHIVE, _model(paths), EmbeddingConfig())
+
+
+def cut_segments(root: str) -> None:
+    """Every segment of the table, decoded and handed over as a run does it, to a model that costs nothing."""
+    import numpy as np
+
+    paths = StoragePaths(Path(root))
+    speech = load_speech_model(_model(paths))
+    prepared = Prepared(NoEncoder(speech), [], np.empty((0, speech.width), dtype=np.float32))
+    embed_rows(paths, ARCHIVE, utterance_rows(paths, ARCHIVE), prepared, EmbeddingConfig())
+
+
+class NoEncoder:
+    """Takes pieces of segments and gives zeros, so that what is measured is what feeds a model."""
+
+    engine, precision, device, batch_audio_s = "none", "float32", "cpu", 8.0
+
+    def __init__(self, speech: SpeechModel) -> None:
+        self.speech = speech
+
+    def vectors(self, batches: Iterable[Sequence[Piece]]) -> "Iterator[np.ndarray]":
+        """Zeros of shape (B, T, D)."""
+        import numpy as np
+
+        for batch in batches:
+            yield np.zeros((len(batch), len(batch[0].weights), self.speech.width), dtype=np.float32)
+
+
+def peak_bytes(command: Sequence[str | Path], *, with_files: bool = True) -> int:
+    """The largest sum of the resident memory of a process and all its descendants while it runs.
+
+    Pages that they share are counted once for each.
+
+    Args:
+        command: of the process.
+        with_files: count pages of mapped files too, which the system takes back whenever it needs them.
+
+    Raises:
+        BenchmarkError: the process fails.
+    """
+    with tempfile.TemporaryFile() as errors:
+        process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+        peak = max(_looks(process, with_files), default=0)
+        if process.returncode:
+            errors.seek(0)
+            last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
+            raise BenchmarkError(f"a process ended with {process.returncode} ({' '.join(last)})", "0", "run it by hand")
+    return peak
+
+
+def _looks(process: psutil.Popen, with_files: bool) -> Iterator[int]:
+    """The memory in bytes at each look, until the process has ended."""
+    while process.poll() is None:
+        yield _resident(process, with_files)
+        try:
+            process.wait(LOOK_S)
+        except psutil.TimeoutExpired:
+            continue
+
+
+def _resident(process: psutil.Process, with_files: bool) -> int:
+    total = 0
+    with suppress(psutil.NoSuchProcess):
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                memory = one.memory_info()
+                total += memory.rss - (0 if with_files else getattr(memory, "shared", 0))  # Linux alone tells
+    return total
+
+
+def check_complete(paths: StoragePaths, utterances: int, *, embedded: bool = True) -> None:
+    """Counts what the steps wrote.
+
+    Raises:
+        BenchmarkError: an utterance is missing.
+    """
+    files = paths.archive(ARCHIVE)
+    for path in (files.utterances, files.embeddings) if embedded else (files.utterances,):
+        rows = pq.read_metadata(path).num_rows
+        if rows != utterances:
+            raise BenchmarkError(f"{rows} utterances in {path.name}", f"all {utterances}", "correct `calls`")

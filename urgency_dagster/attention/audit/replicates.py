@@ -1,0 +1,50 @@
+"""Which rows are of the same prompt: some data sets hold each prompt many times, a minute apart, with one label.
+
+Source: derivatives of K-EmoPhone that replicate every prompt up to 10 minutes before and after it.
+"""
+
+import numpy as np
+
+from urgency_dagster.attention.reading.pickles import AttentionData
+
+REPLICA_GAP_S = 600.0
+"""Rows of one participant that are nearer than this and have one label may be copies; prompts are 40 minutes apart."""
+
+REPLICATED_SHARE = 0.5
+"""From this share of such rows on they are copies: replication spares no prompt, and prompts are seldom that near."""
+
+
+def replicated_share(data: AttentionData, t_s: np.ndarray) -> float:
+    """The share of rows that may be a copy of the row before.
+
+    Args:
+        data: the samples.
+        t_s: (N,) float64, seconds.
+    """
+    return float(_follows(data, t_s, _order(data, t_s)).mean())
+
+
+def prompt_numbers(data: AttentionData, t_s: np.ndarray) -> np.ndarray:
+    """(N,) int64, equal for rows of the same prompt; in data that is not replicated every row is a prompt of its own.
+
+    Args:
+        data: the samples.
+        t_s: (N,) float64, seconds.
+    """
+    order = _order(data, t_s)
+    follows = _follows(data, t_s, order)
+    numbers = np.empty(len(t_s), dtype=np.int64)
+    numbers[order] = np.cumsum(~follows) if follows.mean() >= REPLICATED_SHARE else np.arange(len(t_s))
+    return numbers
+
+
+def _order(data: AttentionData, t_s: np.ndarray) -> np.ndarray:
+    """Row numbers, by participant and time."""
+    return np.lexsort((t_s, data.groups))
+
+
+def _follows(data: AttentionData, t_s: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """(N,) whether each row, in that order, is near the one before it, of the same participant and label."""
+    groups, y, times = data.groups[order], data.y[order], t_s[order]
+    near = (groups[1:] == groups[:-1]) & (y[1:] == y[:-1]) & (np.diff(times) < REPLICA_GAP_S)
+    return np.concatenate([[False], near])

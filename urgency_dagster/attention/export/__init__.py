@@ -1,0 +1,1 @@
+"""Fitted models as files, and the only way to load them."""

@@ -1,0 +1,1 @@
+"""An untrusted pickle becomes checked features, in a process of its own."""

@@ -1,0 +1,144 @@
+"""Scores of a fold, and tables of them. Nothing is fitted, read or written here.
+
+Source: scikit-learn's definitions; the choice follows the K-EmoPhone supplementary code.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from urgency_dagster.attention import tables
+from urgency_dagster.attention.reading.pickles import AttentionData
+from urgency_dagster.attention.validation.protocol import THRESHOLD, Fold, FoldOutcome
+
+RELIABILITY_BINS = 10
+"""Stretches of probability; with 2,619 rows each of the usual ones holds dozens."""
+
+
+def scores(y: np.ndarray, predicted: np.ndarray, probability: np.ndarray) -> dict[str, float]:
+    """The ATTENTION_SCORES of some rows; NaN for those that do not exist because the rows are of one class.
+
+    Args:
+        y: (N,) 0 or 1.
+        predicted: (N,) 0 or 1.
+        probability: (N,) of class 1.
+    """
+    from sklearn import metrics
+
+    if len(np.unique(y)) < 2:
+        return _scores_of_one_class(y, predicted, probability)
+    f1_0, f1_1 = metrics.f1_score(y, predicted, average=None, labels=[0, 1], zero_division=0)
+    values = {
+        "accuracy": metrics.accuracy_score(y, predicted),
+        "balanced_accuracy": metrics.balanced_accuracy_score(y, predicted),
+        "f1_macro": (f1_0 + f1_1) / 2,
+        "f1_0": f1_0,
+        "f1_1": f1_1,
+        "roc_auc": metrics.roc_auc_score(y, probability),
+        "pr_auc": metrics.average_precision_score(y, probability),
+        "mcc": metrics.matthews_corrcoef(y, predicted),
+        "brier": metrics.brier_score_loss(y, probability),
+        "log_loss": metrics.log_loss(y, probability, labels=[0, 1]),
+    }
+    return {name: float(values[name]) for name in tables.ATTENTION_SCORES}
+
+
+def _scores_of_one_class(y: np.ndarray, predicted: np.ndarray, probability: np.ndarray) -> dict[str, float]:
+    """What can be said of rows of one class; a mean over classes, a rank and the other class's F1 cannot."""
+    from sklearn import metrics
+
+    present = int(y[0])
+    values = {
+        "accuracy": metrics.accuracy_score(y, predicted),
+        f"f1_{present}": metrics.f1_score(y, predicted, pos_label=present, zero_division=0),
+        "brier": metrics.brier_score_loss(y, probability, labels=[0, 1]),
+        "log_loss": metrics.log_loss(y, probability, labels=[0, 1]),
+    }
+    return {name: float(values.get(name, np.nan)) for name in tables.ATTENTION_SCORES}
+
+
+def prediction_table(data: AttentionData, folds: Sequence[Fold], outcomes: Sequence[FoldOutcome]) -> pd.DataFrame:
+    """The out-of-fold rows of one model, in the order of X; `outcomes` are in the order of `folds`."""
+    rows = np.concatenate([fold.test for fold in folds])
+    probability = np.concatenate([outcome.probability for outcome in outcomes])
+    table = pd.DataFrame(
+        {
+            "row": rows,
+            "fold": np.repeat([fold.number for fold in folds], [len(fold.test) for fold in folds]),
+            "participant": data.groups[rows],
+            "y": data.y[rows],
+            "predicted": _predicted(probability),
+            "probability": probability,
+        }
+    )
+    return table.sort_values("row", ignore_index=True)
+
+
+def fold_table(data: AttentionData, folds: Sequence[Fold], outcomes: Sequence[FoldOutcome]) -> pd.DataFrame:
+    """The ATTENTION_FOLDS rows of one model; `outcomes` are in the order of `folds`."""
+    return pd.DataFrame([_fold_row(data, fold, outcome) for fold, outcome in zip(folds, outcomes, strict=True)])
+
+
+def _fold_row(data: AttentionData, fold: Fold, outcome: FoldOutcome) -> dict[str, float]:
+    y, train_y = data.y[fold.test], data.y[fold.train]
+    train = scores(train_y, _predicted(outcome.train_probability), outcome.train_probability)
+    return {
+        "fold": fold.number,
+        "n": len(y),
+        "n_positive": int(y.sum()),
+        "n_participants": len(np.unique(data.groups[fold.test])),
+        "n_features": len(outcome.features),
+        **scores(y, _predicted(outcome.probability), outcome.probability),
+        **{f"train_{name}": score for name, score in train.items()},
+    }
+
+
+def importance_table(outcomes: Sequence[FoldOutcome]) -> pd.DataFrame:
+    """The ATTENTION_IMPORTANCES rows of one model, the most important first.
+
+    A feature that a fold did not select counts as 0 there.
+    """
+    parts = [pd.DataFrame({"feature": one.features, "importance": one.importances}) for one in outcomes]
+    grouped = pd.concat(parts).groupby("feature")["importance"]
+    table = pd.DataFrame({"importance": grouped.sum() / len(outcomes), "folds": grouped.size()}).reset_index()
+    return table.sort_values(["importance", "feature"], ascending=[False, True], ignore_index=True)
+
+
+def participant_table(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The ATTENTION_PARTICIPANTS rows of one model: how well each participant is read by a model without them."""
+    return pd.DataFrame([_participant_row(str(name), rows) for name, rows in predictions.groupby("participant")])
+
+
+def _participant_row(name: str, rows: pd.DataFrame) -> dict[str, Any]:
+    y, predicted = rows["y"].to_numpy(), rows["predicted"].to_numpy()
+    found: dict[str, Any] = {"participant": name, "n": len(rows), "n_positive": int(y.sum())}
+    found["majority_share"] = float(max(y.mean(), 1 - y.mean()))
+    told = scores(y, predicted, rows["probability"].to_numpy())
+    return found | {score: told[score] for score in ("accuracy", "f1_macro", "roc_auc")}
+
+
+def reliability_bins(predictions: pd.DataFrame, bins: int = RELIABILITY_BINS) -> list[dict[str, float]]:
+    """Probability of class 1 against its share, in stretches of equal width that hold any row.
+
+    Returns:
+        For each: `n`, the mean `probability`, and the share of rows that are of class 1 (`positive`).
+    """
+    places = np.minimum((predictions["probability"] * bins).astype(int), bins - 1)
+    grouped = predictions.groupby(places)
+    means = grouped[["probability", "y"]].mean()
+    return [
+        {"n": int(n), "probability": float(probability), "positive": float(positive)}
+        for n, (probability, positive) in zip(grouped.size(), means.to_numpy(), strict=True)
+    ]
+
+
+def calibration_error(bins: Sequence[Mapping[str, float]]) -> float:
+    """The expected calibration error: the mean distance of probability and share over all rows."""
+    rows = sum(of_bin["n"] for of_bin in bins)
+    return float(sum(of_bin["n"] * abs(of_bin["probability"] - of_bin["positive"]) for of_bin in bins) / rows)
+
+
+def _predicted(probability: np.ndarray) -> np.ndarray:
+    return (probability > THRESHOLD).astype(np.int64)

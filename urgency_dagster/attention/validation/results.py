@@ -1,0 +1,129 @@
+"""The stored results of one cross-validated model. Nothing is fitted or compared here (see `leaderboard`)."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from urgency_dagster.attention import tables
+from urgency_dagster.attention.validation.metrics import calibration_error, participant_table, reliability_bins, scores
+from urgency_dagster.attention.validation.protocol import THRESHOLD, ModelResult, Protocol
+from urgency_dagster.attention.validation.resampling import intervals, resampled_scores
+from urgency_dagster.errors import ArtefactError, AttentionError
+from urgency_dagster.paths import AttentionPaths
+from urgency_dagster.writing import read_json, write_json, write_table
+
+METRICS, PREDICTIONS, PARTICIPANTS = "metrics.json", "predictions.parquet", "participants.parquet"
+
+
+def summarise(result: ModelResult) -> dict[str, Any]:
+    """The scores of each fold and of all rows together, how sure they are, and what they were measured on.
+
+    Returns:
+        `folds`, their `mean`, `sd` (of the sample) and `interval_folds` (95 %, Student's t); `pooled` scores of all
+        out-of-fold rows with `interval_participants` (95 %, bootstrap over participants); `train_mean`; `calibration`.
+        What is told of folds is over those that have the score, which `folds_with_score` counts.
+    """
+    of_folds = result.folds[list(tables.ATTENTION_SCORES)]
+    return {
+        "model": result.model,
+        # JSON has no NaN: a score that does not exist in a fold is null.
+        "folds": result.folds.astype(object).where(result.folds.notna(), None).to_dict("records"),
+        "folds_with_score": {name: int(n) for name, n in of_folds.notna().sum().items()},
+        "mean": of_folds.mean().to_dict(),
+        "sd": of_folds.std(ddof=1).to_dict(),
+        "interval_folds": _fold_intervals(of_folds),
+        "pooled": _pooled(result),
+        "interval_participants": intervals(resampled_scores(result.predictions, result.config.seed)),
+        "train_mean": {name: float(result.folds[f"train_{name}"].mean()) for name in tables.ATTENTION_SCORES},
+        "calibration": _calibration(result),
+        "threshold": THRESHOLD,
+        "data": {
+            "source_sha256": result.source_sha256,
+            "rows": len(result.predictions),
+            "participants": int(result.predictions["participant"].nunique()),
+            "positive_rate": float(result.predictions["y"].mean()),
+        },
+        "protocol": asdict(result.config.protocol),
+    }
+
+
+def _fold_intervals(of_folds: pd.DataFrame) -> dict[str, list[float]]:
+    """The 95 % interval of the mean over folds. They share training rows, so it is rather too narrow."""
+    from scipy.stats import t
+
+    folds = of_folds.notna().sum()
+    half = t.ppf(0.975, folds - 1) * of_folds.std(ddof=1) / np.sqrt(folds)
+    low, high = of_folds.mean() - half, of_folds.mean() + half
+    return {str(name): [float(low[name]), float(high[name])] for name in of_folds}
+
+
+def _pooled(result: ModelResult) -> dict[str, float]:
+    return scores(*(result.predictions[name].to_numpy() for name in ("y", "predicted", "probability")))
+
+
+def _calibration(result: ModelResult) -> dict[str, Any]:
+    bins = reliability_bins(result.predictions)
+    return {"error": calibration_error(bins), "bins": bins}
+
+
+def write_results(result: ModelResult, paths: AttentionPaths) -> dict[str, Any]:
+    """Stores the tables of a model and, last, `metrics.json`; returns what the last one holds."""
+    import pyarrow as pa
+
+    folder = paths.results(result.model)
+    for name, table, schema in (
+        (PREDICTIONS, result.predictions, tables.ATTENTION_PREDICTIONS),
+        ("folds.parquet", result.folds, tables.ATTENTION_FOLDS),
+        ("importances.parquet", result.importances, tables.ATTENTION_IMPORTANCES),
+        (PARTICIPANTS, participant_table(result.predictions), tables.ATTENTION_PARTICIPANTS),
+    ):
+        # The schema alone is stored, without pandas' own metadata, whose version would change the bytes.
+        columns = {field.name: pa.array(table[field.name], field.type) for field in schema}
+        write_table(folder / name, pa.table(columns, schema=schema))
+    summary = summarise(result)
+    write_json(folder / METRICS, summary)
+    return summary
+
+
+def read_result_table(paths: AttentionPaths, model: str, name: str) -> pd.DataFrame:
+    """A table that `write_results` stored for a model.
+
+    Raises:
+        ArtefactError: the model was not cross-validated.
+    """
+    import pyarrow.parquet as pq
+
+    source = paths.results(model) / name
+    if not source.is_file():
+        raise ArtefactError(f"{model} has no {name}", "a cross-validated model", f"materialise attention_cv/{model}")
+    table: pd.DataFrame = pq.read_table(source).to_pandas()
+    return table
+
+
+def read_metrics(paths: AttentionPaths, model: str) -> dict[str, Any]:
+    """What `write_results` stored last for a model.
+
+    Raises:
+        ArtefactError: the model was not cross-validated.
+    """
+    source = paths.results(model) / METRICS
+    if not source.is_file():
+        raise ArtefactError(f"{model} has no {METRICS}", "a cross-validated model", f"materialise attention_cv/{model}")
+    metrics: dict[str, Any] = read_json(source)
+    return metrics
+
+
+def read_protocol(metrics: Mapping[str, Any]) -> Protocol:
+    """The protocol that a model was judged by, from its stored metrics.
+
+    Raises:
+        ArtefactError: it is not one that this version knows.
+    """
+    try:
+        return Protocol(**metrics["protocol"])
+    except (KeyError, TypeError, AttentionError) as error:
+        received, model = "the metrics hold an unknown protocol", metrics.get("model", "<model>")
+        raise ArtefactError(received, "one of this version", f"materialise attention_cv/{model} again") from error

@@ -1,0 +1,1 @@
+"""Kept utterances become wav2vec2 vectors."""

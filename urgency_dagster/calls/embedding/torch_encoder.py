@@ -1,0 +1,94 @@
+"""A speech model in torch: the reference in float32, or any precision on any device."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
+from typing import TYPE_CHECKING
+
+from urgency_dagster.calls.embedding.encoder import CPU_BATCH_S, FLOAT32, GPU_BATCH_S, TORCH, Piece, padded_weights
+from urgency_dagster.calls.embedding.speech_model import SpeechModel, pooled
+from urgency_dagster.devices import full_float32
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+
+class TorchEncoder:
+    """The model in torch; on CUDA, one batch is copied while the one before is computed.
+
+    Args:
+        speech: the model. In float32 its own network moves to the device.
+        device: a torch device.
+        precision: of weights and arithmetic.
+        compiled: whether torch compiles the network.
+    """
+
+    engine = TORCH
+
+    def __init__(
+        self, speech: SpeechModel, device: str = "cpu", precision: str = FLOAT32, *, compiled: bool = False
+    ) -> None:
+        import torch
+
+        self.speech, self.device, self.precision = speech, device, precision
+        self.batch_audio_s = CPU_BATCH_S if device == "cpu" else GPU_BATCH_S
+        self._dtype: torch.dtype = getattr(torch, precision)
+        network = speech.network if precision == FLOAT32 else deepcopy(speech.network)
+        network.to(device, self._dtype)
+        self._network = torch.compile(network, dynamic=True) if compiled else network
+        self._asynchronous = device.startswith("cuda")
+
+    def vectors(self, batches: Iterable[Sequence[Piece]]) -> "Iterator[np.ndarray]":
+        """See `Encoder.vectors`."""
+        under_way: deque[tuple[torch.Tensor, torch.cuda.Event | None]] = deque()
+        for batch in batches:
+            under_way.append(self._started(batch))
+            if len(under_way) > self._asynchronous:
+                yield _finished(*under_way.popleft())
+        while under_way:
+            yield _finished(*under_way.popleft())
+
+    def _started(self, batch: Sequence[Piece]) -> "tuple[torch.Tensor, torch.cuda.Event | None]":
+        """The vectors on the host, which are there when the event has happened."""
+        import torch
+
+        inputs = {name: self._in_precision(self._sent(tensor)) for name, tensor in self._inputs(batch).items()}
+        weights = self._sent(torch.from_numpy(padded_weights(batch)))
+        with torch.inference_mode(), full_float32():
+            found = pooled(self._network(**inputs).last_hidden_state, weights)
+        if not self._asynchronous:
+            return found.cpu(), None
+        vectors = torch.empty(found.shape, dtype=found.dtype, pin_memory=True).copy_(found, non_blocking=True)
+        event = torch.cuda.Event()
+        event.record()
+        return vectors, event
+
+    def _inputs(self, batch: Sequence[Piece]) -> "dict[str, torch.Tensor]":
+        return self.speech.padded([piece.waveform for piece in batch])
+
+    def _sent(self, tensor: "torch.Tensor") -> "torch.Tensor":
+        """A tensor on the device."""
+        host = tensor.pin_memory() if self._asynchronous else tensor
+        return host.to(self.device, non_blocking=True)
+
+    def _in_precision(self, tensor: "torch.Tensor") -> "torch.Tensor":
+        """A waveform in the model's precision, a mask as it is."""
+        return tensor.to(self._dtype) if tensor.is_floating_point() else tensor
+
+
+class ReferenceEncoder(TorchEncoder):
+    """The model in torch and float32, for batches of one piece, to which nothing is added and nothing masked."""
+
+    def _inputs(self, batch: Sequence[Piece]) -> "dict[str, torch.Tensor]":
+        import torch
+
+        (piece,) = batch
+        return {"input_values": torch.from_numpy(piece.waveform)[None]}
+
+
+def _finished(vectors: "torch.Tensor", event: "torch.cuda.Event | None") -> "np.ndarray":
+    if event is not None:
+        event.synchronize()
+    found: np.ndarray = vectors.numpy()
+    return found

@@ -1,0 +1,1 @@
+"""Which pairs of ZIPs have landed, and why other files cannot be used."""

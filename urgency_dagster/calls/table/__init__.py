@@ -1,0 +1,1 @@
+"""Recordings and labels become the utterance table and the reject table."""

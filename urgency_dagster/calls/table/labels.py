@@ -1,0 +1,164 @@
+"""A label JSON becomes a typed call. Audio is not looked at here.
+
+Source: the label format of AI Hub data set 71768.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+
+from urgency_dagster.calls.tables import RejectReason
+from urgency_dagster.errors import LabelError
+
+LABEL_BYTES_MAX = 4 << 20
+"""A label of the data set has about 10 kB; parsed JSON takes up to 30 times its size."""
+
+UTTERANCES_MAX = 10_000
+"""The longest calls of the data set last 180 s and have some hundred utterances."""
+
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+"""JSON can spell halves of a surrogate pair (`\\ud800`); no file can store them."""
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a truth value is not a number")  # noqa: TRY004 - pydantic reports ValueErrors only
+    return value
+
+
+def _no_lone_surrogate(value: str) -> str:
+    if LONE_SURROGATE.search(value):
+        raise ValueError("half of a surrogate pair is not a character")
+    return value
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) and not LONE_SURROGATE.search(value) else None
+
+
+Number = Annotated[int, BeforeValidator(_no_bool), Field(ge=-(1 << 63), lt=1 << 63)]
+"""An int64 that is written as an int, an integral float or a numeric text; all three occur in copies."""
+
+Text = Annotated[str, AfterValidator(_no_lone_surrogate)]
+
+Attribute = Annotated[str | None, BeforeValidator(_text_or_none)]
+"""A text about the whole call; anything else counts as missing, and whether that matters is decided elsewhere."""
+
+ID_LENGTH_MAX = 200
+"""Ids of the data set have at most 24 characters."""
+
+Key = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=ID_LENGTH_MAX)]
+
+
+class Utterance(BaseModel):
+    """One labelled utterance. `start_ms` and `end_ms` count from the start of the recording; None when missing."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: Key
+    text: Text
+    start_ms: Number | None = Field(default=None, alias="startAt")
+    end_ms: Number | None = Field(default=None, alias="endAt")
+    speaker: Number | None = None
+
+
+class CallLabel(BaseModel):
+    """The labels of one call. `address` is not a field: it is dropped by parsing."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: Key = Field(alias="_id")
+    urgency: Attribute = Field(default=None, alias="urgencyLevel")
+    sentiment: Attribute = None
+    gender: Attribute = None
+    disaster_large: Attribute = Field(default=None, alias="disasterLarge")
+    disaster_medium: Attribute = Field(default=None, alias="disasterMedium")
+    utterances: Annotated[tuple[Any, ...], Field(max_length=UTTERANCES_MAX)]
+
+
+@dataclass(frozen=True)
+class BadUtterance:
+    """An entry of `utterances` that is not an utterance; `id` is its own or `#<position>`."""
+
+    id: str
+    reason: RejectReason
+    detail: str
+
+
+def parse_label(data: bytes) -> CallLabel:
+    """The call in a label file: UTF-8 with or without BOM, else CP949.
+
+    Raises:
+        LabelError: the bytes are neither encoding, not JSON, or not an object with `_id` and `utterances`.
+    """
+    try:
+        return CallLabel.model_validate(json.loads(_decode(data)))
+    except ValidationError as error:
+        fields = sorted({".".join(map(str, item["loc"])) or "the file" for item in error.errors()})
+        raise LabelError(f"wrong or missing: {', '.join(fields)}", "a call object") from error
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise LabelError(f"not readable JSON ({type(error).__name__})", "a JSON object in UTF-8 or CP949") from error
+
+
+def read_label(path: Path) -> bytes:
+    """The content of a label file.
+
+    Raises:
+        LabelError: it is far larger than any label, and would fill the memory when parsed.
+    """
+    size_bytes = path.stat().st_size
+    if size_bytes > LABEL_BYTES_MAX:
+        raise LabelError(f"a label of {size_bytes} bytes", f"at most {LABEL_BYTES_MAX} bytes")
+    return path.read_bytes()
+
+
+def _decode(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp949")
+
+
+def labelled_entries(data: bytes) -> Sequence[Any]:
+    """The entries of `utterances` in a label file that need not be a usable call; none if they cannot be read."""
+    try:
+        label = json.loads(_decode(data))
+    except (UnicodeDecodeError, ValueError, RecursionError):
+        return []
+    entries = label.get("utterances") if isinstance(label, dict) else None
+    return entries if isinstance(entries, list) and len(entries) <= UTTERANCES_MAX else []
+
+
+def parse_utterances(entries: Sequence[Any]) -> tuple[list[Utterance], list[BadUtterance]]:
+    """The utterances among the entries of a call in label order, and the entries that are none.
+
+    Ids that occur more than once are bad in every copy, because nothing tells which one is meant.
+    """
+    good, bad = [], []
+    for position, entry in enumerate(entries):
+        try:
+            good.append(Utterance.model_validate(entry))
+        except ValidationError as error:
+            bad.append(_bad_entry(position, entry, error))
+    copies = Counter(utterance.id for utterance in good)
+    bad += [
+        BadUtterance(utterance.id, RejectReason.BAD_UTTERANCE, "id occurs twice in its call")
+        for utterance in good
+        if copies[utterance.id] > 1
+    ]
+    return [utterance for utterance in good if copies[utterance.id] == 1], bad
+
+
+def _bad_entry(position: int, entry: Any, error: ValidationError) -> BadUtterance:
+    fields = {str(item["loc"][0]) for item in error.errors() if item["loc"]}
+    reason = RejectReason.BAD_TIMES if fields and fields <= {"startAt", "endAt"} else RejectReason.BAD_UTTERANCE
+    own_id = _text_or_none(entry.get("id")) if isinstance(entry, dict) else None
+    # The position stands in for an id that is missing or no text; values are never quoted, they may be call text.
+    shown = (own_id or "").strip()[:ID_LENGTH_MAX] or f"#{position}"
+    return BadUtterance(shown, reason, f"wrong or missing: {', '.join(sorted(fields)) or 'the entry'}")

@@ -1,0 +1,189 @@
+"""One call's label and recording become rows of the utterance table or of the reject table. Nothing is written."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from urgency_dagster.calls.table.labels import (
+    BadUtterance,
+    CallLabel,
+    Utterance,
+    labelled_entries,
+    parse_label,
+    parse_utterances,
+    read_label,
+)
+from urgency_dagster.calls.table.quality import RecordingQuality
+from urgency_dagster.calls.tables import RejectReason
+from urgency_dagster.errors import AudioError, LabelError, Rejected
+from urgency_dagster.tables import SENTIMENTS, URGENCY_LEVELS
+
+DURATION_MIN_MS = 500
+"""Shorter utterances are left out. Source: the original pipeline drops segments under 0.5 s."""
+
+
+@dataclass(frozen=True)
+class CallFiles:
+    """The files that carry one call's id: usually one label and one recording."""
+
+    call_id: str
+    labels: tuple[Path, ...]
+    audio: tuple[Path, ...]
+
+
+@dataclass
+class CallRows:
+    """What one call adds to the tables; `labelled` counts the entries of its `utterances`."""
+
+    utterances: list[dict[str, Any]] = field(default_factory=list)
+    rejects: list[dict[str, Any]] = field(default_factory=list)
+    labelled: int = 0
+
+
+def call_rows(call: CallFiles, archive: str, root: Path) -> CallRows:
+    """The rows of one call: its kept utterances, or one reject row for the call and one for each utterance."""
+    try:
+        label, wav = _readable_call(call)
+        recording = RecordingQuality.read(wav)
+    except AudioError as error:
+        return _rejected_call(call, archive, Rejected(RejectReason.UNREADABLE_AUDIO, error.args[0]))
+    except Rejected as rejected:
+        return _rejected_call(call, archive, rejected)
+    rows = CallRows(labelled=len(label.utterances))
+    columns = _call_columns(label, recording, archive, wav.relative_to(root).as_posix())
+    utterances, bad = parse_utterances(label.utterances)
+    for utterance in sorted(utterances, key=lambda u: (u.start_ms if u.start_ms is not None else -1, u.id)):
+        try:
+            rows.utterances.append(columns | _utterance_columns(utterance, recording))
+        except Rejected as rejected:
+            bad.append(BadUtterance(utterance.id, RejectReason(rejected.reason), rejected.detail))
+    if not rows.utterances:
+        rows.rejects.append(_empty_call(call, archive, len(label.utterances)))
+    rows.rejects += [_utterance_reject(archive, call.call_id, entry) for entry in bad]
+    return rows
+
+
+def _readable_call(call: CallFiles) -> tuple[CallLabel, Path]:
+    """The label and the recording of a call that may be used.
+
+    Raises:
+        Rejected: the first of the call-level rules that it breaks.
+    """
+    for paths, missing in ((call.labels, RejectReason.MISSING_LABEL), (call.audio, RejectReason.MISSING_AUDIO)):
+        if not paths:
+            raise Rejected(missing, "no member of that kind carries the id")
+        if len(paths) > 1:
+            raise Rejected(RejectReason.DUPLICATE_CALL, f"{len(paths)} members carry the id")
+    try:
+        label = parse_label(read_label(call.labels[0]))
+    except LabelError as error:
+        raise Rejected(RejectReason.UNREADABLE_LABEL, error.args[0]) from error
+    if label.id != call.call_id:
+        raise Rejected(RejectReason.ID_MISMATCH, "the label's _id is not the one in its file name")
+    if label.urgency not in URGENCY_LEVELS:
+        raise Rejected(RejectReason.UNKNOWN_URGENCY, "urgencyLevel is missing or not one of the known classes")
+    if label.sentiment not in SENTIMENTS:
+        raise Rejected(RejectReason.UNKNOWN_SENTIMENT, "sentiment is missing or not one of the known classes")
+    return label, call.audio[0]
+
+
+def _rejected_call(call: CallFiles, archive: str, rejected: Rejected) -> CallRows:
+    """A reject row for the call or each of its copies, and one for each utterance that its labels still tell of."""
+    row = {"archive": archive, "_id": call.call_id, "reason": rejected.reason, "detail": rejected.detail}
+    copies = [path for paths in (call.labels, call.audio) if len(paths) > 1 for path in paths]
+    members = copies or [*call.labels, *call.audio][:1]
+    told = [(path, id_) for path in call.labels for id_ in _utterance_ids(path)]
+    rejects = [{**row, "member": path.name} for path in members]
+    rejects += [{**row, "member": path.name, "utterance_id": id_} for path, id_ in told]
+    return CallRows(rejects=rejects, labelled=len(told))
+
+
+def _utterance_ids(path: Path) -> list[str]:
+    try:
+        good, bad = parse_utterances(labelled_entries(read_label(path)))
+    except LabelError:
+        return []
+    return [utterance.id for utterance in good] + [entry.id for entry in bad]
+
+
+def _empty_call(call: CallFiles, archive: str, labelled: int) -> dict[str, Any]:
+    return {
+        "archive": archive,
+        "member": call.labels[0].name,
+        "_id": call.call_id,
+        "reason": RejectReason.NO_UTTERANCES,
+        "detail": f"none of its {labelled} utterances is kept",
+    }
+
+
+def _utterance_columns(utterance: Utterance, recording: RecordingQuality) -> dict[str, Any]:
+    """The columns of one kept utterance.
+
+    Raises:
+        Rejected: its times are no interval of the recording, or too short.
+    """
+    start_ms, end_ms = _times(utterance)
+    duration_ms = _duration_ms(start_ms, end_ms, recording.duration_ms)
+    return {
+        "utterance_id": utterance.id,
+        "text": utterance.text,
+        "speaker": utterance.speaker,
+        "startAt": start_ms,
+        "endAt": end_ms,
+        "duration_s": duration_ms / 1000,
+        **recording.flags(start_ms, end_ms),
+    }
+
+
+def _times(utterance: Utterance) -> tuple[int, int]:
+    """Start and end of the label in ms.
+
+    Raises:
+        Rejected: one is missing, the start is negative, or the end is not after it.
+    """
+    start_ms, end_ms = utterance.start_ms, utterance.end_ms
+    if start_ms is None or end_ms is None:
+        raise Rejected(RejectReason.BAD_TIMES, "startAt or endAt is missing")
+    if start_ms < 0 or end_ms <= start_ms:
+        raise Rejected(RejectReason.BAD_TIMES, "startAt is negative or endAt is not after it")
+    return start_ms, end_ms
+
+
+def _duration_ms(start_ms: int, end_ms: int, wav_end_ms: int) -> int:
+    """The audio that is left after clipping to the end of the recording.
+
+    Raises:
+        Rejected: none is left, or less than `DURATION_MIN_MS`.
+    """
+    if start_ms >= wav_end_ms:
+        raise Rejected(RejectReason.OUTSIDE_AUDIO, "starts after the recording ends")
+    duration = min(end_ms, wav_end_ms) - start_ms
+    if duration < DURATION_MIN_MS:
+        raise Rejected(RejectReason.TOO_SHORT, f"{duration} ms of audio, at least {DURATION_MIN_MS} are needed")
+    return duration
+
+
+def _call_columns(label: CallLabel, recording: RecordingQuality, archive: str, wav: str) -> dict[str, Any]:
+    """The columns that every utterance of a call shares."""
+    return {
+        "_id": label.id,
+        "wav_file_path": wav,
+        "sentiment": label.sentiment,
+        "urgencyLevel": label.urgency,
+        "urgency_label": URGENCY_LEVELS.index(str(label.urgency)),
+        "disasterMedium": label.disaster_medium,
+        "archive": archive,
+        "gender": label.gender,
+        "disasterLarge": label.disaster_large,
+        "audio_sha256": recording.audio_sha256,
+    }
+
+
+def _utterance_reject(archive: str, call_id: str, entry: BadUtterance) -> dict[str, Any]:
+    return {
+        "archive": archive,
+        "_id": call_id,
+        "utterance_id": entry.id,
+        "reason": entry.reason,
+        "detail": entry.detail,
+    }

@@ -1,0 +1,112 @@
+"""The extracted members of an archive become the utterance table; what is left out is in the reject table."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from urgency_dagster.calls.table.rows import CallFiles, CallRows, call_rows
+from urgency_dagster.calls.tables import REJECTS
+from urgency_dagster.calls.workers import ordered_map
+from urgency_dagster.errors import ArtefactError
+from urgency_dagster.paths import ArchivePaths, StoragePaths
+from urgency_dagster.progress import Progress, silent
+from urgency_dagster.tables import UTTERANCES
+from urgency_dagster.writing import table_sink
+
+BATCH_ROWS = 1024
+"""Members that are Python objects at a time; an archive may hold 10^5."""
+
+
+def build_utterance_table(
+    paths: StoragePaths, archive: str, *, workers: int = -1, progress: Progress = silent
+) -> dict[str, Any]:
+    """Writes `utterances.parquet` and `rejects.parquet` of one archive.
+
+    Args:
+        paths: the storage root.
+        archive: the archive whose members were extracted.
+        workers: processes that parse and decode; 1 is this process, -1 one per core.
+        progress: told the calls done so far.
+
+    Returns:
+        Counts of members, calls and labelled utterances, as the input holds them, and of what was kept; rows of the
+        reject table by reason.
+
+    Raises:
+        ArtefactError: the archive was not extracted.
+    """
+    files = paths.archive(archive)
+    if not files.members.is_file():
+        raise ArtefactError(f"{archive} has no members.parquet", "an extracted archive", "materialise call_recordings")
+    extracted = _extracted_members(files.members)
+    calls = pc.count_distinct(extracted["call_id"]).as_py()
+    rows = ordered_map(partial(call_rows, archive=archive, root=paths.root), _calls(extracted, files), workers)
+    counts = _write(files, _reporting(rows, calls, progress))
+    members = pq.read_metadata(files.members).num_rows
+    return {"members": members, "extracted": extracted.num_rows, "calls": calls, **counts}
+
+
+def _reporting(rows: Iterable[CallRows], total: int, progress: Progress) -> Iterator[CallRows]:
+    for done, row in enumerate(rows, start=1):
+        progress(done, total)
+        yield row
+
+
+def _extracted_members(members: Path) -> pa.Table:
+    """Kind, path and call id of the members that were unpacked, sorted by call id."""
+    table = pq.read_table(members, columns=["kind", "path"])
+    table = table.filter(pc.is_valid(table["path"]))
+    call_ids = (_call_id(path) for batch in table["path"].chunks for path in batch.to_pylist())
+    table = table.append_column("call_id", pa.array(call_ids, pa.string(), size=table.num_rows))
+    return table.sort_by([(name, "ascending") for name in ("call_id", "kind", "path")])
+
+
+def _call_id(path: str) -> str:
+    """The file's stem up to its first `_`."""
+    return Path(path).stem.partition("_")[0]
+
+
+def _calls(extracted: pa.Table, files: ArchivePaths) -> Iterator[CallFiles]:
+    """The files of each call, in id order."""
+    rows = (row for batch in extracted.to_batches(BATCH_ROWS) for row in batch.to_pylist())
+    for call_id, members in groupby(rows, key=itemgetter("call_id")):
+        found: dict[str, list[Path]] = {"audio": [], "label": []}
+        for member in members:
+            folder = files.audio if member["kind"] == "audio" else files.labels
+            found[member["kind"]].append(folder / member["path"])
+        yield CallFiles(call_id, tuple(found["label"]), tuple(found["audio"]))
+
+
+def _rejected_members(members: Path) -> Iterator[list[dict[str, Any]]]:
+    """The reject rows of members that were not unpacked, in pieces."""
+    columns = ["archive", "member", "reason", "detail"]
+    for batch in pq.ParquetFile(members).iter_batches(BATCH_ROWS, columns=columns):
+        yield batch.filter(pc.is_valid(batch["reason"])).to_pylist()
+
+
+def _write(files: ArchivePaths, calls: Iterable[CallRows]) -> dict[str, Any]:
+    """Streams the rows of all calls into both tables; returns the counts."""
+    kept, labelled, kept_calls = 0, 0, 0
+    reasons: Counter[str] = Counter()
+    with ExitStack() as stack:
+        utterance_sink = stack.enter_context(table_sink(files.utterances, UTTERANCES))
+        reject_sink = stack.enter_context(table_sink(files.rejects, REJECTS))
+        for rejects in _rejected_members(files.members):
+            reject_sink.add(rejects)
+            reasons.update(row["reason"] for row in rejects)
+        for rows in calls:
+            utterance_sink.add(rows.utterances)
+            reject_sink.add(rows.rejects)
+            reasons.update(row["reason"] for row in rows.rejects)
+            kept, labelled = kept + len(rows.utterances), labelled + rows.labelled
+            kept_calls += bool(rows.utterances)
+    return {"labelled": labelled, "kept": kept, "kept_calls": kept_calls, "rejects": dict(sorted(reasons.items()))}

@@ -1,0 +1,77 @@
+"""What landed, told to Dagster: partitions, the content of the external assets, and what cannot be used."""
+
+from collections.abc import Iterator, Mapping
+
+import dagster as dg
+
+from urgency_dagster.calls.landing.parts import look_of
+from urgency_dagster.defs.partitions import call_archives
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.provenance.record import ATTENTION_SOURCE, CALL_ARCHIVE, Landed
+
+DATA_VERSION_TAG = "dagster/data_version"
+
+PROBLEMS = "not_used"
+PROBLEM_SCHEMA = dg.TableSchema([dg.TableColumn("file", "string"), dg.TableColumn("reason", "string")])
+
+
+def new_partitions(instance: dg.DagsterInstance, archives: list[str]) -> list[str]:
+    """The archives that Dagster has no partition for yet."""
+    known = set(instance.get_dynamic_partitions(str(call_archives.name)))
+    return [archive for archive in archives if archive not in known]
+
+
+def landing_events(instance: dg.DagsterInstance, landed: Landed, names: list[str]) -> Iterator[dg.AssetMaterialization]:
+    """One event for each of the landed things whose content Dagster has not been told of.
+
+    Args:
+        instance: the Dagster instance.
+        landed: a look at the landing folders.
+        names: archives, and `attention.pkl` for the pickle; what has not landed is passed over.
+    """
+    for name in names:
+        pair, pickle = landed.calls.pairs.get(name), landed.paths.attention_pickle
+        if pair:
+            yield from _event_if_new(instance, landed, CALL_ARCHIVE, name, pair.size_bytes)
+        elif name == pickle.name and pickle.is_file():
+            yield from _event_if_new(instance, landed, ATTENTION_SOURCE, None, pickle.stat().st_size)
+
+
+def _event_if_new(
+    instance: dg.DagsterInstance, landed: Landed, key: dg.AssetKey, partition: str | None, size: int
+) -> Iterator[dg.AssetMaterialization]:
+    version = landed.version(key, partition)
+    if version and version != _reported_version(instance, key, partition):
+        yield dg.AssetMaterialization(
+            key, partition=partition, metadata={"bytes": size, "sha256": version}, tags={DATA_VERSION_TAG: version}
+        )
+
+
+def _reported_version(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> str | None:
+    records = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition] if partition else None)
+    events = instance.fetch_materializations(records, limit=1).records
+    last = events[0].asset_materialization if events else None
+    return (last.tags or {}).get(DATA_VERSION_TAG) if last else None
+
+
+def landing_observation(instance: dg.DagsterInstance, problems: Mapping[str, str]) -> Iterator[dg.AssetObservation]:
+    """One event for the page of `call_archive` that names what cannot be used and why, unless it says so already."""
+    records = [dg.TableRecord({"file": file, "reason": reason}) for file, reason in sorted(problems.items())]
+    if records != _reported_problems(instance):
+        table = dg.MetadataValue.table(records, schema=PROBLEM_SCHEMA)
+        yield dg.AssetObservation(CALL_ARCHIVE, metadata={"files_not_used": len(records), PROBLEMS: table})
+
+
+def _reported_problems(instance: dg.DagsterInstance) -> list[dg.TableRecord]:
+    events = instance.fetch_observations(CALL_ARCHIVE, limit=1).records
+    last = events[0].asset_observation if events else None
+    table = last.metadata.get(PROBLEMS) if last else None
+    return list(table.records) if isinstance(table, dg.TableMetadataValue) else []
+
+
+def looks_of(paths: StoragePaths, landed: Landed) -> dict[str, list[int]]:
+    """Size and time of every landed file by archive (`attention.pkl` for the pickle), to see whether they change."""
+    looks = {archive: pair.look() for archive, pair in landed.calls.pairs.items()}
+    if paths.attention_pickle.is_file():
+        looks[paths.attention_pickle.name] = list(look_of(paths.attention_pickle))
+    return looks

@@ -1,0 +1,70 @@
+"""A short account of a storage root: rows kept and rejected, scores next to their baselines, where to look."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.provenance.manifests import partitions_with_manifest, read_manifest
+from urgency_dagster.writing import read_json
+
+
+def summary_lines(paths: StoragePaths) -> Iterator[str]:
+    """The account, line by line; what has not been made is left out."""
+    yield from _call_lines(paths)
+    if read_manifest(paths, "urgency_evaluation") and (paths.urgency.evaluation / "metrics.json").is_file():
+        yield from _urgency_lines(paths)
+    if read_manifest(paths, "attention_leaderboard") and paths.attention.leaderboard.is_file():
+        yield from _attention_lines(paths)
+    exported = sorted(paths.attention.models_folder.glob("*.pkl"))
+    if exported:
+        yield f"models        {_shown(paths.attention.models_folder)} ({', '.join(file.stem for file in exported)})"
+
+
+def _call_lines(paths: StoragePaths) -> Iterator[str]:
+    for archive in partitions_with_manifest(paths, "utterances"):
+        files = paths.archive(archive)
+        if not (files.utterances.is_file() and files.rejects.is_file()):
+            continue
+        kept = pq.read_metadata(files.utterances).num_rows
+        rejects = pq.read_table(files.rejects, columns=["utterance_id", "reason"]).to_pylist()
+        utterances = Counter(row["reason"] for row in rejects if row["utterance_id"] is not None)
+        others = Counter(row["reason"] for row in rejects if row["utterance_id"] is None)
+        yield (
+            f"calls         {archive}: {kept} utterances kept, {_counted(utterances)} rejected; "
+            f"calls and files rejected: {_counted(others)}"
+        )
+
+
+def _counted(reasons: Counter[str]) -> str:
+    """The total, and how often each reason occurs."""
+    told = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
+    return f"{reasons.total()} ({told})" if told else "0"
+
+
+def _urgency_lines(paths: StoragePaths) -> Iterator[str]:
+    metrics = read_json(paths.urgency.evaluation / "metrics.json")
+    for task in ("urgency", "sentiment"):
+        scores = {level: metrics[level][task]["f1_macro"] for level in ("utterance", "call", "majority")}
+        yield (
+            f"{task:13} macro-F1 {scores['utterance']:.3f} by utterance, {scores['call']:.3f} by call "
+            f"(majority class {scores['majority']:.3f})"
+        )
+    yield f"report        {_shown(paths.urgency.evaluation / 'report.md')}"
+
+
+def _attention_lines(paths: StoragePaths) -> Iterator[str]:
+    with paths.attention.leaderboard.open(encoding="utf-8", newline="") as stream:
+        scores = {row["model"]: float(row["f1_macro_mean"]) for row in csv.DictReader(stream)}
+    baseline = scores.pop("dummy")
+    told = ", ".join(f"{model} {score:.3f}" for model, score in scores.items())
+    yield f"attention     macro-F1 {told} (majority class {baseline:.3f})"
+    yield f"report        {_shown(paths.attention.report)}"
+
+
+def _shown(path: Path) -> str:
+    """The path relative to the working folder where it lies below it."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -1,0 +1,1 @@
+"""What an artefact was made from, and whether it still holds."""

@@ -1,0 +1,181 @@
+"""Rows become batches: tokens cut once, padded to the longest of the batch; vectors read from memory maps.
+
+Nothing here is random but the order of the training batches, which depends on its seed and epoch alone.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from urgency_dagster.errors import ArtefactError
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.urgency.data.dataset import call_codes, open_vectors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
+
+TOKENISER_CHUNK = 10_000
+"""Texts per tokeniser call: enough to use its threads, few enough not to hold millions of Python lists."""
+
+
+BUCKET = 50
+"""Batches that are sorted by length together. Source: Hugging Face's `LengthGroupedSampler`."""
+
+
+class Batch(NamedTuple):
+    """B utterances padded to L tokens.
+
+    Attributes:
+        input_ids: token ids, int64, (B, L).
+        attention_mask: 1 for tokens and 0 for padding, int64, (B, L).
+        audio: audio vectors, float32, (B, T, D).
+        urgency: class ids, int64, (B,).
+        sentiment: class ids, int64, (B,).
+    """
+
+    input_ids: "Tensor"
+    attention_mask: "Tensor"
+    audio: "Tensor"
+    urgency: "Tensor"
+    sentiment: "Tensor"
+
+    def to(self, device: str) -> "Batch":
+        """The same batch on another device."""
+        return Batch(*(tensor.to(device) for tensor in self))
+
+    def padded(self, multiple: int, max_length: int) -> "Batch":
+        """The same utterances with L the next multiple of some number, or `max_length`, at least L, if that is less."""
+        from torch.nn.functional import pad
+
+        length = self.input_ids.shape[1]
+        more = min(length + -length % multiple, max_length) - length
+        # The token does not matter: what is masked is not seen.
+        return self._replace(
+            input_ids=pad(self.input_ids, (0, more)), attention_mask=pad(self.attention_mask, (0, more))
+        )
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The token ids of N texts in one flat array, int32; text i is `ids[starts[i]:starts[i + 1]]`."""
+
+    ids: "NDArray[np.int32]"
+    starts: "NDArray[np.int64]"
+    pad_id: int
+
+    @property
+    def lengths(self) -> "NDArray[np.int64]":
+        """Tokens of each text, (N,)."""
+        return np.diff(self.starts)
+
+    def padded(self, indices: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+        """Token ids and attention mask of some texts, int64, (B, L), L being the longest of them."""
+        lengths = self.starts[indices + 1] - self.starts[indices]
+        mask = np.arange(lengths.max()) < lengths[:, None]
+        ids = np.full(mask.shape, self.pad_id, np.int64)
+        ids[mask] = np.concatenate([self.ids[self.starts[i] : self.starts[i + 1]] for i in indices])
+        return ids, mask.astype(np.int64)
+
+
+def tokenise(texts: "pa.ChunkedArray", tokenizer: "PreTrainedTokenizerBase", max_length: int) -> Tokens:
+    """The token ids of every text, with the tokenizer's special tokens, cut at `max_length`."""
+    pieces: list[NDArray[np.int32]] = []
+    lengths: list[int] = []
+    for start in range(0, len(texts), TOKENISER_CHUNK):
+        chunk = texts.slice(start, TOKENISER_CHUNK).to_pylist()
+        encoded = tokenizer(chunk, truncation=True, max_length=max_length, return_attention_mask=False)["input_ids"]
+        lengths.extend(len(ids) for ids in encoded)
+        pieces.append(np.fromiter((token for ids in encoded for token in ids), np.int32))
+    starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    return Tokens(np.concatenate(pieces), starts, int(tokenizer.pad_token_id or 0))
+
+
+class UtteranceDataset:
+    """The utterances of a table, read by batch. Nothing of the table itself is kept.
+
+    Attributes:
+        urgency: class ids, int64, (N,).
+        sentiment: class ids, int64, (N,).
+        calls: the call of each utterance, see `dataset.call_codes`.
+
+    Args:
+        paths: the storage root, for the archives' vectors.
+        rows: the utterances; the columns `archive, row, _id, urgency_id, sentiment_id` of `tables.TRAINING_ROWS`.
+        tokens: their token ids, in the same order.
+
+    Raises:
+        ArtefactError: the vectors of an archive are missing, fewer than the rows that name them, or of another shape
+            than those of the others.
+    """
+
+    def __init__(self, paths: StoragePaths, rows: "pa.Table", tokens: Tokens) -> None:
+        archives = rows["archive"].combine_chunks().dictionary_encode()
+        self._archive = archives.indices.to_numpy()
+        self._row = rows["row"].to_numpy()
+        self._vectors = [open_vectors(paths, archive) for archive in archives.dictionary.to_pylist()]
+        self._check_vectors()
+        self._tokens = tokens
+        self.urgency: NDArray[np.int64] = rows["urgency_id"].to_numpy()
+        self.sentiment: NDArray[np.int64] = rows["sentiment_id"].to_numpy()
+        self.calls: NDArray[np.int64] = call_codes(rows)
+
+    @property
+    def lengths(self) -> "NDArray[np.int64]":
+        """Tokens of each utterance, (N,)."""
+        return self._tokens.lengths
+
+    def __len__(self) -> int:
+        """The number of utterances."""
+        return len(self._row)
+
+    def __getitem__(self, indices: "NDArray[np.int64]") -> Batch:
+        """The batch of the utterances at `indices`, int64, (B,)."""
+        import torch
+
+        input_ids, mask = self._tokens.padded(indices)
+        audio = np.stack([self._vectors[self._archive[i]][self._row[i]] for i in indices])
+        arrays = (input_ids, mask, audio, self.urgency[indices], self.sentiment[indices])
+        return Batch(*(torch.from_numpy(array) for array in arrays))
+
+    def _check_vectors(self) -> None:
+        as_they_were = ("the vectors the training set was made with", "make the training set again")
+        for code, vectors in enumerate(self._vectors):
+            if self._row[self._archive == code].max() >= len(vectors):
+                raise ArtefactError("an archive has fewer vectors than the training set has rows of it", *as_they_were)
+        if len({vectors.shape[1:] for vectors in self._vectors}) > 1:
+            raise ArtefactError("the vectors of some archives have another shape", *as_they_were)
+
+
+def batches_in_order(count: int, batch_size: int) -> "list[NDArray[np.int64]]":
+    """The indices 0 to `count` - 1 in order, `batch_size` at a time."""
+    return _cut(np.arange(count), batch_size)
+
+
+def bucketed_batches(
+    lengths: "NDArray[np.int64]", batch_size: int, *, seed: int, epoch: int
+) -> "list[NDArray[np.int64]]":
+    """The indices of one epoch in random batches of texts of like length, which no earlier epoch or draw influences.
+
+    The shuffled indices are sorted by length BUCKET batches at a time, so that a batch needs little padding and is
+    still drawn from everywhere; the batches then come in random order.
+
+    Args:
+        lengths: tokens of each text, (N,).
+        batch_size: texts of a batch; one batch has the rest.
+        seed: of the order.
+        epoch: gives another order.
+    """
+    rng = np.random.default_rng((seed, epoch))
+    buckets = _cut(rng.permutation(len(lengths)), BUCKET * batch_size)
+    batches = [
+        batch for bucket in buckets for batch in _cut(bucket[np.argsort(lengths[bucket], kind="stable")], batch_size)
+    ]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def _cut(indices: "NDArray[np.int64]", batch_size: int) -> "list[NDArray[np.int64]]":
+    return [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]

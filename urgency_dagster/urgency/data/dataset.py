@@ -1,0 +1,345 @@
+"""Joining the archives' utterance tables into one training set, and reading it back.
+
+Rows stay Arrow tables and vectors stay in the archives' NPY files. Tokens and batches are `batches`'.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from urgency_dagster.errors import ArtefactError, TrainingDataError
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.tables import URGENCY_LEVELS, UTTERANCES
+from urgency_dagster.urgency.data.splits import Split, SplitConfig, split_rows
+from urgency_dagster.urgency.data.tables import TRAIN, TRAINING_ROWS, VALIDATION
+from urgency_dagster.writing import file_hash, read_json, replacing_folder, text_hash, write_json, write_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+JOINED = pa.schema([field for field in UTTERANCES if field.name in {*TRAINING_ROWS.names, "sentiment", "urgencyLevel"}])
+"""What is read of the archives' utterance tables; millions of paths and flags would only take room."""
+
+MIN_URGENCY_CLASSES = 2
+"""A classifier needs something to tell apart."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The class names of both tasks, in the order of their ids."""
+
+    urgency: tuple[str, ...]
+    sentiment: tuple[str, ...]
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Sequence[str]]) -> "Labels":
+        """The labels that `dataclasses.asdict` turned into lists by task."""
+        return cls(tuple(stored["urgency"]), tuple(stored["sentiment"]))
+
+
+@dataclass(frozen=True)
+class TrainingSetSummary:
+    """What a training set holds; also the content of `split.json`, less the call ids.
+
+    Attributes:
+        mode_asked: the split mode of the configuration.
+        mode_used: the split mode that was possible.
+        note: why the two differ; empty when they do not.
+        sha256: hash over every row and its side.
+        data_sha256: hash over the rows, their sides and the vectors.
+        archives: the archives joined, sorted.
+        audio_width: width of one audio vector.
+        audio_tokens: audio vectors of an utterance.
+        speech_model: name and revision of the model that made the vectors.
+        labels: the class names of both tasks, in the order of their ids.
+        calls: number of calls on each side.
+        utterances: number of utterances on each side.
+        class_counts: utterances per class name, by side and task.
+    """
+
+    mode_asked: str
+    mode_used: str
+    note: str
+    sha256: str
+    data_sha256: str
+    archives: tuple[str, ...]
+    audio_width: int
+    audio_tokens: int
+    speech_model: dict[str, str]
+    labels: Labels
+    calls: dict[str, int]
+    utterances: dict[str, int]
+    class_counts: dict[str, dict[str, dict[str, int]]]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Stored rows (schema `tables.TRAINING_ROWS`), which are read when they are asked for, and their summary."""
+
+    path: "Path"
+    summary: TrainingSetSummary
+
+    @property
+    def labels(self) -> Labels:
+        """The class names of both tasks."""
+        return self.summary.labels
+
+    def side(self, side: str, columns: Sequence[str] = TRAINING_ROWS.names) -> pa.Table:
+        """The rows of one side, in the stored order; of millions, only the columns that are needed."""
+        return pq.read_table(self.path, schema=TRAINING_ROWS, columns=list(columns), filters=[("side", "=", side)])
+
+
+def build_training_set(paths: StoragePaths, archives: Sequence[str], config: SplitConfig) -> TrainingSetSummary:
+    """What was joined, after writing `rows.parquet` and `split.json` of the training set.
+
+    Args:
+        paths: the storage root; `utterances.parquet` and `wav2vec2_embeddings.npy` of each archive are read.
+        archives: names of the archives to join, in any order.
+        config: how to divide the rows.
+
+    Raises:
+        ArtefactError: an archive has no utterances or vectors, or their numbers, columns or widths disagree, or the
+            archives' vectors are not of one kind.
+        TrainingDataError: there are no rows; a side is empty; a call has two different labels or an unknown urgency;
+            the training side has fewer than two urgency classes.
+    """
+    names = sorted(set(archives))
+    tables = [_archive_rows(paths, archive) for archive in names]
+    vectors = _kind_of_all(paths, names)
+    if not any(table.num_rows for table in tables):
+        raise TrainingDataError(
+            f"{len(names)} archives hold no utterances", "at least one", "see the rejects.parquet of each archive"
+        )
+    utterances = pa.concat_tables(tables)
+    rows, sentiments = _with_ids(utterances)
+    _check_one_label_per_call(rows)
+    split = split_rows(rows, config)
+    rows = rows.append_column("side", pa.array(np.where(split.validation, VALIDATION, TRAIN)))
+    rows = rows.select(TRAINING_ROWS.names).cast(TRAINING_ROWS)
+    _check_sides(rows)
+    return _write(paths, rows, names, config, split, Labels(URGENCY_LEVELS, sentiments), vectors)
+
+
+def read_training_set(paths: StoragePaths) -> TrainingSet:
+    """The stored training set.
+
+    Raises:
+        ArtefactError: it was not built.
+    """
+    urgency = paths.urgency
+    if not (urgency.rows.is_file() and urgency.split.is_file()):
+        raise ArtefactError(f"no training set in {urgency.training_set}", "rows and split", "make the training set")
+    stored: dict[str, Any] = read_json(urgency.split)
+    del stored["call_ids"]
+    stored["archives"] = tuple(stored["archives"])
+    stored["labels"] = Labels.from_json(stored["labels"])
+    # One that was stored before `audio_tokens` was an option has one vector for each utterance.
+    return TrainingSet(urgency.rows, TrainingSetSummary(**{"audio_tokens": 1, **stored}))
+
+
+def call_codes(rows: pa.Table) -> "NDArray[np.int64]":
+    """The call of each row as an id 0 to C - 1, in the order in which the calls appear, (N,)."""
+    codes = rows["_id"].combine_chunks().dictionary_encode().indices
+    return codes.to_numpy().astype(np.int64)
+
+
+def first_rows(calls: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    """The first row of each call, (C,), from the ids of `call_codes`."""
+    _, first = np.unique(calls, return_index=True)
+    return first
+
+
+def open_vectors(paths: StoragePaths, archive: str) -> "NDArray[np.float32]":
+    """The audio vectors of an archive as a read-only memory map, float32, shape (N, T, D).
+
+    The file has that shape too, or (N, D) where T is 1.
+
+    Raises:
+        ArtefactError: the file is missing, damaged, or of another type or shape.
+    """
+    source = paths.archive(archive).vectors
+    try:
+        vectors: NDArray[np.float32] = np.load(source, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ArtefactError(
+            f"the vectors of {archive} cannot be read ({type(error).__name__})", "an NPY file", "embed it again"
+        ) from error
+    if vectors.ndim not in (2, 3) or vectors.dtype != np.float32:
+        raise ArtefactError(
+            f"the vectors of {archive} are {vectors.dtype} of shape {vectors.shape}",
+            "float32 of shape (N, D) or (N, T, D)",
+            "embed the archive again",
+        )
+    return vectors if vectors.ndim == 3 else vectors[:, None]
+
+
+def _archive_rows(paths: StoragePaths, archive: str) -> pa.Table:
+    """The utterance table of one archive with `archive` and `row`, checked against its vectors."""
+    utterances = _read_utterances(paths.archive(archive).utterances, archive)
+    vectors = open_vectors(paths, archive)
+    if len(vectors) != utterances.num_rows:
+        raise ArtefactError(
+            f"{archive} has {utterances.num_rows} utterances and {len(vectors)} vectors",
+            "one vector per utterance",
+            "embed the archive again",
+        )
+    row = pa.array(np.arange(utterances.num_rows), pa.int64())
+    return utterances.set_column(
+        utterances.schema.get_field_index("archive"), "archive", pa.array([archive] * utterances.num_rows, pa.string())
+    ).append_column("row", row)
+
+
+def _read_utterances(source: "Path", archive: str) -> pa.Table:
+    try:
+        return pq.read_table(source, columns=JOINED.names).cast(JOINED)
+    except (OSError, pa.ArrowException) as error:
+        raise ArtefactError(
+            f"the utterances of {archive} cannot be read ({type(error).__name__})",
+            "the utterance table",
+            "make the archive's utterances again",
+        ) from error
+
+
+class _Kind(NamedTuple):
+    """What the vectors of an archive are: the name and revision of their speech model, D and T."""
+
+    model: str
+    revision: str
+    width: int
+    tokens: int
+
+
+def _kind_of_all(paths: StoragePaths, archives: Sequence[str]) -> _Kind:
+    """What the vectors of all archives are.
+
+    Raises:
+        ArtefactError: the vectors were made by different models, which of equal width nothing else would show, or the
+            utterances of some archives have more of them.
+    """
+    kinds = [_kind(paths, archive) for archive in archives] or [_Kind("", "", 0, 1)]
+    models = {(kind.model, kind.revision, kind.width) for kind in kinds}
+    if len(models) > 1:
+        named = ", ".join(sorted({f"{name} of width {width}" for name, _, width in models}))
+        raise ArtefactError(
+            f"the audio vectors were made by {len(models)} speech models ({named})",
+            "one speech model",
+            "materialise utterance_embeddings of all archives",
+        )
+    if len(tokens := sorted({kind.tokens for kind in kinds})) > 1:
+        raise ArtefactError(
+            f"the archives have {' and '.join(map(str, tokens))} audio vectors for an utterance",
+            "as many in all of them",
+            "materialise utterance_embeddings and processed_data of all archives with the same `audio_tokens`",
+        )
+    return kinds[0]
+
+
+def _kind(paths: StoragePaths, archive: str) -> _Kind:
+    source = paths.archive(archive).embeddings
+    if not source.is_file():
+        raise ArtefactError(f"{archive} has no {source.name}", "its embeddings", "materialise utterance_embeddings")
+    facts = pq.read_schema(source).metadata or {}
+    _, tokens, width = open_vectors(paths, archive).shape
+    return _Kind(facts.get(b"model", b"").decode(), facts.get(b"revision", b"").decode(), width, tokens)
+
+
+def _with_ids(utterances: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
+    """The rows with `urgency_id` and `sentiment_id`, and the sentiment names in the order of their ids."""
+    urgency = pc.index_in(utterances["urgencyLevel"], pa.array(URGENCY_LEVELS))
+    if urgency.null_count:
+        raise TrainingDataError(
+            f"{urgency.null_count} utterances have an unknown urgency",
+            f"one of {', '.join(URGENCY_LEVELS)}",
+            "make the utterances again",
+        )
+    sentiments = sorted(pc.unique(utterances["sentiment"]).to_pylist())
+    sentiment = pc.index_in(utterances["sentiment"], pa.array(sentiments))
+    rows = utterances.append_column("urgency_id", urgency.cast(pa.int64()))
+    return rows.append_column("sentiment_id", sentiment.cast(pa.int64())), tuple(sentiments)
+
+
+def _check_one_label_per_call(rows: pa.Table) -> None:
+    spread = rows.group_by(["archive", "_id"]).aggregate(
+        [(c, f) for c in ("urgency_id", "sentiment_id") for f in ("min", "max")]
+    )
+    torn = pc.or_(
+        pc.not_equal(spread["urgency_id_min"], spread["urgency_id_max"]),
+        pc.not_equal(spread["sentiment_id_min"], spread["sentiment_id_max"]),
+    )
+    if count := pc.sum(torn).as_py():
+        raise TrainingDataError(
+            f"{count} calls carry two different labels", "one label per call", "make the utterances again"
+        )
+
+
+def _check_sides(rows: pa.Table) -> None:
+    present = set(pc.unique(rows["side"]).to_pylist())
+    for side in (TRAIN, VALIDATION):
+        if side not in present:
+            raise TrainingDataError(
+                f"no row is on the {side} side", "rows on both sides", "add calls, or change the split"
+            )
+    training = rows.filter(pc.equal(rows["side"], TRAIN))
+    classes = len(pc.unique(training["urgency_id"]))
+    if classes < MIN_URGENCY_CLASSES:
+        raise TrainingDataError(
+            f"the training side has {classes} urgency class",
+            f"at least {MIN_URGENCY_CLASSES}",
+            "add calls of another urgency",
+        )
+
+
+def _write(
+    paths: StoragePaths,
+    rows: pa.Table,
+    archives: Sequence[str],
+    config: SplitConfig,
+    split: Split,
+    labels: Labels,
+    vectors: _Kind,
+) -> TrainingSetSummary:
+    urgency = paths.urgency
+    call_ids = {side: _call_ids(rows, side) for side in (TRAIN, VALIDATION)}
+    with replacing_folder(urgency.training_set) as folder:
+        write_table(folder / urgency.rows.name, rows)
+        summary = TrainingSetSummary(
+            mode_asked=config.mode,
+            mode_used=split.mode,
+            note=split.note,
+            sha256=split.sha256,
+            data_sha256=_data_hash(paths, archives, folder / urgency.rows.name),
+            archives=tuple(archives),
+            audio_width=vectors.width,
+            audio_tokens=vectors.tokens,
+            speech_model={"name": vectors.model, "revision": vectors.revision},
+            labels=labels,
+            calls={side: len(ids) for side, ids in call_ids.items()},
+            utterances={side: pc.sum(pc.equal(rows["side"], side)).as_py() for side in call_ids},
+            class_counts={side: _class_counts(rows, side, labels) for side in call_ids},
+        )
+        write_json(folder / urgency.split.name, asdict(summary) | {"call_ids": call_ids})
+    return summary
+
+
+def _data_hash(paths: StoragePaths, archives: Sequence[str], rows: "Path") -> str:
+    return text_hash(file_hash(rows), *(file_hash(paths.archive(archive).vectors) for archive in archives))
+
+
+def _call_ids(rows: pa.Table, side: str) -> list[str]:
+    return sorted(pc.unique(rows.filter(pc.equal(rows["side"], side))["_id"]).to_pylist())
+
+
+def _class_counts(rows: pa.Table, side: str, labels: Labels) -> dict[str, dict[str, int]]:
+    here = rows.filter(pc.equal(rows["side"], side))
+    counts = {}
+    for task, names in (("urgency", labels.urgency), ("sentiment", labels.sentiment)):
+        tally = np.bincount(here[f"{task}_id"].to_numpy(), minlength=len(names))
+        counts[task] = {name: int(count) for name, count in zip(names, tally, strict=True)}
+    return counts

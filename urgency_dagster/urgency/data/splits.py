@@ -1,0 +1,184 @@
+"""Which rows train and which judge: AI Hub's own border, a draw by call, or the original's draw by utterance.
+
+Only the assignment is made here; reading and storing rows is `dataset`'s.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow.compute as pc
+
+from urgency_dagster.errors import SettingsError, TrainingDataError
+from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+OFFICIAL, CALL, UTTERANCE = "official", "call", "utterance"
+MODES = (OFFICIAL, CALL, UTTERANCE)
+
+SIDE_OF_PREFIX = {"T": TRAIN, "V": VALIDATION}
+"""AI Hub's first letter of an archive pair: Training or Validation."""
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """How rows are divided into a training and a validation side.
+
+    Attributes:
+        mode: `official` keeps AI Hub's border (archives T_... train, V_... validate) and falls back to `call` when
+            only one of the two is present; `call` draws whole calls, copies of a recording under other ids together;
+            `utterance` draws single utterances as the original pipeline did, so that one call lies on both sides and
+            the scores are inflated.
+        validation_share: share of calls or utterances drawn for validation; not used by `official`.
+        seed: seed of the draw.
+
+    Raises:
+        SettingsError: the mode is unknown, or the share is not between 0 and 1.
+    """
+
+    mode: str = OFFICIAL
+    validation_share: float = 0.15
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise SettingsError(f"the split mode {self.mode!r}", f"one of {', '.join(MODES)}", "correct `mode`")
+        if not 0 < self.validation_share < 1:
+            raise SettingsError(
+                f"a validation share of {self.validation_share}", "a number between 0 and 1", "correct it"
+            )
+
+
+@dataclass(frozen=True)
+class Split:
+    """The side of every row.
+
+    Attributes:
+        mode: the mode that was used, which may differ from the one asked for.
+        note: why it differs; empty when it does not.
+        validation: True for rows of the validation side, shape (N,), in the order of the rows given.
+        sha256: hash over every row and its side; the same for the same rows in any order.
+    """
+
+    mode: str
+    note: str
+    validation: "NDArray[np.bool_]"
+    sha256: str
+
+
+def split_rows(rows: "pa.Table", config: SplitConfig) -> Split:
+    """The side of every row, independent of the order of the rows.
+
+    Args:
+        rows: columns `archive, row, _id, audio_sha256, urgency_id`; (archive, row) identifies a row.
+        config: the mode, the share and the seed.
+
+    Raises:
+        TrainingDataError: the mode is `official` and an archive's name starts with neither T_ nor V_.
+    """
+    mode, note = _mode_used(pc.unique(rows["archive"]).to_pylist(), config.mode)
+    if mode == OFFICIAL:
+        validation = _by_archive(rows)
+    elif mode == CALL:
+        validation = _by_call(rows, config)
+    else:
+        validation = _by_utterance(rows, config)
+    return Split(mode, note, validation, _hash(rows, validation))
+
+
+def held_out_calls(rows: "pa.Table", share: float, seed: int) -> "NDArray[np.bool_]":
+    """True for the rows of whole calls that are kept apart from others of the same side, (N,).
+
+    Another draw than that of the sides, so that it does not depend on how they were divided.
+
+    Args:
+        rows: see `split_rows`.
+        share: of the calls, the same of every urgency; 0 keeps none apart.
+        seed: of the draw.
+    """
+    if not share:
+        return np.zeros(rows.num_rows, bool)
+    return _by_call(rows, SplitConfig(CALL, share, seed), purpose="held out")
+
+
+def _side_of(archive: str) -> str:
+    """The side AI Hub gave an archive, by the letter before the first underscore."""
+    prefix, _, _ = archive.partition("_")
+    if prefix not in SIDE_OF_PREFIX:
+        raise TrainingDataError(
+            f"the archive {archive!r} says neither Training nor Validation",
+            "a name that starts with T_ or V_",
+            "split by `call` instead of `official`",
+        )
+    return SIDE_OF_PREFIX[prefix]
+
+
+def _mode_used(archives: Sequence[str], asked: str) -> tuple[str, str]:
+    if asked != OFFICIAL:
+        return asked, ""
+    sides = {_side_of(archive) for archive in archives}
+    if len(sides) != 1:
+        return OFFICIAL, ""
+    (only,) = sides
+    return CALL, f"all archives are AI Hub's {only} archives, so calls were drawn for validation instead"
+
+
+def _by_archive(rows: "pa.Table") -> "NDArray[np.bool_]":
+    archives = pc.unique(rows["archive"]).to_pylist()
+    validating = {archive for archive in archives if _side_of(archive) == VALIDATION}
+    return np.fromiter((archive in validating for archive in rows["archive"].to_pylist()), bool, rows.num_rows)
+
+
+def _by_call(rows: "pa.Table", config: SplitConfig, purpose: str = "") -> "NDArray[np.bool_]":
+    """Whole calls are drawn; the copies of one recording under several ids are one call."""
+    recordings = rows["audio_sha256"].combine_chunks().dictionary_encode()
+    codes = recordings.indices.to_numpy()
+    first_ids = rows.group_by("audio_sha256").aggregate([("_id", "min")])
+    calls = first_ids["_id_min"].take(pc.index_in(recordings.dictionary, first_ids["audio_sha256"].combine_chunks()))
+    strata = np.full(len(calls), -1)
+    np.maximum.at(strata, codes, rows["urgency_id"].to_numpy())
+    return _draw([f"{purpose}{call}" for call in calls.to_pylist()], strata, config)[codes]
+
+
+def _by_utterance(rows: "pa.Table", config: SplitConfig) -> "NDArray[np.bool_]":
+    return _draw(list(_row_keys(rows)), rows["urgency_id"].to_numpy(), config)
+
+
+def _row_keys(rows: "pa.Table") -> Iterable[str]:
+    pairs = zip(rows["archive"].to_pylist(), rows["row"].to_pylist(), strict=True)
+    return (f"{archive}\t{row}" for archive, row in pairs)
+
+
+def _draw(keys: Sequence[str], strata: "NDArray[np.int64]", config: SplitConfig) -> "NDArray[np.bool_]":
+    """True for the keys drawn, the same share of every stratum.
+
+    Keys are ranked by a hash of seed and key, not by a generator: the draw then depends on no library, on no order,
+    and a call keeps its place in the ranking when archives are added.
+    """
+    digests = (hashlib.sha256(f"{config.seed}\t{key}".encode()).digest()[:8] for key in keys)
+    ranks = np.fromiter((int.from_bytes(digest) for digest in digests), np.uint64, len(keys))
+    order = np.lexsort((np.asarray(keys), ranks))
+    drawn = np.zeros(len(keys), bool)
+    for stratum in np.unique(strata):
+        members = order[strata[order] == stratum]
+        drawn[members[: _draw_count(len(members), config.validation_share)]] = True
+    return drawn
+
+
+def _draw_count(members: int, share: float) -> int:
+    """How many of a stratum are drawn: at least one for each side where there are two."""
+    return min(max(round(members * share), 1), members - 1)
+
+
+def _hash(rows: "pa.Table", validation: "NDArray[np.bool_]") -> str:
+    sides = (VALIDATION if of_row else TRAIN for of_row in validation)  # NumPy would hold a text for every row
+    lines = zip(_row_keys(rows), rows["_id"].to_pylist(), sides, strict=True)
+    digest = hashlib.sha256()
+    for key, call, side in sorted(lines):
+        digest.update(f"{key}\t{call}\t{side}\n".encode())
+    return digest.hexdigest()

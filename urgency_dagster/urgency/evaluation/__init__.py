@@ -1,0 +1,1 @@
+"""A trained model is judged on the validation side."""

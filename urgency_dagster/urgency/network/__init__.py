@@ -1,0 +1,1 @@
+"""The network, its text encoder, and running it over utterances."""

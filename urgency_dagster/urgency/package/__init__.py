@@ -1,0 +1,1 @@
+"""A trained model as files: the model folder, its card, checkpoints."""

@@ -1,0 +1,118 @@
+"""What a model must not be separated from: its classes, origin, data, configuration, scores, use and limits.
+
+A card holds counts, hashes and class names: no text, id, address or audio of a call.
+"""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from urgency_dagster.pretrained import PretrainedModel
+from urgency_dagster.tables import ENGLISH
+from urgency_dagster.urgency.data.dataset import Labels, TrainingSetSummary
+from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
+
+if TYPE_CHECKING:
+    from urgency_dagster.urgency.package.model_folder import UrgencyModel
+
+LIBRARIES = ("torch", "accelerate", "transformers", "tokenizers", "numpy", "safetensors")
+"""The libraries whose versions decide what stored weights mean."""
+
+INTENDED_USE = """\
+Research on the triage of Korean emergency calls: a second opinion on the urgency (low, mid, high) and the caller's
+sentiment of one utterance, or of a call as the mean of its utterances' logits."""
+
+LIMITS = """\
+- Not a medical device, not tested in operation. It must not decide alone whether or when help is sent.
+- Trained on one country's calls, one telephone band and the regions and categories of its archives only.
+- The labels follow a call-taking protocol and cannot be fully inferred from what is said.
+- No person or incident id exists in the data: the same caller may be on both sides of the split."""
+
+
+def training_facts(
+    summary: TrainingSetSummary, text_model: PretrainedModel, model: "UrgencyModel", config: dict[str, Any]
+) -> dict[str, Any]:
+    """What is known before the first step; stored with the checkpoint and on the card. Plain JSON values."""
+    return {
+        "architecture": type(model.network).__name__,
+        "labels": {"urgency": list(summary.labels.urgency), "sentiment": list(summary.labels.sentiment)},
+        "text_model": {"name": text_model.name, "revision": text_model.revision},
+        "speech_model": summary.speech_model,
+        "audio_width": summary.audio_width,
+        "audio_tokens": summary.audio_tokens,
+        "max_length": model.max_length,
+        "config": config,
+        "split": {"mode_asked": summary.mode_asked, "mode_used": summary.mode_used, "sha256": summary.sha256},
+        "data_sha256": summary.data_sha256,
+        "versions": {library: version(library) for library in LIBRARIES},
+    }
+
+
+def model_card(
+    facts: dict[str, Any], summary: TrainingSetSummary, best: dict[str, Any], history: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The card: the facts, what the model was trained on, and the scores of its best and of every epoch."""
+    return facts | {
+        "archives": list(summary.archives),
+        "calls": summary.calls,
+        "utterances": summary.utterances,
+        "class_counts": summary.class_counts,
+        "epoch": best["epoch"],
+        "metrics": best,
+        "history": history,
+    }
+
+
+def card_text(card: dict[str, Any]) -> str:
+    """The card as Markdown."""
+    labels = Labels.from_json(card["labels"])
+    metrics = card["metrics"]
+    return f"""\
+# {card["architecture"]}
+
+Urgency and sentiment of a Korean emergency-call utterance from its transcript and its audio.
+
+| | |
+| --- | --- |
+| urgency ids | {_ids(labels.urgency)} |
+| sentiment ids | {_ids(labels.sentiment)} |
+| text model | {card["text_model"]["name"]} ({card["text_model"]["revision"]}) |
+| speech model | {card["speech_model"]["name"]} ({card["speech_model"]["revision"]}) |
+| audio vectors | {_audio(card["audio_tokens"], card["audio_width"])} |
+| training side | {card["utterances"][TRAIN]} utterances of {card["calls"][TRAIN]} calls |
+| kept apart of these | {card["held_out"]["utterances"]} utterances of {card["held_out"]["calls"]} calls |
+| temperatures | urgency {card["temperatures"]["urgency"]:.3f}, sentiment {card["temperatures"]["sentiment"]:.3f} |
+| thresholds of a call | {_thresholds(card["thresholds"])} |
+| validation rows | {card["utterances"][VALIDATION]} utterances of {card["calls"][VALIDATION]} calls |
+| split | {card["split"]["mode_used"]}, sha256 `{card["split"]["sha256"]}` |
+| training data | sha256 `{card["data_sha256"]}` |
+| best epoch | {card["epoch"]} of {card["config"]["epochs"]} |
+
+| validation, by utterance | accuracy | macro-F1 |
+| --- | --- | --- |
+| urgency | {metrics["urg_acc"]:.3f} | {metrics["urg_f1"]:.3f} |
+| sentiment | {metrics["sent_acc"]:.3f} | {metrics["sent_f1"]:.3f} |
+
+The epoch was chosen on these same rows, so the scores lean to the high side.
+
+## Intended use
+
+{INTENDED_USE}
+
+## Limits
+
+{LIMITS}
+"""
+
+
+def _thresholds(fitted: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in fitted.items()) or "none were fitted"
+
+
+def _audio(tokens: int, width: int) -> str:
+    over = "the mean over time" if tokens == 1 else "the means over as many equal spans of time"
+    return f"{tokens} of {width} values: {over} of the speech model's last hidden state"
+
+
+def _ids(names: tuple[str, ...]) -> str:
+    return ", ".join(f"{i} {name} ({ENGLISH.get(name, name)})" for i, name in enumerate(names))

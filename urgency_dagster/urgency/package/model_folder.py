@@ -1,0 +1,125 @@
+"""The self-contained folder of a trained model: weights, configuration, tokenizer, card. No pickle, no network.
+
+    model.safetensors  config.json  card.json  README.md  text_encoder/{config.json, tokenizer files}
+
+What the card says is decided by `cards`; this module stores and restores.
+"""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from urgency_dagster.errors import ArtefactError
+from urgency_dagster.urgency.data.dataset import Labels
+from urgency_dagster.urgency.package.cards import card_text
+from urgency_dagster.writing import read_json, replacing_folder, write_json, write_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal, ModelConfig
+
+WEIGHTS, CONFIG, CARD, README, TEXT_ENCODER = (
+    "model.safetensors",
+    "config.json",
+    "card.json",
+    "README.md",
+    "text_encoder",
+)
+
+
+@dataclass(frozen=True)
+class UrgencyModel:
+    """A trained network and all that is needed to ask it.
+
+    Attributes:
+        network: the network, in evaluation mode.
+        tokenizer: cuts texts for its encoder.
+        labels: class names in the order of the logits.
+        config: the shape of the network.
+        max_length: tokens at which texts are cut.
+        temperatures: what the logits of each task are divided by before they become probabilities.
+        thresholds: of a call's urgency, see `thresholds.fit_thresholds`; empty when nothing was kept apart to fit them.
+    """
+
+    network: "KoElectraCrossModal"
+    tokenizer: "PreTrainedTokenizerBase"
+    labels: Labels
+    config: "ModelConfig"
+    max_length: int
+    temperatures: dict[str, float] = field(default_factory=lambda: {"urgency": 1.0, "sentiment": 1.0})
+    thresholds: dict[str, float] = field(default_factory=dict)
+
+
+def save_urgency_model(folder: Path, model: UrgencyModel, card: dict[str, Any]) -> None:
+    """Writes the folder; the same model and card give the same bytes.
+
+    Args:
+        folder: replaced as a whole.
+        model: the trained model.
+        card: what it was trained from and how well it does, see `cards`.
+    """
+    from safetensors.torch import save_file
+
+    weights = {name: tensor.cpu().contiguous() for name, tensor in model.network.state_dict().items()}
+    config = {
+        "architecture": type(model.network).__name__,
+        "network": asdict(model.config),
+        "labels": asdict(model.labels),
+        "max_length": model.max_length,
+        "temperatures": model.temperatures,
+        "thresholds": model.thresholds,
+    }
+    with replacing_folder(folder) as temporary:
+        save_file(weights, temporary / WEIGHTS, metadata={"format": "pt"})
+        (temporary / WEIGHTS).chmod(0o644)  # safetensors lets nobody but the owner read
+        model.network.text_encoder.config.save_pretrained(temporary / TEXT_ENCODER)
+        model.tokenizer.save_pretrained(temporary / TEXT_ENCODER)
+        write_json(temporary / CONFIG, config)
+        write_json(temporary / CARD, card)
+        write_text(temporary / README, card_text(card))
+
+
+def load_urgency_model(folder: Path) -> UrgencyModel:
+    """The model of a folder written by `save_urgency_model`, on the CPU; nothing else is read.
+
+    Raises:
+        ArtefactError: a file is missing or damaged, or the weights do not fit the configuration.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+    from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal, ModelConfig
+
+    try:
+        stored = read_json(folder / CONFIG)
+        config = ModelConfig(**stored["network"])
+        encoder_config = AutoConfig.from_pretrained(folder / TEXT_ENCODER, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder / TEXT_ENCODER, local_files_only=True)
+        with torch.random.fork_rng(devices=[]):  # building draws first weights, which the stored ones replace
+            network = KoElectraCrossModal(AutoModel.from_config(encoder_config), config)
+        network.load_state_dict(load_file(folder / WEIGHTS))
+        labels, fitted = Labels.from_json(stored["labels"]), (stored["temperatures"], stored.get("thresholds", {}))
+        model = UrgencyModel(network.eval(), tokenizer, labels, config, stored["max_length"], *fitted)
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ArtefactError(
+            f"the model folder {folder} cannot be loaded ({type(error).__name__})",
+            f"{WEIGHTS}, {CONFIG} and {TEXT_ENCODER}/ as training wrote them",
+            "train the model again",
+        ) from error
+    return model
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """What the model of a folder was trained from, and how well it did on the validation side.
+
+    Raises:
+        ArtefactError: there is no card.
+    """
+    try:
+        card: dict[str, Any] = read_json(folder / CARD)
+    except (OSError, ValueError) as error:
+        raise ArtefactError(f"no card in {folder}", CARD, "train the model again") from error
+    return card

@@ -1,0 +1,115 @@
+"""A checkpoint that the original pipeline made, as a model of this one: the same logits, the labels in this order.
+
+Source: the original's training script. Its classes are in code-point order, which its checkpoint does not say.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from urgency_dagster.errors import ArtefactError
+from urgency_dagster.pretrained import PretrainedModel
+from urgency_dagster.tables import SENTIMENTS, URGENCY_LEVELS
+from urgency_dagster.urgency.data.dataset import Labels
+from urgency_dagster.urgency.network.text_encoder import load_text_model
+from urgency_dagster.urgency.package.checkpoints import read_checkpoint
+from urgency_dagster.urgency.package.model_folder import UrgencyModel
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ORIGINAL_URGENCY = tuple(sorted(URGENCY_LEVELS))
+"""The original's urgency classes in the order of its ids: 상, 중, 하."""
+
+MAX_LENGTH = 512
+"""Tokens at which the original cuts a text."""
+
+NOT_LEARNT = {"text_encoder.embeddings.position_ids"}
+"""A buffer that older versions of transformers stored and newer ones make anew."""
+
+
+def load_original_checkpoint(source: Path, text_model: PretrainedModel) -> UrgencyModel:
+    """The model of a checkpoint that holds no labels, in evaluation mode on the CPU.
+
+    The urgency head is put in this project's order, so that its ids are those of everything else here. A checkpoint
+    with labels, as this project writes them, is loaded in the order that they say.
+
+    Args:
+        source: `best_model.pt`, or any file that `torch.save` made of the original's dictionary.
+        text_model: the pretrained text encoder that it was trained from, for its configuration and tokenizer.
+
+    Raises:
+        ArtefactError: the file is missing or damaged, holds more than tensors, numbers and plain values, has other
+            classes than the original's and does not name them, or does not fit the text model.
+        ModelError: the text model's folder cannot be loaded.
+    """
+    from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal, ModelConfig
+
+    checkpoint = read_original(source)
+    encoder, tokenizer = load_text_model(text_model)
+    weights = {name: tensor for name, tensor in checkpoint["model_state_dict"].items() if name not in NOT_LEARNT}
+    labels, weights = _labelled(checkpoint.get("labels"), weights)
+    try:
+        text_width, audio_width = weights["wav_fc.weight"].shape
+        config = ModelConfig(
+            text_width,
+            audio_width,
+            len(labels.urgency),
+            len(labels.sentiment),
+            attention_heads=checkpoint.get("config", {}).get("attention_heads", ModelConfig.attention_heads),
+            audio_tokens=checkpoint.get("audio_tokens", ModelConfig.audio_tokens),
+        )
+        network = KoElectraCrossModal(encoder, config)
+        network.load_state_dict(weights)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise ArtefactError(
+            f"the checkpoint {source.name} does not fit the text model {text_model.name} ({type(error).__name__})",
+            "the original's architecture on the encoder that it was trained from",
+            "name that text model",
+        ) from error
+    length = min(checkpoint.get("max_length", MAX_LENGTH), encoder.config.max_position_embeddings)
+    return UrgencyModel(network.eval(), tokenizer, labels, config, length)
+
+
+def read_original(source: Path) -> dict[str, Any]:
+    """The stored dictionary. Besides tensors and plain values, the numbers of NumPy that the original stored are read.
+
+    Raises:
+        ArtefactError: the file is missing, damaged, no checkpoint, or holds anything else.
+    """
+    import torch
+
+    with torch.serialization.safe_globals(_numbers()):
+        checkpoint = read_checkpoint(source)
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("model_state_dict"), dict):
+        raise ArtefactError(
+            f"{source.name} holds no model_state_dict", "what the original's training stored", "train the model again"
+        )
+    return checkpoint
+
+
+def _numbers() -> list[Any]:
+    """What a pickled NumPy number needs, under the names of NumPy 1 and 2: constructors of plain data."""
+    import numpy as np
+    from numpy._core.multiarray import scalar
+
+    dtypes: list[Any] = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32)]
+    return [np.dtype, *dtypes, (scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
+
+
+def _labelled(
+    stored: Mapping[str, list[str]] | None, weights: "dict[str, Tensor]"
+) -> "tuple[Labels, dict[str, Tensor]]":
+    """The classes of a checkpoint and its weights, the urgency head in the order of the classes."""
+    if stored:
+        return Labels.from_json(stored), weights
+    counts = {head: len(weights.get(f"{head}.bias", ())) for head in ("urg_head", "sent_head")}
+    if counts != {"urg_head": len(ORIGINAL_URGENCY), "sent_head": len(SENTIMENTS)}:
+        raise ArtefactError(
+            f"no labels, but {counts['urg_head']} urgency and {counts['sent_head']} sentiment classes",
+            f"{len(ORIGINAL_URGENCY)} and {len(SENTIMENTS)}, as the original's",
+            "add `labels`: the names of both tasks in the order of its ids",
+        )
+    order = [ORIGINAL_URGENCY.index(name) for name in URGENCY_LEVELS]
+    reordered = {name: weights[name][order] for name in ("urg_head.weight", "urg_head.bias")}
+    return Labels(URGENCY_LEVELS, SENTIMENTS), weights | reordered

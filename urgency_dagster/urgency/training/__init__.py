@@ -1,0 +1,1 @@
+"""The network is fitted to the training side."""

@@ -1,0 +1,226 @@
+"""Fitting the network to the training side, choosing the best epoch on the validation side.
+
+What happens in a step is `learner`'s.
+"""
+
+import math
+import shutil
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from urgency_dagster.devices import accelerator_on, reproducible, resolve_device
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.pretrained import PretrainedModel
+from urgency_dagster.progress import Progress, silent
+from urgency_dagster.tables import HIGH
+from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
+from urgency_dagster.urgency.data.dataset import TrainingSet, first_rows, read_training_set
+from urgency_dagster.urgency.data.splits import held_out_calls
+from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
+from urgency_dagster.urgency.evaluation.evaluation.calibration import fit_temperature, probabilities
+from urgency_dagster.urgency.evaluation.evaluation.metrics import accuracy, confusion_matrix, f1_macro
+from urgency_dagster.urgency.network.inference import mean_by_call, predict_logits
+from urgency_dagster.urgency.network.text_encoder import load_text_model
+from urgency_dagster.urgency.package.cards import model_card, training_facts
+from urgency_dagster.urgency.package.model_folder import UrgencyModel, save_urgency_model
+from urgency_dagster.urgency.package.thresholds import fit_thresholds
+from urgency_dagster.urgency.training.fit.learner import Learner, TrainingConfig
+from urgency_dagster.urgency.training.fit.resume import keep_best, keep_epoch, resume_training, take_best
+
+if TYPE_CHECKING:
+    pass
+
+
+CALIBRATION = "calibration"
+"""The calls of the training side that temperatures and thresholds are fitted on."""
+
+TRAINED_ON = ("archive", "row", "_id", "text", "urgency_id", "sentiment_id", "audio_sha256")
+"""The columns that are read of the training set."""
+
+
+@dataclass(frozen=True)
+class EpochScores:
+    """What one epoch came to: the mean training loss, and scores of the validation side by utterance."""
+
+    epoch: int
+    loss: float
+    learning_rate: float
+    sent_acc: float
+    sent_f1: float
+    urg_acc: float
+    urg_f1: float
+
+    @property
+    def average_f1(self) -> float:
+        """What the best epoch is chosen by: the mean of the two macro-F1."""
+        return (self.sent_f1 + self.urg_f1) / 2
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What a training came to.
+
+    Attributes:
+        best: the epoch that was kept.
+        history: every epoch in order.
+        parameters: number of trained parameters.
+        device: where it was computed.
+        data_sha256: hash of the training set.
+        split_sha256: hash of its split.
+    """
+
+    best: EpochScores
+    history: tuple[EpochScores, ...]
+    parameters: int
+    device: str
+    data_sha256: str
+    split_sha256: str
+
+
+def train_urgency_model(
+    paths: StoragePaths, text_model: PretrainedModel, config: TrainingConfig, progress: Progress = silent
+) -> TrainingSummary:
+    """What the training came to, after writing `best_model.pt` and the model folder.
+
+    One that was interrupted goes on after its last whole epoch, with the same result as if it had not been.
+
+    Args:
+        paths: the storage root, with its training set.
+        text_model: the pretrained text encoder and its tokenizer.
+        config: the hyper-parameters.
+        progress: told the steps done so far, with `loss` and `lr`.
+
+    Raises:
+        ArtefactError: the training set or an archive's vectors are missing or do not fit.
+        ModelError: the text model's folder cannot be loaded.
+        SettingsError: the device is not available or cannot compute in the precision, or the heads do not divide the
+            text model's width.
+        TrainingDataError: the loss is no longer a finite number.
+    """
+    training_set = read_training_set(paths)
+    device = resolve_device(config.device)
+    with reproducible(config.seed, device), accelerator_on(device, config.mixed_precision) as accelerator:
+        model = untrained_model(training_set, text_model, config)
+        data = _datasets(paths, training_set, model, config)
+        held_out = _held_out(data.get(CALIBRATION))
+        facts = training_facts(training_set.summary, text_model, model, asdict(config)) | held_out
+        learner = Learner(model, data[TRAIN], config, accelerator)
+        history = _fit(learner, data, paths, facts, progress)
+        best = take_best(paths.urgency.interrupted, paths.urgency.checkpoint)
+        model = replace(model, network=learner.finished_network())
+        model.network.load_state_dict(best["model_state_dict"])
+        model = _calibrated(model, data.get(CALIBRATION), config, device)
+    scores = history[best["epoch"] - 1]
+    summary = training_set.summary
+    card = model_card(facts, summary, asdict(scores), [asdict(epoch) for epoch in history])
+    card |= {"temperatures": model.temperatures, "thresholds": model.thresholds}
+    save_urgency_model(paths.urgency.model, model, card)
+    shutil.rmtree(paths.urgency.interrupted)
+    parameters = sum(parameter.numel() for parameter in model.network.parameters())
+    return TrainingSummary(scores, tuple(history), parameters, device, summary.data_sha256, summary.sha256)
+
+
+def untrained_model(training_set: TrainingSet, text_model: PretrainedModel, config: TrainingConfig) -> UrgencyModel:
+    """The untrained network: pretrained encoder, fresh everything else."""
+    from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal, ModelConfig
+
+    encoder, tokenizer = load_text_model(text_model)
+    labels = training_set.labels
+    network_config = ModelConfig(
+        text_width=encoder.config.hidden_size,
+        audio_width=training_set.summary.audio_width,
+        urgency_classes=len(labels.urgency),
+        sentiment_classes=len(labels.sentiment),
+        attention_heads=config.attention_heads,
+        dropout=config.dropout,
+        audio_tokens=training_set.summary.audio_tokens,
+    )
+    max_length = min(config.max_length, encoder.config.max_position_embeddings)
+    return UrgencyModel(KoElectraCrossModal(encoder, network_config), tokenizer, labels, network_config, max_length)
+
+
+def _calibrated(
+    model: UrgencyModel, apart: UtteranceDataset | None, config: TrainingConfig, device: str
+) -> UrgencyModel:
+    """The model with temperatures and thresholds fitted on the calls that were kept apart; as it is without any."""
+    if apart is None:
+        return model
+    logits = predict_logits(model.network, apart, batch_size=config.batch_size, device=device)
+    temperatures = {
+        "urgency": fit_temperature(logits.urgency, apart.urgency),
+        "sentiment": fit_temperature(logits.sentiment, apart.sentiment),
+    }
+    thresholds = fit_thresholds(
+        probabilities(mean_by_call(logits, apart.calls).urgency, temperatures["urgency"]),
+        apart.urgency[first_rows(apart.calls)],
+        high=model.labels.urgency.index(HIGH),
+        person_share=config.person_share,
+        high_recall=config.high_recall,
+    )
+    return replace(model, temperatures=temperatures, thresholds=thresholds)
+
+
+def _datasets(
+    paths: StoragePaths, training_set: TrainingSet, model: UrgencyModel, config: TrainingConfig
+) -> dict[str, UtteranceDataset]:
+    """The utterances that are trained on, that are kept apart to be fitted on (maybe none), and that are judged."""
+    training = training_set.side(TRAIN, TRAINED_ON)
+    apart = held_out_calls(training, config.calibration_share, config.seed)
+
+    def dataset(rows: pa.Table) -> UtteranceDataset:
+        return UtteranceDataset(paths, rows, tokenise(rows["text"], model.tokenizer, model.max_length))
+
+    data = {CALIBRATION: dataset(training.filter(pa.array(apart)))} if apart.any() else {}
+    data[TRAIN] = dataset(training.filter(pa.array(~apart)))
+    return data | {VALIDATION: dataset(training_set.side(VALIDATION, TRAINED_ON))}
+
+
+def _held_out(apart: UtteranceDataset | None) -> dict[str, dict[str, int]]:
+    calls = len(np.unique(apart.calls)) if apart else 0
+    return {"held_out": {"calls": calls, "utterances": len(apart) if apart else 0}}
+
+
+def _fit(
+    learner: Learner, data: dict[str, UtteranceDataset], paths: StoragePaths, facts: dict[str, Any], progress: Progress
+) -> list[EpochScores]:
+    """The scores of every epoch, after keeping the best one; the earlier wins a tie.
+
+    Goes on after the last whole epoch of a training of the same that was interrupted.
+    """
+    config, kept = learner.config, paths.urgency.interrupted
+    steps = math.ceil(len(data[TRAIN]) / config.batch_size)
+    history = [EpochScores(**scores) for scores in resume_training(kept, facts, learner)]
+    for epoch in range(len(history) + 1, config.epochs + 1):
+        rate, losses = learner.learning_rate, []
+        for loss in learner.epoch(data[TRAIN], epoch):
+            losses.append(loss)
+            progress((epoch - 1) * steps + len(losses), config.epochs * steps, loss=loss, lr=rate)
+        learner.scheduler.step()
+        metrics = _validation_metrics(learner, data[VALIDATION])
+        history.append(_epoch_scores(epoch, float(np.mean(losses)), rate, metrics))
+        if max(history, key=lambda scores: scores.average_f1) is history[-1]:
+            best = {"epoch": epoch, "best_val_f1": history[-1].average_f1, "val_metrics": metrics}
+            keep_best(kept, learner.state() | best | facts)
+        keep_epoch(kept, facts, learner, [asdict(scores) for scores in history])
+    return history
+
+
+def _validation_metrics(learner: Learner, validation: UtteranceDataset) -> dict[str, Any]:
+    """Scores and class ids of the validation side under the original's names."""
+    logits = predict_logits(learner.network, validation, batch_size=learner.config.batch_size, device=learner.device)
+    metrics: dict[str, Any] = {}
+    tasks = (("sent", logits.sentiment, validation.sentiment), ("urg", logits.urgency, validation.urgency))
+    for task, scores, true in tasks:
+        predicted = scores.argmax(axis=1)
+        matrix = confusion_matrix(true, predicted, scores.shape[1])
+        metrics |= {f"{task}_acc": accuracy(matrix), f"{task}_f1": f1_macro(matrix)}
+        metrics |= {f"preds_{task}": predicted.tolist(), f"trues_{task}": true.tolist()}
+    return metrics
+
+
+def _epoch_scores(epoch: int, loss: float, rate: float, metrics: dict[str, Any]) -> EpochScores:
+    scores = {name: metrics[name] for name in ("sent_acc", "sent_f1", "urg_acc", "urg_f1")}
+    return EpochScores(epoch=epoch, loss=loss, learning_rate=rate, **scores)

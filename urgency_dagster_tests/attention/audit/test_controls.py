@@ -1,0 +1,167 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from urgency_dagster.attention.audit.audit.auroc import overall_auroc
+from urgency_dagster.attention.audit.audit.controls import (
+    ControlConfig,
+    Controls,
+    ShuffledScore,
+    control_findings,
+    run_controls,
+    shuffled_labels,
+    shuffled_scores,
+)
+from urgency_dagster.attention.audit.audit.findings import Kind, Level
+
+from urgency_dagster.attention.validation import cross_validation, folds
+from urgency_dagster.attention.validation.cross_validation import cross_validate
+from urgency_dagster.attention.validation.folds import split_folds
+from urgency_dagster.attention.validation.protocol import MODEL_NAMES, CrossValidationConfig
+from urgency_dagster.errors import AttentionError
+from urgency_dagster_tests.attention.honest import WINDOWS_S, history, honest_data
+
+SEQUENTIAL = CrossValidationConfig(backend="sequential")
+QUICK = ControlConfig(1, ("logreg",), without_history=False)
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Enough rows for the selector to keep features of labels that mean nothing."""
+    return honest_data(participants=20, rows=60)
+
+
+def kinds(controls):
+    return {finding.kind: finding for finding in control_findings(controls)}
+
+
+def test_labels_are_shuffled_within_participants_only(data):
+    shuffled = shuffled_labels(data, 1)
+    assert not np.array_equal(shuffled.y, data.y)
+    for participant in np.unique(data.groups):
+        rows = data.groups == participant
+        assert shuffled.y[rows].sum() == data.y[rows].sum()
+    again, other = split_folds(data.y, data.groups, SEQUENTIAL), split_folds(shuffled.y, data.groups, SEQUENTIAL)
+    assert all(np.array_equal(a.test, b.test) for a, b in zip(again, other, strict=True))
+
+
+def test_on_shuffled_labels_every_model_is_at_chance(data):
+    scores = shuffled_scores(data, ControlConfig(2, MODEL_NAMES), SEQUENTIAL)
+    assert tuple(scores) == MODEL_NAMES
+    for model, score in scores.items():
+        assert score.at_chance, (model, score)
+        assert score.permutations == 2
+        assert score.high - score.low < 0.15
+    assert kinds(Controls(scores))[Kind.AT_CHANCE].count == 5
+
+
+def test_base_rates_that_features_tell_of_are_no_leak(data):
+    rates = pd.Series(data.y).groupby(data.groups).transform("mean").to_numpy(dtype="float32")
+    telling = dataclasses.replace(data, X=data.X.assign(**{"PIF#AGE": rates}))
+    shuffled = cross_validate(shuffled_labels(telling, 1), ["logreg"], SEQUENTIAL)["logreg"].predictions
+    # They order people by how they answer, which is no leak, and could not be told from one over all rows.
+    assert overall_auroc(shuffled[["probability"]].to_numpy(), shuffled["y"].to_numpy())[0] > 0.55
+    score = shuffled_scores(telling, dataclasses.replace(QUICK, permutations=8), SEQUENTIAL)["logreg"]
+    assert abs(score.auroc - 0.5) < 0.02
+
+
+@pytest.mark.parametrize("model", ["logreg", "lgbm"])
+def test_models_that_were_fitted_on_what_they_are_asked_are_not_at_chance(data, model, monkeypatch):
+    def leaking(y, groups, config):
+        rows = np.arange(len(y))
+        return tuple(dataclasses.replace(fold, train=rows) for fold in split_folds(y, groups, config))
+
+    monkeypatch.setattr(cross_validation, "split_folds", leaking)
+    scores = shuffled_scores(data, dataclasses.replace(QUICK, models=(model,)), SEQUENTIAL)
+    assert scores[model].low > 0.5
+    finding = kinds(Controls(scores))[Kind.NOT_AT_CHANCE]
+    assert (finding.level, finding.names) == (Level.SUSPICION, (model,))
+    assert finding.figures == {model: scores[model].auroc}
+
+
+def test_a_selector_that_saw_the_test_rows_is_not_at_chance(monkeypatch):
+    data = honest_data(participants=20, rows=60, columns=400)
+    honest = folds.prepare_fold
+
+    def leaking(X, y, groups, fold, protocol):
+        everything = dataclasses.replace(fold, train=np.arange(len(y)))
+        prepared = honest(X, y, groups, everything, protocol)
+        matrix = prepared.train.X[fold.train]
+        train = dataclasses.replace(prepared.train, X=matrix, y=y[fold.train], groups=groups[fold.train])
+        return dataclasses.replace(prepared, train=train)
+
+    assert shuffled_scores(data, QUICK, SEQUENTIAL)["logreg"].at_chance
+    monkeypatch.setattr(cross_validation, "prepare_fold", leaking)
+    assert not shuffled_scores(data, QUICK, SEQUENTIAL)["logreg"].at_chance
+
+
+def test_shuffled_labels_of_which_the_selector_keeps_nothing_are_at_chance(data):
+    constant = dataclasses.replace(data, X=pd.DataFrame({"HRT#VAL": np.ones(len(data.y), "float32")}))
+    scores = shuffled_scores(constant, QUICK, SEQUENTIAL)
+    assert scores == {"logreg": ShuffledScore(None, None, None, 0)}
+    assert kinds(Controls(scores))[Kind.AT_CHANCE].figures == {}
+
+
+def test_the_same_seed_gives_the_same_score_and_every_permutation_is_another(data):
+    once = shuffled_scores(data, QUICK, SEQUENTIAL)
+    assert shuffled_scores(data, QUICK, SEQUENTIAL) == once
+    assert shuffled_scores(data, dataclasses.replace(QUICK, permutations=2), SEQUENTIAL) != once
+
+
+def test_scores_that_rest_on_label_history_are_suspicious(data):
+    own = {name: history(data.y, data.groups, data.t_s, w, own=True) for name, w in WINDOWS_S.items()}
+    leaking = dataclasses.replace(data, X=data.X.assign(**own))
+    judged = {"logreg": {"mean": mean_scores(leaking)}}
+    seen = []
+    controls = run_controls(
+        leaking, judged, ControlConfig(1, ("logreg",)), SEQUENTIAL, lambda done, total, **_: seen.append((done, total))
+    )
+    assert seen[-1] == (2, 2)
+    assert (1, 2) in seen
+    assert controls.with_history["logreg"] == judged["logreg"]["mean"]
+    without = dataclasses.replace(data, X=data.X.drop(columns=list(WINDOWS_S)))
+    assert controls.without_history["logreg"]["f1_macro"] == pytest.approx(mean_scores(without)["f1_macro"])
+    finding = kinds(controls)[Kind.HISTORY_CARRIES]
+    assert (finding.level, finding.names) == (Level.SUSPICION, ("logreg",))
+
+
+def test_without_any_feature_left_the_scores_are_those_of_the_baseline(data):
+    empty = pd.DataFrame({"HRT#VAL": np.ones(len(data.y), "float32"), "ESM#LIK#H06": data.X["ESM#LIK#H06"]})
+    baseline = {"accuracy": 0.5, "f1_macro": 0.33, "roc_auc": 0.5}
+    judged = {"logreg": {"mean": {"f1_macro": 0.6}}, "dummy": {"mean": baseline}}
+    controls = run_controls(dataclasses.replace(data, X=empty), judged, ControlConfig(0, ("logreg",)), SEQUENTIAL)
+    assert controls.without_history == {"logreg": baseline}
+
+
+def mean_scores(data):
+    result = cross_validate(data, ["logreg"], SEQUENTIAL)["logreg"]
+    return result.folds[["accuracy", "f1_macro", "roc_auc"]].mean().to_dict()
+
+
+@pytest.mark.parametrize(("without", "kind"), [(0.549, Kind.HISTORY_CARRIES), (0.551, None)])
+def test_a_small_difference_is_not(without, kind):
+    controls = Controls({}, {"rf": {"f1_macro": 0.6}}, {"rf": {"f1_macro": without}})
+    assert set(kinds(controls)) == ({kind} if kind else set())
+
+
+def test_without_label_history_or_permutations_nothing_is_run(data, monkeypatch):
+    monkeypatch.setattr("urgency_dagster.attention.audit.controls.cross_validate", lambda *_: pytest.fail("fitted"))
+    plain = dataclasses.replace(data, X=data.X.drop(columns=list(WINDOWS_S)))
+    ray = CrossValidationConfig(backend="ray")
+    assert run_controls(plain, {}, ControlConfig(0), ray) == Controls()
+    assert run_controls(data, {}, ControlConfig(0, without_history=False), ray) == Controls()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"permutations": -1}, "-1 permutations; expected 0 or more"),
+        ({"models": ("svm",)}, "the control models svm; expected some of logreg"),
+        ({"models": ("dummy",)}, "the control models dummy"),
+        ({"models": ()}, "the control models are none"),
+    ],
+)
+def test_options_that_cannot_be_are_named(options, said):
+    with pytest.raises(AttentionError, match=said):
+        ControlConfig(**options)

@@ -1,0 +1,15 @@
+import json
+
+from urgency_dagster.attention.audit.audit.findings import NAMES_KEPT, Finding, Kind, Level
+
+
+def test_a_finding_counts_all_names_and_keeps_the_first():
+    names = [f"C{n:02d}" for n in range(NAMES_KEPT + 5)][::-1]
+    finding = Finding.of_names(Level.NOTE, Kind.IDENTIFIER, "Said.", names)
+    assert finding.count == NAMES_KEPT + 5
+    assert finding.names == tuple(sorted(names)[:NAMES_KEPT])
+
+
+def test_a_finding_survives_json():
+    finding = Finding.of_names(Level.CERTAIN, Kind.COLUMN_TELLS_LABEL, "Said.", ["b", "a"], {"auroc": 1.0})
+    assert Finding.from_json(json.loads(json.dumps(finding.to_json()))) == finding

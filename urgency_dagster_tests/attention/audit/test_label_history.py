@@ -1,0 +1,106 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from urgency_dagster.attention.audit.audit.findings import Kind, Level
+from urgency_dagster.attention.audit.audit.label_history import history_findings, recompute
+
+from urgency_dagster.attention.reading.pickles import AttentionData, load_attention_pickle
+from urgency_dagster.demo.wearables import attention_pickle
+from urgency_dagster_tests.attention.conftest import make_data
+from urgency_dagster_tests.attention.honest import WINDOWS_S, history, honest_data, replicated, with_columns
+
+
+@pytest.fixture(scope="module")
+def honest() -> AttentionData:
+    return honest_data()
+
+
+def kinds(data):
+    return {finding.kind: finding for finding in history_findings(data)}
+
+
+def test_the_recomputed_history_is_the_definition(honest):
+    for name, window_s in WINDOWS_S.items():
+        np.testing.assert_allclose(recompute(honest, honest.t_s, int(window_s)).honest, honest.X[name], atol=1e-6)
+
+
+def test_an_honest_history_is_only_noted(honest):
+    (finding,) = history_findings(honest)
+    assert (finding.level, finding.kind) == (Level.NOTE, Kind.LABEL_HISTORY)
+    assert finding.figures == {"ESM#LIK#H06": 1.0, "ESM#LIK#H24": 1.0}
+
+
+def test_the_demo_s_history_is_honest(tmp_path):
+    path = tmp_path / "attention.pkl"
+    path.write_bytes(attention_pickle(400))
+    (finding,) = history_findings(load_attention_pickle(path))
+    assert (finding.kind, finding.count) == (Kind.LABEL_HISTORY, 3)
+    assert set(finding.figures.values()) == {1.0}
+
+
+@pytest.mark.parametrize("name", WINDOWS_S)
+def test_a_mean_that_includes_the_own_label_is_certain(honest, name):
+    own = history(honest.y, honest.groups, honest.t_s, WINDOWS_S[name], own=True)
+    finding = kinds(with_columns(honest, **{name: own}))[Kind.OWN_LABEL_IN_HISTORY]
+    assert (finding.level, finding.names) == (Level.CERTAIN, (name,))
+    assert finding.figures["rows_with_own_label"] == 1.0
+
+
+def test_the_own_label_in_another_mixture_is_certain(honest):
+    mixed = (0.5 * honest.X["ESM#LIK#H06"] + 0.5 * honest.y).astype("float32")
+    finding = kinds(with_columns(honest, ESM__LIK__H06=mixed))[Kind.OWN_LABEL_IN_HISTORY]
+    assert finding.figures["gain_low"] > 0.1
+
+
+def test_copies_of_the_own_prompt_are_its_own_label(honest):
+    finding = kinds(replicated(honest))[Kind.OWN_LABEL_IN_HISTORY]
+    assert finding.level == Level.CERTAIN
+    assert finding.figures["rows_with_own_label"] == 1.0
+
+
+def test_copies_with_the_history_of_their_prompt_are_not(honest):
+    data = replicated(honest)
+    honest_again = {name: recompute(data, data.t_s, int(w)).honest.astype("float32") for name, w in WINDOWS_S.items()}
+    assert set(kinds(with_columns(data, **honest_again))) == {Kind.LABEL_HISTORY}
+
+
+def test_a_history_that_knows_answers_which_are_not_in_the_data_is_suspicious_not_certain(honest):
+    # Every other prompt is left out, the columns are those of all.
+    kept = np.arange(0, len(honest.y), 2)
+    fewer = dataclasses.replace(
+        honest,
+        X=honest.X.iloc[kept].reset_index(drop=True),
+        y=honest.y[kept],
+        groups=honest.groups[kept],
+        t_s=honest.t_s[kept],
+    )
+    findings = kinds(fewer)
+    assert set(findings) == {Kind.LABEL_HISTORY, Kind.UNVERIFIED_HISTORY}
+    assert findings[Kind.UNVERIFIED_HISTORY].level == Level.SUSPICION
+
+
+def test_without_times_or_window_a_history_cannot_be_verified(honest):
+    untimed = kinds(dataclasses.replace(honest, t_s=None))[Kind.UNVERIFIED_HISTORY]
+    assert untimed.names == tuple(WINDOWS_S)
+    unnamed = kinds(with_columns(honest, ESM__LIK=honest.X["ESM#LIK#H06"]))[Kind.UNVERIFIED_HISTORY]
+    assert unnamed.names == ("ESM#LIK",)
+
+
+def test_a_handful_of_rows_or_participants_proves_nothing():
+    few = honest_data(participants=2, rows=8)
+    own = history(few.y, few.groups, few.t_s, WINDOWS_S["ESM#LIK#H06"], own=True)
+    findings = kinds(with_columns(few, ESM__LIK__H06=own))
+    assert Kind.OWN_LABEL_IN_HISTORY not in findings
+    assert Kind.UNVERIFIED_HISTORY in findings
+
+
+def test_data_without_label_history_has_nothing_to_say(honest):
+    assert history_findings(dataclasses.replace(honest, X=honest.X.drop(columns=list(WINDOWS_S)))) == []
+
+
+def test_noise_under_the_name_of_a_history_is_suspicious_not_certain():
+    """Of labels that do not depend on each other, the honest history orders less than half of the pairs."""
+    found = kinds(make_data(rows=2500))
+    assert Kind.OWN_LABEL_IN_HISTORY not in found
+    assert found[Kind.UNVERIFIED_HISTORY].names == ("ESM#LIK#H06",)

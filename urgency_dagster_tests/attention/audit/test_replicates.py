@@ -1,0 +1,35 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from urgency_dagster.attention.audit.audit.replicates import prompt_numbers, replicated_share
+
+from urgency_dagster_tests.attention.honest import honest_data, replicated
+
+
+@pytest.fixture(scope="module")
+def honest():
+    return honest_data()
+
+
+def test_prompts_that_are_far_apart_are_prompts_of_their_own(honest):
+    assert replicated_share(honest, honest.t_s) == 0
+    assert len(np.unique(prompt_numbers(honest, honest.t_s))) == len(honest.y)
+
+
+def test_copies_have_the_number_of_their_prompt_in_any_order_of_rows(honest):
+    data = replicated(honest)
+    shuffled = np.random.default_rng(0).permutation(len(data.y))
+    turned = dataclasses.replace(data, y=data.y[shuffled], groups=data.groups[shuffled], t_s=data.t_s[shuffled])
+    assert replicated_share(turned, turned.t_s) == pytest.approx(0.8)
+    numbers = prompt_numbers(turned, turned.t_s)
+    expected = np.repeat(np.arange(len(honest.y)), 5)[shuffled]
+    assert len(np.unique(numbers)) == len(honest.y)
+    assert len({*zip(numbers.tolist(), expected.tolist(), strict=True)}) == len(honest.y)
+
+
+def test_a_few_near_answers_are_no_copies(honest):
+    near = honest.t_s.copy()
+    near[1:480:20] = near[0:480:20] + 60
+    assert 0.02 < replicated_share(honest, near) < 0.05
+    assert len(np.unique(prompt_numbers(honest, near))) == len(honest.y)

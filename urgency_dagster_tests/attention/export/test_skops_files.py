@@ -1,0 +1,122 @@
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+from urgency_dagster.attention.export.files.files import fit_pipeline
+from urgency_dagster.attention.export.files.skops_files import TRUSTED, from_skops, to_skops
+
+from urgency_dagster.attention.validation.protocol import MODEL_NAMES, Protocol
+from urgency_dagster.errors import AttentionError
+
+
+@pytest.fixture(scope="module")
+def pipelines(data):
+    return {model: fit_pipeline(data, model, Protocol()) for model in MODEL_NAMES}
+
+
+@pytest.fixture(scope="module")
+def contents(pipelines):
+    return {model: to_skops(pipeline) for model, pipeline in pipelines.items()}
+
+
+def schema_of(content):
+    return json.loads(zipfile.ZipFile(io.BytesIO(content)).read("schema.json"))
+
+
+def with_schema(content, change):
+    """The same file with another description."""
+    source, target = zipfile.ZipFile(io.BytesIO(content)), io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name in source.namelist():
+            text = change(source.read(name).decode()).encode() if name == "schema.json" else source.read(name)
+            archive.writestr(name, text)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("model", MODEL_NAMES)
+def test_a_model_comes_back_to_the_last_bit(data, pipelines, contents, model):
+    loaded = from_skops(contents[model])
+    np.testing.assert_array_equal(loaded.predict_proba(data.X), pipelines[model].predict_proba(data.X))
+
+
+def test_nothing_is_unpickled(contents, monkeypatch):
+    import pickle
+
+    for name in ("loads", "load", "Unpickler"):
+        monkeypatch.setattr(pickle, name, lambda *_, **__: pytest.fail("unpickled"))
+    for content in contents.values():
+        from_skops(content)
+
+
+def test_exactly_the_trusted_types_are_needed(contents):
+    needed = set().union(*(skops.io.get_untrusted_types(data=content) for content in contents.values()))
+    assert needed == set(TRUSTED)
+
+
+@pytest.mark.parametrize("model", ["lgbm", "xgb"])
+def test_a_booster_is_stored_as_its_library_writes_it(contents, model):
+    found = []
+
+    def look(node):
+        if isinstance(node, dict):
+            if node.get("__class__") == "Booster":
+                found.append(node["__loader__"])
+                names = ("_handle", "handle")
+                found.append(
+                    next(node["content"]["content"][n]["__loader__"] for n in names if n in node["content"]["content"])
+                )
+            for value in node.values():
+                look(value)
+        elif isinstance(node, list):
+            for value in node:
+                look(value)
+
+    look(schema_of(contents[model]))
+    assert found == ["ObjectNode", {"lgbm": "JsonNode", "xgb": "BytearrayNode"}[model]]
+
+
+def test_the_same_model_gives_the_same_bytes(data, contents):
+    assert {model: to_skops(fit_pipeline(data, model, Protocol())) for model in MODEL_NAMES} == contents
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("builtins", "eval"), ("os", "_Environ"), ("subprocess", "Popen"), ("sklearn.tree._tree", "Other")],
+)
+def test_a_type_that_is_not_trusted_is_named_and_not_made(contents, module, name):
+    def change(text):
+        return text.replace("urgency_dagster.attention.estimators", module).replace("FeatureScaler", name)
+
+    with pytest.raises(AttentionError, match=f"the file asks for {module}.{name}"):
+        from_skops(with_schema(contents["logreg"], change))
+
+
+def shout(X):
+    return X
+
+
+def test_a_function_is_not_trusted():
+    content = skops.io.dumps(Pipeline([("shout", FunctionTransformer(shout)), ("model", LogisticRegression())]))
+    with pytest.raises(AttentionError, match=r"the file asks for .*test_skops_files\.shout"):
+        from_skops(content)
+
+
+def test_a_model_that_is_no_pipeline_is_refused():
+    with pytest.raises(AttentionError, match="the file holds a LogisticRegression; expected a Pipeline"):
+        from_skops(skops.io.dumps(LogisticRegression()))
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", None, "cut"], ids=["empty", "no zip", "no schema", "cut short"])
+def test_a_damaged_file_is_refused(contents, content):
+    if content is None:
+        content = with_schema(contents["logreg"], lambda _: "{}")
+    if content == "cut":
+        content = contents["rf"][:1000]
+    with pytest.raises(AttentionError, match="the file is damaged"):
+        from_skops(content)

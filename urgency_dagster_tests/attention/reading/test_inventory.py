@@ -1,0 +1,80 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from urgency_dagster.attention.reading.inventory import summarise
+from urgency_dagster.attention.reading.pickles import AttentionData
+
+
+def test_features_are_counted_by_stream_statistic_and_window(data):
+    summary = summarise(data)
+    features = summary["features"]
+    assert (summary["rows"], summary["participants"]) == (300, 10)
+    assert summary["positive_rate"] == pytest.approx(data.y.mean())
+    assert features["total"] == data.X.shape[1] == features["categorical"] + features["numeric"]
+    assert features["categorical"] == 3
+    assert features["by_stream"] == {"PIF": 1, "HRT": 17, "EDA": 17, "DST_MOT": 3, "ESM": 2}
+    assert sum(features["by_statistic"].values()) == features["total"]
+    assert features["by_window_s"] == {"30": 8, "300": 9, "3600": 8, "21600": 9}
+    assert json.loads(json.dumps(summary)) == summary
+
+
+def test_names_outside_the_grammar_are_counted(data):
+    odd = renamed(data, {"HRT#VAL": "HRT#VAL#ImmediatePast_15"})
+    assert summarise(odd)["features"]["outside_grammar"] == 1
+
+
+def renamed(data: AttentionData, names: dict[str, str]) -> AttentionData:
+    return dataclasses.replace(data, X=data.X.rename(columns=names))
+
+
+def zeroed(data: AttentionData, participant: str, *prefixes: str) -> AttentionData:
+    X = data.X.copy()
+    columns = [name for name in X if name.startswith(prefixes)]
+    for name in columns:
+        X.loc[data.groups == participant, name] = X[name].dtype.type(0)
+    return dataclasses.replace(data, X=X)
+
+
+class TestMissingStreams:
+    def test_none_is_missing(self, data):
+        assert summarise(data)["missing_streams"] == {}
+
+    def test_participants_with_nothing_but_zeros_lack_the_stream(self, data):
+        lacking = zeroed(zeroed(data, "P03", "DST_MOT#", "HRT#"), "P05", "DST_MOT#")
+        assert summarise(lacking)["missing_streams"] == {"HRT": ["P03"], "DST_MOT": ["P03", "P05"]}
+
+    def test_rows_of_a_participant_need_not_be_together(self, data):
+        lacking = zeroed(data, "P03", "HRT#")
+        order = np.random.default_rng(0).permutation(len(data.y))
+        mixed = dataclasses.replace(
+            lacking, X=lacking.X.iloc[order].reset_index(drop=True), y=data.y[order], groups=data.groups[order]
+        )
+        assert summarise(mixed)["missing_streams"] == {"HRT": ["P03"]}
+
+    def test_one_value_is_enough_to_have_it(self, data):
+        lacking = zeroed(data, "P03", "HRT#")
+        lacking.X.loc[int(np.argmax(data.groups == "P03")), "HRT#AVG#M05"] = np.float32(-1)
+        assert summarise(lacking)["missing_streams"] == {}
+
+    def test_what_is_no_sensor_is_never_missing(self, data):
+        assert summarise(zeroed(data, "P03", "PIF#", "ESM#"))["missing_streams"] == {}
+
+
+class TestConstantWithinParticipant:
+    def test_what_is_known_of_the_person_is_constant(self, data):
+        assert summarise(data)["constant_within_participant"] == {"PIF": ["PIF#AGE"]}
+
+    def test_a_column_that_is_the_same_for_all_is_constant_too(self, data):
+        still = dataclasses.replace(data, X=data.X.assign(**{"EDA#VAL": np.float32(340330)}))
+        assert summarise(still)["constant_within_participant"] == {"PIF": ["PIF#AGE"], "EDA": ["EDA#VAL"]}
+
+    def test_a_change_in_one_participant_is_enough(self, data):
+        X = data.X.copy()
+        X.loc[int(np.argmax(data.groups == "P07")), "PIF#AGE"] = np.float32(1)
+        assert summarise(dataclasses.replace(data, X=X))["constant_within_participant"] == {}
+
+    def test_columns_outside_the_grammar_are_looked_at_too(self, data):
+        assert summarise(renamed(data, {"PIF#AGE": "age"}))["constant_within_participant"] == {"": ["age"]}

@@ -1,0 +1,290 @@
+"""The process that reads a landed pickle: what it leaves, and what becomes of it when the file is a bomb."""
+
+import hashlib
+import pickle
+import struct
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+
+from urgency_dagster.attention.reading import sandbox as quarantine
+from urgency_dagster.attention.reading.features import read_features
+from urgency_dagster.attention.reading.sandbox import LEAST_MEMORY_MB, LoadingLimits, import_pickle
+from urgency_dagster.errors import AttentionError, SettingsError
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.writing import read_json
+from urgency_dagster_tests.attention.conftest import make_data
+from urgency_dagster_tests.attention.hostile import block, call, five, index, plain, table, tupled, values
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
+
+
+@pytest.fixture
+def landed(tmp_path):
+    """Writes bytes where a pickle lands."""
+
+    def write(content: bytes):
+        path = StoragePaths(tmp_path).attention_pickle
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def honest(landed, as_tuple):
+    return landed(pickle.dumps(as_tuple()))
+
+
+@pytest.fixture
+def stored(honest, paths):
+    """The features of an honest file, and a check that they are still there and nothing else is."""
+    import_pickle(honest, paths, LoadingLimits())
+    files = (paths.features, paths.samples, paths.summary)
+    content = [file.read_bytes() for file in files]
+
+    def check():
+        assert sorted(paths.features_folder.iterdir()) == sorted(files)
+        assert [file.read_bytes() for file in files] == content
+        assert sorted(path.name for path in paths.features_folder.parent.iterdir()) == ["attention", "landing"]
+
+    return check
+
+
+def test_what_is_stored_is_what_the_pickle_holds(data, honest, paths):
+    summary = import_pickle(honest, paths, LoadingLimits())
+    read = read_features(paths)
+    pd.testing.assert_frame_equal(read.X, data.X)
+    np.testing.assert_array_equal(read.y, data.y)
+    np.testing.assert_array_equal(read.groups, data.groups)
+    np.testing.assert_array_equal(read.t_s, data.t_s)
+    assert summary == read_json(paths.summary)
+    assert summary["source_sha256"] == hashlib.sha256(honest.read_bytes()).hexdigest()
+
+
+def test_the_same_pickle_gives_the_same_bytes(honest, paths, stored):
+    import_pickle(honest, paths, LoadingLimits())
+    stored()
+
+
+def test_the_parent_reads_no_pickle(honest, paths, monkeypatch):
+    def refuse(*_, **__):
+        raise RuntimeError
+
+    monkeypatch.setattr(quarantine, "load_attention_pickle", refuse)
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(pickle, name, refuse)
+    assert import_pickle(honest, paths, LoadingLimits())["rows"] == 300
+
+
+def test_a_refusal_reaches_the_parent_word_for_word(tmp_path, landed, paths):
+    path = landed(five(X=call("os", "system", plain(f"touch {tmp_path / 'executed'}"))))
+    with pytest.raises(AttentionError) as refusal:
+        import_pickle(path, paths, LoadingLimits())
+    received, expected, remedy = refusal.value.args
+    assert (received, expected) == ("the pickle asks for os.system", "nothing but pandas and numpy data")
+    assert "pandas 1.3 or later" in remedy
+    assert [path.name for path in tmp_path.iterdir()] == ["landing"]
+
+
+def test_a_refused_file_leaves_what_was_there(landed, paths, stored):
+    with pytest.raises(AttentionError, match=r"asks for builtins\.eval"):
+        import_pickle(landed(five(X=call("builtins", "eval", plain("1")))), paths, LoadingLimits())
+    stored()
+
+
+def test_names_of_any_length_and_content_are_cut_and_cleaned(landed, paths):
+    path = landed(five(X=call("os\n\x1b[31m", "a" * 10**6)))
+    with pytest.raises(AttentionError) as refusal:
+        import_pickle(path, paths, LoadingLimits())
+    received = refusal.value.args[0]
+    assert received.startswith("the pickle asks for os??[31m.aaa")
+    assert len(received) < 400
+
+
+def test_a_missing_file_is_named(paths, tmp_path):
+    with pytest.raises(AttentionError, match=r"there is no file attention\.pkl"):
+        import_pickle(StoragePaths(tmp_path).attention_pickle, paths, LoadingLimits())
+    assert not paths.features_folder.exists()
+
+
+def test_a_large_file_is_refused_unread(landed, paths):
+    path = landed(b"")
+    with path.open("r+b") as stream:
+        stream.truncate(3 * 1024**2)
+    with pytest.raises(AttentionError, match=r"attention\.pkl has 3,145,728 bytes; expected at most 2,097,152"):
+        import_pickle(path, paths, LoadingLimits(max_mb=2))
+
+
+def repeated_block(columns: int, rows: int) -> bytes:
+    """A file of a few kilobytes whose table has one array in each of its columns."""
+    one = values(rows=rows)
+    places = [call("builtins", "slice", plain(n), plain(n + 1), plain(1)) for n in range(columns)]
+    first = block(one + b"r" + struct.pack("<I", 10**5), places[0])
+    others = [block(b"j" + struct.pack("<I", 10**5), place) for place in places[1:]]
+    names = index("Index", {"data": np.array([f"A#VAL{n}" for n in range(columns)], dtype=object)})
+    return five(X=table(tupled(first, *others), names, rows))
+
+
+def test_a_table_that_outgrows_its_file_is_refused(landed, paths, stored):
+    path = landed(repeated_block(columns=300, rows=10_000))
+    assert path.stat().st_size < 200_000
+    with pytest.raises(AttentionError, match="X takes 12,000,000 bytes; expected at most 2,097,152"):
+        import_pickle(path, paths, LoadingLimits(max_mb=2))
+    stored()
+
+
+GIGABYTES = 8 * 1024**3
+
+BOMBS = {
+    "bytes of any length": b"\x8e" + struct.pack("<Q", GIGABYTES),
+    "text of any length": b"\x8d" + struct.pack("<Q", GIGABYTES),
+    "a bytearray of any length": b"\x96" + struct.pack("<Q", GIGABYTES),
+    "a number of any length": b"\x8b" + struct.pack("<i", 2**31 - 1),
+    "a memo of any size": b")r" + struct.pack("<I", 2**31 - 1),
+    "a table wider than memory": table(
+        tupled(block(values(10**9, 0), call("builtins", "slice", plain(0), plain(10**9), plain(1)))),
+        index("RangeIndex", {"start": 0, "stop": 10**9, "step": 1}),
+        0,
+    ),
+}
+
+
+@linux
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_memory_bombs_end_at_the_limit(landed, paths, stored, bomb):
+    path = landed(five(X=BOMBS[bomb]))
+    before, start = psutil.Process().memory_info().rss, time.monotonic()
+    with pytest.raises(AttentionError, match=f"takes more than {LEAST_MEMORY_MB} MB of memory; .*raise memory_mb"):
+        import_pickle(path, paths, LoadingLimits())
+    assert time.monotonic() - start < 60
+    assert psutil.Process().memory_info().rss - before < 100 * 1024**2
+    stored()
+
+
+@linux
+def test_the_memory_limit_is_an_option(landed, paths, stored):
+    path = landed(five(X=b"\x96" + struct.pack("<Q", 20 * 1024**2)))
+    with pytest.raises(AttentionError, match="takes more than 10 MB of memory"):
+        import_pickle(path, paths, LoadingLimits(memory_mb=10))
+    with pytest.raises(AttentionError, match="damaged"):
+        import_pickle(path, paths, LoadingLimits(memory_mb=100))
+    stored()
+
+
+@linux
+@pytest.mark.parametrize("memory_mb", [1, 4, 8])
+def test_wherever_memory_ends_the_limit_is_named(landed, paths, stored, memory_mb):
+    large = make_data(rows=25_000)
+    path = landed(pickle.dumps((large.X, large.y, large.groups, large.t_s)))
+    with pytest.raises(AttentionError, match=f"(more than|within) {memory_mb} MB.*raise memory_mb"):
+        import_pickle(path, paths, LoadingLimits(memory_mb=memory_mb))
+    stored()
+
+
+LAUGHS = b")" + b"2\x86" * 64
+"""A tuple of two of a tuple of two of a tuple ...: 65 objects, but 2 ** 64 to a function that hashes them."""
+
+
+def test_time_bombs_end_at_the_limit(landed, paths, stored):
+    path = landed(five(X=b"}" + LAUGHS + plain(1) + b"s"))
+    start = time.monotonic()
+    with pytest.raises(AttentionError, match=r"takes too long; expected at most 5 s; .*raise time_s"):
+        import_pickle(path, paths, LoadingLimits(time_s=5))
+    assert time.monotonic() - start < 30
+    stored()
+
+
+CRASHES = {
+    "a crash": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "was ended by SIGSEGV; .*raise memory_mb"),
+    "a kill": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was ended by SIGKILL"),
+    "an unknown signal": ("import os; os.kill(os.getpid(), 40)", r"was ended by (signal 40|SIGRTMIN\+\d+)"),
+    "an exit": ("import os; os._exit(7)", "ended with code 7, .*raise memory_mb"),
+    "an error of its own": ("raise OSError('no space')", "ended with code 1"),
+    "nothing done": ("import os; os._exit(0)", "left no usable features.json"),
+    "a refusal without words": ("import os; os._exit(3)", "left no usable refused.json"),
+}
+
+
+@pytest.fixture
+def in_the_process(tmp_path_factory, monkeypatch):
+    """Makes the process execute some code: it imports what its parent would, and so meets this for pyarrow."""
+
+    def plant(code: str) -> None:
+        folder = tmp_path_factory.mktemp("crash")
+        (folder / "pyarrow.py").write_text(code)
+        monkeypatch.syspath_prepend(folder)
+
+    return plant
+
+
+@pytest.mark.parametrize("crash", CRASHES)
+def test_a_process_that_does_not_end_well_is_an_error(honest, paths, stored, in_the_process, crash):
+    code, said = CRASHES[crash]
+    in_the_process(code)
+    with pytest.raises(AttentionError, match=said):
+        import_pickle(honest, paths, LoadingLimits())
+    stored()
+
+
+def test_a_process_that_does_not_end_is_an_error(honest, paths, stored, in_the_process):
+    in_the_process("import time; time.sleep(60)")
+    with pytest.raises(AttentionError, match="takes too long; expected at most 3 s"):
+        import_pickle(honest, paths, LoadingLimits(time_s=3))
+    stored()
+
+
+def test_a_summary_of_any_length_is_not_read(honest, paths, monkeypatch):
+    monkeypatch.setattr(quarantine, "LONGEST_ANSWER", 100)
+    with pytest.raises(AttentionError, match=r"left no usable features\.json"):
+        import_pickle(honest, paths, LoadingLimits())
+
+
+def test_a_system_without_the_limit_says_so(honest, tmp_path, monkeypatch):
+    monkeypatch.setattr(quarantine, "_limit", lambda *_: False)
+    quarantine._store(honest, tmp_path, LoadingLimits())
+    assert read_json(tmp_path / "features.json")["warnings"] == ["this system could not limit the memory of reading"]
+
+
+class TestLimits:
+    def test_the_memory_follows_the_size_of_the_file(self):
+        full_size = 34_700_000
+        assert LoadingLimits().memory_for(0) == LEAST_MEMORY_MB
+        assert 3 * full_size < LoadingLimits().memory_for(full_size) * 1024**2 < 20 * full_size
+        assert LoadingLimits(memory_mb=7).memory_for(full_size) == 7
+
+    @pytest.mark.parametrize("limit", [{"max_mb": 0}, {"memory_mb": 0}, {"memory_mb": -1}, {"time_s": 0}])
+    def test_limits_that_let_nothing_through_are_refused(self, limit):
+        with pytest.raises(SettingsError, match="at least 1 each"):
+            LoadingLimits(**limit)
+
+    @linux
+    def test_no_core_file_and_no_more_time_than_the_parent_waits(self):
+        code = (
+            "import resource as r; from urgency_dagster.attention.reading.sandbox import _limit; print(_limit(100, 9), "
+            "r.getrlimit(r.RLIMIT_CORE), r.getrlimit(r.RLIMIT_CPU))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "True (0, 0) (10, 10)"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("one_block_a_column", [False, True])
+def test_a_file_of_the_real_size_loads_within_the_default_limits(landed, paths, one_block_a_column):
+    rng = np.random.default_rng(0)
+    rows, categorical, numeric = 2619, 83, 3273
+    columns = {f"C{n}#VAL=a": rng.random(rows) < 0.3 for n in range(categorical)}
+    columns |= {f"S{n // 65}#AVG{n % 65}#M05": rng.normal(size=rows).astype("float32") for n in range(numeric)}
+    X = pd.DataFrame(columns)
+    if one_block_a_column:
+        X = pd.concat([X[[name]] for name in X], axis=1)
+    group = np.sort([f"P{n:02d}" for n in rng.integers(1, 48, rows)])
+    path = landed(pickle.dumps((X, rng.integers(0, 2, rows), group, np.arange(rows) * 600.0, None), 5))
+    summary = import_pickle(path, paths, LoadingLimits())
+    assert (summary["rows"], summary["features"]["total"]) == (rows, categorical + numeric)

@@ -1,0 +1,135 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from urgency_dagster.attention.validation import cross_validation
+from urgency_dagster.attention.validation import fit_cache as finished
+from urgency_dagster.attention.validation.cross_validation import cross_validate
+from urgency_dagster.attention.validation.fit_cache import FinishedFits
+from urgency_dagster.attention.validation.folds import fit_and_predict
+from urgency_dagster.attention.validation.protocol import CrossValidationConfig, Fold, FoldOutcome, Protocol
+
+SEQUENTIAL = CrossValidationConfig(backend="sequential")
+OUTCOME = FoldOutcome(
+    "rf", 2, np.array([0.1, 1 / 3, 0.9]), np.arange(6) / 7, np.array(["HRT#VAL", "나이"]), np.array([1 / 3, 2 / 3])
+)
+FOLD = Fold(2, np.arange(3, 9), np.arange(3))
+
+
+@pytest.fixture
+def fits(data, paths):
+    return FinishedFits.of(paths.finished_fits, data, Protocol())
+
+
+def names(fits):
+    return sorted(file.name.rpartition("-")[0] for file in fits.folder.iterdir())
+
+
+def test_what_is_kept_is_read_to_the_last_bit(fits):
+    assert fits.read("rf", FOLD) is None
+    fits.keep(OUTCOME)
+    found = fits.read("rf", FOLD)
+    for field in dataclasses.fields(FoldOutcome):
+        read, kept = (getattr(outcome, field.name) for outcome in (found, OUTCOME))
+        assert read.tobytes() == kept.tobytes() if isinstance(kept, np.ndarray) else read == kept, field.name
+    assert fits.read("lgbm", FOLD) is None
+    assert fits.read("rf", dataclasses.replace(FOLD, number=3)) is None
+
+
+def test_only_the_same_data_protocol_and_libraries_are_read(data, paths, fits, monkeypatch):
+    changed = data.X.copy()
+    changed.iloc[5, 0] += 1
+    others = [
+        FinishedFits.of(fits.folder, dataclasses.replace(data, X=changed), Protocol()),
+        FinishedFits.of(fits.folder, dataclasses.replace(data, X=data.X.rename(columns={"PIF#AGE": "a"})), Protocol()),
+        FinishedFits.of(fits.folder, dataclasses.replace(data, y=1 - data.y), Protocol()),
+        FinishedFits.of(fits.folder, dataclasses.replace(data, groups=data.groups[::-1]), Protocol()),
+        FinishedFits.of(fits.folder, data, Protocol(seed=1)),
+        FinishedFits.of(fits.folder, data, Protocol(oversample=True)),
+    ]
+    monkeypatch.setattr(finished, "library_versions", lambda: {"scikit-learn": "0.1"})
+    others.append(FinishedFits.of(fits.folder, data, Protocol()))
+    monkeypatch.setattr(finished, "file_hash", lambda path: "other code")
+    others.append(FinishedFits.of(fits.folder, data, Protocol()))
+    fits.keep(OUTCOME)
+    assert [other.read("rf", FOLD) for other in others] == [None] * len(others)
+    assert len({other.identity for other in others}) == len(others)
+    monkeypatch.undo()
+    assert FinishedFits.of(fits.folder, data, Protocol()).read("rf", FOLD) is not None
+
+
+def damage(path, kind):
+    whole = path.read_bytes()
+    if kind == "objects":
+        np.savez(path, probability=np.array([{}], dtype=object))
+    elif kind in ("probability", "train_probability"):
+        np.savez(path, **{**dataclasses.asdict(OUTCOME), kind: np.ones(4)})
+    elif kind == "other names":
+        np.savez(path, model="rf", fold=2)
+    else:
+        path.write_bytes({"empty": b"", "cut": whole[:-30], "text": b"no archive"}[kind])
+
+
+@pytest.mark.parametrize("kind", ["empty", "cut", "text", "objects", "probability", "train_probability", "other names"])
+def test_a_damaged_file_counts_as_none(fits, kind):
+    fits.keep(OUTCOME)
+    (file,) = fits.folder.iterdir()
+    damage(file, kind)
+    assert fits.read("rf", FOLD) is None
+    fits.keep(OUTCOME)
+    assert fits.read("rf", FOLD) is not None
+
+
+def test_forgetting_a_model_leaves_the_others(fits):
+    other = dataclasses.replace(fits, identity="0" * 16)
+    for store in (fits, other):
+        for model in ("rf", "lgbm"):
+            store.keep(dataclasses.replace(OUTCOME, model=model))
+    fits.forget(["rf", "logreg"])
+    assert names(fits) == ["lgbm-2", "lgbm-2"]
+    FinishedFits(fits.folder / "never written", fits.identity).forget(["rf"])
+
+
+def test_a_fit_that_raises_costs_no_other_fit(data, fits, monkeypatch):
+    def failing(model, prepared, protocol):
+        if (model, prepared.number) in {("lgbm", 2), ("rf", 4)}:
+            raise RuntimeError(f"no memory for {model}")
+        return fit_and_predict(model, prepared, protocol)
+
+    undisturbed = cross_validate(data, ["voting"], SEQUENTIAL)["voting"]
+    monkeypatch.setattr(cross_validation, "fit_and_predict", failing)
+    with pytest.raises(RuntimeError, match="no memory for lgbm") as caught:
+        cross_validate(data, ["voting"], SEQUENTIAL, finished=fits)
+    assert caught.value.__notes__ == [
+        "while fitting lgbm in fold 2",
+        "1 more failed; the fits that did not are finished",
+    ]
+    whole = {f"{model}-{fold}" for model in ("logreg", "rf", "lgbm") for fold in range(1, 6)}
+    assert names(fits) == sorted(whole - {"lgbm-2", "rf-4"})
+
+    fitted, seen = [], []
+    monkeypatch.setattr(
+        cross_validation,
+        "fit_and_predict",
+        lambda model, prepared, protocol: (
+            fitted.append((model, prepared.number)) or fit_and_predict(model, prepared, protocol)
+        ),
+    )
+    result = cross_validate(
+        data, ["voting"], SEQUENTIAL, lambda done, total, **_: seen.append((done, total)), finished=fits
+    )["voting"]
+    assert fitted == [("lgbm", 2), ("rf", 4)]
+    assert seen == [(14, 15), (15, 15)]
+    assert (result.reused, undisturbed.reused) == (3, 0)
+    pd.testing.assert_frame_equal(result.predictions, undisturbed.predictions, check_exact=True)
+    pd.testing.assert_frame_equal(result.folds, undisturbed.folds, check_exact=True)
+
+
+def test_when_all_is_kept_nothing_is_fitted_and_no_ray_started(data, fits, monkeypatch):
+    before = cross_validate(data, ["logreg"], SEQUENTIAL, finished=fits)["logreg"]
+    monkeypatch.setattr(cross_validation, "fit_on_ray", lambda *_: pytest.fail("started"))
+    again = cross_validate(data, ["logreg"], CrossValidationConfig(), finished=fits)["logreg"]
+    assert again.reused == 5
+    pd.testing.assert_frame_equal(again.predictions, before.predictions, check_exact=True)

@@ -1,0 +1,102 @@
+"""Ray itself: one private Ray for the module, and one test that starts and stops its own."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from urgency_dagster.attention.validation.cross_validation import cross_validate
+from urgency_dagster.attention.validation.fit_cache import FinishedFits
+from urgency_dagster.attention.validation.folds import split_folds
+from urgency_dagster.attention.validation.parallel import fit_on_ray
+from urgency_dagster.attention.validation.protocol import BASELINE, MODEL_NAMES, CrossValidationConfig, Protocol
+from urgency_dagster.errors import AttentionError
+
+pytestmark = pytest.mark.slow
+
+MODELS = (*MODEL_NAMES, BASELINE)
+
+
+@pytest.fixture(scope="module")
+def ray_session():
+    import ray
+
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield ray
+    ray.shutdown()
+
+
+def test_a_private_ray_is_started_and_stopped_and_the_results_are_the_same(data):
+    import ray
+
+    seen = []
+    parallel = cross_validate(
+        data, MODELS, CrossValidationConfig(), progress=lambda done, total, **_: seen.append((done, total))
+    )
+    assert not ray.is_initialized()
+    assert seen == [(done, 25) for done in range(1, 26)]
+    sequential = cross_validate(data, MODELS, CrossValidationConfig(backend="sequential"))
+    assert list(parallel) == list(sequential) == list(MODELS)
+    for model in MODELS:
+        pd.testing.assert_frame_equal(parallel[model].predictions, sequential[model].predictions, check_exact=True)
+        pd.testing.assert_frame_equal(parallel[model].folds, sequential[model].folds, check_exact=True)
+
+
+def test_a_connection_that_exists_is_used_and_left(data, ray_session):
+    result = cross_validate(data, ["voting"], CrossValidationConfig())
+    assert ray_session.is_initialized()
+    expected = cross_validate(data, ["voting"], CrossValidationConfig(backend="sequential"))
+    pd.testing.assert_frame_equal(result["voting"].predictions, expected["voting"].predictions, check_exact=True)
+
+
+def test_a_task_that_raises_says_what_and_where(data, ray_session):
+    constant = pd.DataFrame({"HRT#VAL": np.ones(300, "float32")})
+    with pytest.raises(AttentionError, match="keeps none of 1 features") as caught:
+        cross_validate(dataclasses.replace(data, X=constant), ["rf"], CrossValidationConfig())
+    assert re.fullmatch(r"while fitting rf in fold \d", caught.value.__notes__[0])
+
+
+def test_it_raises_with_the_traceback_of_the_task_when_the_others_are_kept(data, paths, ray_session):
+    folds = split_folds(data.y, data.groups, Protocol())
+    third = folds[2]
+    column = np.zeros(300, "float32")
+    column[third.test] = 10 * data.y[third.test]  # constant in the training rows of the third fold, and only there
+    spoilt = dataclasses.replace(data, X=pd.DataFrame({"HRT#VAL": column}))
+    fits = FinishedFits.of(paths.finished_fits, spoilt, Protocol())
+    with pytest.raises(AttentionError) as caught:
+        cross_validate(spoilt, ["rf", BASELINE], CrossValidationConfig(), finished=fits)
+    assert "in fit_preprocessing" in str(caught.value)
+    assert "in fold 3" in caught.value.__notes__[0]
+    kept = [
+        fits.read(model, fold) for model in ("rf", BASELINE) for fold in split_folds(data.y, data.groups, Protocol())
+    ]
+    assert [(outcome.model, outcome.fold) for outcome in kept if outcome] == [
+        (model, fold) for model in ("rf", BASELINE) for fold in (1, 2, 4, 5)
+    ]
+
+
+def test_options_travel_and_give_the_same_numbers(data, ray_session):
+    config = CrossValidationConfig(splitter="logo", oversample=True, inner_split="stratified", xgb_settings="authors")
+    parallel = cross_validate(data, ["xgb", "voting"], config)
+    sequential = cross_validate(data, ["xgb", "voting"], dataclasses.replace(config, backend="sequential"))
+    for model in ("xgb", "voting"):
+        pd.testing.assert_frame_equal(parallel[model].folds, sequential[model].folds, check_exact=True)
+
+
+def test_data_are_put_into_the_object_store_once(data, ray_session, monkeypatch):
+    put, calls = ray_session.put, []
+    monkeypatch.setattr(ray_session, "put", lambda value: calls.append(value) or put(value))
+    cross_validate(data, ["logreg", BASELINE], CrossValidationConfig())
+    assert [type(value) for value in calls] == [pd.DataFrame, np.ndarray, np.ndarray]
+
+
+def test_who_stops_early_leaves_no_task_behind(data, ray_session, monkeypatch):
+    cancelled = []
+    monkeypatch.setattr(ray_session, "cancel", cancelled.append)
+    work = [(fold, ["logreg", BASELINE]) for fold in split_folds(data.y, data.groups, Protocol())]
+    fits = fit_on_ray(data, work, CrossValidationConfig())
+    next(fits)
+    fits.close()
+    assert len(cancelled) == 9

@@ -1,0 +1,109 @@
+"""Workers and nodes that die in the middle of a cross-validation. Real processes, killed for real."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pandas as pd
+import psutil
+import pytest
+
+from urgency_dagster.attention.validation.cross_validation import cross_validate
+from urgency_dagster.attention.validation.protocol import CrossValidationConfig
+from urgency_dagster_tests.attention.conftest import make_data
+
+pytestmark = pytest.mark.slow
+
+MODELS = ("rf", "lgbm", "logreg")
+PATIENCE_S = 120.0
+FIT, PREPARATION = "ray::fit_and_predict", "ray::prepare_fold"
+"""How Ray calls a worker while it runs one of the tasks."""
+
+
+@pytest.fixture(scope="module")
+def many():
+    """So many rows that a fit of the forest takes about a second."""
+    return make_data(rows=2500)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(many):
+    return cross_validate(many, MODELS, CrossValidationConfig(backend="sequential"))
+
+
+def equal(found, undisturbed) -> bool:
+    for model in MODELS:
+        pd.testing.assert_frame_equal(found[model].predictions, undisturbed[model].predictions, check_exact=True)
+        pd.testing.assert_frame_equal(found[model].folds, undisturbed[model].folds, check_exact=True)
+    return True
+
+
+def busy(parent: psutil.Process, *titles: str) -> list[psutil.Process]:
+    """The workers below a process that are at work on one of the tasks."""
+    found = []
+    for process in parent.children(recursive=True):
+        try:
+            if process.cmdline() and process.cmdline()[0].startswith(titles):
+                found.append(process)
+        except psutil.Error:  # it has ended since
+            continue
+    return found
+
+
+def until(wanted: Callable[[], list[psutil.Process]]) -> list[psutil.Process]:
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := wanted()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found
+
+
+@pytest.fixture
+def local_ray() -> Iterator[None]:
+    import ray
+
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.parametrize("title", [FIT, PREPARATION])
+def test_a_worker_killed_at_its_task_changes_nothing(many, undisturbed, local_ray, title):
+    killed = []
+
+    def kill_one() -> None:
+        (victim, *_) = until(lambda: busy(psutil.Process(), title))
+        time.sleep(0.1)
+        victim.kill()
+        killed.append(victim)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    found = cross_validate(many, MODELS, CrossValidationConfig())
+    killer.join()
+    assert len(killed) == 1
+    assert equal(found, undisturbed)
+
+
+def test_a_node_removed_in_mid_run_changes_nothing(many, undisturbed):
+    import ray
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    node = cluster.add_node(num_cpus=1)
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    lost = []
+
+    def remove_node(done: int, total: int, **figures: float) -> None:
+        if done == 3:
+            lost.extend(until(lambda: busy(raylet, FIT, PREPARATION)))
+            cluster.remove_node(node, allow_graceful=False)
+
+    try:
+        found = cross_validate(many, MODELS, CrossValidationConfig(address=cluster.address), remove_node)
+        assert not ray.is_initialized()
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert lost
+    assert equal(found, undisturbed)

@@ -1,0 +1,22 @@
+import pytest
+
+from urgency_dagster.attention.validation.protocol import CrossValidationConfig, Protocol
+from urgency_dagster.errors import AttentionError
+
+
+def test_one_fold_is_refused():
+    with pytest.raises(AttentionError, match="1 folds; expected at least 2"):
+        CrossValidationConfig(n_splits=1)
+
+
+@pytest.mark.parametrize("name", ["splitter", "inner_split", "xgb_settings"])
+def test_an_unknown_choice_is_named_with_those_that_exist(name):
+    with pytest.raises(AttentionError, match=f"{name} is 'kfold'; expected one of "):
+        Protocol(**{name: "kfold"})
+
+
+def test_where_it_runs_is_no_part_of_the_protocol():
+    here = CrossValidationConfig(splitter="logo", seed=3, oversample=True, backend="sequential")
+    there = CrossValidationConfig(splitter="logo", seed=3, oversample=True, address="auto")
+    assert here.protocol == there.protocol == Protocol(splitter="logo", seed=3, oversample=True)
+    assert here.protocol != CrossValidationConfig().protocol

@@ -1,0 +1,58 @@
+"""Every utterance of the demo, against transformers one at a time."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from urgency_dagster.calls.unpacking.worker.extraction import ExtractionLimits, extract_pair
+
+from urgency_dagster.calls.embedding.archive import EmbeddingConfig, embed_archive
+from urgency_dagster.calls.embedding.segments import decoded_pieces
+from urgency_dagster.calls.embedding.shards import vectors_of
+from urgency_dagster.calls.embedding.verification import DIFFERENCE_MAX
+from urgency_dagster.calls.landing.pairs import scan_landing
+from urgency_dagster.calls.table.utterances import build_utterance_table
+from urgency_dagster.demo.inputs import write_demo
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster_tests.calls.conftest import GROUP, LAYER
+from urgency_dagster_tests.calls.one_by_one import OneByOne
+
+CALLS = 24
+EXACT = EmbeddingConfig(device="cpu", precision="float32")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[StoragePaths, list[str]]:
+    """The demo with the utterance tables of its archives."""
+    paths = StoragePaths(tmp_path_factory.mktemp("demo"))
+    write_demo(paths.root, calls=CALLS, samples=400)
+    pairs = scan_landing(paths.landing_calls).pairs
+    for archive, pair in pairs.items():
+        extract_pair(pair, paths.archive(archive), ExtractionLimits())
+        build_utterance_table(paths, archive)
+    return paths, list(pairs)
+
+
+def expected(paths: StoragePaths, archive: str, one_by_one: OneByOne) -> np.ndarray:
+    rows = pq.read_table(paths.archive(archive).utterances)
+    (segments,) = decoded_pieces([rows], Path(paths.root), workers=1)
+    return one_by_one.vectors(segments)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("kind", [LAYER, GROUP])
+def test_every_utterance_has_the_vector_that_it_has_alone(demo, speech_model, kind) -> None:
+    paths, archives = demo
+    model = speech_model(kind)
+    for archive in archives:
+        wanted = expected(paths, archive, OneByOne(model))
+        for engine in ("torch", "openvino"):
+            summary = embed_archive(paths, archive, model, replace(EXACT, engine=engine, batch_audio_s=20))
+            assert (summary.counts.computed, summary.engine) == (len(wanted), engine)
+            found = vectors_of(pq.read_table(paths.archive(archive).embeddings))
+            assert np.abs(found - wanted).max() <= DIFFERENCE_MAX
+            paths.archive(archive).embeddings.unlink()
+    assert len(archives) > 1

@@ -1,0 +1,142 @@
+"""What a storage root's Dagster instance is given, and what happens to the runs of processes that are gone."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from urgency_dagster.definitions import build_definitions
+from urgency_dagster.operations.environment import STEP_ENVIRONMENT
+from urgency_dagster.operations.instance import (
+    LOCATION_TAG,
+    PROCESS_TAG,
+    SERVER_FILE,
+    is_alive,
+    prepare_environment,
+    process_identity,
+    release_orphans,
+)
+from urgency_dagster.operations.placement import GPU_POOL
+from urgency_dagster.settings import Settings
+from urgency_dagster.writing import write_json
+
+GONE = json.dumps([socket.gethostname(), 999_999_999, 1.0])
+"""The identity of a process that does not exist."""
+
+
+@pytest.fixture
+def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """This process's environment without what the project sets; put back afterwards."""
+    for name in (*STEP_ENVIRONMENT, "DAGSTER_HOME", "URGENCY_STORAGE", "URGENCY_SPEECH_MODEL", "URGENCY_TEXT_MODEL"):
+        monkeypatch.setenv(name, "before")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("URGENCY_EXECUTOR", "local")
+    return monkeypatch
+
+
+def test_a_home_is_made_without_telemetry(clean: pytest.MonkeyPatch, settings: Settings) -> None:
+    prepare_environment(settings)
+    home = Path(os.environ["DAGSTER_HOME"])
+    assert home == settings.storage / "dagster_home"
+    assert yaml.safe_load((home / "dagster.yaml").read_text())["telemetry"] == {"enabled": False}
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+    with dg.DagsterInstance.get() as instance:
+        assert not instance.telemetry_enabled
+
+
+def test_what_the_user_decided_stays(clean: pytest.MonkeyPatch, settings: Settings, tmp_path: Path) -> None:
+    home = tmp_path / "my_home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: true}\n")
+    clean.setenv("DAGSTER_HOME", str(home))
+    clean.setenv("RAY_AUTH_MODE", "disabled")
+    prepare_environment(settings)
+    assert (home / "dagster.yaml").read_text() == "telemetry: {enabled: true}\n"
+    assert os.environ["RAY_AUTH_MODE"] == "disabled"
+    assert not (settings.storage / "dagster_home").exists()
+
+
+class TestProcessIdentity:
+    def test_this_process_is_alive(self) -> None:
+        assert is_alive(process_identity())
+
+    def test_a_process_that_ended_is_not(self) -> None:
+        code = "from urgency_dagster.operations.instance import process_identity; print(process_identity())"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert not is_alive(done.stdout.strip())
+
+    def test_another_process_with_the_same_id_is_not(self) -> None:
+        assert not is_alive(json.dumps([socket.gethostname(), os.getpid(), 1.0]))
+
+    def test_a_process_elsewhere_is_taken_to_be(self) -> None:
+        assert is_alive(json.dumps(["another-host", os.getpid(), 1.0]))
+
+
+class TestOrphans:
+    @pytest.fixture
+    def job(self, settings: Settings) -> dg.JobDefinition:
+        return build_definitions(settings).resolve_job_def("urgency_job")
+
+    def open_run(self, instance: dg.DagsterInstance, job: dg.JobDefinition, **tags: str) -> str:
+        return instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED).run_id
+
+    def status(self, instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
+        run = instance.get_run_by_id(run_id)
+        assert run is not None
+        return run.status
+
+    def test_only_runs_of_processes_that_are_gone_are_failed(self, job: dg.JobDefinition, tmp_path: Path) -> None:
+        with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+            orphan = self.open_run(instance, job, **{PROCESS_TAG: GONE})
+            living = self.open_run(instance, job, **{PROCESS_TAG: process_identity()})
+            assert release_orphans(instance, tmp_path) == 1
+            assert self.status(instance, orphan) == dg.DagsterRunStatus.FAILURE
+            assert self.status(instance, living) == dg.DagsterRunStatus.STARTED
+
+    @pytest.mark.parametrize("server", ["alive", "gone", "never started"])
+    def test_a_run_of_the_ui_is_an_orphan_when_its_server_is_gone(
+        self, job: dg.JobDefinition, tmp_path: Path, server: str
+    ) -> None:
+        if server != "never started":
+            write_json(tmp_path / SERVER_FILE, process_identity() if server == "alive" else GONE)
+        with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+            self.open_run(instance, job, **{LOCATION_TAG: "urgency_dagster"})
+            assert release_orphans(instance, tmp_path) == (1 if server == "gone" else 0)
+
+    def test_a_run_that_was_killed_before_it_began_is_an_orphan(self, job: dg.JobDefinition, tmp_path: Path) -> None:
+        write_json(tmp_path / SERVER_FILE, GONE)
+        with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+            for tags in ({PROCESS_TAG: GONE}, {LOCATION_TAG: "urgency_dagster"}):
+                instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
+            assert release_orphans(instance, tmp_path) == 2
+
+    def test_runs_of_other_projects_in_the_same_home_are_left_alone(
+        self, job: dg.JobDefinition, tmp_path: Path
+    ) -> None:
+        write_json(tmp_path / SERVER_FILE, GONE)
+        with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+            self.open_run(instance, job, **{LOCATION_TAG: "somebody_elses"})
+            assert release_orphans(instance, tmp_path) == 0
+
+    def test_an_orphan_gives_its_place_in_the_pool_back(self, job: dg.JobDefinition, tmp_path: Path) -> None:
+        with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+            release_orphans(instance, tmp_path)
+            storage = instance.event_log_storage
+            run_id = self.open_run(instance, job, **{PROCESS_TAG: GONE})
+            assert storage.claim_concurrency_slot(GPU_POOL, run_id, "urgency_model").is_claimed
+            assert not storage.claim_concurrency_slot(GPU_POOL, "another", "urgency_model").is_claimed
+            release_orphans(instance, tmp_path)
+            assert storage.get_concurrency_info(GPU_POOL).active_slot_count == 0
+
+    def test_a_limit_that_the_user_set_stays(self, tmp_path: Path) -> None:
+        with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+            instance.event_log_storage.set_concurrency_slots(GPU_POOL, 3)
+            release_orphans(instance, tmp_path)
+            assert instance.event_log_storage.get_concurrency_info(GPU_POOL).slot_count == 3

@@ -1,0 +1,154 @@
+"""What is made, and why: asked of real storage roots."""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from urgency_dagster.defs.resources import ModelsResource
+from urgency_dagster.errors import SettingsError
+from urgency_dagster.operations.planning import Planner, Work
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.provenance.record import name_of
+from urgency_dagster.settings import Settings
+from urgency_dagster_tests.defs.materialising import ARCHIVE, materialise
+
+CALLS = ["call_recordings", "utterances", "utterance_embeddings", "processed_data"]
+
+
+def planner_of(settings: Settings) -> Planner:
+    models = ModelsResource(speech=settings.speech_model, text=settings.text_model)
+    return Planner(StoragePaths(settings.storage), models)
+
+
+def plan(settings: Settings, archive: str = ARCHIVE) -> Work | None:
+    return planner_of(settings).work("calls", archive)
+
+
+def names(work: Work | None) -> list[str]:
+    return [name_of(key) for key in work.assets] if work else []
+
+
+class TestNothingMade:
+    def test_every_landed_archive_needs_everything(self, settings: Settings) -> None:
+        work = list(planner_of(settings).calls())
+        assert [item.partition for item in work] == ["T_광주_구급", "T_서울_화재", "V_광주_구급"]
+        assert all(names(item) == CALLS for item in work)
+
+    def test_urgency_waits_for_the_first_complete_archive(self, settings: Settings) -> None:
+        assert planner_of(settings).work("urgency") is None
+
+    def test_attention_needs_everything_once_the_pickle_is_there(self, settings: Settings, paths: StoragePaths) -> None:
+        work = planner_of(settings).work("attention")
+        assert len(names(work)) == 14
+        paths.attention_pickle.unlink()
+        assert planner_of(settings).work("attention") is None
+
+    def test_an_empty_root_needs_nothing(self, tmp_path: Path) -> None:
+        planner = planner_of(Settings.load(tmp_path, environment={}))
+        assert list(planner.calls()) == []
+        assert planner.work("attention") is None
+
+
+class TestOneArchiveMade:
+    def test_nothing_is_made_twice(self, made: Settings) -> None:
+        assert plan(made) is None
+
+    def test_urgency_may_start(self, made: Settings) -> None:
+        assert names(planner_of(made).work("urgency")) == ["training_set", "urgency_model", "urgency_evaluation"]
+
+    def test_a_deleted_file_and_what_depends_on_it(self, made: Settings, paths: StoragePaths) -> None:
+        paths.archive(ARCHIVE).embeddings.unlink()
+        work = plan(made)
+        assert names(work) == ["utterance_embeddings", "processed_data"]
+        assert work is not None
+        assert next(iter(work.reasons.values())) == f"calls/{ARCHIVE}/embeddings.parquet is missing or was changed"
+
+    def test_a_deleted_recording_is_extracted_again(self, made: Settings, paths: StoragePaths) -> None:
+        next(file for file in paths.archive(ARCHIVE).audio.rglob("*.wav")).unlink()
+        assert names(plan(made)) == CALLS
+
+    def test_other_content_under_the_same_name(self, made: Settings, paths: StoragePaths) -> None:
+        archive = next(paths.landing_calls.rglob("TS_광주_구급.zip"))
+        shutil.copy(next(paths.landing_calls.rglob("VS_광주_구급.zip")), archive)
+        work = plan(made)
+        assert names(work) == CALLS
+        assert work is not None
+        assert next(iter(work.reasons.values())) == "its input call_archive changed"
+
+    def test_the_same_content_copied_again(self, made: Settings, paths: StoragePaths) -> None:
+        archive = next(paths.landing_calls.rglob("TS_광주_구급.zip"))
+        copy = archive.with_suffix(".copy")
+        shutil.copyfile(archive, copy)
+        os.replace(copy, archive)
+        os.utime(archive, (1, 1))
+        assert plan(made) is None
+
+    def test_a_zip_that_was_removed_after_use(self, made: Settings, paths: StoragePaths) -> None:
+        shutil.rmtree(paths.landing_calls)
+        assert planner_of(made).archives() == [ARCHIVE]
+        assert plan(made) is None
+
+    def test_another_speech_model(self, made: Settings, tmp_path: Path) -> None:
+        other = tmp_path / "speech"
+        shutil.copytree(made.speech_model, other)
+        assert plan(replace(made, speech_model=str(other))) is None
+        (other / "preprocessor_config.json").write_text("{}")
+        assert names(plan(replace(made, speech_model=str(other)))) == ["utterance_embeddings", "processed_data"]
+
+    def test_a_declared_option_that_was_not_used(self, made: Settings, paths: StoragePaths) -> None:
+        paths.run_config.write_text("utterance_embeddings: {batch_audio_s: 10.0}\n")
+        work = plan(made)
+        assert names(work) == ["utterance_embeddings", "processed_data"]
+        assert work is not None
+        assert work.config == {"ops": {"utterance_embeddings": {"config": {"batch_audio_s": 10.0}}}}
+
+    def test_an_option_that_is_not_declared_may_have_any_value(self, made: Settings, paths: StoragePaths) -> None:
+        # The archive was made with workers=1, which is not the default.
+        paths.run_config.unlink()
+        assert plan(made) is None
+
+
+class TestIdentity:
+    def test_it_does_not_depend_on_how_far_a_run_came(self, settings: Settings) -> None:
+        before = plan(settings)
+        materialise(settings, "call_recordings", "utterances")
+        after = plan(settings)
+        assert before is not None
+        assert after is not None
+        assert names(after) == ["utterance_embeddings", "processed_data"]
+        assert before.identity == after.identity
+
+    def test_it_changes_with_what_landed(self, settings: Settings, paths: StoragePaths) -> None:
+        before = plan(settings)
+        shutil.copy(
+            next(paths.landing_calls.rglob("VS_광주_구급.zip")), next(paths.landing_calls.rglob("TS_광주_구급.zip"))
+        )
+        after = plan(settings)
+        assert before is not None
+        assert after is not None
+        assert before.identity != after.identity
+
+
+class TestRunConfig:
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("utterance_embedings: {}", "names utterance_embedings; expected some of .*utterance_embeddings"),
+            ("- utterances", "is no mapping"),
+            ("utterances: 3", "is no mapping"),
+            ("utterances: [", "is not YAML"),
+        ],
+    )
+    def test_a_mistake_is_named(self, settings: Settings, paths: StoragePaths, content: str, message: str) -> None:
+        paths.run_config.write_text(content)
+        with pytest.raises(SettingsError, match=message):
+            plan(settings)
+
+    def test_an_empty_file_declares_nothing(self, settings: Settings, paths: StoragePaths) -> None:
+        paths.run_config.write_text("# nothing yet\n")
+        work = plan(settings)
+        assert work is not None
+        assert work.config == {}

@@ -1,0 +1,244 @@
+"""The `run` command as a user calls it: whole processes, real Ray, the smallest demo, from ZIP to report."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from urgency_dagster.attention.export.files.files import load_attention_model
+
+from urgency_dagster.attention.reading.features import read_features
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.urgency.package.model_folder import load_urgency_model
+from urgency_dagster_tests.defs.conftest import COMMAND, executed_steps, instance_of, run_command
+from urgency_dagster_tests.defs.killing import running, wait
+
+pytestmark = pytest.mark.slow
+
+FirstRun = tuple[Path, subprocess.CompletedProcess[str]]
+ARCHIVES = ("T_광주_구급", "T_서울_화재", "V_광주_구급")
+CALLS = ("call_recordings", "utterances", "utterance_embeddings", "processed_data")
+URGENCY = ["training_set", "urgency_model", "urgency_evaluation"]
+MODELS = ("logreg", "rf", "lgbm", "voting", "xgb")
+
+
+def forget(paths: StoragePaths, archive: str) -> None:
+    """Takes away all that was made of an archive, as if it had just landed."""
+    shutil.rmtree(paths.archive(archive).folder)
+    for manifest in (paths.root / "manifests").glob(f"*/{archive}.json"):
+        manifest.unlink()
+
+
+class TestFirstRun:
+    def test_it_succeeds_and_says_so_asset_by_asset(self, first_run: FirstRun) -> None:
+        _, done = first_run
+        assert done.returncode == 0, done.stdout + done.stderr
+        said = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("  done")]
+        assert said.count("utterance_embeddings") == 3
+        assert {"urgency_evaluation", "attention_leaderboard", "attention_models/xgb"} <= set(said)
+
+    def test_it_ends_with_scores_next_to_their_baselines(self, first_run: FirstRun) -> None:
+        root, done = first_run
+        metrics = json.loads((StoragePaths(root).urgency.evaluation / "metrics.json").read_text())
+        score = metrics["utterance"]["urgency"]["f1_macro"]
+        majority = metrics["majority"]["urgency"]["f1_macro"]
+        assert score > majority
+        assert f"macro-F1 {score:.3f} by utterance" in done.stdout
+        assert f"(majority class {majority:.3f})" in done.stdout
+        assert str(StoragePaths(root).attention.report) in done.stdout
+        assert "urgency-dagster dev --storage" in done.stdout
+
+    def test_every_asset_of_every_archive_ran_once(self, first_run: FirstRun) -> None:
+        steps = executed_steps(first_run[0])
+        assert sorted(steps) == sorted(
+            [f"{step}[{archive}]" for archive in ARCHIVES for step in CALLS]
+            + URGENCY
+            + ["attention_features", "attention_cv", "attention_audit", "attention_leaderboard", "attention_models"]
+        )
+
+    def test_the_runs_and_what_landed_are_in_dagster(self, first_run: FirstRun) -> None:
+        with instance_of(first_run[0]) as instance:
+            assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}
+            assert instance.get_dynamic_partitions("call_archives") == list(ARCHIVES)
+            for archive in ARCHIVES:
+                key = dg.AssetRecordsFilter(asset_key=dg.AssetKey("call_archive"), asset_partitions=[archive])
+                assert len(instance.fetch_materializations(key, limit=5).records) == 1
+
+    def test_the_exported_models_load_and_predict(self, first_run: FirstRun) -> None:
+        paths = StoragePaths(first_run[0])
+        data = read_features(paths.attention)
+        for model in MODELS:
+            probabilities = load_attention_model(paths.attention.model(model)).predict_proba(data.X)
+            assert probabilities.shape == (len(data.y), 2)
+            same = load_attention_model(paths.attention.model(model, ".skops")).predict_proba(data.X)
+            assert (same == probabilities).all()
+        assert load_urgency_model(paths.urgency.model).labels.urgency == ("하", "중", "상")
+
+    def test_no_check_of_attention_fails(self, first_run: FirstRun) -> None:
+        root, done = first_run
+        assert not [line for line in done.stdout.splitlines() if " check " in line and "attention" in line]
+        counts = json.loads(StoragePaths(root).attention.audit.read_text())["counts"]
+        assert (counts["certain"], counts["suspicion"]) == (0, 0)
+
+    def test_nothing_left_this_machine(self, first_run: FirstRun, audit: dict[str, str]) -> None:
+        connections = Path(audit["AUDIT_FILE"])
+        assert not connections.exists(), connections.read_text()
+
+    def test_no_call_text_is_in_the_run_history(self, first_run: FirstRun) -> None:
+        import pyarrow.parquet as pq
+
+        paths = StoragePaths(first_run[0])
+        texts = [
+            text
+            for archive in ARCHIVES
+            for text in pq.read_table(paths.archive(archive).utterances)["text"].to_pylist()
+        ]
+        long_ones = {text.strip().encode() for text in texts if len(text.strip()) > 8}
+        history = [file for file in paths.dagster_home.rglob("*") if file.is_file()]
+        found = [file for file in history if any(text in file.read_bytes() for text in long_ones)]
+        assert len(long_ones) > 20
+        assert len(history) > 20
+        assert found == []
+
+
+def test_the_audit_notices_a_connection(audit: dict[str, str], tmp_path: Path) -> None:
+    # Without this the test above could not fail.
+    note = tmp_path / "note.txt"
+    code = "import socket; socket.socket().connect_ex(('192.0.2.77', 9))"
+    command = [COMMAND.parent / "python", "-c", f"import socket; socket.setdefaulttimeout(0.2); {code}"]
+    subprocess.run(command, env={**os.environ, **audit, "AUDIT_FILE": str(note)}, check=False)
+    assert "connect 192.0.2.77" in note.read_text()
+
+
+class TestSecondRun:
+    def test_no_step_executes(self, finished_root: Path) -> None:
+        before = executed_steps(finished_root)
+        done = run_command(finished_root)
+        assert done.returncode == 0, done.stderr
+        assert "nothing to do: everything is up to date" in done.stdout
+        assert executed_steps(finished_root) == before
+
+    def test_a_deleted_file_and_what_depends_on_it(self, finished_root: Path) -> None:
+        before = executed_steps(finished_root)
+        paths = StoragePaths(finished_root)
+        embeddings = paths.archive("T_서울_화재").embeddings
+        content = embeddings.read_bytes()
+        embeddings.unlink()
+        done = run_command(finished_root)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert executed_steps(finished_root)[len(before) :] == [
+            "utterance_embeddings[T_서울_화재]",
+            "processed_data[T_서울_화재]",
+            *URGENCY,
+        ]
+        assert embeddings.read_bytes() == content
+
+    def test_a_deleted_run_history_costs_nothing(self, finished_root: Path) -> None:
+        shutil.rmtree(StoragePaths(finished_root).dagster_home)
+        done = run_command(finished_root)
+        assert "nothing to do: everything is up to date" in done.stdout
+
+
+class TestTrouble:
+    def test_one_part_alone(self, finished_root: Path) -> None:
+        paths = StoragePaths(finished_root)
+        before = executed_steps(finished_root)
+        shutil.rmtree(finished_root / "calls")
+        paths.attention.leaderboard.unlink()
+        done = run_command(finished_root, "--only", "attention")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert executed_steps(finished_root)[len(before) :] == ["attention_leaderboard"]
+        assert paths.attention.leaderboard.is_file()
+        assert not (finished_root / "calls").exists()
+
+    def test_an_unreachable_hub_is_one_sentence_and_exit_1(self, storage_root: Path) -> None:
+        (storage_root / "settings.env").unlink()
+        for zip_file in StoragePaths(storage_root).landing_calls.rglob("T?_서울_화재.zip"):
+            zip_file.unlink()
+        started = time.monotonic()
+        done = run_command(storage_root, "--only", "calls")
+        assert done.returncode == 1
+        failures = [line for line in done.stdout.splitlines() if "FAILED" in line]
+        assert len(failures) == 2
+        assert all("kresnik/wav2vec2-large-xlsr-korean" in line and "URGENCY_SPEECH_MODEL" in line for line in failures)
+        assert "Traceback" not in done.stdout
+        assert time.monotonic() - started < 120
+
+    def test_a_failed_archive_does_not_hold_up_the_others(self, finished_root: Path) -> None:
+        paths = StoragePaths(finished_root)
+        before = executed_steps(finished_root)
+        forget(paths, "T_서울_화재")
+        with zipfile.ZipFile(next(paths.landing_calls.rglob("TL_서울_화재.zip")), "w"):
+            pass  # no label at all, so that every call is rejected
+        paths.archive("V_광주_구급").processed_csv.unlink()
+        done = run_command(finished_root)
+        assert done.returncode == 1
+        assert "ERROR   check few_rejects of utterances" in done.stdout
+        assert not paths.archive("T_서울_화재").embeddings.exists()
+        assert executed_steps(finished_root)[len(before) :] == [
+            "call_recordings[T_서울_화재]",
+            "utterances[T_서울_화재]",
+            "processed_data[V_광주_구급]",
+            *URGENCY,
+        ]
+
+    def test_a_killed_run_is_taken_up_where_it_was(self, storage_root: Path, first_run: FirstRun) -> None:
+        paths = StoragePaths(storage_root)
+        for zip_file in (*paths.landing_calls.rglob("*_서울_화재.zip"), *paths.landing_calls.rglob("V*.zip")):
+            zip_file.unlink()
+        with running(storage_root) as process:
+            wait(process, paths.manifest("utterances", ARCHIVES[0]).exists)
+        done = run_command(storage_root, "--only", "calls")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "1 runs of processes that are gone were marked as failed" in done.stdout
+        assert executed_steps(storage_root).count(f"utterances[{ARCHIVES[0]}]") == 1
+        for name in ("utterances.parquet", "rejects.parquet", "embeddings.parquet", "processed_data.csv"):
+            undisturbed = StoragePaths(first_run[0]).archive(ARCHIVES[0]).folder / name
+            assert (paths.archive(ARCHIVES[0]).folder / name).read_bytes() == undisturbed.read_bytes()
+
+    def test_a_second_one_meanwhile_is_refused(self, storage_root: Path) -> None:
+        with running(storage_root) as process:
+            wait(process, StoragePaths(storage_root).manifest("call_recordings", ARCHIVES[0]).exists)
+            second = run_command(storage_root)
+        assert second.returncode == 1
+        assert "another `urgency-dagster run` is at work here" in second.stderr
+
+    def test_ctrl_c_ends_the_command(self, storage_root: Path) -> None:
+        with running(storage_root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            wait(process, StoragePaths(storage_root).manifest("call_recordings", ARCHIVES[0]).exists)
+            os.killpg(process.pid, signal.SIGINT)
+            said, _ = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert said.endswith("Aborted!\n")
+        assert not StoragePaths(storage_root).manifest("call_recordings", ARCHIVES[1]).exists()
+
+
+class TestInterrupts:
+    PROGRAM = """
+import os, signal
+from dagster._utils.interrupts import capture_interrupts
+from urgency_dagster.operations.run_command import interrupts
+
+with interrupts() as heard, capture_interrupts():
+    {meanwhile}
+print(*heard, "then", signal.set_wakeup_fd(-1))
+"""
+
+    def said(self, meanwhile: str) -> str:
+        """What a process of its own hears, whose signals nobody else handles, and what it listens with afterwards."""
+        program = [sys.executable, "-c", self.PROGRAM.format(meanwhile=meanwhile)]
+        return subprocess.run(program, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_one_that_dagster_catches_and_forgets_is_heard(self, number: signal.Signals) -> None:
+        assert self.said(f"os.kill(os.getpid(), {number:d})") == f"{number:d} then -1"
+
+    def test_nothing_is_heard_when_none_came(self) -> None:
+        assert self.said("pass") == "then -1"

@@ -1,0 +1,101 @@
+"""The record that an asset leaves of itself."""
+
+import os
+
+import dagster as dg
+import pytest
+
+from urgency_dagster.defs.resources import StorageResource
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.provenance.manifests import read_manifest
+from urgency_dagster.provenance.record import ATTENTION_SOURCE, CALL_ARCHIVE, Landed, Record
+from urgency_dagster.writing import file_hash, write_text
+from urgency_dagster_tests.calls.watching import watching
+
+
+def materialise(paths: StoragePaths, *checks: dg.AssetCheckResult) -> dg.ExecuteInProcessResult:
+    """One asset that writes one file and closes its record with some check results."""
+    specs = [dg.AssetCheckSpec(str(check.check_name), asset="thing", blocking=True) for check in checks]
+
+    @dg.asset(code_version="7", check_specs=specs)
+    def thing(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
+        record = Record.open(context, storage)
+        file = paths.root / "thing.txt"
+        file.write_text("content")
+        return record.close([file], {"figure": 1}, checks=checks)
+
+    return dg.materialize([thing], resources={"storage": StorageResource(root=str(paths.root))}, raise_on_error=False)
+
+
+def test_a_manifest_is_written_with_the_code_version(paths: StoragePaths) -> None:
+    assert materialise(paths).success
+    manifest = read_manifest(paths, "thing")
+    assert manifest is not None
+    assert (manifest.code_version, manifest.files, manifest.generation) == ("7", {"thing.txt": 7}, 1)
+
+
+def test_each_time_is_a_new_version_of_the_same_data(paths: StoragePaths) -> None:
+    versions = []
+    for _ in range(2):
+        materialise(paths)
+        manifest = read_manifest(paths, "thing")
+        assert manifest is not None
+        versions.append((manifest.version, manifest.data_version))
+    assert versions[0][0] != versions[1][0]
+    assert versions[0][1] == versions[1][1]
+
+
+@pytest.mark.parametrize(
+    ("severity", "passed", "kept"),
+    [
+        (dg.AssetCheckSeverity.ERROR, False, False),
+        (dg.AssetCheckSeverity.ERROR, True, True),
+        (dg.AssetCheckSeverity.WARN, False, True),
+    ],
+)
+def test_a_failed_blocking_check_takes_the_manifest_away(
+    paths: StoragePaths, severity: dg.AssetCheckSeverity, passed: bool, kept: bool
+) -> None:
+    materialise(paths)
+    materialise(paths, dg.AssetCheckResult(check_name="sound", passed=passed, severity=severity))
+    assert (read_manifest(paths, "thing") is not None) == kept
+
+
+class TestWhatChangesWhileItIsRead:
+    @pytest.fixture
+    def paths(self, tmp_path) -> StoragePaths:
+        return StoragePaths(tmp_path / "empty")
+
+    def test_a_pair_joins_the_files_that_cannot_be_used(self, paths, build):
+        build.pair(paths.landing_calls, "T_x", *build.calls())
+        landed = Landed(paths)
+        assert list(landed.calls.pairs) == ["T_x"]
+        with watching(lambda path: os.utime(path, (1, 1)) if path.name == "TL_x.zip" else None):
+            assert landed.version(CALL_ARCHIVE, "T_x") is None
+        assert landed.calls.pairs == {}
+        assert landed.calls.problems == dict.fromkeys(("TS_x.zip", "TL_x.zip"), "changed while it was read")
+        assert Landed(paths).version(CALL_ARCHIVE, "T_x") is not None
+
+    def test_the_attention_pickle_counts_as_not_landed(self, paths):
+        paths.attention_pickle.parent.mkdir(parents=True)
+        paths.attention_pickle.write_bytes(b"content")
+        with watching(lambda path: os.utime(path, (1, 1)) if path == paths.attention_pickle else None):
+            assert Landed(paths).version(ATTENTION_SOURCE, None) is None
+        assert Landed(paths).version(ATTENTION_SOURCE, None) == file_hash(paths.attention_pickle)
+
+    @pytest.mark.parametrize("replaced", [True, False])
+    def test_what_was_made_of_it_is_not_recorded(self, paths, build, replaced):
+        pair = build.pair(paths.landing_calls, "T_x", *build.calls())
+
+        @dg.asset(deps=[CALL_ARCHIVE], partitions_def=dg.StaticPartitionsDefinition(["T_x"]))
+        def thing(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
+            record = Record.open(context, storage)
+            if replaced:
+                pair.labels.parts[0].write_bytes(build.zipped({"another": b""}))
+            write_text(paths.root / "thing.txt", "content")
+            return record.close([paths.root / "thing.txt"], {})
+
+        given = {"storage": StorageResource(root=str(paths.root))}
+        result = dg.materialize([thing], partition_key="T_x", resources=given, raise_on_error=False)
+        assert result.success is not replaced
+        assert (read_manifest(paths, "thing", "T_x") is None) is replaced

@@ -1,0 +1,292 @@
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.writing import (
+    TableSink,
+    file_hash,
+    read_json,
+    replacing,
+    replacing_folder,
+    table_sink,
+    text_hash,
+    write_json,
+    write_table,
+    write_text,
+)
+
+SCHEMA = pa.schema([pa.field("n", pa.int64(), nullable=False), pa.field("text", pa.string())])
+
+
+class StoppedError(Exception):
+    """Ends a block early."""
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+class TestPaths:
+    def test_the_paths_that_users_meet(self, tmp_path):
+        paths = StoragePaths(tmp_path)
+        archive, urgency, attention = paths.archive("T_광주_구급"), paths.urgency, paths.attention
+        met = [
+            (paths.landing_calls, "landing/calls"),
+            (paths.attention_pickle, "landing/attention/attention.pkl"),
+            (archive.audio, "calls/T_광주_구급/Wave"),
+            (archive.labels, "calls/T_광주_구급/Label"),
+            (archive.utterances, "calls/T_광주_구급/utterances.parquet"),
+            (archive.rejects, "calls/T_광주_구급/rejects.parquet"),
+            (archive.embeddings, "calls/T_광주_구급/embeddings.parquet"),
+            (archive.processed_csv, "calls/T_광주_구급/processed_data.csv"),
+            (archive.vectors, "calls/T_광주_구급/wav2vec2_embeddings.npy"),
+            (urgency.training_set, "urgency/training_set"),
+            (urgency.checkpoint, "urgency/best_model.pt"),
+            (urgency.model, "urgency/model"),
+            (urgency.evaluation, "urgency/evaluation"),
+            (attention.results("rf"), "eval/attention/rf"),
+            (attention.finished_fits, "eval/attention/.folds"),
+            (attention.leaderboard, "eval/attention/leaderboard.csv"),
+            (attention.report, "eval/attention/report.md"),
+            (attention.model("rf"), "models/attention/rf.pkl"),
+            (attention.card("rf"), "models/attention/rf.json"),
+            (paths.dagster_home, "dagster_home"),
+            (paths.settings_env, "settings.env"),
+        ]
+        assert [paths.relative(path) for path, _ in met] == [expected for _, expected in met]
+
+    def test_nothing_is_made_by_asking(self, tmp_path):
+        StoragePaths(tmp_path / "root").archive("T_x").utterances.exists()
+        assert names(tmp_path) == set()
+
+    def test_a_path_elsewhere_is_no_relative_one(self, tmp_path):
+        with pytest.raises(ValueError, match="subpath"):
+            StoragePaths(tmp_path / "root").relative(tmp_path / "other")
+
+    def test_manifests_of_partitions_do_not_meet(self, tmp_path):
+        paths = StoragePaths(tmp_path)
+        asked = [("a", None), ("a", "T_x"), ("a", "T_y"), ("attention_cv/rf", None)]
+        assert len({paths.manifest(*which) for which in asked}) == len(asked)
+
+
+class TestReplacing:
+    def test_the_file_is_there_when_the_block_succeeds(self, tmp_path):
+        target = tmp_path / "deep" / "er" / "a.txt"
+        with replacing(target) as temporary:
+            temporary.write_text("new")
+            assert not target.exists()
+            assert temporary.parent == target.parent, "on the same file system, so that the rename is atomic"
+        assert target.read_text() == "new"
+        assert names(target.parent) == {"a.txt"}
+
+    def test_the_old_file_stays_when_the_block_fails(self, tmp_path):
+        target = tmp_path / "a.txt"
+        target.write_text("old")
+        with pytest.raises(StoppedError), replacing(target) as temporary:
+            temporary.write_text("half of the n")
+            raise StoppedError
+        assert target.read_text() == "old"
+        assert names(tmp_path) == {"a.txt"}
+
+    def test_everybody_may_read_the_file(self, tmp_path):
+        write_text(tmp_path / "a.txt", "x")
+        assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o644
+
+    @pytest.mark.parametrize("name", ["a" * 255, "가" * 85, "😀" * 63 + "abc"])
+    def test_the_longest_names_can_be_written(self, tmp_path, name):
+        write_text(tmp_path / name, "x")
+        with replacing_folder(tmp_path / name[::-1]) as temporary:
+            (temporary / "a").touch()
+        assert names(tmp_path) == {name, name[::-1]}
+
+
+class TestReplacingFolder:
+    @pytest.fixture
+    def target(self, tmp_path: Path) -> Path:
+        (tmp_path / "folder" / "sub").mkdir(parents=True)
+        (tmp_path / "folder" / "sub" / "old").write_text("old")
+        return tmp_path / "folder"
+
+    def test_a_new_folder_takes_the_place_of_the_old_one(self, target):
+        with replacing_folder(target) as temporary:
+            (temporary / "new").write_text("new")
+            assert names(target) == {"sub"}
+        assert names(target) == {"new"}
+        assert names(target.parent) == {"folder"}
+
+    def test_a_first_folder_needs_no_old_one(self, tmp_path):
+        with replacing_folder(tmp_path / "deep" / "folder") as temporary:
+            (temporary / "new").touch()
+        assert names(tmp_path / "deep" / "folder") == {"new"}
+        assert os.access(tmp_path / "deep" / "folder", os.R_OK | os.X_OK)
+
+    def test_the_old_folder_stays_when_the_block_fails(self, target):
+        with pytest.raises(StoppedError), replacing_folder(target) as temporary:
+            (temporary / "new").touch()
+            raise StoppedError
+        assert (target / "sub" / "old").read_text() == "old"
+        assert names(target.parent) == {"folder"}
+
+    def test_a_link_in_the_place_is_replaced_and_not_followed(self, tmp_path, target):
+        (tmp_path / "link").symlink_to(target)
+        with replacing_folder(tmp_path / "link") as temporary:
+            (temporary / "new").touch()
+        assert names(tmp_path / "link") == {"new"}
+        assert names(target) == {"sub"}
+
+    def test_a_file_in_the_place_is_replaced(self, tmp_path):
+        (tmp_path / "folder").write_text("old")
+        with replacing_folder(tmp_path / "folder") as temporary:
+            (temporary / "new").touch()
+        assert names(tmp_path / "folder") == {"new"}
+        assert names(tmp_path) == {"folder"}
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from urgency_dagster import storage
+with getattr(storage, sys.argv[1])(Path(sys.argv[2])) as temporary:
+    print(temporary, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("replace", [replacing, replacing_folder])
+class TestAbandoned:
+    """What is left when the process that replaces something is killed."""
+
+    @pytest.fixture
+    def writer(self, tmp_path, replace):
+        """Another process that is replacing `target`."""
+        command = [sys.executable, "-c", WRITER, replace.__name__, str(tmp_path / "target")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            process.stdout.readline()
+            yield process
+            process.kill()
+
+    def test_it_is_removed_by_the_next_one(self, tmp_path, replace, writer):
+        writer.kill()
+        writer.wait()
+        assert len(names(tmp_path)) == 1
+        with replace(tmp_path / "target"):
+            pass
+        assert names(tmp_path) == {"target"}
+
+    def test_that_of_a_process_that_lives_is_left_alone(self, tmp_path, replace, writer):
+        with replace(tmp_path / "target"):
+            pass
+        assert len(names(tmp_path)) == 2
+
+    def test_that_of_another_target_or_machine_is_left_alone(self, tmp_path, replace, writer):
+        writer.kill()
+        writer.wait()
+        (own,) = tmp_path.iterdir()
+        elsewhere = own.with_name(f".target.00000000-{writer.pid}-x.tmp")
+        own.rename(elsewhere)
+        others = [".target.tmp", ".target.x.tmp", "target.tmp", own.name.replace(".target.", ".target2.")]
+        for name in others:
+            (tmp_path / name).touch()
+        with replace(tmp_path / "target"):
+            pass
+        assert names(tmp_path) == {elsewhere.name, *others, "target"}
+
+
+class TestJson:
+    def test_what_is_written_is_read(self, tmp_path):
+        value = {"나": [1, 2.5, None, True], "가": {"x": "글"}}
+        write_json(tmp_path / "a.json", value)
+        assert read_json(tmp_path / "a.json") == value
+
+    def test_the_order_of_the_keys_does_not_matter(self, tmp_path):
+        write_json(tmp_path / "a.json", {"x": 1, "y": 2})
+        write_json(tmp_path / "b.json", {"y": 2, "x": 1})
+        assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+    def test_korean_is_readable(self, tmp_path):
+        write_json(tmp_path / "a.json", {"level": "상"})
+        assert "상" in (tmp_path / "a.json").read_text("utf-8")
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
+    def test_what_json_does_not_have_is_refused_and_the_old_file_stays(self, tmp_path, value):
+        write_json(tmp_path / "a.json", {"x": 1})
+        with pytest.raises((ValueError, TypeError)):
+            write_json(tmp_path / "a.json", {"x": value})
+        assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1}
+        assert names(tmp_path) == {"a.json"}
+
+
+class TestTables:
+    def test_the_same_table_gives_the_same_bytes(self, tmp_path):
+        table = pa.table({"n": [1, 2], "text": ["가", None]}, schema=SCHEMA)
+        write_table(tmp_path / "a.parquet", table)
+        write_table(tmp_path / "b.parquet", table)
+        assert pq.read_table(tmp_path / "a.parquet").equals(table)
+        assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+    @pytest.mark.parametrize("counts", [[], [0], [5], [3, 4, 5], [20_000, 20_000, 30_000], [100_000]])
+    def test_a_sink_writes_all_rows_in_order_in_groups_of_one_length(self, tmp_path, counts):
+        rows = iter(range(sum(counts)))
+        with table_sink(tmp_path / "a.parquet", SCHEMA) as sink:
+            for count in counts:
+                sink.add([{"n": next(rows)} for _ in range(count)])
+        stored = pq.ParquetFile(tmp_path / "a.parquet")
+        assert stored.schema_arrow.equals(SCHEMA)
+        assert stored.read()["n"].to_pylist() == list(range(sum(counts)))
+        groups = [stored.metadata.row_group(i).num_rows for i in range(stored.metadata.num_row_groups)]
+        assert all(size == TableSink.ROWS_PER_GROUP for size in groups[:-1])
+        assert all(size <= TableSink.ROWS_PER_GROUP for size in groups)
+
+    def test_how_rows_arrive_does_not_change_the_bytes(self, tmp_path):
+        rows = [{"n": n, "text": str(n)} for n in range(40_000)]
+        for name, size in (("a", 7), ("b", 40_000)):
+            with table_sink(tmp_path / name, SCHEMA) as sink:
+                for start in range(0, len(rows), size):
+                    sink.add(rows[start : start + size])
+        assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+    def test_missing_keys_are_null_where_null_is_allowed(self, tmp_path):
+        with table_sink(tmp_path / "a.parquet", SCHEMA) as sink:
+            sink.add([{"n": 1}])
+        assert pq.read_table(tmp_path / "a.parquet").to_pylist() == [{"n": 1, "text": None}]
+        with pytest.raises(pa.ArrowInvalid), table_sink(tmp_path / "a.parquet", SCHEMA) as sink:
+            sink.add([{"text": "no number"}])
+
+    @pytest.mark.parametrize("row", [{"n": "no number"}, {"n": 2**63}, {"n": 1, "text": "\ud800"}])
+    def test_a_row_that_does_not_fit_leaves_the_old_file(self, tmp_path, row):
+        write_text(tmp_path / "a.parquet", "old")
+        with (
+            pytest.raises((pa.ArrowException, OverflowError, UnicodeError)),
+            table_sink(tmp_path / "a.parquet", SCHEMA) as sink,
+        ):
+            sink.add([row])
+        assert (tmp_path / "a.parquet").read_text() == "old"
+        assert names(tmp_path) == {"a.parquet"}
+
+    def test_a_block_that_fails_leaves_the_old_file(self, tmp_path):
+        write_text(tmp_path / "a.parquet", "old")
+        with pytest.raises(StoppedError), table_sink(tmp_path / "a.parquet", SCHEMA) as sink:
+            sink.add([{"n": 1}] * 40_000)
+            raise StoppedError
+        assert (tmp_path / "a.parquet").read_text() == "old"
+        assert names(tmp_path) == {"a.parquet"}
+
+
+class TestHashes:
+    def test_a_file_hash_is_the_sha256_of_its_bytes(self, tmp_path):
+        (tmp_path / "a").write_bytes(b"abc")
+        assert file_hash(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+    @given(first=st.lists(st.text(max_size=3), max_size=3), second=st.lists(st.text(max_size=3), max_size=3))
+    def test_texts_have_one_hash_only_if_they_are_equal_part_by_part(self, first, second):
+        assert (text_hash(*first) == text_hash(*second)) == (first == second)

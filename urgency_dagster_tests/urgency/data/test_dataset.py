@@ -1,0 +1,275 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from urgency_dagster.errors import ArtefactError, TrainingDataError
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.tables import URGENCY_LEVELS, UTTERANCES
+from urgency_dagster.urgency.data.dataset import (
+    build_training_set,
+    call_codes,
+    first_rows,
+    open_vectors,
+    read_training_set,
+)
+from urgency_dagster.urgency.data.splits import SplitConfig
+from urgency_dagster.urgency.data.tables import TRAIN, TRAINING_ROWS, VALIDATION
+from urgency_dagster.writing import write_table
+from urgency_dagster_tests.urgency.conftest import (
+    ARCHIVES,
+    AUDIO_WIDTH,
+    relabel,
+    write_root,
+    write_spans,
+    write_vectors,
+)
+
+NAMES = list(ARCHIVES)
+
+
+def stored_rows(paths: StoragePaths) -> pa.Table:
+    return pq.read_table(paths.urgency.rows)
+
+
+def test_every_utterance_is_kept_with_its_row_and_side(paths):
+    build_training_set(paths, NAMES, SplitConfig())
+    rows = stored_rows(paths)
+    assert rows.schema.equals(TRAINING_ROWS)
+    for archive in NAMES:
+        utterances = pq.read_table(paths.archive(archive).utterances)
+        here = rows.filter(pc.equal(rows["archive"], archive))
+        assert here["row"].to_pylist() == list(range(utterances.num_rows))
+        for column in ("_id", "utterance_id", "text", "startAt", "endAt", "speaker"):
+            assert here[column].to_pylist() == utterances[column].to_pylist()
+        assert set(here["side"].to_pylist()) == {VALIDATION if archive.startswith("V_") else TRAIN}
+
+
+def test_ids_follow_the_stored_label_orders(paths):
+    summary = build_training_set(paths, NAMES, SplitConfig())
+    assert summary.labels.urgency == ("하", "중", "상")
+    assert summary.labels.sentiment == ("당황/난처", "불안/걱정")
+    rows = stored_rows(paths).to_pylist()
+    stored = {
+        (archive, i): row
+        for archive in NAMES
+        for i, row in enumerate(pq.read_table(paths.archive(archive).utterances).to_pylist())
+    }
+    for row in rows:
+        source = stored[row["archive"], row["row"]]
+        assert row["urgency_id"] == source["urgency_label"]
+        assert summary.labels.sentiment[row["sentiment_id"]] == source["sentiment"]
+
+
+def test_the_split_file_accounts_for_calls_and_classes(paths):
+    summary = build_training_set(paths, NAMES, SplitConfig(mode="call"))
+    stored = json.loads(paths.urgency.split.read_text(encoding="utf-8"))
+    training, validation = stored["call_ids"][TRAIN], stored["call_ids"][VALIDATION]
+    assert not set(training) & set(validation)
+    assert len(training) + len(validation) == sum(ARCHIVES.values())
+    assert stored["calls"] == {TRAIN: len(training), VALIDATION: len(validation)}
+    rows = stored_rows(paths)
+    for side in (TRAIN, VALIDATION):
+        here = rows.filter(pc.equal(rows["side"], side))
+        assert stored["utterances"][side] == here.num_rows
+        for task in ("urgency", "sentiment"):
+            counts = np.bincount(here[f"{task}_id"].to_numpy())
+            assert list(summary.class_counts[side][task].values()) == counts.tolist()
+    assert stored["mode_asked"] == stored["mode_used"] == "call"
+
+
+@pytest.mark.parametrize("mode", ["official", "call"])
+def test_a_side_is_read_in_the_stored_order(paths, mode):
+    build_training_set(paths, NAMES, SplitConfig(mode))
+    training_set, rows = read_training_set(paths), stored_rows(paths)
+    for side in (TRAIN, VALIDATION):
+        expected = rows.filter(pc.equal(rows["side"], side))
+        assert training_set.side(side).equals(expected)
+        assert training_set.side(side, ("text", "row")).equals(expected.select(["text", "row"]))
+
+
+def test_calls_are_numbered_as_they_appear():
+    rows = pa.table({"_id": pa.chunked_array([["b", "b"], ["a", "b", "c"]])})
+    assert call_codes(rows).tolist() == [0, 0, 1, 0, 2]
+    assert first_rows(call_codes(rows)).tolist() == [0, 2, 4]
+
+
+def test_the_stored_summary_is_the_one_returned(paths):
+    assert build_training_set(paths, NAMES, SplitConfig()) == read_training_set(paths).summary
+
+
+def test_one_sided_archives_are_split_by_call_and_say_so(paths):
+    summary = build_training_set(paths, ["T_광주_구급", "T_서울_화재"], SplitConfig())
+    assert (summary.mode_asked, summary.mode_used) == ("official", "call")
+    assert summary.note
+
+
+def test_the_same_archives_in_any_order_give_the_same_bytes(tmp_path):
+    first, second = write_root(tmp_path / "a"), write_root(tmp_path / "b")
+    build_training_set(first, NAMES, SplitConfig())
+    build_training_set(second, [*reversed(NAMES), NAMES[0]], SplitConfig())
+    assert first.urgency.rows.read_bytes() == second.urgency.rows.read_bytes()
+    assert first.urgency.split.read_bytes() == second.urgency.split.read_bytes()
+
+
+def test_other_vectors_are_other_data(paths):
+    before = build_training_set(paths, NAMES, SplitConfig())
+    vectors = np.load(paths.archive(NAMES[0]).vectors)
+    np.save(paths.archive(NAMES[0]).vectors, vectors + 1)
+    after = build_training_set(paths, NAMES, SplitConfig())
+    assert before.sha256 == after.sha256
+    assert before.data_sha256 != after.data_sha256
+
+
+def test_an_archive_without_utterances_adds_nothing(paths):
+    empty = paths.archive("T_인천_기타")
+    write_table(empty.utterances, UTTERANCES.empty_table())
+    write_vectors(paths, "T_인천_기타", np.zeros((0, AUDIO_WIDTH), np.float32))
+    with_empty = build_training_set(paths, [*NAMES, "T_인천_기타"], SplitConfig())
+    assert sum(with_empty.calls.values()) == sum(ARCHIVES.values())
+
+
+@pytest.mark.parametrize("archives", [[], ["T_광주_구급"]])
+def test_no_rows_are_refused(tmp_path, archives):
+    paths = write_root(tmp_path, archives={"T_광주_구급": 0})
+    with pytest.raises(TrainingDataError, match="no utterances"):
+        build_training_set(paths, archives, SplitConfig())
+
+
+def test_an_empty_side_is_refused(tmp_path):
+    paths = write_root(tmp_path, archives={"T_광주_구급": 1})
+    with pytest.raises(TrainingDataError, match="validation side"):
+        build_training_set(paths, ["T_광주_구급"], SplitConfig())
+
+
+def test_a_single_urgency_in_training_is_refused(paths):
+    for archive in NAMES[:2]:
+        relabel(paths, archive, lambda _: "상")
+    with pytest.raises(TrainingDataError, match="1 urgency class"):
+        build_training_set(paths, NAMES, SplitConfig())
+
+
+def edit(paths: StoragePaths, change) -> None:
+    source = paths.archive(NAMES[0]).utterances
+    rows = pq.read_table(source).to_pylist()
+    change(rows)
+    write_table(source, pa.Table.from_pylist(rows, schema=UTTERANCES))
+
+
+def test_an_unknown_urgency_is_refused(paths):
+    edit(paths, lambda rows: rows[0].update(urgencyLevel="최상"))
+    with pytest.raises(TrainingDataError, match="unknown urgency"):
+        build_training_set(paths, NAMES, SplitConfig())
+
+
+@pytest.mark.parametrize("column", ["urgencyLevel", "sentiment"])
+def test_a_call_with_two_labels_is_refused(paths, column):
+    names = {"urgencyLevel": URGENCY_LEVELS, "sentiment": ("당황/난처", "불안/걱정")}[column]
+    edit(paths, lambda rows: rows[0].update({column: next(name for name in names if name != rows[0][column])}))
+    with pytest.raises(TrainingDataError, match="two different labels"):
+        build_training_set(paths, NAMES, SplitConfig())
+
+
+def test_missing_rows_of_vectors_are_refused(paths):
+    vectors = np.load(paths.archive(NAMES[1]).vectors)
+    np.save(paths.archive(NAMES[1]).vectors, vectors[:-1])
+    with pytest.raises(ArtefactError, match="one vector per utterance"):
+        build_training_set(paths, NAMES, SplitConfig())
+
+
+def test_vectors_of_another_width_are_refused(paths):
+    vectors = np.load(paths.archive(NAMES[1]).vectors)
+    np.save(paths.archive(NAMES[1]).vectors, vectors[:, :-1])
+    with pytest.raises(ArtefactError, match="made by 2 speech models"):
+        build_training_set(paths, NAMES, SplitConfig())
+
+
+def test_vectors_of_another_model_of_the_same_width_are_refused(paths):
+    write_vectors(paths, NAMES[1], np.load(paths.archive(NAMES[1]).vectors), speech_model="another")
+    with pytest.raises(ArtefactError, match=r"another of width .* speech of width"):
+        build_training_set(paths, NAMES, SplitConfig())
+
+
+@pytest.mark.parametrize("tokens", [1, 4])
+def test_how_many_vectors_an_utterance_has_is_recorded(tmp_path, tokens):
+    paths = write_root(tmp_path, tokens=tokens)
+    summary = build_training_set(paths, NAMES, SplitConfig())
+    assert (summary.audio_width, summary.audio_tokens) == (AUDIO_WIDTH, tokens)
+    assert read_training_set(paths).summary == summary
+
+
+def test_archives_whose_utterances_have_more_vectors_than_others_are_refused(paths):
+    write_spans(paths, NAMES[1], 4)
+    message = "have 1 and 4 audio vectors for an utterance; .* of all archives with the same `audio_tokens`"
+    with pytest.raises(ArtefactError, match=message):
+        build_training_set(paths, NAMES, SplitConfig())
+
+
+def test_a_training_set_that_does_not_say_how_many_vectors_has_one_each(paths):
+    summary = build_training_set(paths, NAMES, SplitConfig())
+    stored = json.loads(paths.urgency.split.read_text(encoding="utf-8"))
+    del stored["audio_tokens"]
+    paths.urgency.split.write_text(json.dumps(stored), encoding="utf-8")
+    assert read_training_set(paths).summary == summary
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 1, 3), (2, 4, 3), (0, 3), (0, 4, 3)])
+def test_vectors_are_read_as_so_many_of_each_utterance(paths, shape):
+    stored = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    np.save(paths.archive(NAMES[0]).vectors, stored)
+    tokens = shape[1] if len(shape) == 3 else 1
+    expected = stored.reshape(shape[0], tokens, 3)
+    np.testing.assert_array_equal(open_vectors(paths, NAMES[0]), expected, strict=True)
+
+
+def test_the_speech_model_is_recorded(paths):
+    assert build_training_set(paths, NAMES, SplitConfig()).speech_model == {"name": "speech", "revision": "1"}
+
+
+def test_missing_embeddings_are_an_error(paths):
+    paths.archive(NAMES[1]).embeddings.unlink()
+    with pytest.raises(ArtefactError, match=r"has no embeddings\.parquet"):
+        build_training_set(paths, NAMES, SplitConfig())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no matrix",
+        np.zeros(3, np.float32),
+        np.zeros((2, 2)),
+        np.zeros((2, 2, 2, 2), np.float32),
+        np.array([None]),
+    ],
+)
+def test_a_file_that_is_no_matrix_is_refused(paths, content):
+    target = paths.archive(NAMES[0]).vectors
+    if isinstance(content, bytes):
+        target.write_bytes(content)
+    else:
+        np.save(target, content)
+    with pytest.raises(ArtefactError):
+        open_vectors(paths, NAMES[0])
+
+
+@pytest.mark.parametrize("name", ["utterances", "vectors"])
+def test_a_missing_file_is_refused(paths, name):
+    getattr(paths.archive(NAMES[0]), name).unlink()
+    with pytest.raises(ArtefactError):
+        build_training_set(paths, NAMES, SplitConfig())
+
+
+def test_a_table_without_a_column_is_refused(paths):
+    source = paths.archive(NAMES[0]).utterances
+    write_table(source, pq.read_table(source).drop_columns(["sentiment"]))
+    with pytest.raises(ArtefactError, match="utterance table"):
+        build_training_set(paths, NAMES, SplitConfig())
+
+
+def test_reading_before_building_is_refused(tmp_path):
+    with pytest.raises(ArtefactError, match="no training set"):
+        read_training_set(StoragePaths(tmp_path))

@@ -1,0 +1,105 @@
+import copy
+import struct
+
+import pyarrow.parquet as pq
+import pytest
+from urgency_dagster.urgency.evaluation.evaluation.report import report_text
+
+from urgency_dagster.urgency.package.model_folder import read_card
+from urgency_dagster_tests.urgency.conftest import ARCHIVES
+
+CONFUSIONS = {f"confusion_{task}_{unit}.png" for task in ("urgency", "sentiment") for unit in ("utterance", "call")}
+PICTURES = CONFUSIONS | {"time_to_decision.png", "reliability.png"}
+
+
+@pytest.fixture
+def folder(trained):
+    return trained.paths.urgency.evaluation
+
+
+@pytest.fixture
+def card(trained):
+    return copy.deepcopy(read_card(trained.paths.urgency.model))
+
+
+def test_the_folder_holds_what_is_promised(folder):
+    names = {path.name for path in folder.iterdir()}
+    assert names == PICTURES | {"metrics.json", "classification_report.txt", "predictions.parquet", "report.md"}
+
+
+@pytest.mark.parametrize("name", sorted(PICTURES))
+def test_pictures_are_readable_and_small(folder, name):
+    content = (folder / name).read_bytes()
+    assert content.startswith(b"\x89PNG")
+    width, height = struct.unpack(">II", content[16:24])
+    assert 300 < width < 1200
+    assert 200 < height < 1200
+
+
+def test_the_report_tells_the_stored_figures(folder, trained):
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    for unit in ("utterance", "call", "majority", "majority_call"):
+        assert f"{trained.metrics[unit]['urgency']['f1_macro']:.3f}" in text
+    assert f"{trained.metrics['call']['urgency']['recall_high']:.1%}" in text
+    assert all(f"]({name})" in text for name in PICTURES)
+    for parts in trained.metrics["slices"].values():
+        assert all(f"| {scores['calls']} | {scores['accuracy']:.3f} " in text for scores in parts.values())
+    for moment in trained.metrics["time_to_decision"]:
+        low, high = moment["accuracy_interval"]
+        accuracy = f"{moment['accuracy']:.1%} [{low:.1%}, {high:.1%}]"
+        assert f"| {moment['seconds']} | {moment['decided']:.1%} | {accuracy} |" in text
+    assert f"cost {trained.metrics['cost_per_1000_calls']['model']:.0f}" in text
+    assert f"{trained.metrics['caller_only']['urgency']['f1_macro']:.3f}" in text
+
+
+def test_the_classification_report_covers_both_tasks_and_units(folder):
+    text = (folder / "classification_report.txt").read_text(encoding="utf-8")
+    for heading in ("urgency by utterance", "sentiment by utterance", "urgency by call", "sentiment by call"):
+        assert heading in text
+    assert text.count("상 (high)") == 2
+
+
+def test_a_split_by_utterance_is_called_inflated(trained, card):
+    card["split"] = {"mode_asked": "utterance", "mode_used": "utterance", "sha256": "0"}
+    assert "inflated" in report_text(trained.metrics, card, [])
+
+
+def test_a_fallback_is_told(trained, card):
+    card["split"] = {"mode_asked": "official", "mode_used": "call", "sha256": "0"}
+    assert "`call` instead of `official`" in report_text(trained.metrics, card, [])
+
+
+def test_a_class_that_is_absent_has_no_share(trained, card):
+    metrics = copy.deepcopy(trained.metrics)
+    absent = ("recall_high", "high_read_as_low")
+    metrics["call"]["urgency"] |= dict.fromkeys([*absent, *(f"{name}_interval" for name in absent)])
+    assert "none present" in report_text(metrics, card, [])
+
+
+def test_thresholds_are_told_or_that_there_are_none(folder, trained, card):
+    found = trained.metrics["calibration"]["thresholds"]
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    person, (low, high) = found["answer_from"], found["answer_from"]["to_person_interval"]
+    assert f"({person['threshold']:.3f}) {person['to_person']:.1%} [{low:.1%}, {high:.1%}] of the calls" in text
+    alarm, (low, high) = found["alarm_from"], found["alarm_from"]["false_alarms_interval"]
+    assert f"{alarm['false_alarms']:.1%} [{low:.1%}, {high:.1%}] of the others" in text
+    metrics = copy.deepcopy(trained.metrics)
+    metrics["calibration"]["thresholds"] = {}
+    assert "has no thresholds" in report_text(metrics, card, [])
+
+
+def test_every_score_has_its_interval(folder, trained):
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    for unit in ("utterance", "call", "majority", "text_only", "audio_only_call"):
+        for scores in (trained.metrics[unit]["urgency"], trained.metrics[unit]["sentiment"]):
+            low, high = scores["f1_macro_interval"]
+            assert f"{scores['f1_macro']:.3f} [{low:.3f}, {high:.3f}]" in text
+
+
+def test_no_text_is_in_the_report(folder, trained):
+    texts = set()
+    for archive in ARCHIVES:
+        texts |= set(pq.read_table(trained.paths.archive(archive).utterances)["text"].to_pylist())
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        assert not any(text.encode() in content for text in texts if len(text) > 4), path.name

@@ -1,0 +1,139 @@
+import json
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from transformers import AutoModel
+
+from urgency_dagster.errors import ArtefactError
+from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
+from urgency_dagster.urgency.data.dataset import read_training_set
+from urgency_dagster.urgency.data.tables import VALIDATION
+from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal
+from urgency_dagster.urgency.network.inference import predict_logits
+from urgency_dagster.urgency.package.checkpoints import read_checkpoint
+from urgency_dagster.urgency.package.model_folder import load_urgency_model, read_card
+from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST, WORDS
+
+
+@pytest.fixture
+def moved(trained, tmp_path):
+    """The model folder alone, somewhere else."""
+    return shutil.copytree(trained.paths.urgency.model, tmp_path / "moved")
+
+
+@pytest.fixture
+def validation(trained, moved):
+    rows = read_training_set(trained.paths).side(VALIDATION)
+    model = load_urgency_model(moved)
+    return UtteranceDataset(trained.paths, rows, tokenise(rows["text"], model.tokenizer, model.max_length))
+
+
+def test_the_folder_gives_the_logits_of_the_checkpoint(trained, moved, validation, text_model):
+    model = load_urgency_model(moved)
+    encoder = AutoModel.from_pretrained(text_model.folder, local_files_only=True)
+    network = KoElectraCrossModal(encoder, model.config)
+    network.load_state_dict(read_checkpoint(trained.paths.urgency.checkpoint)["model_state_dict"])
+    stored, expected = (
+        predict_logits(some, validation, batch_size=FAST.batch_size, device="cpu") for some in (model.network, network)
+    )
+    np.testing.assert_array_equal(stored.urgency, expected.urgency)
+    np.testing.assert_array_equal(stored.sentiment, expected.sentiment)
+
+
+def test_the_folder_answers_as_training_measured(trained, moved, validation):
+    model = load_urgency_model(moved)
+    logits = predict_logits(model.network, validation, batch_size=FAST.batch_size, device="cpu")
+    measured = read_checkpoint(trained.paths.urgency.checkpoint)["val_metrics"]
+    assert logits.urgency.argmax(axis=1).tolist() == measured["preds_urg"]
+
+
+def test_labels_and_limits_travel_with_the_weights(moved):
+    model = load_urgency_model(moved)
+    assert model.labels.urgency == ("하", "중", "상")
+    assert model.labels.sentiment == ("당황/난처", "불안/걱정")
+    assert model.max_length == 64
+    assert not model.network.training
+
+
+def test_no_file_is_a_pickle_or_names_its_origin(moved, text_model):
+    files = [path for path in moved.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".safetensors", ".json", ".md"}
+    assert not any(str(text_model.folder.parent).encode() in path.read_bytes() for path in files)
+
+
+def test_no_text_or_call_id_is_in_the_model(trained, moved):
+    known = {word for words in WORDS.values() for word in words}  # the text model's own vocabulary
+    for archive in ARCHIVES:
+        rows = pq.read_table(trained.paths.archive(archive).utterances)
+        secrets = set(rows["text"].to_pylist()) - known | set(rows["_id"].to_pylist())
+        for path in [*moved.rglob("*"), trained.paths.urgency.checkpoint]:
+            content = path.read_bytes() if path.is_file() else b""
+            assert not any(secret.encode() in content for secret in secrets if len(secret) > 4), path.name
+
+
+def test_loading_leaves_the_random_state_alone(moved):
+    before = torch.random.get_rng_state()
+    load_urgency_model(moved)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_the_card_says_what_the_model_is(trained, moved):
+    card = read_card(moved)
+    assert card["data_sha256"] == trained.summary.data_sha256
+    assert card["metrics"]["urg_f1"] == trained.summary.best.urg_f1
+    assert card["utterances"] == read_training_set(trained.paths).summary.utterances
+    readme = (moved / "README.md").read_text(encoding="utf-8")
+    assert "Intended use" in readme
+    assert "0 하 (low), 1 중 (mid), 2 상 (high)" in readme
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "text_encoder/config.json"])
+def test_a_missing_file_is_refused(moved, name):
+    (moved / name).unlink()
+    with pytest.raises(ArtefactError, match="cannot be loaded"):
+        load_urgency_model(moved)
+
+
+def test_damaged_weights_are_refused(moved):
+    (moved / "model.safetensors").write_bytes(b"\x00" * 100)
+    with pytest.raises(ArtefactError, match="cannot be loaded"):
+        load_urgency_model(moved)
+
+
+def test_weights_of_another_shape_are_refused(moved):
+    config = json.loads((moved / "config.json").read_text(encoding="utf-8"))
+    config["network"]["audio_width"] += 1
+    (moved / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(ArtefactError, match="cannot be loaded"):
+        load_urgency_model(moved)
+
+
+def test_a_model_that_does_not_say_how_many_audio_vectors_takes_one(moved):
+    config = json.loads((moved / "config.json").read_text(encoding="utf-8"))
+    assert config["network"].pop("audio_tokens") == 1
+    (moved / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert load_urgency_model(moved).config.audio_tokens == 1
+
+
+@pytest.mark.parametrize(
+    ("fixture", "told"),
+    [
+        ("trained", "| audio vectors | 1 of 12 values: the mean over time of the"),
+        ("trained_on_spans", "| audio vectors | 4 of 12 values: the means over as many equal spans of time of the"),
+    ],
+)
+def test_how_many_audio_vectors_it_takes_travels_with_the_model(request, fixture, told):
+    urgency = request.getfixturevalue(fixture).paths.urgency
+    tokens = load_urgency_model(urgency.model).config.audio_tokens
+    assert f"| {tokens} of" in told
+    assert read_card(urgency.model)["audio_tokens"] == tokens
+    assert read_checkpoint(urgency.checkpoint)["audio_tokens"] == tokens
+    assert told in (urgency.model / "README.md").read_text(encoding="utf-8")
+
+
+def test_no_card_is_refused(tmp_path):
+    with pytest.raises(ArtefactError, match="no card"):
+        read_card(tmp_path)

@@ -1,0 +1,314 @@
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from urgency_dagster.urgency.training.fit.fit import train_urgency_model
+from urgency_dagster.urgency.training.fit.resume import BEST, LAST
+
+from urgency_dagster.errors import ArtefactError, ModelError, SettingsError, TrainingDataError
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.pretrained import PretrainedModel
+from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
+from urgency_dagster.urgency.data.splits import SplitConfig, held_out_calls
+from urgency_dagster.urgency.data.tables import TRAIN
+from urgency_dagster.urgency.package.checkpoints import read_checkpoint
+from urgency_dagster.urgency.package.model_folder import load_urgency_model, read_card
+from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST, relabel, train_and_judge, write_root
+
+ONE_EPOCH = dataclasses.replace(FAST, epochs=1)
+TWO_EPOCHS = dataclasses.replace(FAST, epochs=2)
+
+
+def test_what_can_be_learnt_is_learnt(trained):
+    majority = trained.metrics["majority"]
+    assert trained.metrics["utterance"]["urgency"]["f1_macro"] > majority["urgency"]["f1_macro"] + 0.2
+    assert trained.metrics["utterance"]["sentiment"]["f1_macro"] > majority["sentiment"]["f1_macro"] + 0.2
+
+
+def test_several_audio_vectors_are_learnt_from(trained_on_spans, trained):
+    majority, scores = (trained_on_spans.metrics[name] for name in ("majority", "utterance"))
+    assert scores["urgency"]["f1_macro"] > majority["urgency"]["f1_macro"] + 0.2
+    assert scores["sentiment"]["f1_macro"] > majority["sentiment"]["f1_macro"] + 0.2
+    assert trained_on_spans.summary.parameters == trained.summary.parameters
+
+
+@pytest.fixture(scope="module")
+def shuffled(tmp_path_factory, text_model):
+    """A training on labels that have nothing to do with their content."""
+    return train_and_judge(write_root(tmp_path_factory.mktemp("shuffled"), shuffle_labels=True), text_model)
+
+
+def test_shuffled_labels_stay_at_chance(shuffled):
+    low, _ = shuffled.metrics["utterance"]["urgency"]["f1_macro_interval"]
+    assert low < 1 / 3
+    assert shuffled.metrics["utterance"]["urgency"]["f1_macro"] < 0.45
+
+
+def test_the_best_epoch_is_kept_and_not_the_last(shuffled):
+    history, best = shuffled.summary.history, shuffled.summary.best
+    assert [scores.epoch for scores in history] == [1, 2, 3, 4]
+    assert best.average_f1 == max(scores.average_f1 for scores in history)
+    assert best.epoch < len(history), "this data no longer tells the best epoch from the last"
+    assert read_checkpoint(shuffled.paths.urgency.checkpoint)["epoch"] == best.epoch
+    judged = shuffled.metrics["utterance"]
+    assert (judged["urgency"]["f1_macro"], judged["sentiment"]["f1_macro"]) == (best.urg_f1, best.sent_f1)
+
+
+def test_the_rate_falls_along_half_a_cosine(trained):
+    top, bottom, epochs = FAST.learning_rate, FAST.min_learning_rate, FAST.epochs
+    expected = [bottom + (top - bottom) * (1 + np.cos(np.pi * epoch / epochs)) / 2 for epoch in range(epochs)]
+    assert [scores.learning_rate for scores in trained.summary.history] == pytest.approx(expected)
+
+
+def test_progress_counts_every_step(paths, text_model):
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    seen = []
+    train_urgency_model(
+        paths, text_model, ONE_EPOCH, lambda done, total, **figures: seen.append((done, total, figures))
+    )
+    assert [done for done, _, _ in seen] == list(range(1, seen[0][1] + 1))
+    assert all(figures.keys() == {"loss", "lr"} for _, _, figures in seen)
+
+
+def test_the_same_training_gives_the_same_bytes(tmp_path, trained, text_model):
+    again = train_and_judge(write_root(tmp_path / "elsewhere"), text_model)
+    assert again.summary == trained.summary
+    assert again.metrics == trained.metrics
+    for first in sorted(trained.paths.urgency.folder.rglob("*")):
+        second = again.paths.root / trained.paths.relative(first)
+        assert first.is_dir() or first.read_bytes() == second.read_bytes(), first.name
+
+
+def test_another_seed_is_another_training(paths, trained, text_model):
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    other = train_urgency_model(paths, text_model, dataclasses.replace(ONE_EPOCH, seed=1))
+    assert other.history[0].loss != trained.summary.history[0].loss
+
+
+@pytest.fixture(scope="module")
+def two_epochs(trained, tmp_path_factory, text_model):
+    """What the untouched configuration comes to after two epochs."""
+    paths = StoragePaths(shutil.copytree(trained.paths.root, tmp_path_factory.mktemp("two") / "root"))
+    return train_urgency_model(paths, text_model, TWO_EPOCHS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"batch_size": 8},
+        {"learning_rate": 1e-3},
+        {"weight_decay": 0.5},
+        {"min_learning_rate": 4e-3},
+        {"clip_norm": 0.01},
+        {"sentiment_weight": 0.0},
+        {"urgency_weight": 0.0},
+        {"attention_heads": 1},
+        {"dropout": 0.0},
+        {"max_length": 4},
+        {"calibration_share": 0.4},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_hyper_parameter_reaches_the_training(paths, two_epochs, text_model, change):
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    other = train_urgency_model(paths, text_model, dataclasses.replace(TWO_EPOCHS, **change))
+    assert other.history[1].loss != two_epochs.history[1].loss
+
+
+def test_the_callers_random_state_is_untouched(paths, text_model):
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    before = torch.random.get_rng_state()
+    train_urgency_model(paths, text_model, ONE_EPOCH)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_validation_rows_do_not_reach_the_weights(tmp_path, text_model):
+    """Labels and vectors of the validation side may be anything: the loss of the training side stays."""
+    losses = []
+    for name, factor in (("a", 1), ("b", 100)):
+        paths = write_root(tmp_path / name)
+        target = paths.archive("V_광주_구급").vectors
+        np.save(target, np.load(target) * factor)
+        if factor > 1:
+            relabel(paths, "V_광주_구급", lambda _: "상")
+        build_training_set(paths, list(ARCHIVES), SplitConfig())
+        losses.append(train_urgency_model(paths, text_model, ONE_EPOCH).best.loss)
+    assert losses[0] == losses[1]
+
+
+def test_vectors_that_are_no_numbers_stop_the_training(paths, text_model):
+    target = paths.archive("T_광주_구급").vectors
+    np.save(target, np.full_like(np.load(target), np.nan))
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    with pytest.raises(TrainingDataError, match="the loss became nan"):
+        train_urgency_model(paths, text_model, ONE_EPOCH)
+    assert not paths.urgency.checkpoint.exists()
+    assert not paths.urgency.model.exists()
+
+
+def test_no_training_set_is_refused(tmp_path, text_model):
+    with pytest.raises(ArtefactError, match="no training set"):
+        train_urgency_model(StoragePaths(tmp_path), text_model, ONE_EPOCH)
+
+
+def test_a_folder_without_a_model_is_refused(paths, tmp_path):
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        train_urgency_model(paths, PretrainedModel("nothing", tmp_path / "nothing", "local"), ONE_EPOCH)
+
+
+def test_heads_that_do_not_divide_the_width_are_refused(paths, text_model):
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    with pytest.raises(SettingsError, match="attention heads"):
+        train_urgency_model(paths, text_model, dataclasses.replace(ONE_EPOCH, attention_heads=5))
+
+
+class TestHeldOutCalls:
+    def test_they_do_not_reach_the_weights(self, tmp_path, text_model):
+        """Vectors of the calls that are kept apart may be anything: the network stays, the temperatures do not."""
+        made = []
+        for name, factor in (("a", 1), ("b", -100)):
+            paths = write_root(tmp_path / name)
+            build_training_set(paths, list(ARCHIVES), SplitConfig())
+            rows = read_training_set(paths).side(TRAIN)
+            apart = held_out_calls(rows, FAST.calibration_share, FAST.seed)
+            assert 0 < apart.sum() < len(apart) / 4
+            for archive in set(rows["archive"].to_pylist()):
+                vectors = np.load(paths.archive(archive).vectors)
+                here = apart & (np.array(rows["archive"].to_pylist()) == archive)
+                vectors[rows["row"].to_numpy()[here]] *= factor
+                np.save(paths.archive(archive).vectors, vectors)
+            build_training_set(paths, list(ARCHIVES), SplitConfig())
+            train_urgency_model(paths, text_model, TWO_EPOCHS)
+            made.append(load_urgency_model(paths.urgency.model))
+        for first, second in zip(*(model.network.state_dict().values() for model in made), strict=True):
+            torch.testing.assert_close(first, second, rtol=0, atol=0)
+        assert made[0].temperatures != made[1].temperatures
+        assert made[0].thresholds != made[1].thresholds
+
+    def test_without_any_the_temperatures_are_one(self, paths, text_model):
+        build_training_set(paths, list(ARCHIVES), SplitConfig())
+        train_urgency_model(paths, text_model, dataclasses.replace(ONE_EPOCH, calibration_share=0.0))
+        model = load_urgency_model(paths.urgency.model)
+        assert (model.temperatures, model.thresholds) == ({"urgency": 1.0, "sentiment": 1.0}, {})
+        assert "none were fitted" in (paths.urgency.model / "README.md").read_text(encoding="utf-8")
+        assert read_card(paths.urgency.model)["held_out"] == {"calls": 0, "utterances": 0}
+
+    def test_the_card_counts_them(self, trained):
+        card = read_card(trained.paths.urgency.model)
+        assert 0 < card["held_out"]["calls"] < card["calls"][TRAIN] / 4
+        model = load_urgency_model(trained.paths.urgency.model)
+        assert (card["temperatures"], card["thresholds"]) == (model.temperatures, model.thresholds)
+
+    @pytest.mark.parametrize(("name", "shares"), [("person_share", (0.0, 0.5)), ("high_recall", (0.95, 0.3))])
+    def test_the_configuration_sets_the_thresholds(self, paths, text_model, name, shares):
+        build_training_set(paths, list(ARCHIVES), SplitConfig())
+        fitted = []
+        for share in shares:
+            train_urgency_model(paths, text_model, dataclasses.replace(ONE_EPOCH, **{name: share}))
+            fitted.append(load_urgency_model(paths.urgency.model).thresholds)
+        moved = "answer_from" if name == "person_share" else "alarm_from"
+        assert fitted[0][moved] < fitted[1][moved]
+        assert all(fitted[0][key] == fitted[1][key] for key in fitted[0].keys() - {moved})
+
+
+class TestMixedPrecision:
+    REDUCED = dataclasses.replace(FAST, mixed_precision="bf16")
+
+    @pytest.fixture
+    def reduced(self, paths, text_model):
+        build_training_set(paths, list(ARCHIVES), SplitConfig())
+        return paths, train_urgency_model(paths, text_model, self.REDUCED)
+
+    def test_it_learns_as_well_with_other_losses(self, trained, reduced):
+        _, summary = reduced
+        for ours, full in zip(summary.history, trained.summary.history, strict=True):
+            assert ours.loss != full.loss
+            assert ours.loss == pytest.approx(full.loss, rel=0.05)
+
+    def test_weights_and_answers_of_what_is_stored_are_float32(self, reduced):
+        paths, _ = reduced
+        assert {tensor.dtype for tensor in load_urgency_model(paths.urgency.model).network.state_dict().values()} == {
+            torch.float32
+        }
+        state = read_checkpoint(paths.urgency.checkpoint)
+        assert {tensor.dtype for tensor in state["model_state_dict"].values()} == {torch.float32}
+        assert state["config"]["mixed_precision"] == "bf16"
+
+    def test_an_interrupted_one_goes_on_with_the_same_result(self, reduced, text_model):
+        paths, summary = reduced
+        before = paths.urgency.checkpoint.read_bytes()
+        with pytest.raises(Killed):
+            train_urgency_model(paths, text_model, self.REDUCED, TestInterruption().stop_in(3))
+        assert train_urgency_model(paths, text_model, self.REDUCED) == summary
+        assert paths.urgency.checkpoint.read_bytes() == before
+
+    def test_what_the_device_cannot_is_refused(self, paths, text_model):
+        build_training_set(paths, list(ARCHIVES), SplitConfig())
+        with pytest.raises(SettingsError, match="fp16"):
+            train_urgency_model(paths, text_model, dataclasses.replace(FAST, mixed_precision="fp16"))
+
+
+class Killed(BaseException):
+    """Ends a training from outside, as a signal does."""
+
+
+class TestInterruption:
+    def stop_in(self, epoch: int, steps: int = 1):
+        """Ends the training some steps into an epoch."""
+
+        def progress(done: int, total: int, **figures: float) -> None:
+            if done == (epoch - 1) * total // FAST.epochs + steps:
+                raise Killed
+
+        return progress
+
+    @pytest.fixture
+    def trained_paths(self, trained, tmp_path):
+        """The root of `trained`, without what the training made of it."""
+        paths = StoragePaths(shutil.copytree(trained.paths.root, tmp_path / "again"))
+        paths.urgency.checkpoint.unlink()
+        shutil.rmtree(paths.urgency.model)
+        return paths
+
+    @pytest.mark.parametrize("epoch", [1, 2, 3, 4])
+    def test_it_goes_on_with_the_same_result(self, trained, trained_paths, text_model, epoch):
+        with pytest.raises(Killed):
+            train_urgency_model(trained_paths, text_model, FAST, self.stop_in(epoch))
+        assert not trained_paths.urgency.checkpoint.exists()
+        done = []
+        summary = train_urgency_model(trained_paths, text_model, FAST, lambda n, total, **_: done.append((n, total)))
+        assert summary == trained.summary
+        assert done[0][0] == (epoch - 1) * done[0][1] // FAST.epochs + 1, "no whole epoch is trained again"
+        for first in sorted(file for file in trained.paths.urgency.model.rglob("*") if file.is_file()):
+            assert first.read_bytes() == (trained_paths.root / trained.paths.relative(first)).read_bytes(), first.name
+        assert trained_paths.urgency.checkpoint.read_bytes() == trained.paths.urgency.checkpoint.read_bytes()
+        assert not trained_paths.urgency.interrupted.exists()
+
+    def test_it_may_be_interrupted_again_and_again(self, trained, trained_paths, text_model):
+        for epoch in (2, 2, 3, 4, 4):
+            with pytest.raises(Killed):
+                train_urgency_model(trained_paths, text_model, FAST, self.stop_in(epoch, steps=2))
+        assert train_urgency_model(trained_paths, text_model, FAST) == trained.summary
+
+    def test_another_training_starts_from_its_own_beginning(self, trained_paths, text_model):
+        with pytest.raises(Killed):
+            train_urgency_model(trained_paths, text_model, FAST, self.stop_in(3))
+        done = []
+        other = dataclasses.replace(FAST, seed=1)
+        train_urgency_model(trained_paths, text_model, other, lambda n, total, **_: done.append(n))
+        assert done[0] == 1
+
+    @pytest.mark.parametrize("name", [LAST, BEST])
+    @pytest.mark.parametrize("content", [None, b"", b"damaged"])
+    def test_what_is_damaged_or_gone_is_trained_anew(self, trained, trained_paths, text_model, name, content):
+        with pytest.raises(Killed):
+            train_urgency_model(trained_paths, text_model, FAST, self.stop_in(3))
+        kept = trained_paths.urgency.interrupted / name
+        if content is None:
+            kept.unlink()
+        else:
+            kept.write_bytes(content)
+        assert train_urgency_model(trained_paths, text_model, FAST) == trained.summary
