@@ -7,8 +7,6 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from urgency_dagster.calls.unpacking.worker.extraction import ExtractionLimits, extract_pair
-
 from benchmarks.growth import GrowthSize, cost_of_one_more
 from benchmarks.measure import Side, in_turns
 from benchmarks.process import WITH_DAGSTER, Process
@@ -17,6 +15,7 @@ from urgency_dagster.calls.embedding.archive import EmbeddingConfig, embed_archi
 from urgency_dagster.calls.landing.pairs import scan_landing
 from urgency_dagster.calls.processed import write_processed_data
 from urgency_dagster.calls.table.utterances import build_utterance_table
+from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
 from urgency_dagster.demo.archives import LEAST_CALLS
 from urgency_dagster.demo.inputs import write_demo
 from urgency_dagster.demo.wearables import LEAST_SAMPLES

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from urgency_dagster.urgency.training.fit.learner import Learner, TrainingConfig
 
 from benchmarks.measure import Side, in_turns
 from benchmarks.report import Comparison, by_rate
@@ -27,6 +26,7 @@ from urgency_dagster.tables import SENTIMENTS, URGENCY_LEVELS
 from urgency_dagster.urgency.data.batches import UtteranceDataset, bucketed_batches, tokenise
 from urgency_dagster.urgency.data.dataset import Labels
 from urgency_dagster.urgency.package.model_folder import UrgencyModel
+from urgency_dagster.urgency.training.learner import Learner, TrainingConfig
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,9 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from urgency_dagster.urgency.evaluation.evaluation.evaluation import EvaluationConfig, evaluate_urgency_model
-from urgency_dagster.urgency.training.fit.fit import train_urgency_model
-from urgency_dagster.urgency.training.fit.learner import TrainingConfig
 
 from benchmarks.memory import peak_bytes
 from urgency_dagster.demo.archives import LEAST_CALLS, draw_pairs
@@ -22,6 +19,9 @@ from urgency_dagster.pretrained import find_pretrained
 from urgency_dagster.tables import AUDIO_FLAGS, SENTIMENTS, URGENCY_LEVELS, UTTERANCES, embeddings_schema
 from urgency_dagster.urgency.data.dataset import build_training_set
 from urgency_dagster.urgency.data.splits import SplitConfig
+from urgency_dagster.urgency.evaluation.evaluation import EvaluationConfig, evaluate_urgency_model
+from urgency_dagster.urgency.training.fit import train_urgency_model
+from urgency_dagster.urgency.training.learner import TrainingConfig
 from urgency_dagster.writing import write_table
 
 ARCHIVES = ("T_서울_구급", "T_서울_화재", "T_광주_구급", "T_광주_화재", "T_인천_구급", "V_서울_구급")

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import soundfile
 from hypothesis import settings
-from urgency_dagster.calls.unpacking.worker.extraction import ExtractionLimits, extract_pair
 
 from urgency_dagster.calls.landing.pairs import ArchivePair
 from urgency_dagster.calls.landing.parts import LandedZip
+from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
 from urgency_dagster.operations.environment import prepare_process
 from urgency_dagster.paths import StoragePaths
 

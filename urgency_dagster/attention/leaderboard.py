@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from urgency_dagster.attention.audit.audit.audit import read_findings
-from urgency_dagster.attention.audit.audit.findings import Finding
-from urgency_dagster.attention.audit.audit.report import audit_summary
+from urgency_dagster.attention.audit.audit import read_findings
+from urgency_dagster.attention.audit.findings import Finding
+from urgency_dagster.attention.audit.report import audit_summary
 from urgency_dagster.attention.validation.protocol import BASELINE, LEAKAGE_SUSPICION
 from urgency_dagster.attention.validation.resampling import RESAMPLES, intervals, resampled_scores
 from urgency_dagster.attention.validation.results import PARTICIPANTS, PREDICTIONS, read_metrics, read_result_table

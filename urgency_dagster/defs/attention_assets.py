@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import dagster as dg
 from pydantic import Field
 
-from urgency_dagster.attention.audit.audit.audit import write_audit
-from urgency_dagster.attention.audit.audit.controls import ControlConfig
-from urgency_dagster.attention.audit.audit.findings import Level
-from urgency_dagster.attention.export.files.files import export_model
+from urgency_dagster.attention.audit.audit import write_audit
+from urgency_dagster.attention.audit.controls import ControlConfig
+from urgency_dagster.attention.audit.findings import Level
+from urgency_dagster.attention.export.files import export_model
 from urgency_dagster.attention.leaderboard import write_leaderboard
 from urgency_dagster.attention.reading.features import read_features
 from urgency_dagster.attention.reading.sandbox import LoadingLimits, import_pickle

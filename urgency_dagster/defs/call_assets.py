@@ -12,7 +12,7 @@ from urgency_dagster.calls.landing.pairs import scan_landing
 from urgency_dagster.calls.processed import write_processed_data
 from urgency_dagster.calls.table.funnel import read_funnel
 from urgency_dagster.calls.table.utterances import build_utterance_table
-from urgency_dagster.calls.unpacking.worker.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
 from urgency_dagster.defs.checks import (
     COUNTS_ADD_UP,
     FEW_REJECTS,

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from urgency_dagster.attention.audit.audit.findings import Finding, Level
+from urgency_dagster.attention.audit.findings import Finding, Level
 from urgency_dagster.attention.validation.protocol import LEAKAGE_SUSPICION
 from urgency_dagster.calls.embedding.verification import Proof
 from urgency_dagster.calls.table.funnel import Funnel

@@ -14,7 +14,7 @@ from urgency_dagster.calls.embedding.archive import EmbeddingSummary
 from urgency_dagster.calls.embedding.throughput import draw_throughput
 from urgency_dagster.calls.table.funnel import LEVELS, Funnel, draw_funnel
 from urgency_dagster.tables import embeddings_schema
-from urgency_dagster.urgency.evaluation.evaluation.report import draw_history
+from urgency_dagster.urgency.evaluation.report import draw_history
 
 if TYPE_CHECKING:
     import pyarrow as pa

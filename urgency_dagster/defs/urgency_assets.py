@@ -30,14 +30,14 @@ from urgency_dagster.urgency.data.dataset import build_training_set
 from urgency_dagster.urgency.data.duplicates import find_shared_calls
 from urgency_dagster.urgency.data.splits import SplitConfig
 from urgency_dagster.urgency.data.tables import TRAINING_ROWS
-from urgency_dagster.urgency.evaluation.evaluation.evaluation import (
+from urgency_dagster.urgency.evaluation.evaluation import (
     EvaluationConfig,
     evaluate_urgency_model,
     read_metrics,
 )
-from urgency_dagster.urgency.evaluation.evaluation.leak_gap import measure_leak_gap
-from urgency_dagster.urgency.training.fit.fit import train_urgency_model
-from urgency_dagster.urgency.training.fit.learner import TrainingConfig
+from urgency_dagster.urgency.evaluation.leak_gap import measure_leak_gap
+from urgency_dagster.urgency.training.fit import train_urgency_model
+from urgency_dagster.urgency.training.learner import TrainingConfig
 
 GROUP = "urgency"
 

@@ -4,9 +4,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
-from urgency_dagster.attention.audit.audit.audit import write_audit
-from urgency_dagster.attention.audit.audit.controls import ControlConfig
 
+from urgency_dagster.attention.audit.audit import write_audit
+from urgency_dagster.attention.audit.controls import ControlConfig
 from urgency_dagster.attention.leaderboard import paired_differences, write_leaderboard
 from urgency_dagster.attention.reading.features import write_features
 from urgency_dagster.attention.validation.cross_validation import cross_validate

@@ -1,11 +1,11 @@
 import pytest
-from urgency_dagster.calls.unpacking.worker.extraction import ExtractionLimits, extract_pair
 
 from benchmarks.growth import GrowthSize
 from benchmarks.overhead import OverheadSize, check_equal, compare_overhead, write_landed
 from urgency_dagster.calls.landing.pairs import scan_landing
 from urgency_dagster.calls.table.funnel import read_funnel
 from urgency_dagster.calls.table.utterances import build_utterance_table
+from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
 from urgency_dagster.defs.call_assets import UtteranceOptions
 from urgency_dagster.defs.checks import few_rejects
 from urgency_dagster.errors import BenchmarkError

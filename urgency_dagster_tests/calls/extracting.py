@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from urgency_dagster.calls.unpacking.worker.extraction import ExtractionLimits, extract_pair
 
 from urgency_dagster.calls.landing.pairs import ArchivePair
 from urgency_dagster.calls.landing.parts import LandedZip
+from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
 from urgency_dagster.paths import StoragePaths
 
 ARCHIVE = "T_x"

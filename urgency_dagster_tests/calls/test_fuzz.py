@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from urgency_dagster.calls.unpacking.worker.extraction import ExtractionLimits, extract_pair
 
 from urgency_dagster.calls.landing.cache import LandingCache
 from urgency_dagster.calls.landing.pairs import scan_landing
 from urgency_dagster.calls.table.funnel import read_funnel
 from urgency_dagster.calls.table.utterances import build_utterance_table
+from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
 from urgency_dagster.errors import UrgencyError
 from urgency_dagster.paths import StoragePaths
 

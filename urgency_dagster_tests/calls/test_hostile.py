@@ -19,12 +19,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from urgency_dagster.calls.unpacking.worker.extraction import ExtractionLimits, extract_pair
 
 from urgency_dagster.calls.landing.cache import LandingCache
 from urgency_dagster.calls.landing.pairs import scan_landing
 from urgency_dagster.calls.table.utterances import build_utterance_table
 from urgency_dagster.calls.tables import RejectReason
+from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import AUDIO_FLAGS
 

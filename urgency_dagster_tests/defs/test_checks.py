@@ -4,8 +4,8 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from urgency_dagster.attention.audit.audit.findings import Finding, Kind, Level
 
+from urgency_dagster.attention.audit.findings import Finding, Kind, Level
 from urgency_dagster.calls.embedding.verification import Proof
 from urgency_dagster.calls.table.funnel import Funnel
 from urgency_dagster.defs.checks import (

@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from urgency_dagster.urgency.training.fit.resume import LAST
 
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.urgency.package.checkpoints import read_checkpoint
+from urgency_dagster.urgency.training.resume import LAST
 from urgency_dagster_tests.defs.conftest import run_command
 from urgency_dagster_tests.defs.killing import running, wait
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from urgency_dagster.attention.export.files.files import load_attention_model
 
+from urgency_dagster.attention.export.files import load_attention_model
 from urgency_dagster.attention.reading.features import read_features
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.urgency.package.model_folder import load_urgency_model

@@ -13,15 +13,15 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import ElectraConfig, ElectraModel, PreTrainedTokenizerFast
-from urgency_dagster.urgency.evaluation.evaluation.evaluation import EvaluationConfig, evaluate_urgency_model
-from urgency_dagster.urgency.training.fit.fit import TrainingSummary, train_urgency_model
-from urgency_dagster.urgency.training.fit.learner import TrainingConfig
 
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.tables import AUDIO_FLAGS, EMBEDDING, SENTIMENTS, URGENCY_LEVELS, UTTERANCES, embeddings_schema
 from urgency_dagster.urgency.data.dataset import build_training_set
 from urgency_dagster.urgency.data.splits import SplitConfig
+from urgency_dagster.urgency.evaluation.evaluation import EvaluationConfig, evaluate_urgency_model
+from urgency_dagster.urgency.training.fit import TrainingSummary, train_urgency_model
+from urgency_dagster.urgency.training.learner import TrainingConfig
 from urgency_dagster.writing import write_table
 
 WORDS = {"하": ["문의", "천천히", "내일"], "중": ["다쳤", "아파", "넘어"], "상": ["호흡", "의식", "빨리"]}

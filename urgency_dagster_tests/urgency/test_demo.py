@@ -7,22 +7,22 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from urgency_dagster.calls.unpacking.worker.extraction import ExtractionLimits, extract_pair
-from urgency_dagster.urgency.evaluation.evaluation.evaluation import EvaluationConfig, evaluate_urgency_model
-from urgency_dagster.urgency.evaluation.evaluation.metrics import confusion_matrix, f1_macro
-from urgency_dagster.urgency.training.fit.fit import train_urgency_model
-from urgency_dagster.urgency.training.fit.learner import TrainingConfig
 
 from urgency_dagster.calls.embedding.archive import EmbeddingConfig, embed_archive
 from urgency_dagster.calls.landing.pairs import scan_landing
 from urgency_dagster.calls.processed import write_processed_data
 from urgency_dagster.calls.table.utterances import build_utterance_table
+from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
 from urgency_dagster.demo.inputs import write_demo
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import find_pretrained
 from urgency_dagster.settings import Settings
 from urgency_dagster.urgency.data.dataset import build_training_set
 from urgency_dagster.urgency.data.splits import SplitConfig
+from urgency_dagster.urgency.evaluation.evaluation import EvaluationConfig, evaluate_urgency_model
+from urgency_dagster.urgency.evaluation.metrics import confusion_matrix, f1_macro
+from urgency_dagster.urgency.training.fit import train_urgency_model
+from urgency_dagster.urgency.training.learner import TrainingConfig
 from urgency_dagster_tests.urgency.conftest import relabel
 
 pytestmark = pytest.mark.slow

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from urgency_dagster.attention.audit.audit.controls import ControlConfig, Controls, control_findings, run_controls
-from urgency_dagster.attention.audit.audit.findings import Finding, Kind, Level
-from urgency_dagster.attention.audit.audit.label_history import history_findings, verifiable_columns
-from urgency_dagster.attention.audit.audit.leaking_columns import column_findings
-from urgency_dagster.attention.audit.audit.overlap import crossing_findings
-from urgency_dagster.attention.audit.audit.report import audit_report
+from urgency_dagster.attention.audit.controls import ControlConfig, Controls, control_findings, run_controls
+from urgency_dagster.attention.audit.findings import Finding, Kind, Level
+from urgency_dagster.attention.audit.label_history import history_findings, verifiable_columns
+from urgency_dagster.attention.audit.leaking_columns import column_findings
+from urgency_dagster.attention.audit.overlap import crossing_findings
+from urgency_dagster.attention.audit.report import audit_report
 from urgency_dagster.attention.reading.features import read_features
 from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.protocol import BASELINE, LEAKAGE_SUSPICION, CrossValidationConfig

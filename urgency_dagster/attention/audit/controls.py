@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from urgency_dagster.attention.audit.audit.auroc import OrderedPairs, interval, within_participants
-from urgency_dagster.attention.audit.audit.findings import Finding, Kind, Level
-from urgency_dagster.attention.audit.audit.label_history import history_columns
+from urgency_dagster.attention.audit.auroc import OrderedPairs, interval, within_participants
+from urgency_dagster.attention.audit.findings import Finding, Kind, Level
+from urgency_dagster.attention.audit.label_history import history_columns
 from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.cross_validation import cross_validate
 from urgency_dagster.attention.validation.parallel import connected

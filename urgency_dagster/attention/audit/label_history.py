@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from urgency_dagster.attention.audit.audit.auroc import interval, within_participants
-from urgency_dagster.attention.audit.audit.findings import Finding, Kind, Level
-from urgency_dagster.attention.audit.audit.replicates import prompt_numbers
+from urgency_dagster.attention.audit.auroc import interval, within_participants
+from urgency_dagster.attention.audit.findings import Finding, Kind, Level
+from urgency_dagster.attention.audit.replicates import prompt_numbers
 from urgency_dagster.attention.reading.column_names import parse_feature_name
 from urgency_dagster.attention.reading.pickles import AttentionData
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Set
 import numpy as np
 import pandas as pd
 
-from urgency_dagster.attention.audit.audit.auroc import overall_auroc, within_participants
-from urgency_dagster.attention.audit.audit.findings import Finding, Kind, Level
+from urgency_dagster.attention.audit.auroc import overall_auroc, within_participants
+from urgency_dagster.attention.audit.findings import Finding, Kind, Level
 from urgency_dagster.attention.reading.column_names import parse_feature_name
 from urgency_dagster.attention.reading.inventory import extremes
 from urgency_dagster.attention.reading.pickles import AttentionData

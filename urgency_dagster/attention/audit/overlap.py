@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from urgency_dagster.attention.audit.audit.findings import Finding, Kind, Level
-from urgency_dagster.attention.audit.audit.replicates import (
+from urgency_dagster.attention.audit.findings import Finding, Kind, Level
+from urgency_dagster.attention.audit.replicates import (
     REPLICA_GAP_S,
     REPLICATED_SHARE,
     prompt_numbers,

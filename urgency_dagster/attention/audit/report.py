@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from urgency_dagster.attention.audit.audit.controls import Controls
-from urgency_dagster.attention.audit.audit.findings import Finding, Level
+from urgency_dagster.attention.audit.controls import Controls
+from urgency_dagster.attention.audit.findings import Finding, Level
 
 TITLES = {
     Level.CERTAIN: "Certain: the scores are wrong",

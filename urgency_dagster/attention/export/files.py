@@ -10,7 +10,7 @@ import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from urgency_dagster.attention.export.files.skops_files import from_skops, to_skops
+from urgency_dagster.attention.export.skops_files import from_skops, to_skops
 from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.protocol import MODEL_NAMES, THRESHOLD, Protocol
 from urgency_dagster.attention.validation.results import read_metrics, read_protocol

@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 
 from urgency_dagster.calls.landing.pairs import ArchivePair
 from urgency_dagster.calls.tables import MEMBERS
-from urgency_dagster.calls.unpacking.worker.members import Member, Plan, survey
-from urgency_dagster.calls.unpacking.worker.worker import (
+from urgency_dagster.calls.unpacking.members import Member, Plan, survey
+from urgency_dagster.calls.unpacking.worker import (
     Chunk,
     ExtractionLimits,
     Outcome,

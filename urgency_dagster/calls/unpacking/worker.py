@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple, TypeVar
 from urgency_dagster.calls.landing.parts import LandedZip
 from urgency_dagster.calls.landing.zips import PIECE_BYTES, Entry, check_readable, opened, unpacked
 from urgency_dagster.calls.tables import RejectReason
-from urgency_dagster.calls.unpacking.worker.members import Member
+from urgency_dagster.calls.unpacking.members import Member
 from urgency_dagster.errors import Rejected
 
 SIZE_MAX = (1 << 63) - 1

@@ -11,7 +11,7 @@ import numpy as np
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.urgency.data.dataset import open_vectors
 from urgency_dagster.urgency.network.inference import TaskLogits
-from urgency_dagster.urgency.training.fit.learner import class_weights
+from urgency_dagster.urgency.training.learner import class_weights
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from urgency_dagster.pictures import BLUE, GREY, ORANGE, picture
-from urgency_dagster.urgency.evaluation.evaluation.metrics import accuracy, recall_of, scores_with_intervals
+from urgency_dagster.urgency.evaluation.metrics import accuracy, recall_of, scores_with_intervals
 
 if TYPE_CHECKING:
     from pathlib import Path

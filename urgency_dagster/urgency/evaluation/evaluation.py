@@ -20,22 +20,22 @@ from urgency_dagster.tables import CALL_TAKER, CALLER, HIGH, URGENCY_LEVELS
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.data.dataset import Labels, TrainingSet, call_codes, first_rows, read_training_set
 from urgency_dagster.urgency.data.tables import TRAIN, URGENCY_PREDICTIONS, VALIDATION
-from urgency_dagster.urgency.evaluation.evaluation.baselines import baseline_logits
-from urgency_dagster.urgency.evaluation.evaluation.calibration import (
+from urgency_dagster.urgency.evaluation.baselines import baseline_logits
+from urgency_dagster.urgency.evaluation.calibration import (
     Reliability,
     abstention,
     draw_reliability,
     probabilities,
     reliability,
 )
-from urgency_dagster.urgency.evaluation.evaluation.decision import (
+from urgency_dagster.urgency.evaluation.decision import (
     draw_time_to_decision,
     expected_cost,
     time_to_decision,
 )
-from urgency_dagster.urgency.evaluation.evaluation.metrics import Draws, Judged, judge
-from urgency_dagster.urgency.evaluation.evaluation.report import classification_text, draw_confusions, report_text
-from urgency_dagster.urgency.evaluation.evaluation.slices import slice_labels, slice_scores
+from urgency_dagster.urgency.evaluation.metrics import Draws, Judged, judge
+from urgency_dagster.urgency.evaluation.report import classification_text, draw_confusions, report_text
+from urgency_dagster.urgency.evaluation.slices import slice_labels, slice_scores
 from urgency_dagster.urgency.network.inference import TaskLogits, mean_by_call, predict_logits
 from urgency_dagster.urgency.package.model_folder import UrgencyModel, load_urgency_model, read_card
 from urgency_dagster.urgency.package.thresholds import judge_thresholds

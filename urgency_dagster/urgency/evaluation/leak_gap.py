@@ -14,14 +14,14 @@ from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.progress import Progress, silent
 from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
 from urgency_dagster.urgency.data.splits import UTTERANCE, SplitConfig
-from urgency_dagster.urgency.evaluation.evaluation.evaluation import (
+from urgency_dagster.urgency.evaluation.evaluation import (
     EvaluationConfig,
     evaluate_urgency_model,
     read_metrics,
 )
 from urgency_dagster.urgency.package.model_folder import read_card
-from urgency_dagster.urgency.training.fit.fit import train_urgency_model
-from urgency_dagster.urgency.training.fit.learner import TrainingConfig
+from urgency_dagster.urgency.training.fit import train_urgency_model
+from urgency_dagster.urgency.training.learner import TrainingConfig
 from urgency_dagster.writing import write_json
 
 TASKS = ("urgency", "sentiment")

@@ -13,9 +13,9 @@ from urgency_dagster.pictures import BLUE, GREY, ORANGE, picture
 from urgency_dagster.tables import ENGLISH
 from urgency_dagster.urgency.data.dataset import Labels
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
-from urgency_dagster.urgency.evaluation.evaluation.calibration import BINS
-from urgency_dagster.urgency.evaluation.evaluation.metrics import Judged
-from urgency_dagster.urgency.evaluation.evaluation.slices import LEAST_CALLS
+from urgency_dagster.urgency.evaluation.calibration import BINS
+from urgency_dagster.urgency.evaluation.metrics import Judged
+from urgency_dagster.urgency.evaluation.slices import LEAST_CALLS
 from urgency_dagster.urgency.package.thresholds import ALARM_FROM, ANSWER_FROM
 
 if TYPE_CHECKING:

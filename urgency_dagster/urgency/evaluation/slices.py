@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from urgency_dagster.tables import CALL_TAKER, CALLER
-from urgency_dagster.urgency.evaluation.evaluation.metrics import SCORES, Draws, recall_of, scores_with_intervals
+from urgency_dagster.urgency.evaluation.metrics import SCORES, Draws, recall_of, scores_with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from urgency_dagster.urgency.evaluation.evaluation.metrics import Score, recall_of, scores_with_intervals, share_read_as
+from urgency_dagster.urgency.evaluation.metrics import Score, recall_of, scores_with_intervals, share_read_as
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

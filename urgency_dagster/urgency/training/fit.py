@@ -20,15 +20,15 @@ from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.data.dataset import TrainingSet, first_rows, read_training_set
 from urgency_dagster.urgency.data.splits import held_out_calls
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
-from urgency_dagster.urgency.evaluation.evaluation.calibration import fit_temperature, probabilities
-from urgency_dagster.urgency.evaluation.evaluation.metrics import accuracy, confusion_matrix, f1_macro
+from urgency_dagster.urgency.evaluation.calibration import fit_temperature, probabilities
+from urgency_dagster.urgency.evaluation.metrics import accuracy, confusion_matrix, f1_macro
 from urgency_dagster.urgency.network.inference import mean_by_call, predict_logits
 from urgency_dagster.urgency.network.text_encoder import load_text_model
 from urgency_dagster.urgency.package.cards import model_card, training_facts
 from urgency_dagster.urgency.package.model_folder import UrgencyModel, save_urgency_model
 from urgency_dagster.urgency.package.thresholds import fit_thresholds
-from urgency_dagster.urgency.training.fit.learner import Learner, TrainingConfig
-from urgency_dagster.urgency.training.fit.resume import keep_best, keep_epoch, resume_training, take_best
+from urgency_dagster.urgency.training.learner import Learner, TrainingConfig
+from urgency_dagster.urgency.training.resume import keep_best, keep_epoch, resume_training, take_best
 
 if TYPE_CHECKING:
     pass

@@ -15,7 +15,7 @@ from urgency_dagster.devices import AUTO, FULL, MIXED_PRECISIONS
 from urgency_dagster.errors import SettingsError, TrainingDataError
 from urgency_dagster.urgency.data.batches import Batch, UtteranceDataset, bucketed_batches
 from urgency_dagster.urgency.package.model_folder import UrgencyModel
-from urgency_dagster.urgency.training.fit.cuda_graphs import RecordedGradients
+from urgency_dagster.urgency.training.cuda_graphs import RecordedGradients
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

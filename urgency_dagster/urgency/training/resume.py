@@ -13,7 +13,7 @@ from urgency_dagster.urgency.package.checkpoints import read_checkpoint, write_c
 from urgency_dagster.writing import replacing, text_hash
 
 if TYPE_CHECKING:
-    from urgency_dagster.urgency.training.fit.learner import Learner
+    from urgency_dagster.urgency.training.learner import Learner
 
 LAST, BEST = "last.pt", "best.pt"
 

@@ -1,10 +1,10 @@
 import dataclasses
 
 import pytest
-from urgency_dagster.attention.audit.audit.audit import JudgedModels, audit, read_findings, read_judged, write_audit
-from urgency_dagster.attention.audit.audit.controls import ControlConfig
-from urgency_dagster.attention.audit.audit.findings import Kind, Level
 
+from urgency_dagster.attention.audit.audit import JudgedModels, audit, read_findings, read_judged, write_audit
+from urgency_dagster.attention.audit.controls import ControlConfig
+from urgency_dagster.attention.audit.findings import Kind, Level
 from urgency_dagster.attention.reading.features import write_features
 from urgency_dagster.attention.validation.cross_validation import cross_validate
 from urgency_dagster.attention.validation.protocol import CrossValidationConfig

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
-from urgency_dagster.attention.audit.audit.auroc import interval, overall_auroc, within_participants
+
+from urgency_dagster.attention.audit.auroc import interval, overall_auroc, within_participants
 
 
 def drawn(seed, rows=60, columns=4, levels=5):

@@ -3,8 +3,9 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from urgency_dagster.attention.audit.audit.auroc import overall_auroc
-from urgency_dagster.attention.audit.audit.controls import (
+
+from urgency_dagster.attention.audit.auroc import overall_auroc
+from urgency_dagster.attention.audit.controls import (
     ControlConfig,
     Controls,
     ShuffledScore,
@@ -13,8 +14,7 @@ from urgency_dagster.attention.audit.audit.controls import (
     shuffled_labels,
     shuffled_scores,
 )
-from urgency_dagster.attention.audit.audit.findings import Kind, Level
-
+from urgency_dagster.attention.audit.findings import Kind, Level
 from urgency_dagster.attention.validation import cross_validation, folds
 from urgency_dagster.attention.validation.cross_validation import cross_validate
 from urgency_dagster.attention.validation.folds import split_folds

@@ -1,6 +1,6 @@
 import json
 
-from urgency_dagster.attention.audit.audit.findings import NAMES_KEPT, Finding, Kind, Level
+from urgency_dagster.attention.audit.findings import NAMES_KEPT, Finding, Kind, Level
 
 
 def test_a_finding_counts_all_names_and_keeps_the_first():

@@ -2,9 +2,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from urgency_dagster.attention.audit.audit.findings import Kind, Level
-from urgency_dagster.attention.audit.audit.label_history import history_findings, recompute
 
+from urgency_dagster.attention.audit.findings import Kind, Level
+from urgency_dagster.attention.audit.label_history import history_findings, recompute
 from urgency_dagster.attention.reading.pickles import AttentionData, load_attention_pickle
 from urgency_dagster.demo.wearables import attention_pickle
 from urgency_dagster_tests.attention.conftest import make_data

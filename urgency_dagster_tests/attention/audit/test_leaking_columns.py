@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from urgency_dagster.attention.audit.audit.findings import Kind, Level
-from urgency_dagster.attention.audit.audit.leaking_columns import STRONG_AUROC, column_findings, label_bits
 
+from urgency_dagster.attention.audit.findings import Kind, Level
+from urgency_dagster.attention.audit.leaking_columns import STRONG_AUROC, column_findings, label_bits
 from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster_tests.attention.honest import WINDOWS_S, honest_data, with_columns
 

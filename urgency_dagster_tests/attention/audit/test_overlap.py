@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from urgency_dagster.attention.audit.audit.findings import Kind, Level
-from urgency_dagster.attention.audit.audit.overlap import copied_rows, crossing_findings
 
+from urgency_dagster.attention.audit.findings import Kind, Level
+from urgency_dagster.attention.audit.overlap import copied_rows, crossing_findings
 from urgency_dagster.attention.validation.folds import split_folds
 from urgency_dagster.attention.validation.protocol import CrossValidationConfig
 from urgency_dagster_tests.attention.honest import honest_data, replicated

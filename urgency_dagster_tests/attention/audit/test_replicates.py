@@ -2,8 +2,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from urgency_dagster.attention.audit.audit.replicates import prompt_numbers, replicated_share
 
+from urgency_dagster.attention.audit.replicates import prompt_numbers, replicated_share
 from urgency_dagster_tests.attention.honest import honest_data, replicated
 
 

@@ -1,6 +1,6 @@
-from urgency_dagster.attention.audit.audit.controls import Controls, ShuffledScore
-from urgency_dagster.attention.audit.audit.findings import Finding, Kind, Level
-from urgency_dagster.attention.audit.audit.report import audit_report, audit_summary
+from urgency_dagster.attention.audit.controls import Controls, ShuffledScore
+from urgency_dagster.attention.audit.findings import Finding, Kind, Level
+from urgency_dagster.attention.audit.report import audit_report, audit_summary
 
 NAMES = [f"HRT#AVG#{n}" for n in range(25)]
 FINDINGS = [

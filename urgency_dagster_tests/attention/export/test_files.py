@@ -13,8 +13,8 @@ import pytest
 import skops.io
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
-from urgency_dagster.attention.export.files.files import export_model, fit_pipeline, load_attention_model
 
+from urgency_dagster.attention.export.files import export_model, fit_pipeline, load_attention_model
 from urgency_dagster.attention.validation.cross_validation import cross_validate
 from urgency_dagster.attention.validation.protocol import MODEL_NAMES, CrossValidationConfig, Protocol
 from urgency_dagster.attention.validation.results import write_results

@@ -8,9 +8,9 @@ import skops.io
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
-from urgency_dagster.attention.export.files.files import fit_pipeline
-from urgency_dagster.attention.export.files.skops_files import TRUSTED, from_skops, to_skops
 
+from urgency_dagster.attention.export.files import fit_pipeline
+from urgency_dagster.attention.export.skops_files import TRUSTED, from_skops, to_skops
 from urgency_dagster.attention.validation.protocol import MODEL_NAMES, Protocol
 from urgency_dagster.errors import AttentionError
 

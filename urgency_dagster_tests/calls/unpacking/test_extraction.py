@@ -18,18 +18,18 @@ import pytest
 from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from urgency_dagster.calls.unpacking.worker.extraction import (
+
+from urgency_dagster.calls.landing.pairs import ArchivePair
+from urgency_dagster.calls.landing.parts import LandedZip
+from urgency_dagster.calls.tables import MEMBERS, RejectReason
+from urgency_dagster.calls.unpacking.extraction import (
     CHUNK_BYTES,
     CHUNK_MEMBERS,
     ExtractionLimits,
     extract_pair,
     keep_only,
 )
-from urgency_dagster.calls.unpacking.worker.members import is_litter, member_name
-
-from urgency_dagster.calls.landing.pairs import ArchivePair
-from urgency_dagster.calls.landing.parts import LandedZip
-from urgency_dagster.calls.tables import MEMBERS, RejectReason
+from urgency_dagster.calls.unpacking.members import is_litter, member_name
 from urgency_dagster.calls.unpacking.worker import extraction
 from urgency_dagster.calls.workers import ordered_map
 from urgency_dagster.errors import ArchiveError, BusyError, UrgencyError

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from urgency_dagster.calls.unpacking.worker.extraction import ExtractionLimits, extract_pair
 
 from urgency_dagster.calls.landing.pairs import ArchivePair
+from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
 from urgency_dagster.paths import ArchivePaths, StoragePaths
 from urgency_dagster_tests.calls.extracting import ARCHIVE, contents
 

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from urgency_dagster.calls.unpacking.worker.members import (
+
+from urgency_dagster.calls.landing.parts import LandedZip
+from urgency_dagster.calls.tables import RejectReason
+from urgency_dagster.calls.unpacking.members import (
     DEPTH_MAX,
     MEMBER_SHOWN,
     NAME_BYTES_MAX,
@@ -19,9 +22,6 @@ from urgency_dagster.calls.unpacking.worker.members import (
     safe_name,
     survey,
 )
-
-from urgency_dagster.calls.landing.parts import LandedZip
-from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.errors import ArchiveError, Rejected
 
 UNSAFE, DUPLICATE, UNKNOWN = RejectReason.UNSAFE_NAME, RejectReason.DUPLICATE_NAME, RejectReason.UNKNOWN_TYPE

@@ -6,10 +6,10 @@ import zlib
 from pathlib import Path
 
 import pytest
-from urgency_dagster.calls.unpacking.worker.worker import ExtractionLimits, is_whole
 
 from urgency_dagster.calls.landing.zips import PIECE_BYTES, Entry
 from urgency_dagster.calls.tables import RejectReason
+from urgency_dagster.calls.unpacking.worker import ExtractionLimits, is_whole
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster_tests.calls.extracting import END, LIMITS, LOCAL, NAME, Unpacking, listed_again, patched
 

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
-from urgency_dagster.urgency.evaluation.evaluation.calibration import (
+
+from urgency_dagster.urgency.evaluation.calibration import (
     abstention,
     draw_reliability,
     fit_temperature,

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from urgency_dagster.urgency.evaluation.evaluation.decision import (
+
+from urgency_dagster.urgency.evaluation.decision import (
     draw_time_to_decision,
     expected_cost,
     time_to_decision,

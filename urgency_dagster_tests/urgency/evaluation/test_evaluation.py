@@ -6,18 +6,18 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
-from urgency_dagster.urgency.evaluation.evaluation.calibration import probabilities, reliability
-from urgency_dagster.urgency.evaluation.evaluation.evaluation import (
-    EvaluationConfig,
-    evaluate_urgency_model,
-    read_metrics,
-)
 
 from urgency_dagster.errors import ArtefactError, SettingsError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
 from urgency_dagster.urgency.data.splits import SplitConfig
 from urgency_dagster.urgency.data.tables import URGENCY_PREDICTIONS, VALIDATION
+from urgency_dagster.urgency.evaluation.calibration import probabilities, reliability
+from urgency_dagster.urgency.evaluation.evaluation import (
+    EvaluationConfig,
+    evaluate_urgency_model,
+    read_metrics,
+)
 from urgency_dagster.urgency.package.model_folder import load_urgency_model
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, train_and_judge
 

@@ -3,13 +3,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from urgency_dagster.urgency.evaluation.evaluation.evaluation import EvaluationConfig
-from urgency_dagster.urgency.evaluation.evaluation.leak_gap import measure_leak_gap
 
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.urgency.data.dataset import build_training_set
 from urgency_dagster.urgency.data.splits import SplitConfig
+from urgency_dagster.urgency.evaluation.evaluation import EvaluationConfig
+from urgency_dagster.urgency.evaluation.leak_gap import measure_leak_gap
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, Trained
 
 CONFIG = EvaluationConfig(device="cpu", bootstrap_resamples=20)

@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.metrics import confusion_matrix as sklearn_matrix
-from urgency_dagster.urgency.evaluation.evaluation.metrics import (
+
+from urgency_dagster.urgency.data.dataset import Labels
+from urgency_dagster.urgency.evaluation.metrics import (
     Judged,
     accuracy,
     confusion_matrix,
@@ -16,8 +18,6 @@ from urgency_dagster.urgency.evaluation.evaluation.metrics import (
     scores_with_intervals,
     share_read_as,
 )
-
-from urgency_dagster.urgency.data.dataset import Labels
 
 pairs = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
 

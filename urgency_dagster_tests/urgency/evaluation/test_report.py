@@ -3,8 +3,8 @@ import struct
 
 import pyarrow.parquet as pq
 import pytest
-from urgency_dagster.urgency.evaluation.evaluation.report import report_text
 
+from urgency_dagster.urgency.evaluation.report import report_text
 from urgency_dagster.urgency.package.model_folder import read_card
 from urgency_dagster_tests.urgency.conftest import ARCHIVES
 

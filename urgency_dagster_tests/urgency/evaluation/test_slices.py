@@ -2,7 +2,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, recall_score
-from urgency_dagster.urgency.evaluation.evaluation.slices import LEAST_CALLS, slice_labels, slice_scores
+
+from urgency_dagster.urgency.evaluation.slices import LEAST_CALLS, slice_labels, slice_scores
 
 
 def rows(*changes: dict) -> pa.Table:

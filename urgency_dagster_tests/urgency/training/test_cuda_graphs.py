@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 import torch
 from transformers import ElectraModel
-from urgency_dagster.urgency.training.fit.fit import train_urgency_model, untrained_model
-from urgency_dagster.urgency.training.fit.learner import Learner
 
 from urgency_dagster.devices import accelerator_on, reproducible
 from urgency_dagster.paths import StoragePaths
@@ -17,6 +15,8 @@ from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
 from urgency_dagster.urgency.data.splits import SplitConfig
 from urgency_dagster.urgency.data.tables import TRAIN
+from urgency_dagster.urgency.training.fit import train_urgency_model, untrained_model
+from urgency_dagster.urgency.training.learner import Learner
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST
 from urgency_dagster_tests.urgency.test_training import Killed
 

@@ -4,8 +4,6 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from urgency_dagster.urgency.training.fit.fit import train_urgency_model
-from urgency_dagster.urgency.training.fit.resume import BEST, LAST
 
 from urgency_dagster.errors import ArtefactError, ModelError, SettingsError, TrainingDataError
 from urgency_dagster.paths import StoragePaths
@@ -15,6 +13,8 @@ from urgency_dagster.urgency.data.splits import SplitConfig, held_out_calls
 from urgency_dagster.urgency.data.tables import TRAIN
 from urgency_dagster.urgency.package.checkpoints import read_checkpoint
 from urgency_dagster.urgency.package.model_folder import load_urgency_model, read_card
+from urgency_dagster.urgency.training.fit import train_urgency_model
+from urgency_dagster.urgency.training.resume import BEST, LAST
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST, relabel, train_and_judge, write_root
 
 ONE_EPOCH = dataclasses.replace(FAST, epochs=1)

@@ -5,8 +5,6 @@ import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_class_weight
 from transformers import ElectraModel
-from urgency_dagster.urgency.training.fit.fit import untrained_model
-from urgency_dagster.urgency.training.fit.learner import Learner, TrainingConfig, class_weights
 
 from urgency_dagster.devices import accelerator_on
 from urgency_dagster.errors import SettingsError
@@ -16,6 +14,8 @@ from urgency_dagster.urgency.data.dataset import build_training_set, read_traini
 from urgency_dagster.urgency.data.splits import SplitConfig
 from urgency_dagster.urgency.data.tables import TRAIN
 from urgency_dagster.urgency.network.inference import predict_logits
+from urgency_dagster.urgency.training.fit import untrained_model
+from urgency_dagster.urgency.training.learner import Learner, TrainingConfig, class_weights
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST
 
 
