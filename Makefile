@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 export URGENCY_STORAGE
 
-.PHONY: demo test dev setup check bench
+.PHONY: demo test dev setup check bench docs
 
 demo: setup   ## write a synthetic input and run both pipelines on it, from ZIP to report
 	$(BIN)/urgency-dagster demo --storage storage/demo
@@ -26,10 +26,13 @@ check: setup  ## lint, format, types, import rules
 bench: setup  ## this project's way against the original's way, timed; see docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
+docs: setup   ## the documentation as a site for the browser, without a connection: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 setup: .venv/.ready
 
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,openvino]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs,openvino]'
 	touch $@

@@ -32,8 +32,6 @@ def _settings_error(cls: type[Configuration], error: ValidationError) -> Setting
     first = error.errors(include_url=False)[0]
     option = ".".join(str(part) for part in first["loc"]) or cls.__name__
     if first["type"] == "extra_forbidden":
-        return SettingsError(
-            f"{option} is no option", f"some of {', '.join(cls.model_fields)}", f"correct `{option}`"
-        )
+        return SettingsError(f"{option} is no option", f"some of {', '.join(cls.model_fields)}", f"correct `{option}`")
     message = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     return SettingsError(f"{option} is {first['input']!r}", message, f"correct `{option}`")
