@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from urgency_dagster.calls.landing.pairs import ArchivePair
 from urgency_dagster.calls.landing.parts import LandedZip
 from urgency_dagster.calls.tables import MEMBERS, RejectReason
+from urgency_dagster.calls.unpacking import extraction
 from urgency_dagster.calls.unpacking.extraction import (
     CHUNK_BYTES,
     CHUNK_MEMBERS,
@@ -30,7 +31,6 @@ from urgency_dagster.calls.unpacking.extraction import (
     keep_only,
 )
 from urgency_dagster.calls.unpacking.members import is_litter, member_name
-from urgency_dagster.calls.unpacking.worker import extraction
 from urgency_dagster.calls.workers import ordered_map
 from urgency_dagster.errors import ArchiveError, BusyError, UrgencyError
 from urgency_dagster.paths import StoragePaths
