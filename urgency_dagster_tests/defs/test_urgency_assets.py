@@ -15,7 +15,7 @@ from urgency_dagster.provenance.manifests import read_manifest
 from urgency_dagster.provenance.record import name_of
 from urgency_dagster.settings import Settings
 from urgency_dagster_tests.defs.materialising import ARCHIVE, materialise
-from urgency_dagster_tests.defs.test_planning import planner_of
+from urgency_dagster_tests.operations.test_planning import planner_of
 
 AGAIN = "T_서울_구급"
 

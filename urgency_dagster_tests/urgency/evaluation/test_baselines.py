@@ -4,8 +4,8 @@ import pytest
 from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
 from urgency_dagster.urgency.data.splits import SplitConfig
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
+from urgency_dagster.urgency.evaluation import baselines
 from urgency_dagster.urgency.evaluation.baselines import baseline_logits
-from urgency_dagster.urgency.evaluation.evaluation import baselines
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, write_root
 
 CLASSES = {"urgency": 3, "sentiment": 2}

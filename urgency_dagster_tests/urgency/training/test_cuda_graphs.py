@@ -18,7 +18,7 @@ from urgency_dagster.urgency.data.tables import TRAIN
 from urgency_dagster.urgency.training.fit import train_urgency_model, untrained_model
 from urgency_dagster.urgency.training.learner import Learner
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST
-from urgency_dagster_tests.urgency.test_training import Killed
+from urgency_dagster_tests.urgency.training.test_fit import Killed
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
