@@ -14,7 +14,7 @@ from benchmarks.measure import Side, in_turns
 from benchmarks.memory import growth_of_memory
 from benchmarks.report import Comparison, by_rate
 from urgency_dagster.calls.audio import SAMPLE_RATE
-from urgency_dagster.calls.embedding.segments import Recording, recording_segments
+from urgency_dagster.calls.segments import Recording, recording_segments
 from urgency_dagster.errors import BenchmarkError
 
 if TYPE_CHECKING:

@@ -28,9 +28,9 @@ from urgency_dagster.calls.embedding.archive import (
     utterance_rows,
 )
 from urgency_dagster.calls.embedding.encoder import FLOAT32
-from urgency_dagster.calls.embedding.segments import Recording, decoded_pieces, recording_segments
 from urgency_dagster.calls.embedding.speech_model import load_speech_model
 from urgency_dagster.calls.embedding.verification import Proof
+from urgency_dagster.calls.segments import Recording, decoded_pieces, recording_segments
 from urgency_dagster.devices import AUTO, product_gflops, resolve_device
 from urgency_dagster.errors import BenchmarkError
 from urgency_dagster.paths import StoragePaths

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 
 from urgency_dagster.calls.embedding.archive import EmbeddingConfig, Prepared, embed_archive, embed_rows, utterance_rows
 from urgency_dagster.calls.embedding.encoder import Piece
-from urgency_dagster.calls.embedding.segments import Recording
 from urgency_dagster.calls.embedding.speech_model import SpeechModel, load_speech_model
+from urgency_dagster.calls.segments import Recording
 from urgency_dagster.calls.table.utterances import build_utterance_table
 from urgency_dagster.calls.tables import MEMBERS
 from urgency_dagster.demo.models import speech_model

@@ -19,12 +19,12 @@ from urgency_dagster.calls.audio import SAMPLE_RATE
 from urgency_dagster.calls.embedding.batching import Budget, embed_segments
 from urgency_dagster.calls.embedding.choice import AUTO_OR_REDUCED, EncoderConfig, encoders
 from urgency_dagster.calls.embedding.encoder import FLOAT32, Encoder
-from urgency_dagster.calls.embedding.segments import decoded_pieces
 from urgency_dagster.calls.embedding.shards import AUDIO_TOKENS, PROVED, FormerVectors, Shard, plan_shards, vectors_at
 from urgency_dagster.calls.embedding.speech_model import SpeechModel, load_speech_model
 from urgency_dagster.calls.embedding.throughput import Throughput
 from urgency_dagster.calls.embedding.torch_encoder import ReferenceEncoder
 from urgency_dagster.calls.embedding.verification import LEAST_FOR_COSINE, Proof, prove, sample_rows
+from urgency_dagster.calls.segments import decoded_pieces
 from urgency_dagster.calls.table.rows import DURATION_MIN_MS
 from urgency_dagster.calls.workers import one_ahead
 from urgency_dagster.errors import ArtefactError, SettingsError

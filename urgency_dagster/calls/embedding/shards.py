@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from urgency_dagster.calls.embedding.segments import whole_calls
+from urgency_dagster.calls.segments import whole_calls
 from urgency_dagster.tables import EMBEDDING, VECTOR_KEY
 from urgency_dagster.writing import replacing, text_hash
 

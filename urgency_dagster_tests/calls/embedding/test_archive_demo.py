@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from urgency_dagster.calls.embedding.archive import EmbeddingConfig, embed_archive
-from urgency_dagster.calls.embedding.segments import decoded_pieces
 from urgency_dagster.calls.embedding.shards import vectors_of
 from urgency_dagster.calls.embedding.verification import DIFFERENCE_MAX
 from urgency_dagster.calls.landing.pairs import scan_landing
+from urgency_dagster.calls.segments import decoded_pieces
 from urgency_dagster.calls.table.utterances import build_utterance_table
 from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
 from urgency_dagster.demo.inputs import write_demo

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from urgency_dagster.calls.audio import cut, load_waveform
-from urgency_dagster.calls.embedding.segments import Recording, decoded_pieces, recordings_of, whole_calls
+from urgency_dagster.calls.segments import Recording, decoded_pieces, recordings_of, whole_calls
 from urgency_dagster.errors import AudioError
 
 
