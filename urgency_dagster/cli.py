@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from urgency_dagster.errors import UrgencyError
+from urgency_dagster.extras import require_extra
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings, default_storage
 
@@ -42,6 +43,7 @@ def main() -> None:
 @click.option("--only", type=click.Choice(GROUPS), help="One pipeline part; all when not given.")
 def run(storage: Path | None, only: str | None) -> None:
     """Find what has landed and make exactly what is missing or out of date; exit 1 if anything failed."""
+    require_extra("pipelines")
     settings = Settings.load(storage)
     _prepare(settings)
     from urgency_dagster.definitions import RUNNABLE
@@ -62,6 +64,7 @@ def run(storage: Path | None, only: str | None) -> None:
 @click.option("--calls", type=click.IntRange(min=1), help="Calls to invent.")
 def demo(storage: Path | None, calls: int | None) -> None:
     """Write the synthetic inputs and tiny models, and print the settings that use them."""
+    require_extra("demo")
     from urgency_dagster.demo.inputs import DEMO_CALLS, write_demo
     from urgency_dagster.operations.environment import prepare_process
 
@@ -80,6 +83,7 @@ def demo(storage: Path | None, calls: int | None) -> None:
 @click.option("--port", default=PORT, show_default=True, help=f"Port of the UI on {ADDRESS}.")
 def dev(storage: Path | None, port: str) -> None:
     """Open the Dagster UI with its daemon; runs start by themselves when something lands."""
+    require_extra("pipelines")
     settings = _settings_of_interest(storage)
     _prepare(settings)
     from urgency_dagster.operations.instance import claim_server

@@ -10,6 +10,7 @@ UrgencyError
 ├── AttentionError    an attention pickle, table or exported model that is refused
 │   └── NoFeatureError    features of which the selector keeps none
 ├── ArtefactError     a stored artefact that is missing or does not fit its neighbours
+├── MissingExtraError an optional part of the installation that is not installed
 ├── BusyError         the storage root is in use by another run
 ├── BenchmarkError    two ways of doing the same work that do not give the same result
 └── Rejected          a member, call or utterance that goes to the reject table
@@ -70,6 +71,10 @@ class NoFeatureError(AttentionError):
 
 class ArtefactError(UrgencyError):
     """A stored artefact is missing, incomplete or does not fit its neighbours."""
+
+
+class MissingExtraError(UrgencyError):
+    """A command needs a library of an extra that is not installed."""
 
 
 class BusyError(UrgencyError):

@@ -1,0 +1,45 @@
+"""The optional parts of the installation, and the error for a part that is not installed.
+
+Source: `[project.optional-dependencies]` in `pyproject.toml`; a test compares the two.
+"""
+
+from importlib.util import find_spec
+from typing import Literal
+
+from urgency_dagster.errors import MissingExtraError
+
+Extra = Literal["pipelines", "demo"]
+
+MODULES: dict[Extra, tuple[str, ...]] = {
+    "pipelines": (
+        "accelerate",
+        "dagster",
+        "dagster_ray",
+        "dagster_webserver",
+        "filelock",
+        "httpx2",
+        "huggingface_hub",
+        "imblearn",
+        "librosa",
+        "matplotlib",
+        "ray",
+        "soundfile",
+        "soxr",
+        "tqdm",
+        "yaml",
+    ),
+    "demo": ("cloudpickle", "espeakng_loader", "pytz"),
+}
+"""The modules that a command of the extra imports and the core does not."""
+
+
+def require_extra(extra: Extra) -> None:
+    """Checks that an extra is installed. Nothing is imported.
+
+    Raises:
+        MissingExtraError: a module of the extra is not installed.
+    """
+    missing = [module for module in MODULES[extra] if find_spec(module) is None]
+    if missing:
+        remedy = f"pip install 'urgency-dagster[{extra}]'"
+        raise MissingExtraError(f"{missing[0]} is not installed", f"the extra `{extra}`", remedy)
