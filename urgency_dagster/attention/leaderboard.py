@@ -11,11 +11,12 @@ from urgency_dagster.attention.audit.audit import read_findings
 from urgency_dagster.attention.audit.findings import Finding
 from urgency_dagster.attention.audit.report import audit_summary
 from urgency_dagster.attention.validation.protocol import BASELINE, LEAKAGE_SUSPICION
-from urgency_dagster.attention.validation.resampling import RESAMPLES, intervals, resampled_scores
+from urgency_dagster.attention.validation.resampling import intervals, resampled_scores
 from urgency_dagster.attention.validation.results import PARTICIPANTS, PREDICTIONS, read_metrics, read_result_table
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import AttentionPaths
 from urgency_dagster.pictures import BLUE, GREY, ORANGE, picture
+from urgency_dagster.statistics.bootstrap import RESAMPLES
 from urgency_dagster.writing import replacing, write_text
 
 RANKED_BY = "f1_macro"

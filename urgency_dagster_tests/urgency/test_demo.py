@@ -17,10 +17,10 @@ from urgency_dagster.demo.inputs import write_demo
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import find_pretrained
 from urgency_dagster.settings import Settings
+from urgency_dagster.statistics.confusion import confusion_matrix, f1_macro
 from urgency_dagster.urgency.data.dataset import build_training_set
 from urgency_dagster.urgency.data.splits import SplitConfig
 from urgency_dagster.urgency.evaluation.evaluation import EvaluationConfig, evaluate_urgency_model
-from urgency_dagster.urgency.evaluation.metrics import confusion_matrix, f1_macro
 from urgency_dagster.urgency.training.fit import train_urgency_model
 from urgency_dagster.urgency.training.learner import TrainingConfig
 from urgency_dagster_tests.urgency.conftest import relabel

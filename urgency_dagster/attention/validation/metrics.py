@@ -12,9 +12,10 @@ import pandas as pd
 from urgency_dagster.attention import tables
 from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.protocol import THRESHOLD, Fold, FoldOutcome
+from urgency_dagster.statistics.calibration import bin_indices
 
 RELIABILITY_BINS = 10
-"""Stretches of probability; with 2,619 rows each of the usual ones holds dozens."""
+"""Bins of probability. With the data set's 2,619 rows, each usual bin holds dozens of rows."""
 
 
 def scores(y: np.ndarray, predicted: np.ndarray, probability: np.ndarray) -> dict[str, float]:
@@ -120,13 +121,14 @@ def _participant_row(name: str, rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def reliability_bins(predictions: pd.DataFrame, bins: int = RELIABILITY_BINS) -> list[dict[str, float]]:
-    """Probability of class 1 against its share, in stretches of equal width that hold any row.
+    """Mean probability of class 1 and share of class 1, by bins of probability that are not empty.
+
+    pandas sums with compensation, `statistics.calibration` does not: stored numbers differ in the last digit.
 
     Returns:
-        For each: `n`, the mean `probability`, and the share of rows that are of class 1 (`positive`).
+        For each bin: `n`, the mean `probability`, and the share of rows of class 1 (`positive`).
     """
-    places = np.minimum((predictions["probability"] * bins).astype(int), bins - 1)
-    grouped = predictions.groupby(places)
+    grouped = predictions.groupby(bin_indices(predictions["probability"].to_numpy(), bins))
     means = grouped[["probability", "y"]].mean()
     return [
         {"n": int(n), "probability": float(probability), "positive": float(positive)}

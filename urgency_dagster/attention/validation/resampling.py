@@ -1,48 +1,39 @@
-"""How sure scores are: what they come to when whole participants are drawn with replacement.
+"""Scores on bootstrap samples of whole participants, and their intervals.
 
-Rows of one participant resemble each other, so that drawing them singly would make intervals too narrow. The scores are
-scikit-learn's, computed from weights: thousands of samples in the time that its functions need for dozens.
+The scores are scikit-learn's, computed from row weights: fast enough for thousands of samples.
 """
-
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
 from urgency_dagster.attention import tables
-
-RESAMPLES = 1000
-"""Samples of the participants; the ends of a 95 % interval then lie 25 samples from the extremes."""
-
-INTERVAL = (2.5, 97.5)
-"""Percentiles of a 95 % interval. Source: Efron and Tibshirani (1993), section 13.3 (percentile interval)."""
+from urgency_dagster.statistics.bootstrap import RESAMPLES, BootstrapConfig, group_weights
+from urgency_dagster.statistics.intervals import percentile_interval
 
 
 def resampled_scores(predictions: pd.DataFrame, seed: int, resamples: int = RESAMPLES) -> pd.DataFrame:
-    """The ATTENTION_SCORES of all rows together, one row for each sample of the participants.
+    """The ATTENTION_SCORES of all rows together, one row for each bootstrap sample of the participants.
 
-    Predictions of the same participants and the same seed draw the same ones, so that two models can be subtracted.
+    The same participants and the same seed give the same samples, so the scores of two models can be subtracted.
 
     Args:
-        predictions: with the columns of ATTENTION_PREDICTIONS.
-        seed: of the draws.
-        resamples: how many.
+        predictions: a table with the columns of ATTENTION_PREDICTIONS.
+        seed: seed of the bootstrap.
+        resamples: number of bootstrap samples.
 
     Returns:
-        Float64; NaN where a sample holds one class and a score does not exist.
+        Float64, (resamples, scores); NaN where a sample holds only one class and the score needs both.
     """
     y, predicted, probability = (predictions[name].to_numpy() for name in ("y", "predicted", "probability"))
-    draws = _draws(predictions["participant"].to_numpy(), seed, resamples)
-    return pd.DataFrame([weighted_scores(y, predicted, probability, weights) for weights in draws])
+    names, codes = np.unique(predictions["participant"].to_numpy(), return_inverse=True)
+    samples = group_weights(len(names), BootstrapConfig(resamples, seed))
+    return pd.DataFrame([weighted_scores(y, predicted, probability, weights[codes]) for weights in samples])
 
 
 def intervals(samples: pd.DataFrame) -> dict[str, list[float] | None]:
     """The 95 % interval of each column, over the samples that have a value; None without any."""
-    found: dict[str, list[float] | None] = {}
-    for name, values in samples.items():
-        known = values.dropna()
-        found[str(name)] = np.percentile(known, INTERVAL).tolist() if len(known) else None
-    return found
+    bounds = {str(name): percentile_interval(values, max_undefined=1) for name, values in samples.items()}
+    return {name: list(interval) if interval else None for name, interval in bounds.items()}
 
 
 def weighted_scores(
@@ -76,14 +67,6 @@ def weighted_scores(
         "log_loss": np.average(-np.log(certainty), weights=weights),
     }
     return {name: float(values[name]) for name in tables.ATTENTION_SCORES}
-
-
-def _draws(participants: np.ndarray, seed: int, resamples: int) -> Iterator[np.ndarray]:
-    """How often each row counts in each sample, (N,)."""
-    names, codes = np.unique(participants, return_inverse=True)
-    rng = np.random.default_rng(seed)
-    for _ in range(resamples):
-        yield np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[codes]
 
 
 def _areas(y: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> tuple[float, float]:

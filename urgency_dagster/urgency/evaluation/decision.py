@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from urgency_dagster.pictures import BLUE, GREY, ORANGE, picture
-from urgency_dagster.urgency.evaluation.metrics import accuracy, recall_of, scores_with_intervals
+from urgency_dagster.statistics.bootstrap import BootstrapConfig
+from urgency_dagster.statistics.confusion import accuracy, recall_of, scores_with_intervals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,9 +30,7 @@ def time_to_decision(
     calls: "NDArray[np.int64]",
     true: "NDArray[np.int64]",
     high: int,
-    *,
-    resamples: int,
-    seed: int,
+    bootstrap: BootstrapConfig,
     times_s: Sequence[int] = TIMES_S,
 ) -> list[dict[str, Any]]:
     """How right the answers are after some seconds of every call.
@@ -42,8 +41,7 @@ def time_to_decision(
         calls: the call of each utterance as ids 0 to C - 1, (N,).
         true: the class of each call, (C,).
         high: the class whose recall is told.
-        resamples: bootstrap samples of the calls for each interval.
-        seed: seed of the bootstrap.
+        bootstrap: samples of the calls for each interval.
         times_s: the moments.
 
     Returns:
@@ -58,7 +56,7 @@ def time_to_decision(
         answers = _answers(logits, calls, ends_ms <= seconds * 1000, len(true))
         # No answer is a class of its own, so that it is never right.
         read_as = np.where(answers < 0, silence, answers)
-        scores = scores_with_intervals(true, read_as, everyone, silence + 1, told, resamples=resamples, seed=seed)
+        scores = scores_with_intervals(true, read_as, everyone, silence + 1, told, bootstrap)
         found.append({"seconds": seconds, "decided": float((answers >= 0).mean()), **scores})
     return found
 

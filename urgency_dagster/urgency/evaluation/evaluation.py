@@ -16,29 +16,25 @@ from urgency_dagster.devices import AUTO, reproducible, resolve_device
 from urgency_dagster.errors import ArtefactError, SettingsError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.progress import Progress, silent
+from urgency_dagster.statistics.bootstrap import BootstrapConfig
+from urgency_dagster.statistics.calibration import Reliability, probabilities, reliability
 from urgency_dagster.tables import CALL_TAKER, CALLER, HIGH, URGENCY_LEVELS
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.data.dataset import Labels, TrainingSet, call_codes, first_rows, read_training_set
 from urgency_dagster.urgency.data.tables import TRAIN, URGENCY_PREDICTIONS, VALIDATION
 from urgency_dagster.urgency.evaluation.baselines import baseline_logits
-from urgency_dagster.urgency.evaluation.calibration import (
-    Reliability,
-    abstention,
-    draw_reliability,
-    probabilities,
-    reliability,
-)
+from urgency_dagster.urgency.evaluation.calibration import abstention, draw_reliability
 from urgency_dagster.urgency.evaluation.decision import (
     draw_time_to_decision,
     expected_cost,
     time_to_decision,
 )
-from urgency_dagster.urgency.evaluation.metrics import Draws, Judged, judge
+from urgency_dagster.urgency.evaluation.predictions import Predictions, evaluate_predictions
 from urgency_dagster.urgency.evaluation.report import classification_text, draw_confusions, report_text
 from urgency_dagster.urgency.evaluation.slices import slice_labels, slice_scores
 from urgency_dagster.urgency.network.inference import TaskLogits, mean_by_call, predict_logits
 from urgency_dagster.urgency.package.model_folder import UrgencyModel, load_urgency_model, read_card
-from urgency_dagster.urgency.package.thresholds import judge_thresholds
+from urgency_dagster.urgency.package.thresholds import evaluate_thresholds
 from urgency_dagster.writing import read_json, replacing_folder, write_json, write_table, write_text
 
 if TYPE_CHECKING:
@@ -96,9 +92,9 @@ class EvaluationConfig:
             )
 
     @property
-    def draws(self) -> Draws:
-        """How the samples of every interval are drawn."""
-        return Draws(resamples=self.bootstrap_resamples, seed=self.seed)
+    def bootstrap(self) -> BootstrapConfig:
+        """The bootstrap of every interval."""
+        return BootstrapConfig(resamples=self.bootstrap_resamples, seed=self.seed)
 
 
 def evaluate_urgency_model(
@@ -164,8 +160,8 @@ def _logits(
         return predict_logits(network, dataset, batch_size=config.batch_size, device=device, progress=progress)
 
 
-def _judge_utterances(rows: pa.Table, logits: TaskLogits) -> Judged:
-    return Judged(
+def _judge_utterances(rows: pa.Table, logits: TaskLogits) -> Predictions:
+    return Predictions(
         urgency=rows["urgency_id"].to_numpy(),
         urgency_predicted=logits.urgency.argmax(axis=1),
         sentiment=rows["sentiment_id"].to_numpy(),
@@ -174,11 +170,11 @@ def _judge_utterances(rows: pa.Table, logits: TaskLogits) -> Judged:
     )
 
 
-def _judge_calls(rows: pa.Table, logits: TaskLogits) -> Judged:
+def _judge_calls(rows: pa.Table, logits: TaskLogits) -> Predictions:
     codes = call_codes(rows)
     mean = mean_by_call(logits, codes)
     first = first_rows(codes)
-    return Judged(
+    return Predictions(
         urgency=rows["urgency_id"].to_numpy()[first],
         urgency_predicted=mean.urgency.argmax(axis=1),
         sentiment=rows["sentiment_id"].to_numpy()[first],
@@ -187,10 +183,10 @@ def _judge_calls(rows: pa.Table, logits: TaskLogits) -> Judged:
     )
 
 
-def _judge_majority(judged: Judged, training: pa.Table) -> Judged:
+def _judge_majority(judged: Predictions, training: pa.Table) -> Predictions:
     """The same rows, all read as the training side's most frequent class."""
     frequent = {task: int(np.bincount(training[f"{task}_id"].to_numpy()).argmax()) for task in ("urgency", "sentiment")}
-    return Judged(
+    return Predictions(
         urgency=judged.urgency,
         urgency_predicted=np.full_like(judged.urgency, frequent["urgency"]),
         sentiment=judged.sentiment,
@@ -199,7 +195,7 @@ def _judge_majority(judged: Judged, training: pa.Table) -> Judged:
     )
 
 
-def _majority(judged: dict[str, Judged], training_set: TrainingSet) -> dict[str, Judged]:
+def _majority(judged: dict[str, Predictions], training_set: TrainingSet) -> dict[str, Predictions]:
     """What a model that always answers the same comes to, by unit: the most frequent class of utterances, or calls."""
     training = training_set.side(TRAIN, ("_id", "urgency_id", "sentiment_id"))
     calls = training.take(first_rows(call_codes(training)))
@@ -210,7 +206,10 @@ def _majority(judged: dict[str, Judged], training_set: TrainingSet) -> dict[str,
 
 
 def _metrics(
-    judged: dict[str, Judged], majority: dict[str, Judged], training_set: TrainingSet, config: EvaluationConfig
+    judged: dict[str, Predictions],
+    majority: dict[str, Predictions],
+    training_set: TrainingSet,
+    config: EvaluationConfig,
 ) -> dict[str, Any]:
     labels, summary = training_set.labels, training_set.summary
     metrics: dict[str, Any] = {unit: _scores(of_unit, labels, config) for unit, of_unit in judged.items()}
@@ -226,8 +225,8 @@ def _metrics(
 def _looked_into(
     rows: pa.Table,
     logits: TaskLogits,
-    judged: dict[str, Judged],
-    majority: dict[str, Judged],
+    judged: dict[str, Predictions],
+    majority: dict[str, Predictions],
     labels: Labels,
     config: EvaluationConfig,
 ) -> dict[str, Any]:
@@ -243,14 +242,14 @@ def _looked_into(
             utterance.calls,
             classes=len(labels.urgency),
             high=high,
-            **config.draws,
+            bootstrap=config.bootstrap,
         ),
         **{
             f"{name}_only": _one_side(rows, logits, speaker, labels, config)
             for name, speaker in SIDES_OF_THE_TALK.items()
         },
         "time_to_decision": time_to_decision(
-            logits.urgency, rows["endAt"].to_numpy(), utterance.calls, calls.urgency, high, **config.draws
+            logits.urgency, rows["endAt"].to_numpy(), utterance.calls, calls.urgency, high, config.bootstrap
         ),
         "cost_per_1000_calls": {
             "model": expected_cost(calls.matrices(labels)["urgency"], costs),
@@ -261,7 +260,7 @@ def _looked_into(
 
 
 def _calibration(
-    rows: pa.Table, logits: TaskLogits, judged: dict[str, Judged], model: UrgencyModel, config: EvaluationConfig
+    rows: pa.Table, logits: TaskLogits, judged: dict[str, Predictions], model: UrgencyModel, config: EvaluationConfig
 ) -> dict[str, Any]:
     """How far confidence and accuracy are apart, by utterance, and what is left to people, by call."""
     utterance, call = judged["utterance"], judged["call"]
@@ -273,10 +272,10 @@ def _calibration(
         found[task] = {"temperature": temperature, "ece_before": before.error, "ece_after": after.error}
     of_calls = mean_by_call(logits, call_codes(rows)).urgency
     of_classes = probabilities(of_calls, model.temperatures["urgency"])
-    found["abstention"] = abstention(of_classes, call.urgency, **config.draws)
+    found["abstention"] = abstention(of_classes, call.urgency, config.bootstrap)
     high = model.labels.urgency.index(HIGH)
-    found["thresholds"] = judge_thresholds(
-        of_classes, call.urgency, high=high, thresholds=model.thresholds, **config.draws
+    found["thresholds"] = evaluate_thresholds(
+        of_classes, call.urgency, high=high, thresholds=model.thresholds, bootstrap=config.bootstrap
     )
     return found
 
@@ -312,8 +311,8 @@ def _one_side(
     return _scores(_judge_calls(rows.filter(pa.array(spoken)), heard), labels, config)
 
 
-def _scores(judged: Judged, labels: Labels, config: EvaluationConfig) -> dict[str, Any]:
-    return judge(judged, labels, **config.draws)
+def _scores(judged: Predictions, labels: Labels, config: EvaluationConfig) -> dict[str, Any]:
+    return evaluate_predictions(judged, labels, config.bootstrap)
 
 
 def _predictions(rows: pa.Table, logits: TaskLogits) -> pa.Table:
@@ -324,7 +323,7 @@ def _predictions(rows: pa.Table, logits: TaskLogits) -> pa.Table:
     return pa.table([columns[name] for name in URGENCY_PREDICTIONS.names], schema=URGENCY_PREDICTIONS)
 
 
-def _write_report(folder: Path, judged: dict[str, Judged], metrics: dict[str, Any], card: dict[str, Any]) -> None:
+def _write_report(folder: Path, judged: dict[str, Predictions], metrics: dict[str, Any], card: dict[str, Any]) -> None:
     labels = Labels.from_json(card["labels"])
     draw_time_to_decision(folder / TIME_TO_DECISION, metrics["time_to_decision"])
     pictures = draw_confusions(folder, {unit: of_unit.matrices(labels) for unit, of_unit in judged.items()}, labels)

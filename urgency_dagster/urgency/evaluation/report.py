@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from urgency_dagster.pictures import BLUE, GREY, ORANGE, picture
+from urgency_dagster.statistics.calibration import BINS
 from urgency_dagster.tables import ENGLISH
 from urgency_dagster.urgency.data.dataset import Labels
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
-from urgency_dagster.urgency.evaluation.calibration import BINS
-from urgency_dagster.urgency.evaluation.metrics import Judged
+from urgency_dagster.urgency.evaluation.predictions import Predictions
 from urgency_dagster.urgency.evaluation.slices import LEAST_CALLS
 from urgency_dagster.urgency.package.thresholds import ALARM_FROM, ANSWER_FROM
 
@@ -62,7 +62,7 @@ def draw_history(target: Path, history: "Sequence[Mapping[str, float]]") -> None
         axes.legend(frameon=False, fontsize=8)
 
 
-def classification_text(judged: "Mapping[str, Judged]", labels: Labels) -> str:
+def classification_text(judged: "Mapping[str, Predictions]", labels: Labels) -> str:
     """Precision, recall and F1 of every class, per task and unit."""
     from sklearn.metrics import classification_report
 

@@ -4,13 +4,15 @@ A mean over all can hide any of them. What counts as right is `metrics`'; nothin
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.compute as pc
 
+from urgency_dagster.statistics.bootstrap import BootstrapConfig
+from urgency_dagster.statistics.confusion import SCORES, recall_of, scores_with_intervals
 from urgency_dagster.tables import CALL_TAKER, CALLER
-from urgency_dagster.urgency.evaluation.metrics import SCORES, Draws, recall_of, scores_with_intervals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,8 +57,7 @@ def slice_scores(
     *,
     classes: int,
     high: int,
-    resamples: int,
-    seed: int,
+    bootstrap: BootstrapConfig,
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """The scores of every part, by division and part.
 
@@ -67,8 +68,7 @@ def slice_scores(
         calls: the call of each row as ids, (N,).
         classes: number of classes; one that a part does not have counts as 0 in its macro-F1.
         high: the class whose recall is told.
-        resamples: bootstrap samples of the calls for each interval.
-        seed: seed of the bootstrap.
+        bootstrap: samples of the calls for each interval.
 
     Returns:
         `n`, `calls`, `accuracy`, `f1_macro` and `recall_high`, each score with its 95 % interval over calls as
@@ -76,15 +76,16 @@ def slice_scores(
     """
     told = {**SCORES, "recall_high": recall_of(high)}
 
-    def of_part(here: "NDArray[np.bool_]") -> dict[str, Any]:
+    def part_scores(here: "NDArray[np.bool_]") -> dict[str, Any]:
         ids = np.unique(calls[here], return_inverse=True)[1]
         count = int(ids.max()) + 1
-        draws = Draws(resamples=resamples if count >= LEAST_CALLS else 0, seed=seed)
-        scores = scores_with_intervals(true[here], predicted[here], ids, classes, told, **draws)
+        of_part = bootstrap if count >= LEAST_CALLS else replace(bootstrap, resamples=0)
+        scores = scores_with_intervals(true[here], predicted[here], ids, classes, told, of_part)
         return {"n": int(here.sum()), "calls": count, **scores}
 
     return {
-        division: {str(part): of_part(parts == part) for part in np.unique(parts)} for division, parts in labels.items()
+        division: {str(part): part_scores(parts == part) for part in np.unique(parts)}
+        for division, parts in labels.items()
     }
 
 

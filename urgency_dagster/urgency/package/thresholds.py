@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from urgency_dagster.urgency.evaluation.metrics import Score, recall_of, scores_with_intervals, share_read_as
+from urgency_dagster.statistics.bootstrap import BootstrapConfig
+from urgency_dagster.statistics.confusion import Score, recall_of, scores_with_intervals, share_predicted_as
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,14 +47,13 @@ def fit_thresholds(
     return thresholds
 
 
-def judge_thresholds(
+def evaluate_thresholds(
     of_calls: "NDArray[np.float64]",
     true: "NDArray[np.int64]",
     *,
     high: int,
     thresholds: dict[str, float],
-    resamples: int,
-    seed: int,
+    bootstrap: BootstrapConfig,
 ) -> dict[str, dict[str, Any]]:
     """What the thresholds do on other calls.
 
@@ -62,8 +62,7 @@ def judge_thresholds(
         true: the class of each call, (C,).
         high: the class that an alarm is for.
         thresholds: as `fit_thresholds` gives them.
-        resamples: bootstrap samples of the calls, for each interval.
-        seed: seed of the bootstrap.
+        bootstrap: samples of the calls for each interval.
 
     Returns:
         For `answer_from` its `threshold`, the share of calls that go `to_person`, and the `accuracy` of the others;
@@ -78,7 +77,7 @@ def judge_thresholds(
         ALARM_FROM: (
             of_high,
             alarm,
-            {"recall_high": recall_of(1), "false_alarms": lambda matrix: share_read_as(matrix, 0, 1)},
+            {"recall_high": recall_of(1), "false_alarms": lambda matrix: share_predicted_as(matrix, 0, 1)},
         ),
     }
     found: dict[str, dict[str, Any]] = {}
@@ -87,7 +86,7 @@ def judge_thresholds(
         pair = rows.astype(np.int64), columns.astype(np.int64), np.arange(len(true))
         found[name] = {
             "threshold": thresholds[name],
-            **scores_with_intervals(*pair, 2, scores, resamples=resamples, seed=seed),
+            **scores_with_intervals(*pair, 2, scores, bootstrap),
         }
     return found
 

@@ -6,7 +6,7 @@ What happens in a step is `learner`'s.
 import math
 import shutil
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,13 +15,13 @@ from urgency_dagster.devices import accelerator_on, reproducible, resolve_device
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.progress import Progress, silent
+from urgency_dagster.statistics.calibration import fit_temperature, probabilities
+from urgency_dagster.statistics.confusion import accuracy, confusion_matrix, f1_macro
 from urgency_dagster.tables import HIGH
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.data.dataset import TrainingSet, first_rows, read_training_set
 from urgency_dagster.urgency.data.splits import held_out_calls
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
-from urgency_dagster.urgency.evaluation.calibration import fit_temperature, probabilities
-from urgency_dagster.urgency.evaluation.metrics import accuracy, confusion_matrix, f1_macro
 from urgency_dagster.urgency.network.inference import mean_by_call, predict_logits
 from urgency_dagster.urgency.network.text_encoder import load_text_model
 from urgency_dagster.urgency.package.cards import model_card, training_facts
@@ -29,10 +29,6 @@ from urgency_dagster.urgency.package.model_folder import UrgencyModel, save_urge
 from urgency_dagster.urgency.package.thresholds import fit_thresholds
 from urgency_dagster.urgency.training.learner import Learner, TrainingConfig
 from urgency_dagster.urgency.training.resume import keep_best, keep_epoch, resume_training, take_best
-
-if TYPE_CHECKING:
-    pass
-
 
 CALIBRATION = "calibration"
 """The calls of the training side that temperatures and thresholds are fitted on."""

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from urgency_dagster.statistics.bootstrap import BootstrapConfig
 from urgency_dagster.urgency.evaluation.decision import (
     draw_time_to_decision,
     expected_cost,
@@ -10,11 +11,11 @@ from urgency_dagster.urgency.evaluation.decision import (
 LOGITS = np.array([[0, 0, 1], [3, 0, 0], [0, 2, 0], [0, 0, 5]], np.float32)
 ENDS_MS = np.array([1000, 8000, 5000, 12_000])
 CALLS = np.array([0, 0, 1, 1])
-DRAWS = {"resamples": 200, "seed": 0}
+BOOTSTRAP = BootstrapConfig(200, 0)
 
 
 def moments(true: list[int], *times_s: int) -> list[dict]:
-    return time_to_decision(LOGITS, ENDS_MS, CALLS, np.array(true), 2, times_s=times_s, **DRAWS)
+    return time_to_decision(LOGITS, ENDS_MS, CALLS, np.array(true), 2, BOOTSTRAP, times_s)
 
 
 def test_only_what_was_heard_by_then_counts():
@@ -40,7 +41,7 @@ def test_the_end_is_the_answer_of_the_whole_call():
     rng = np.random.default_rng(0)
     logits, calls = rng.normal(size=(60, 3)).astype(np.float32), np.repeat(np.arange(12), 5)
     true = rng.integers(0, 3, 12)
-    (last,) = time_to_decision(logits, np.arange(60) * 100, calls, true, 2, times_s=[10], **DRAWS)
+    (last,) = time_to_decision(logits, np.arange(60) * 100, calls, true, 2, BOOTSTRAP, [10])
     whole = np.stack([logits[calls == call].mean(axis=0).argmax() for call in range(12)])
     assert last["accuracy"] == (whole == true).mean()
     assert last["decided"] == 1
@@ -51,7 +52,7 @@ def test_intervals_are_those_of_the_share_of_calls_that_are_read_rightly():
     true = rng.integers(0, 3, 200)
     logits = np.eye(3, dtype=np.float32)[np.where(rng.random(200) < 0.7, true, (true + 1) % 3)]
     heard = np.where(rng.random(200) < 0.9, 0, 9000)  # one call in ten has no answer yet
-    (moment,) = time_to_decision(logits, heard, calls, true, 2, times_s=[5], resamples=2000, seed=0)
+    (moment,) = time_to_decision(logits, heard, calls, true, 2, BootstrapConfig(2000, 0), [5])
     right = (logits.argmax(axis=1) == true) & (heard == 0)
     drawn = rng.integers(0, 200, (2000, 200))
     assert moment["accuracy_interval"] == pytest.approx(np.percentile(right[drawn].mean(axis=1), [2.5, 97.5]), abs=0.01)

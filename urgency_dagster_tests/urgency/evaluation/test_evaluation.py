@@ -9,10 +9,10 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from urgency_dagster.errors import ArtefactError, SettingsError
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.statistics.calibration import probabilities, reliability
 from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
 from urgency_dagster.urgency.data.splits import SplitConfig
 from urgency_dagster.urgency.data.tables import URGENCY_PREDICTIONS, VALIDATION
-from urgency_dagster.urgency.evaluation.calibration import probabilities, reliability
 from urgency_dagster.urgency.evaluation.evaluation import (
     EvaluationConfig,
     evaluate_urgency_model,

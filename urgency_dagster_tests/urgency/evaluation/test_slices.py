@@ -3,6 +3,7 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
+from urgency_dagster.statistics.bootstrap import BootstrapConfig
 from urgency_dagster.urgency.evaluation.slices import LEAST_CALLS, slice_labels, slice_scores
 
 
@@ -53,9 +54,9 @@ def test_the_scores_of_a_part_are_those_of_its_rows_alone():
     rng = np.random.default_rng(0)
     true, predicted, calls = rng.integers(0, 3, 300), rng.integers(0, 3, 300), np.repeat(np.arange(60), 5)
     parts = np.array(["one", "other", "one"])[calls % 3]
-    scores = slice_scores({"division": parts}, true, predicted, calls, classes=3, high=2, resamples=200, seed=1)[
-        "division"
-    ]
+    scores = slice_scores(
+        {"division": parts}, true, predicted, calls, classes=3, high=2, bootstrap=BootstrapConfig(200, 1)
+    )["division"]
     assert list(scores) == ["one", "other"]
     for part, found in scores.items():
         here = parts == part
@@ -72,7 +73,7 @@ def test_the_scores_of_a_part_are_those_of_its_rows_alone():
 def test_a_part_without_the_high_class_has_no_recall_of_it():
     scores = slice_scores(
         {"d": np.array(["x", "x"])}, np.array([0, 1]), np.array([0, 2]), np.array([5, 9]),
-        classes=3, high=2, resamples=5, seed=1,
+        classes=3, high=2, bootstrap=BootstrapConfig(5, 1),
     )  # fmt: skip
     assert (scores["d"]["x"]["recall_high"], scores["d"]["x"]["calls"]) == (None, 2)
 
@@ -82,6 +83,6 @@ def test_few_calls_have_no_interval(calls, known):
     ids = np.arange(calls)
     scores = slice_scores(
         {"d": np.array(["x"] * calls)}, ids % 3, np.zeros(calls, np.int64), ids,
-        classes=3, high=2, resamples=50, seed=1,
+        classes=3, high=2, bootstrap=BootstrapConfig(50, 1),
     )  # fmt: skip
     assert (scores["d"]["x"]["f1_macro_interval"] is not None) is known

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from urgency_dagster.urgency.package.thresholds import fit_thresholds, judge_thresholds
+from urgency_dagster.statistics.bootstrap import BootstrapConfig
+from urgency_dagster.urgency.package.thresholds import evaluate_thresholds, fit_thresholds
 
 HIGH = 2
 
@@ -20,7 +21,9 @@ def fit(of_calls: np.ndarray, true: np.ndarray, person_share: float = 0.1, high_
 
 
 def judge(of_calls: np.ndarray, true: np.ndarray, thresholds: dict[str, float], resamples: int = 5):
-    return judge_thresholds(of_calls, true, high=HIGH, thresholds=thresholds, resamples=resamples, seed=0)
+    return evaluate_thresholds(
+        of_calls, true, high=HIGH, thresholds=thresholds, bootstrap=BootstrapConfig(resamples, 0)
+    )
 
 
 @given(calls=st.integers(1, 200), seed=st.integers(0, 50), share=st.floats(0, 0.99), recall=st.floats(0.01, 0.99))

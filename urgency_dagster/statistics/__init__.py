@@ -1,0 +1,1 @@
+"""Scores and their uncertainty: confusion matrices, bootstrap, intervals, calibration. It knows no subject."""
