@@ -46,11 +46,11 @@ def run(storage: Path | None, only: str | None) -> None:
     require_extra("pipelines")
     settings = Settings.load(storage)
     _prepare(settings)
-    from urgency_dagster.definitions import RUNNABLE
+    from urgency_dagster.definitions import CATALOGUE, RUNNABLE
     from urgency_dagster.operations.run_command import run_all
     from urgency_dagster.operations.summary import summary_lines
 
-    succeeded = run_all(settings, [only] if only else GROUPS, RUNNABLE, click.echo)
+    succeeded = run_all(settings, [only] if only else GROUPS, CATALOGUE, RUNNABLE, click.echo)
     click.echo()
     for line in summary_lines(StoragePaths(settings.storage)):
         click.echo(line)

@@ -1,6 +1,7 @@
 """The base of every configuration. A subject states its options once, and Dagster's classes are generated from them."""
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -10,11 +11,16 @@ from urgency_dagster.errors import SettingsError
 class Configuration(BaseModel):
     """Options with types, bounds and defaults. The docstring below a field is its description for users.
 
+    Attributes:
+        renamed: former names of options, each with its present name. A former name is refused.
+
     Raises:
         SettingsError: an option has another name, another type, or a value outside its bounds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -27,11 +33,46 @@ class Configuration(BaseModel):
         return type(self)(**{**dict(self), **values})
 
 
-def _settings_error(cls: type[Configuration], error: ValidationError) -> SettingsError:
-    """The first fault: which option, the value received, and what is expected."""
-    first = error.errors(include_url=False)[0]
-    option = ".".join(str(part) for part in first["loc"]) or cls.__name__
-    if first["type"] == "extra_forbidden":
-        return SettingsError(f"{option} is no option", f"some of {', '.join(cls.model_fields)}", f"correct `{option}`")
-    message = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
-    return SettingsError(f"{option} is {first['input']!r}", message, f"correct `{option}`")
+def checked_options(options: type[BaseModel] | None, values: Mapping[str, Any], place: str) -> None:
+    """Checks declared values against the options of a step.
+
+    Args:
+        options: the configuration class, or None for a step without options.
+        values: the declared values by option name.
+        place: where they were declared, for the error.
+
+    Raises:
+        SettingsError: an option is unknown or renamed, or its value has another type or is outside its bounds.
+    """
+    if options is None:
+        if values:
+            raise SettingsError(f"{place} has options", "none, because the step has no option", "remove them")
+        return
+    subject: type[BaseModel] = getattr(options, "subject", options)
+    for option in sorted(values.keys() - options.model_fields.keys()):
+        raise _unknown_option(subject, option, f"{place}: ")
+    try:
+        subject(**values)
+    except (SettingsError, ValidationError) as error:
+        fault = error if isinstance(error, SettingsError) else _settings_error(subject, error)
+        received, expected, remedy = fault.args
+        raise SettingsError(f"{place}: {received}", expected, remedy) from error
+
+
+def _settings_error(options: type[BaseModel], error: ValidationError) -> SettingsError:
+    """The first fault: which option, the received value, and the expected values."""
+    fault = error.errors(include_url=False)[0]
+    option = ".".join(str(part) for part in fault["loc"]) or options.__name__
+    if fault["type"] == "extra_forbidden":
+        return _unknown_option(options, option)
+    expected = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    return SettingsError(f"{option} is {fault['input']!r}", expected, f"correct `{option}`")
+
+
+def _unknown_option(options: type[BaseModel], option: str, place: str = "") -> SettingsError:
+    renamed: Mapping[str, str] = getattr(options, "renamed", {})
+    if option in renamed:
+        return SettingsError(f"{place}{option} is no option", f"its new name, {renamed[option]}", "rename it")
+    return SettingsError(
+        f"{place}{option} is no option", f"one of {', '.join(options.model_fields)}", f"correct `{option}`"
+    )

@@ -4,6 +4,7 @@ import dagster as dg
 
 from urgency_dagster.defs.attention_assets import ATTENTION_ASSETS
 from urgency_dagster.defs.call_assets import CALL_ASSETS
+from urgency_dagster.defs.catalogue import CATALOGUE
 from urgency_dagster.defs.executors import executor
 from urgency_dagster.defs.jobs import JOBS
 from urgency_dagster.defs.resources import resources
@@ -47,5 +48,7 @@ def attention() -> dg.JobDefinition:
     """The job of the attention models."""
     return defs().resolve_job_def("attention_job")
 
+
+__all__ = ["CATALOGUE", "RUNNABLE", "build_definitions", "defs"]
 
 RUNNABLE = {"calls": calls, "urgency": urgency, "attention": attention}

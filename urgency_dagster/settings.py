@@ -48,6 +48,11 @@ class Settings:
             raise SettingsError(f"URGENCY_EXECUTOR is {executor!r}", f"one of {', '.join(EXECUTORS)}", "correct it")
         return cls(root, value("URGENCY_SPEECH_MODEL", SPEECH_MODEL), value("URGENCY_TEXT_MODEL", TEXT_MODEL), executor)
 
+    @property
+    def pretrained(self) -> dict[str, str]:
+        """The names of the pretrained models by kind."""
+        return {"speech": self.speech_model, "text": self.text_model}
+
     def environment(self) -> dict[str, str]:
         """The variables that make another process load these same settings."""
         return {

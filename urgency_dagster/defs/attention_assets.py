@@ -31,7 +31,8 @@ from urgency_dagster.defs.metadata import feature_metadata, figure_table, pictur
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import RayResource, StorageResource
 from urgency_dagster.operations.placement import CPU_TAGS
-from urgency_dagster.provenance.record import ATTENTION_SOURCE, Record
+from urgency_dagster.provenance.keys import ATTENTION_SOURCE
+from urgency_dagster.provenance.record import Record
 
 GROUP = "attention"
 JUDGED = (*MODEL_NAMES, BASELINE)
@@ -76,7 +77,7 @@ def attention_features(
     context: dg.AssetExecutionContext, config: LoadingOptions, storage: StorageResource
 ) -> dg.MaterializeResult:
     """The pickle's samples, read as data only and in a process of its own, checked, and stored as Parquet."""
-    record = Record.open(context, storage, config=config)
+    record = Record.open(context, storage.paths, config=config)
     paths = storage.paths.attention
     summary = import_pickle(storage.paths.attention_pickle, paths, LoadingLimits(**config.model_dump()))
     return record.close([paths.features, paths.samples, paths.summary], feature_metadata(summary))
@@ -129,7 +130,7 @@ def attention_cv(
 
     When a fit raises, or the step is killed, the fits that are finished are kept for the next one.
     """
-    record = Record.open(context, storage, config=config)
+    record = Record.open(context, storage.paths, config=config)
     paths = storage.paths.attention
     models = [model for model in JUDGED if cv_key(model) in context.selected_asset_keys]
     cross_validation = CrossValidationConfig(**config.model_dump(), address=ray.address)
@@ -171,7 +172,7 @@ def attention_audit(
     context: dg.AssetExecutionContext, config: AuditOptions, storage: StorageResource, ray: RayResource
 ) -> dg.MaterializeResult:
     """What speaks against the scores: leaks, copies, identifiers; shuffled labels; the models without label history."""
-    record = Record.open(context, storage, config=config)
+    record = Record.open(context, storage.paths, config=config)
     paths = storage.paths.attention
     controls = ControlConfig(config.permutations, tuple(config.models), config.without_history)
     with shown_progress(context, "cross-validations") as progress:
@@ -191,7 +192,7 @@ def attention_audit(
 )
 def attention_leaderboard(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
     """All models next to the baseline, with pictures and what the audit says."""
-    record = Record.open(context, storage)
+    record = Record.open(context, storage.paths)
     paths = storage.paths.attention
     table = write_leaderboard(paths, JUDGED).set_index("model")
     drawn = sorted(paths.results_folder.glob("*.png"))
@@ -226,7 +227,7 @@ def attention_leaderboard(context: dg.AssetExecutionContext, storage: StorageRes
 )
 def attention_models(context: dg.AssetExecutionContext, storage: StorageResource) -> Iterator[dg.MaterializeResult]:
     """The selected models, refitted on all rows and exported."""
-    record = Record.open(context, storage)
+    record = Record.open(context, storage.paths)
     paths = storage.paths.attention
     data = read_features(paths)
     for model in MODEL_NAMES:

@@ -67,7 +67,7 @@ def call_recordings(
     context: dg.AssetExecutionContext, config: ExtractionOptions, storage: StorageResource
 ) -> dg.MaterializeResult:
     """The members of the pair, unpacked into `Wave/` and `Label/`, with an account of every member."""
-    record = Record.open(context, storage, config=config)
+    record = Record.open(context, storage.paths, config=config)
     pair = scan_landing(storage.paths.landing_calls, LandingCache(storage.paths)).pairs.get(context.partition_key)
     if pair is None:
         raise ArchiveError(
@@ -103,7 +103,7 @@ def utterances(
     context: dg.AssetExecutionContext, config: UtteranceOptions, storage: StorageResource
 ) -> dg.MaterializeResult:
     """One row per kept utterance, and one reject row with a reason for everything else."""
-    record = Record.open(context, storage, config=config)
+    record = Record.open(context, storage.paths, config=config)
     archive = context.partition_key
     with shown_progress(context, "calls") as progress:
         counted = build_utterance_table(storage.paths, archive, workers=config.workers, progress=progress)
@@ -182,7 +182,7 @@ def utterance_embeddings(
     context: dg.AssetExecutionContext, config: EmbeddingOptions, storage: StorageResource, models: ModelsResource
 ) -> dg.MaterializeResult:
     """The wav2vec2 vector of each kept utterance, or several: means over the frames of that segment alone."""
-    record = Record.open(context, storage, config=config, models=models)
+    record = Record.open(context, storage.paths, config=config, pretrained=models.names)
     archive = context.partition_key
     options = EmbeddingConfig(**config.model_dump())
     with shown_progress(context, "utterances") as progress:
@@ -201,7 +201,7 @@ def utterance_embeddings(
 )
 def processed_data(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
     """The original's `processed_data.csv` and `wav2vec2_embeddings.npy`: row i of one is row i of the other."""
-    record = Record.open(context, storage)
+    record = Record.open(context, storage.paths)
     counts = write_processed_data(storage.paths, context.partition_key)
     files = storage.paths.archive(context.partition_key)
     funnel = read_funnel(storage.paths, context.partition_key)

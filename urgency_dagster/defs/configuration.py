@@ -1,6 +1,6 @@
 """Dagster's configuration classes, generated from those of the subjects. No option is stated here."""
 
-from typing import Any, get_args, get_origin
+from typing import Any, ClassVar, get_args, get_origin
 
 import dagster as dg
 from pydantic import Field, create_model
@@ -23,6 +23,7 @@ def dagster_config(configuration: type[Configuration], *, without: tuple[str, ..
         for name, field in configuration.model_fields.items()
         if name not in without
     }
+    fields["subject"] = (ClassVar[type[Configuration]], configuration)
     return create_model(configuration.__name__, __base__=dg.Config, __doc__=configuration.__doc__, **fields)
 
 

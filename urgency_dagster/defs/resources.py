@@ -29,6 +29,11 @@ class ModelsResource(dg.ConfigurableResource):
     speech: str = Field(description="The speech model (URGENCY_SPEECH_MODEL).")
     text: str = Field(description="The text model (URGENCY_TEXT_MODEL).")
 
+    @property
+    def names(self) -> dict[str, str]:
+        """The names of the pretrained models by kind."""
+        return {"speech": self.speech, "text": self.text}
+
     def speech_model(self) -> PretrainedModel:
         """The local files of the speech model."""
         return find_pretrained(self.speech, "URGENCY_SPEECH_MODEL")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from urgency_dagster.defs.catalogue import CATALOGUE
 from urgency_dagster.defs.jobs import JOBS, calls_job
 from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
@@ -38,7 +39,7 @@ def landing_sensor(
     """Files count once their size and time are the same at two ticks in a row."""
     if is_locked(Path(context.instance.root_directory)):
         return dg.SensorResult(skip_reason="`urgency-dagster run` is at work and makes what is needed")
-    planner = Planner(storage.paths, models)
+    planner = Planner(storage.paths, models.names, CATALOGUE)
     looks = looks_of(storage.paths, planner.landed)
     before = json.loads(context.cursor) if context.cursor else {}
     settled = {name for name, look in looks.items() if before.get(name) == look}

@@ -66,7 +66,7 @@ def training_set(
     context: dg.AssetExecutionContext, config: SplitOptions, storage: StorageResource
 ) -> dg.MaterializeResult:
     """Every row of every complete archive with its class ids and its side of the split."""
-    record = Record.open(context, storage, config=config)
+    record = Record.open(context, storage.paths, config=config)
     archives = partitions_with_manifest(storage.paths, "processed_data")
     summary = build_training_set(storage.paths, archives, SplitConfig(**config.model_dump()))
     metadata = {
@@ -135,7 +135,7 @@ def urgency_model(
     context: dg.AssetExecutionContext, config: TrainingOptions, storage: StorageResource, models: ModelsResource
 ) -> dg.MaterializeResult:
     """KoELECTRA with cross-attention to the audio, trained on urgency and sentiment; the best epoch is kept."""
-    record = Record.open(context, storage, config=config, models=models)
+    record = Record.open(context, storage.paths, config=config, pretrained=models.names)
     training = TrainingConfig(**config.model_dump())
     with shown_progress(context, "steps") as progress:
         summary = train_urgency_model(storage.paths, models.text_model(), training, progress)
@@ -178,7 +178,7 @@ def urgency_evaluation(
     context: dg.AssetExecutionContext, config: EvaluationOptions, storage: StorageResource
 ) -> dg.MaterializeResult:
     """Scores of the validation side, by utterance and by call, next to the majority class; report and pictures."""
-    record = Record.open(context, storage, config=config)
+    record = Record.open(context, storage.paths, config=config)
     before = read_metrics(storage.paths)
     with shown_progress(context, "utterances") as progress:
         metrics = evaluate_urgency_model(storage.paths, EvaluationConfig(**config.model_dump()), progress)
@@ -210,7 +210,7 @@ def urgency_leak_gap(
 
     Made on demand only; it takes as long as the training.
     """
-    record = Record.open(context, storage, config=config)
+    record = Record.open(context, storage.paths, config=config)
     evaluation = EvaluationConfig(**config.model_dump())
     with shown_progress(context, "steps") as progress:
         gap = measure_leak_gap(storage.paths, models.text_model(), evaluation, progress)

@@ -1,13 +1,13 @@
-"""What landed, told to Dagster: partitions, the content of the external assets, and what cannot be used."""
+"""Events for Dagster about the landing folders: partitions, content of the external assets, and unusable files."""
 
 from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
 from urgency_dagster.calls.landing.parts import look_of
-from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.provenance.record import ATTENTION_SOURCE, CALL_ARCHIVE, Landed
+from urgency_dagster.provenance.keys import ATTENTION_SOURCE, CALL_ARCHIVE, CALL_ARCHIVES
+from urgency_dagster.provenance.landed import Landed
 
 DATA_VERSION_TAG = "dagster/data_version"
 
@@ -17,7 +17,7 @@ PROBLEM_SCHEMA = dg.TableSchema([dg.TableColumn("file", "string"), dg.TableColum
 
 def new_partitions(instance: dg.DagsterInstance, archives: list[str]) -> list[str]:
     """The archives that Dagster has no partition for yet."""
-    known = set(instance.get_dynamic_partitions(str(call_archives.name)))
+    known = set(instance.get_dynamic_partitions(CALL_ARCHIVES))
     return [archive for archive in archives if archive not in known]
 
 

@@ -1,32 +1,26 @@
-"""What is missing or out of date, and in which runs it is made. Nothing is run here.
+"""What is missing or out of date, and which runs make it. Nothing is run here.
 
-The `run` command and the sensor ask the same questions, so they can never disagree.
+The `run` command and the sensor use the same plan, so their answers are always the same.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from graphlib import TopologicalSorter
 from typing import Any
 
 import dagster as dg
-import yaml
 
-from urgency_dagster.defs.attention_assets import ATTENTION_ASSETS
-from urgency_dagster.defs.call_assets import CALL_ASSETS
-from urgency_dagster.defs.resources import ModelsResource
-from urgency_dagster.defs.urgency_assets import URGENCY_ASSETS
-from urgency_dagster.errors import SettingsError
+from urgency_dagster.operations.catalogue import Catalogue, op_name
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.provenance.inputs import inputs_of
+from urgency_dagster.provenance.keys import ABSENT, name_of
+from urgency_dagster.provenance.landed import Landed
 from urgency_dagster.provenance.manifests import partitions_with_manifest, read_manifest, why_stale
-from urgency_dagster.provenance.record import ABSENT, Landed, inputs_of, name_of
 from urgency_dagster.writing import text_hash
 
 WORK_TAG = "urgency/work"
-"""Run tag: what exactly the run was asked to make, so that the same work is not requested twice."""
-
-GROUPS = ("calls", "urgency", "attention")
+"""Run tag: a hash of the requested work. The same work is not requested twice."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +31,7 @@ class Work:
         group: `calls`, `urgency` or `attention`; its job is `<group>_job`.
         partition: the archive, for `calls`.
         reasons: why each asset is made, by its key.
-        identity: equal as long as what the group is made from is the same, however far a run of it came.
+        identity: a hash of the inputs, code and options; it does not change while a run makes progress.
         config: the run configuration.
     """
 
@@ -63,64 +57,32 @@ class Work:
         return {WORK_TAG: self.identity}
 
 
-def specs_in_order(group: str) -> list[dg.AssetSpec]:
-    """The assets of a group that this code location makes, upstream first."""
-    assets = [
-        item for item in (*CALL_ASSETS, *URGENCY_ASSETS, *ATTENTION_ASSETS) if isinstance(item, dg.AssetsDefinition)
-    ]
-    specs = {spec.key: spec for item in assets for spec in item.specs if spec.group_name == group}
-    order = TopologicalSorter({key: [dep.asset_key for dep in spec.deps] for key, spec in specs.items()})
-    return [specs[key] for key in order.static_order() if key in specs]
-
-
-def op_name(key: dg.AssetKey) -> str:
-    """The op that makes an asset: the first part of its key, also for the assets that share a step."""
-    return key.path[0]
-
-
-def declared_config(paths: StoragePaths) -> dict[str, dict[str, Any]]:
-    """The options in `<storage>/run_config.yaml` by op name; none when there is no such file.
-
-    Raises:
-        SettingsError: the file is no YAML mapping, or names an asset that does not exist.
-    """
-    if not paths.run_config.is_file():
-        return {}
-    known = {op_name(spec.key) for group in GROUPS for spec in specs_in_order(group)}
-    try:
-        declared = yaml.safe_load(paths.run_config.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise SettingsError(
-            f"{paths.run_config} is not YAML", "a mapping of assets to options", "correct it"
-        ) from error
-    if not isinstance(declared, dict) or not all(isinstance(options, dict) for options in declared.values()):
-        raise SettingsError(f"{paths.run_config} is no mapping", "assets, each with its options", "correct it")
-    if unknown := sorted(declared.keys() - known):
-        raise SettingsError(
-            f"{paths.run_config} names {', '.join(unknown)}", f"some of {', '.join(sorted(known))}", "correct the name"
-        )
-    return declared
-
-
 @dataclass(frozen=True)
 class Planner:
-    """Decides on one look at the landing folders and the manifests."""
+    """The plan after one scan of the landing folders and the manifests.
+
+    Attributes:
+        paths: the storage root.
+        pretrained: the names of the pretrained models by kind, `speech` and `text`.
+        catalogue: the assets that a run can make.
+    """
 
     paths: StoragePaths
-    models: ModelsResource
+    pretrained: Mapping[str, str]
+    catalogue: Catalogue
 
     @cached_property
     def landed(self) -> Landed:
-        """The landing folders as they were when first asked for."""
+        """The scan of the landing folders, made once."""
         return Landed(self.paths)
 
     @cached_property
     def declared(self) -> dict[str, dict[str, Any]]:
-        """The options of this storage root."""
-        return declared_config(self.paths)
+        """The options in `run_config.yaml`."""
+        return self.catalogue.declared_options(self.paths)
 
     def archives(self) -> list[str]:
-        """The archives that landed or were made before, sorted."""
+        """The archives that landed or that have artefacts, sorted."""
         return sorted({*self.landed.calls.pairs, *partitions_with_manifest(self.paths, "call_recordings")})
 
     def calls(self) -> Iterator[Work]:
@@ -131,9 +93,9 @@ class Planner:
                 yield work
 
     def work(self, group: str, partition: str | None = None) -> Work | None:
-        """The run that a group needs, or None when everything holds or nothing has landed for it."""
-        specs = specs_in_order(group)
-        inputs = {spec.key: inputs_of(spec, partition, self.landed, self.models) for spec in specs}
+        """The run that a group needs, or None when everything is up to date or nothing has landed."""
+        specs = self.catalogue.in_order(group)
+        inputs = {spec.key: inputs_of(spec, partition, self.landed, self.pretrained) for spec in specs}
         reasons: dict[dg.AssetKey, str] = {}
         for spec in specs:
             reason = self._reason(spec, partition, inputs[spec.key], reasons)
@@ -147,7 +109,7 @@ class Planner:
     def _identity(
         self, specs: list[dg.AssetSpec], partition: str | None, inputs: Mapping[dg.AssetKey, Mapping[str, str]]
     ) -> str:
-        """A hash of what the group is made from: inputs from outside of it, code versions and declared options."""
+        """A hash of the group's inputs from outside the group, its code versions and its declared options."""
         made = {name_of(spec.key) for spec in specs}
         outside = [
             [
@@ -163,7 +125,7 @@ class Planner:
     def _reason(
         self, spec: dg.AssetSpec, partition: str | None, inputs: Mapping[str, str], made: Mapping[dg.AssetKey, str]
     ) -> str | None:
-        """Why the asset is to be made after those in `made`, or None when it holds or cannot be made."""
+        """The reason to make the asset after those in `made`, or None when it is up to date or lacks an input."""
         made_first = [dep.asset_key for dep in spec.deps if dep.asset_key in made]
         if made_first:
             return f"{name_of(made_first[0])} is made again"

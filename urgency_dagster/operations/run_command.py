@@ -13,18 +13,17 @@ from uuid import uuid4
 import dagster as dg
 from filelock import Timeout
 
-from urgency_dagster.defs.partitions import call_archives
-from urgency_dagster.defs.resources import ModelsResource
 from urgency_dagster.errors import BusyError
+from urgency_dagster.operations.catalogue import GROUPS, Catalogue
 from urgency_dagster.operations.instance import IN_PROGRESS, PROCESS_TAG, process_identity, release_orphans, run_lock
 from urgency_dagster.operations.landing_events import landing_events, landing_observation, new_partitions
 from urgency_dagster.operations.placement import check_ray_cluster
-from urgency_dagster.operations.planning import GROUPS, Planner, Work
+from urgency_dagster.operations.planning import Planner, Work
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.provenance.record import name_of
+from urgency_dagster.provenance.keys import CALL_ARCHIVES, name_of
 from urgency_dagster.settings import Settings
 
-Say = Callable[[str], None]
+Echo = Callable[[str], None]
 Jobs = Mapping[str, Callable[[], dg.JobDefinition]]
 
 SESSION_TAG = "urgency/session"
@@ -42,39 +41,42 @@ OWN_JOBS = (*(f"{group}_job" for group in GROUPS), "__ASSET_JOB")
 POLL_S = 0.3
 
 
-def run_all(settings: Settings, groups: Sequence[str], jobs: Jobs, say: Say) -> bool:
-    """Makes what is missing or out of date in some groups; returns whether everything succeeded.
+def run_all(settings: Settings, groups: Sequence[str], catalogue: Catalogue, jobs: Jobs, echo: Echo) -> bool:
+    """Makes everything in some groups that is missing or out of date.
 
     Args:
         settings: the storage root and the models.
         groups: some of `calls`, `urgency`, `attention`.
-        jobs: the job of each group, as a module-level function that step processes can find again.
-        say: prints one line.
+        catalogue: the assets that a run can make.
+        jobs: the job of each group, as a module-level function that step processes can import.
+        echo: prints one line.
+
+    Returns:
+        Whether every run succeeded.
 
     Raises:
-        BusyError: runs of this storage root are in progress already.
-        SettingsError: steps are to run on a Ray cluster that cannot run them.
+        BusyError: another run of this storage root is in progress.
+        SettingsError: the Ray cluster cannot run the steps, or `run_config.yaml` cannot be used.
     """
-    models = ModelsResource(speech=settings.speech_model, text=settings.text_model)
-    planner = Planner(StoragePaths(settings.storage), models)
+    planner = Planner(StoragePaths(settings.storage), settings.pretrained, catalogue)
     if settings.executor == "ray":
         check_ray_cluster()
-    with dg.DagsterInstance.get() as instance, _alone(instance, say):
-        _tell_dagster(instance, planner, say)
+    with dg.DagsterInstance.get() as instance, _alone(instance, echo):
+        _tell_dagster(instance, planner, echo)
         chosen = [group for group in GROUPS if group in groups]
-        outcomes = [_execute(instance, work, jobs, say) for group in chosen for work in _work(planner, group)]
+        outcomes = [_execute(instance, work, jobs, echo) for group in chosen for work in _work(planner, group)]
     if not outcomes:
-        say("nothing to do: everything is up to date")
+        echo("nothing to do: everything is up to date")
     return all(outcomes)
 
 
 @contextmanager
-def _alone(instance: dg.DagsterInstance, say: Say) -> Iterator[None]:
-    """Holds the storage root for one `run` command; two at once would write the same files."""
+def _alone(instance: dg.DagsterInstance, echo: Echo) -> Iterator[None]:
+    """Locks the storage root for one `run` command; two commands would write the same files."""
     home = Path(instance.root_directory)
     orphans = release_orphans(instance, home)
     if orphans:
-        say(f"{orphans} runs of processes that are gone were marked as failed")
+        echo(f"{orphans} runs of processes that are gone were marked as failed")
     try:
         with run_lock(home):
             runs = instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS))
@@ -86,12 +88,12 @@ def _alone(instance: dg.DagsterInstance, say: Say) -> Iterator[None]:
         raise BusyError("another `urgency-dagster run` is at work here", "one at a time", "wait for it") from error
 
 
-def _tell_dagster(instance: dg.DagsterInstance, planner: Planner, say: Say) -> None:
-    """Adds partitions, reports what landed, and says which files cannot be used."""
+def _tell_dagster(instance: dg.DagsterInstance, planner: Planner, echo: Echo) -> None:
+    """Adds partitions, reports landed files to Dagster, and prints the unusable files."""
     for file, problem in planner.landed.calls.problems.items():
-        say(f"not used: {file}: {problem}")
+        echo(f"not used: {file}: {problem}")
     added = new_partitions(instance, planner.archives())
-    instance.add_dynamic_partitions(str(call_archives.name), added)
+    instance.add_dynamic_partitions(CALL_ARCHIVES, added)
     landed = [*planner.landed.calls.pairs, planner.paths.attention_pickle.name]
     events: list[dg.AssetMaterialization | dg.AssetObservation] = [
         *landing_events(instance, planner.landed, landed),
@@ -102,20 +104,20 @@ def _tell_dagster(instance: dg.DagsterInstance, planner: Planner, say: Say) -> N
 
 
 def _work(planner: Planner, group: str) -> Iterator[Work]:
-    """The runs of a group, planned when the runs before them are done."""
+    """The runs of a group. Each is planned after the run before it."""
     if group == "calls":
         yield from planner.calls()
     elif work := planner.work(group):
         yield work
 
 
-def _execute(instance: dg.DagsterInstance, work: Work, jobs: Jobs, say: Say) -> bool:
-    say(f"{work.group} {work.partition or ''}".rstrip())
+def _execute(instance: dg.DagsterInstance, work: Work, jobs: Jobs, echo: Echo) -> bool:
+    echo(f"{work.group} {work.partition or ''}".rstrip())
     session = str(uuid4())
     tags = {**work.tags, SESSION_TAG: session, PROCESS_TAG: process_identity()}
     if work.partition:
         tags["dagster/partition"] = work.partition
-    with _followed(instance, session, say), interrupts() as heard:
+    with _followed(instance, session, echo), interrupts() as heard:
         result = dg.execute_job(
             dg.reconstructable(jobs[work.group]),
             instance=instance,
@@ -130,10 +132,10 @@ def _execute(instance: dg.DagsterInstance, work: Work, jobs: Jobs, say: Say) -> 
 
 @contextmanager
 def interrupts() -> Iterator[list[int]]:
-    """Listens for Ctrl-C and SIGTERM; the list holds the signals that came when the block is over.
+    """Records Ctrl-C and SIGTERM. After the block, the list holds the received signals.
 
-    Dagster's own handlers end the run. What it then reports depends on the moment: a step that was still starting has
-    crashed, and a signal after the last step is not reported at all.
+    Dagster's own handlers end the run, but its report depends on the moment: a step that was starting counts as
+    crashed, and a signal after the last step is not reported.
     """
     received: list[int] = []
     reader, writer = socket.socketpair()
@@ -157,10 +159,10 @@ def _error(event: dg.DagsterEvent) -> Any:
 
 
 @contextmanager
-def _followed(instance: dg.DagsterInstance, session: str, say: Say) -> Iterator[None]:
-    """Says one line per asset while the run goes on."""
+def _followed(instance: dg.DagsterInstance, session: str, echo: Echo) -> Iterator[None]:
+    """Prints one line per asset during the run."""
     ended = threading.Event()
-    follower = threading.Thread(target=_follow, args=(instance, session, say, ended), daemon=True)
+    follower = threading.Thread(target=_follow, args=(instance, session, echo, ended), daemon=True)
     follower.start()
     try:
         yield
@@ -169,21 +171,25 @@ def _followed(instance: dg.DagsterInstance, session: str, say: Say) -> Iterator[
         follower.join()
 
 
-def _follow(instance: dg.DagsterInstance, session: str, say: Say, ended: threading.Event) -> None:
-    told = 0
+def _follow(instance: dg.DagsterInstance, session: str, echo: Echo, ended: threading.Event) -> None:
     started: dict[str | None, float] = {}
+    cursor: str | None = None
     while True:
-        last_look = ended.is_set()
-        runs = instance.get_runs(dg.RunsFilter(tags={SESSION_TAG: session}), limit=1)
-        events = list(instance.all_logs(runs[0].run_id, of_type=FOLLOWED)) if runs else []
-        for entry in events[told:]:
-            line = _line(entry, started)
-            if line:
-                say(line)
-        told = len(events)
-        if last_look:
+        last_turn = ended.is_set()
+        run_id = _run_of(instance, session)
+        if run_id:
+            events = instance.get_records_for_run(run_id, cursor=cursor, of_type=FOLLOWED)
+            cursor = events.cursor
+            for line in filter(None, (_line(record.event_log_entry, started) for record in events.records)):
+                echo(line)
+        if last_turn:
             return
         time.sleep(POLL_S)
+
+
+def _run_of(instance: dg.DagsterInstance, session: str) -> str | None:
+    runs = instance.get_runs(dg.RunsFilter(tags={SESSION_TAG: session}), limit=1)
+    return runs[0].run_id if runs else None
 
 
 def _line(entry: dg.EventLogEntry, started: dict[str | None, float]) -> str | None:

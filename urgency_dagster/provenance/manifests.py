@@ -1,17 +1,21 @@
-"""What an artefact was made from, written after it, and whether it still holds.
+"""The manifest of an artefact: its inputs, options and content, and whether the artefact is still up to date.
 
-One rule decides for the command, the sensor and the assets alike whether work is needed. Dagster's event log is for
-people; it may be deleted without any work being done again.
+The `run` command, the sensor and the assets share one rule for this. Dagster's event log is for people: deleting it
+causes no work.
 """
 
 import os
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.writing import file_hash, read_json, text_hash, write_json
+
+GENERATION = re.compile(r"(?<=^[0-9a-f]{64})\.\d+$")
+"""A counter that version 0.1 appended to the content hash of an input."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +25,11 @@ class Manifest:
     Attributes:
         asset: the asset key joined by slashes.
         partition: the archive, or None.
-        code_version: the version of the code that made it.
-        inputs: version of each input, by a name such as `utterances` or `processed_data/T_광주_구급`.
-        config: the run configuration it was made with.
+        code_version: the version of the code that made the artefact.
+        inputs: the version of each input, by a name such as `utterances` or `processed_data/T_광주_구급`.
+        config: the run configuration of the step.
         files: size in bytes of each file below the storage root; the number of files for a folder.
-        data_version: the identity of its content; the same bytes give the same version.
-        generation: how many times in a row it was made.
+        data_version: SHA-256 of the content; equal bytes give the same version.
     """
 
     asset: str
@@ -36,43 +39,36 @@ class Manifest:
     config: dict[str, Any] = field(default_factory=dict)
     files: dict[str, int] = field(default_factory=dict)
     data_version: str = ""
-    generation: int = 0
 
-    @property
-    def version(self) -> str:
-        """What changes whenever the artefact is made again, so that what depends on it is made again too."""
-        return f"{self.data_version}.{self.generation}"
+
+FIELDS = {item.name for item in fields(Manifest)}
 
 
 def write_manifest(paths: StoragePaths, manifest: Manifest, outputs: Sequence[Path]) -> Manifest:
-    """Completes `manifest` with the sizes and the identity of `outputs`, and stores it.
+    """Completes `manifest` with the sizes and the content hash of `outputs`, and stores it.
 
-    A folder counts by its number of files only; what identifies its content must be a file beside it.
+    A folder counts by its number of files only. A file beside it must identify its content.
     """
     files = {paths.relative(path): _extent(path) for path in outputs}
     content = [part for path in outputs if path.is_file() for part in (paths.relative(path), file_hash(path))]
-    before = read_manifest(paths, manifest.asset, manifest.partition)
-    complete = replace(
-        manifest,
-        files=files,
-        data_version=text_hash(*content),
-        generation=before.generation + 1 if before else 1,
-    )
+    complete = replace(manifest, files=files, data_version=text_hash(*content))
     write_json(paths.manifest(manifest.asset, manifest.partition), asdict(complete))
     return complete
 
 
 def read_manifest(paths: StoragePaths, asset: str, partition: str | None = None) -> Manifest | None:
-    """The stored record, or None when the artefact was never completed or the record is not readable."""
-    source = paths.manifest(asset, partition)
+    """The stored manifest, or None when it is absent or unreadable. A manifest of version 0.1 is understood."""
     try:
-        return Manifest(**read_json(source))
-    except (FileNotFoundError, ValueError, TypeError):  # absent, no JSON, or of another version
+        stored = read_json(paths.manifest(asset, partition))
+        known = {name: value for name, value in stored.items() if name in FIELDS}
+        known["inputs"] = {name: GENERATION.sub("", version) for name, version in known["inputs"].items()}
+        return Manifest(**known)
+    except (FileNotFoundError, ValueError, TypeError, AttributeError, KeyError):  # absent, no JSON, or another format
         return None
 
 
 def partitions_with_manifest(paths: StoragePaths, asset: str) -> list[str]:
-    """The archives for which a partitioned artefact was completed, sorted."""
+    """The archives with a complete artefact of a partitioned asset, sorted."""
     return sorted(path.stem for path in paths.manifest(asset, "any").parent.glob("*.json"))
 
 
@@ -84,14 +80,14 @@ def why_stale(
     inputs: Mapping[str, str],
     config: Mapping[str, Any],
 ) -> str | None:
-    """The reason to make an artefact again, or None when it holds.
+    """The reason to make an artefact again, or None when it is up to date.
 
     Args:
-        manifest: the stored record.
+        manifest: the stored manifest.
         paths: the storage root.
-        code_version: the version of the code that would make it now.
-        inputs: the versions of what it would be made from now.
-        config: the configuration that is asked for; fields that are not named may have any value.
+        code_version: the present version of the code.
+        inputs: the present version of each input.
+        config: the declared options; an option that is not declared may have any value.
     """
     if manifest is None:
         return "it was never made"
@@ -104,11 +100,11 @@ def why_stale(
     if changed:
         return f"its input {changed[0]} changed"
     different = sorted(k for k, value in config.items() if manifest.config.get(k) != value)
-    return f"its setting {different[0]} changed" if different else None
+    return f"its option {different[0]} changed" if different else None
 
 
 def _extent(path: Path) -> int:
-    """The size of a file, the number of files in a folder, -1 when there is neither."""
+    """The size of a file, the number of files in a folder, -1 when the path does not exist."""
     if path.is_dir():
         return sum(len(files) for _, _, files in os.walk(path))
     return path.stat().st_size if path.is_file() else -1

@@ -14,8 +14,8 @@ from urgency_dagster.attention.validation.results import write_results
 from urgency_dagster.defs.attention_assets import ATTENTION_ASSETS, JUDGED
 from urgency_dagster.defs.resources import resources
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.provenance.keys import name_of
 from urgency_dagster.provenance.manifests import read_manifest
-from urgency_dagster.provenance.record import name_of
 from urgency_dagster.settings import Settings
 from urgency_dagster.writing import read_json
 

@@ -13,8 +13,8 @@ from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.defs.call_assets import EmbeddingOptions
 from urgency_dagster.errors import ArchiveError, ModelError
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.provenance.keys import name_of
 from urgency_dagster.provenance.manifests import read_manifest
-from urgency_dagster.provenance.record import name_of
 from urgency_dagster.settings import Settings
 from urgency_dagster_tests.defs.materialising import ARCHIVE, materialise
 

@@ -7,9 +7,10 @@ import dagster as dg
 import pytest
 
 from urgency_dagster.definitions import RUNNABLE, build_definitions
-from urgency_dagster.defs.partitions import PARTITIONED
+from urgency_dagster.defs.catalogue import CATALOGUE
+from urgency_dagster.operations.catalogue import GROUPS, op_name
 from urgency_dagster.operations.placement import GPU_POOL, GPU_TAGS, RAY_CONFIG
-from urgency_dagster.operations.planning import GROUPS, op_name, specs_in_order
+from urgency_dagster.provenance.keys import PARTITIONED
 from urgency_dagster.settings import Settings
 
 HEAVY = ("torch", "transformers", "ray", "librosa", "sklearn", "imblearn", "lightgbm", "xgboost")
@@ -97,8 +98,8 @@ def test_ops_are_named_by_the_first_part_of_their_keys(definitions: dg.Definitio
 def test_specs_come_upstream_first() -> None:
     for group in GROUPS:
         seen: set[dg.AssetKey] = set()
-        keys = [spec.key for spec in specs_in_order(group)]
-        for spec in specs_in_order(group):
+        keys = [spec.key for spec in CATALOGUE.in_order(group)]
+        for spec in CATALOGUE.in_order(group):
             assert {dep.asset_key for dep in spec.deps} & set(keys) <= seen
             seen.add(spec.key)
 
@@ -118,3 +119,12 @@ def test_an_unknown_executor_is_refused(tmp_path) -> None:
 
     with pytest.raises(SettingsError, match="URGENCY_EXECUTOR is 'k8s'; expected one of local, ray"):
         Settings.load(tmp_path, environment={"URGENCY_EXECUTOR": "k8s"})
+
+
+def test_the_catalogue_has_the_options_of_every_step(definitions: dg.Definitions) -> None:
+    configured = {
+        item.op.name
+        for item in _assets(definitions)
+        if getattr(item.op.config_schema.as_field().config_type, "fields", None)
+    }
+    assert configured - {"urgency_leak_gap"} == CATALOGUE.options.keys()

@@ -15,7 +15,7 @@ from urgency_dagster.defs.sensors import landing_sensor
 from urgency_dagster.operations.instance import run_lock
 from urgency_dagster.operations.planning import WORK_TAG
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.provenance.record import CALL_ARCHIVE
+from urgency_dagster.provenance.keys import CALL_ARCHIVE
 from urgency_dagster.settings import Settings
 from urgency_dagster_tests.defs.materialising import materialise
 

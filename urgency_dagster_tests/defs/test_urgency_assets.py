@@ -11,8 +11,8 @@ from urgency_dagster.defs.call_assets import CALL_ASSETS
 from urgency_dagster.defs.resources import resources
 from urgency_dagster.defs.urgency_assets import ON_DEMAND_ASSETS, URGENCY_ASSETS
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.provenance.keys import name_of
 from urgency_dagster.provenance.manifests import read_manifest
-from urgency_dagster.provenance.record import name_of
 from urgency_dagster.settings import Settings
 from urgency_dagster_tests.defs.materialising import ARCHIVE, materialise
 from urgency_dagster_tests.operations.test_planning import planner_of

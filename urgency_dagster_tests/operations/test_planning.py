@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from urgency_dagster.defs.resources import ModelsResource
+from urgency_dagster.defs.catalogue import CATALOGUE
 from urgency_dagster.errors import SettingsError
 from urgency_dagster.operations.planning import Planner, Work
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.provenance.record import name_of
+from urgency_dagster.provenance.keys import name_of
 from urgency_dagster.settings import Settings
 from urgency_dagster_tests.defs.materialising import ARCHIVE, materialise
 
@@ -19,8 +19,7 @@ CALLS = ["call_recordings", "utterances", "utterance_embeddings", "processed_dat
 
 
 def planner_of(settings: Settings) -> Planner:
-    models = ModelsResource(speech=settings.speech_model, text=settings.text_model)
-    return Planner(StoragePaths(settings.storage), models)
+    return Planner(StoragePaths(settings.storage), settings.pretrained, CATALOGUE)
 
 
 def plan(settings: Settings, archive: str = ARCHIVE) -> Work | None:
@@ -111,6 +110,12 @@ class TestOneArchiveMade:
         assert plan(made) is None
 
 
+class TestContentIsTheVersion:
+    def test_equal_bytes_made_again_leave_everything_downstream_up_to_date(self, made: Settings) -> None:
+        materialise(made, "utterances")
+        assert plan(made) is None
+
+
 class TestIdentity:
     def test_it_does_not_depend_on_how_far_a_run_came(self, settings: Settings) -> None:
         before = plan(settings)
@@ -140,6 +145,11 @@ class TestRunConfig:
             ("- utterances", "is no mapping"),
             ("utterances: 3", "is no mapping"),
             ("utterances: [", "is not YAML"),
+            ("training_set: {mode: banana}", "run_config.yaml: training_set: mode is 'banana'; expected"),
+            ("urgency_model: {epochs: -3}", "run_config.yaml: urgency_model: epochs is -3; expected"),
+            ("utterance_embeddings: {audio_tokens: 0}", "utterance_embeddings: audio_tokens is 0; expected"),
+            ("attention_cv: {folds: 4}", "attention_cv: folds is no option; expected one of .*n_splits"),
+            ("processed_data: {workers: 4}", "processed_data has options; expected none"),
         ],
     )
     def test_a_mistake_is_named(self, settings: Settings, paths: StoragePaths, content: str, message: str) -> None:

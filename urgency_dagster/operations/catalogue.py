@@ -1,0 +1,72 @@
+"""The assets that a run can make and the options that each step accepts. Nothing is planned here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from typing import Any
+
+import dagster as dg
+import yaml
+
+from urgency_dagster.configuration import checked_options
+from urgency_dagster.errors import SettingsError
+from urgency_dagster.paths import StoragePaths
+
+GROUPS = ("calls", "urgency", "attention")
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What the code location can make.
+
+    Attributes:
+        specs: the assets, without external assets and without assets on demand.
+        options: the configuration class of each step, by op name; a step without options has none.
+    """
+
+    specs: tuple[dg.AssetSpec, ...]
+    options: Mapping[str, type[dg.Config]]
+
+    def in_order(self, group: str) -> list[dg.AssetSpec]:
+        """The assets of a group, upstream first."""
+        specs = {spec.key: spec for spec in self.specs if spec.group_name == group}
+        order = TopologicalSorter({key: [dep.asset_key for dep in spec.deps] for key, spec in specs.items()})
+        return [specs[key] for key in order.static_order() if key in specs]
+
+    def declared_options(self, paths: StoragePaths) -> dict[str, dict[str, Any]]:
+        """The options in `<storage>/run_config.yaml` by op name; empty without that file.
+
+        Raises:
+            SettingsError: the file is no YAML mapping, or it names an unknown asset or option, or a value is outside
+                the bounds of its option.
+        """
+        if not paths.run_config.is_file():
+            return {}
+        declared = _read_mapping(paths)
+        known = {op_name(spec.key) for spec in self.specs}
+        if unknown := sorted(declared.keys() - known):
+            raise SettingsError(
+                f"{paths.run_config} names {', '.join(unknown)}",
+                f"some of {', '.join(sorted(known))}",
+                "correct the name",
+            )
+        for op, values in declared.items():
+            checked_options(self.options.get(op), values, f"{paths.run_config}: {op}")
+        return declared
+
+
+def op_name(key: dg.AssetKey) -> str:
+    """The op that makes an asset: the first part of its key, also for assets that share a step."""
+    return key.path[0]
+
+
+def _read_mapping(paths: StoragePaths) -> dict[str, dict[str, Any]]:
+    try:
+        declared = yaml.safe_load(paths.run_config.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise SettingsError(
+            f"{paths.run_config} is not YAML", "a mapping of assets to options", "correct it"
+        ) from error
+    if not isinstance(declared, dict) or not all(isinstance(options, dict) for options in declared.values()):
+        raise SettingsError(f"{paths.run_config} is no mapping", "assets, each with its options", "correct it")
+    return declared

@@ -1,0 +1,52 @@
+"""The version of every input of an asset."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.pretrained import model_identity
+from urgency_dagster.provenance.keys import ABSENT, LANDED, PARTITIONED, PRETRAINED, name_of
+from urgency_dagster.provenance.landed import Landed
+from urgency_dagster.provenance.manifests import partitions_with_manifest, read_manifest
+
+
+def inputs_of(
+    spec: dg.AssetSpec, partition: str | None, landed: Landed, pretrained: Mapping[str, str]
+) -> dict[str, str]:
+    """The present version of every input of an asset, by input name.
+
+    An unpartitioned asset that reads a partitioned one reads every complete archive. A deleted landing file keeps its
+    recorded version: deleting a ZIP after use makes nothing out of date.
+
+    Args:
+        spec: the asset.
+        partition: the archive, or None.
+        landed: one scan of the landing folders.
+        pretrained: the names of the pretrained models by kind, `speech` and `text`.
+    """
+    asset = name_of(spec.key)
+    recorded = read_manifest(landed.paths, asset, partition)
+    versions: dict[str, str] = {}
+    for key in (dep.asset_key for dep in spec.deps):
+        if key in LANDED:
+            before = recorded.inputs.get(name_of(key)) if recorded else None
+            versions[name_of(key)] = landed.version(key, partition) or before or ABSENT
+        else:
+            versions |= _upstream_versions(key, partition, landed.paths)
+    if asset in PRETRAINED:
+        versions["pretrained"] = model_identity(pretrained[PRETRAINED[asset]])
+    return versions
+
+
+def _upstream_versions(key: dg.AssetKey, partition: str | None, paths: StoragePaths) -> dict[str, str]:
+    name = name_of(key)
+    if key in PARTITIONED and partition is None:
+        archives = partitions_with_manifest(paths, name)
+        return {f"{name}/{archive}": _version(paths, name, archive) for archive in archives}
+    return {name: _version(paths, name, partition if key in PARTITIONED else None)}
+
+
+def _version(paths: StoragePaths, asset: str, partition: str | None) -> str:
+    manifest = read_manifest(paths, asset, partition)
+    return manifest.data_version if manifest else ABSENT

@@ -1,0 +1,29 @@
+"""The names that records, plans and assets share."""
+
+import dagster as dg
+
+CALL_ARCHIVE = dg.AssetKey("call_archive")
+ATTENTION_SOURCE = dg.AssetKey("attention_source")
+
+LANDED = (CALL_ARCHIVE, ATTENTION_SOURCE)
+"""The external assets: files that a user dropped into a landing folder."""
+
+CALL_ARCHIVES = "call_archives"
+"""The name of the partitions: one per archive pair, e.g. `T_광주_구급`."""
+
+PARTITIONED = frozenset(
+    dg.AssetKey(name)
+    for name in ("call_archive", "call_recordings", "utterances", "utterance_embeddings", "processed_data")
+)
+"""The assets with one partition per archive. Every other asset reads all complete archives."""
+
+PRETRAINED = {"utterance_embeddings": "speech", "urgency_model": "text"}
+"""The assets that also depend on a pretrained model, and which one."""
+
+ABSENT = "absent"
+"""The version of an input that does not exist."""
+
+
+def name_of(key: dg.AssetKey) -> str:
+    """The parts of an asset key joined by slashes, as in the manifests."""
+    return key.to_user_string()

@@ -1,0 +1,45 @@
+"""The content of the landing folders, and its version."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import dagster as dg
+
+from urgency_dagster.calls.landing.cache import LandingCache
+from urgency_dagster.calls.landing.pairs import Landing, scan_landing
+from urgency_dagster.errors import ArchiveError
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.provenance.keys import ATTENTION_SOURCE
+
+
+@dataclass(frozen=True)
+class Landed:
+    """One scan of the landing folders, and the content hash of each file when it is asked for."""
+
+    paths: StoragePaths
+
+    @cached_property
+    def calls(self) -> Landing:
+        """The archive pairs, and the files that belong to no usable pair."""
+        return scan_landing(self.paths.landing_calls, self._cache)
+
+    @cached_property
+    def _cache(self) -> LandingCache:
+        return LandingCache(self.paths)
+
+    def version(self, key: dg.AssetKey, partition: str | None) -> str | None:
+        """The content hash of an external asset.
+
+        Returns:
+            SHA-256 in hex, or None when the file is absent or changed during reading. A pair of archives that changed
+            is moved to the files with problems.
+        """
+        pickle, pair = self.paths.attention_pickle, self.calls.pairs.get(partition or "")
+        try:
+            if key == ATTENTION_SOURCE:
+                return self._cache.of_file(pickle) if pickle.is_file() else None
+            return self._cache.of_pair(pair) if pair else None
+        except ArchiveError as error:
+            if pair:
+                self.calls.withdraw(pair.archive, str(error.args[0]))
+            return None

@@ -1,0 +1,27 @@
+"""The storage roots of the tests of `defs`."""
+
+from urgency_dagster_tests.defs.conftest import (
+    audit,
+    demo_root,
+    finished_root,
+    first_run,
+    made,
+    materialised,
+    paths,
+    settings,
+    shared,
+    storage_root,
+)
+
+__all__ = [
+    "audit",
+    "demo_root",
+    "finished_root",
+    "first_run",
+    "made",
+    "materialised",
+    "paths",
+    "settings",
+    "shared",
+    "storage_root",
+]
