@@ -19,7 +19,6 @@ from benchmarks.memory import ARCHIVE, growth_of_memory, make_table, write_extra
 from benchmarks.report import Comparison, by_rate
 from urgency_dagster.calls.audio import SAMPLE_RATE
 from urgency_dagster.calls.embedding.archive import (
-    EmbeddingConfig,
     EmbeddingSummary,
     Prepared,
     duration_s,
@@ -27,9 +26,10 @@ from urgency_dagster.calls.embedding.archive import (
     prepare,
     utterance_rows,
 )
+from urgency_dagster.calls.embedding.configuration import EmbeddingConfig
 from urgency_dagster.calls.embedding.encoder import FLOAT32
 from urgency_dagster.calls.embedding.speech_model import load_speech_model
-from urgency_dagster.calls.embedding.verification import Proof
+from urgency_dagster.calls.embedding.verification import Verification
 from urgency_dagster.calls.segments import Recording, decoded_pieces, recording_segments
 from urgency_dagster.devices import AUTO, product_gflops, resolve_device
 from urgency_dagster.errors import BenchmarkError
@@ -163,7 +163,7 @@ def _found(
     }
 
 
-def check_proved(proof: Proof) -> None:
+def check_proved(proof: Verification) -> None:
     """Refuses to compare vectors that are others.
 
     Raises:

@@ -17,7 +17,8 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from urgency_dagster.calls.embedding.archive import EmbeddingConfig, Prepared, embed_archive, embed_rows, utterance_rows
+from urgency_dagster.calls.embedding.archive import Prepared, embed_archive, embed_rows, utterance_rows
+from urgency_dagster.calls.embedding.configuration import EmbeddingConfig
 from urgency_dagster.calls.embedding.encoder import Piece
 from urgency_dagster.calls.embedding.speech_model import SpeechModel, load_speech_model
 from urgency_dagster.calls.segments import Recording

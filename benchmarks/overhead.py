@@ -11,11 +11,13 @@ from benchmarks.growth import GrowthSize, cost_of_one_more
 from benchmarks.measure import Side, in_turns
 from benchmarks.process import WITH_DAGSTER, Process
 from benchmarks.report import Comparison, as_cost
-from urgency_dagster.calls.embedding.archive import EmbeddingConfig, embed_archive
+from urgency_dagster.calls.embedding.archive import embed_archive
+from urgency_dagster.calls.embedding.configuration import EmbeddingConfig
 from urgency_dagster.calls.landing.pairs import scan_landing
 from urgency_dagster.calls.processed import write_processed_data
 from urgency_dagster.calls.table.utterances import build_utterance_table
-from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
+from urgency_dagster.calls.unpacking.extraction import extract_pair
 from urgency_dagster.demo.archives import LEAST_CALLS
 from urgency_dagster.demo.inputs import write_demo
 from urgency_dagster.demo.wearables import LEAST_SAMPLES
@@ -79,7 +81,7 @@ def process_calls(root: str) -> None:
     paths = StoragePaths(settings.storage)
     model = find_pretrained(settings.speech_model, "URGENCY_SPEECH_MODEL")
     for archive, pair in scan_landing(paths.landing_calls).pairs.items():
-        extract_pair(pair, paths.archive(archive), ExtractionLimits())
+        extract_pair(pair, paths.archive(archive), ExtractionConfig())
         build_utterance_table(paths, archive)
         embed_archive(paths, archive, model, EmbeddingConfig())
         write_processed_data(paths, archive)

@@ -16,7 +16,8 @@ from hypothesis import settings
 
 from urgency_dagster.calls.landing.pairs import ArchivePair
 from urgency_dagster.calls.landing.parts import LandedZip
-from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
+from urgency_dagster.calls.unpacking.extraction import extract_pair
 from urgency_dagster.operations.environment import prepare_process
 from urgency_dagster.paths import StoragePaths
 
@@ -131,7 +132,7 @@ class Builder:
     def extracted(self, paths: StoragePaths, archive: str, audio: Members, labels: Members) -> None:
         """Lands a pair and unpacks it."""
         pair = self.pair(paths.landing_calls, archive, audio, labels)
-        extract_pair(pair, paths.archive(archive), ExtractionLimits())
+        extract_pair(pair, paths.archive(archive), ExtractionConfig())
 
 
 @pytest.fixture(scope="session")

@@ -23,13 +23,13 @@ SAMPLE_RATE = 16_000
 SAMPLE_RATES = (4_000, 192_000)
 """Rates in Hz of recordings of speech; a header that says otherwise is damaged, and would blow up the resampling."""
 
-LENGTH_MAX_S = 3600
+MAX_LENGTH_S = 3600
 """Longer recordings are refused; the longest call of the data set is 180 s. A compressed hour fits in a few kB."""
 
-FRAMES_MAX = LENGTH_MAX_S * 48_000
+MAX_FRAMES = MAX_LENGTH_S * 48_000
 """Frames (samples of all channels at one time) of a recording at any rate: an hour at 192 kHz would be 2.8 GB."""
 
-AMPLITUDE_MAX = float(2**31)
+MAX_AMPLITUDE = float(2**31)
 """What 32-bit integers reach, where full scale is 1. Beyond it and not-a-number, a float sample is damaged."""
 
 PCM16_STEP = 2.0**-15
@@ -92,10 +92,10 @@ def sample_blocks(file: "soundfile.SoundFile") -> "Iterator[np.ndarray]":
     libsndfile takes ten times as long to make floats of them.
 
     Raises:
-        AudioError: the recording is longer than LENGTH_MAX_S or FRAMES_MAX.
+        AudioError: the recording is longer than MAX_LENGTH_S or MAX_FRAMES.
     """
     dtype = "int16" if file.subtype == "PCM_16" else "float32"
-    left = frames_max = min(LENGTH_MAX_S * file.samplerate, FRAMES_MAX)
+    left = frames_max = min(MAX_LENGTH_S * file.samplerate, MAX_FRAMES)
     while len(samples := file.read(max(1, BLOCK_SAMPLES // file.channels), dtype=dtype, always_2d=True)):
         left -= len(samples)
         if left < 0:
@@ -105,10 +105,10 @@ def sample_blocks(file: "soundfile.SoundFile") -> "Iterator[np.ndarray]":
 
 
 def damaged(samples: "np.ndarray") -> "np.ndarray":
-    """Which float samples are not-a-number or beyond AMPLITUDE_MAX: bool of the shape of `samples`."""
+    """Which float samples are not-a-number or beyond MAX_AMPLITUDE: bool of the shape of `samples`."""
     import numpy as np
 
-    return ~(np.abs(samples) <= AMPLITUDE_MAX)
+    return ~(np.abs(samples) <= MAX_AMPLITUDE)
 
 
 def repaired(samples: "np.ndarray") -> "np.ndarray":

@@ -69,14 +69,14 @@ def decoded_pieces(pieces: list[pa.Table], root: Path, workers: int) -> "Iterato
         yield segments
 
 
-def whole_calls(rows: pa.Table, rows_max: int) -> Iterator[pa.Table]:
-    """The rows in slices of about `rows_max` that end between two calls."""
+def whole_calls(rows: pa.Table, max_rows: int) -> Iterator[pa.Table]:
+    """The rows in slices of about `max_rows` that end between two calls."""
     if not rows.num_rows:
         return
     ids = rows["_id"]
     ends = pc.not_equal(ids.slice(0, rows.num_rows - 1), ids.slice(1)).to_numpy().nonzero()[0] + 1
     start = 0
     for end in (*ends.tolist(), rows.num_rows):
-        if end - start >= rows_max or end == rows.num_rows:
+        if end - start >= max_rows or end == rows.num_rows:
             yield rows.slice(start, end - start)
             start = end

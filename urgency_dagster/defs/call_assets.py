@@ -4,15 +4,19 @@ Each asset reads, makes one call into `calls`, and records what it wrote. How au
 """
 
 import dagster as dg
-from pydantic import Field
 
-from urgency_dagster.calls.embedding.archive import EmbeddingConfig, embed_archive
-from urgency_dagster.calls.landing.cache import LandingCache
-from urgency_dagster.calls.landing.pairs import scan_landing
-from urgency_dagster.calls.processed import write_processed_data
-from urgency_dagster.calls.table.funnel import read_funnel
-from urgency_dagster.calls.table.utterances import build_utterance_table
-from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls import (
+    EmbeddingConfig,
+    ExtractionConfig,
+    LandingCache,
+    UtteranceConfig,
+    build_utterance_table,
+    embed_archive,
+    extract_pair,
+    read_funnel,
+    scan_landing,
+    write_processed_data,
+)
 from urgency_dagster.defs.checks import (
     COUNTS_ADD_UP,
     FEW_REJECTS,
@@ -23,6 +27,7 @@ from urgency_dagster.defs.checks import (
     same_as_one_by_one,
     vectors_fit_rows,
 )
+from urgency_dagster.defs.configuration import dagster_config
 from urgency_dagster.defs.metadata import embedding_metadata, funnel_metadata, table_schema
 from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.progress import shown_progress
@@ -44,15 +49,8 @@ call_archive = dg.AssetSpec(
 )
 
 
-class ExtractionOptions(dg.Config):
-    """Limits that protect the disk from a damaged or malicious ZIP, and how many processes unpack."""
-
-    members: int = Field(ExtractionLimits.members, description="Members of one ZIP at most.")
-    member_bytes: int = Field(ExtractionLimits.member_bytes, description="Unpacked bytes of one member at most.")
-    total_bytes: int = Field(ExtractionLimits.total_bytes, description="Unpacked bytes of one ZIP at most.")
-    ratio: int = Field(ExtractionLimits.ratio, description="Unpacked to packed bytes of one member at most.")
-    reserve_bytes: int = Field(ExtractionLimits.reserve_bytes, description="Bytes of the disk that must stay free.")
-    workers: int = Field(-1, description="Processes that unpack; -1 is one per core.")
+class ExtractionOptions(dagster_config(ExtractionConfig)):  # type: ignore[misc]
+    """The options of `call_recordings` in the Launchpad."""
 
 
 @dg.asset(
@@ -76,18 +74,13 @@ def call_recordings(
             "copy them there again",
         )
     files = storage.paths.archive(context.partition_key)
-    limits = ExtractionLimits(**config.model_dump(exclude={"workers"}))
     with shown_progress(context, "members") as progress:
-        counts = extract_pair(pair, files, limits, workers=config.workers, progress=progress)
+        counts = extract_pair(pair, files, ExtractionConfig(**config.model_dump()), progress)
     return record.close([files.members, files.audio, files.labels], counts)
 
 
-class UtteranceOptions(dg.Config):
-    """How the labels and recordings are read, and how much may be left out before nothing is built on the rest."""
-
-    workers: int = Field(-1, description="Processes that parse and decode; -1 is one per core.")
-    rejected_calls_max: float = Field(0.20, description="Share of calls that may be rejected.", ge=0, le=1)
-    rejected_utterances_max: float = Field(0.40, description="Share of utterances that may be rejected.", ge=0, le=1)
+class UtteranceOptions(dagster_config(UtteranceConfig)):  # type: ignore[misc]
+    """The options of `utterances` in the Launchpad."""
 
 
 @dg.asset(
@@ -124,48 +117,8 @@ def utterances(
     return record.close([files.utterances, files.rejects], metadata, checks=checks)
 
 
-class EmbeddingOptions(dg.Config):
-    """On what the speech model runs, how segments are batched and pooled, and how much of it is proved."""
-
-    device: str = Field(EmbeddingConfig.device, description="`auto` (cuda, else mps, else cpu) or a torch device.")
-    engine: str = Field(
-        EmbeddingConfig.engine,
-        description="`auto` (OpenVINO on a CPU if it is installed, else torch), `torch` or `openvino`.",
-    )
-    precision: str = Field(
-        EmbeddingConfig.precision,
-        description="`auto` (the fastest that passes the proof on this archive), `float32`, `bfloat16` or `float16`. "
-        "An archive of less than 8 utterances, for which reduced precision cannot be proved, is always `float32`.",
-    )
-    compile: bool = Field(
-        EmbeddingConfig.compile,
-        description="Let torch compile the model; worth it for long runs. `auto` is torch then.",
-    )
-    audio_tokens: int = Field(
-        EmbeddingConfig.audio_tokens,
-        description="Vectors of an utterance: the means over so many equal spans of its frames. With 1, as in the "
-        "original, the attention to the audio has nothing to choose from.",
-        ge=1,
-    )
-    batch_audio_s: float | None = Field(
-        EmbeddingConfig.batch_audio_s,
-        description="Seconds of audio in one batch, padded; empty suits the device.",
-        gt=0,
-    )
-    segment_max_s: float = Field(
-        EmbeddingConfig.segment_max_s,
-        description="Seconds of a segment that the model sees at once; longer ones are seen in equal parts.",
-        ge=1,
-    )
-    shard_utterances: int = Field(
-        EmbeddingConfig.shard_utterances,
-        description="Utterances that are sorted by length and kept together when a run is killed.",
-        ge=1,
-    )
-    proof_utterances: int = Field(
-        EmbeddingConfig.proof_utterances, description="Utterances that are embedded again one at a time.", ge=8
-    )
-    workers: int = Field(EmbeddingConfig.workers, description="Processes that decode; -1 is one per core.")
+class EmbeddingOptions(dagster_config(EmbeddingConfig)):  # type: ignore[misc]
+    """The options of `utterance_embeddings` in the Launchpad."""
 
 
 @dg.asset(

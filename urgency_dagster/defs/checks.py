@@ -15,8 +15,7 @@ import pyarrow.parquet as pq
 
 from urgency_dagster.attention.audit.findings import Finding, Level
 from urgency_dagster.attention.validation.protocol import LEAKAGE_SUSPICION
-from urgency_dagster.calls.embedding.verification import Proof
-from urgency_dagster.calls.table.funnel import Funnel
+from urgency_dagster.calls import Funnel, Verification
 from urgency_dagster.defs.metadata import figure, figure_table
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import EMBEDDING
@@ -145,7 +144,7 @@ def vectors_fit_rows(paths: StoragePaths, archive: str) -> dg.AssetCheckResult:
     )
 
 
-def same_as_one_by_one(proof: Proof) -> dg.AssetCheckResult:
+def same_as_one_by_one(proof: Verification) -> dg.AssetCheckResult:
     """The proof of an archive's vectors, as figures."""
     return dg.AssetCheckResult(
         check_name=SAME_AS_ONE_BY_ONE.name,

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from urgency_dagster.calls.embedding.archive import EmbeddingSummary
-from urgency_dagster.calls.embedding.throughput import draw_throughput
-from urgency_dagster.calls.table.funnel import LEVELS, Funnel, draw_funnel
+from urgency_dagster.calls import FUNNEL_LEVELS, EmbeddingSummary, Funnel, draw_funnel, draw_throughput
 from urgency_dagster.tables import embeddings_schema
 from urgency_dagster.urgency.evaluation.report import draw_history
 
@@ -29,7 +27,7 @@ def figure_table(figures: Mapping[str, object]) -> dg.MarkdownMetadataValue:
 
 def funnel_metadata(funnel: Funnel) -> dict[str, dg.MarkdownMetadataValue]:
     """Counts by level, what was left out by reason, audio flags, and the picture of it."""
-    left_out = {f"{level}: {reason}": n for level in LEVELS for reason, n in funnel.rejected[level].items()}
+    left_out = {f"{level}: {reason}": n for level in FUNNEL_LEVELS for reason, n in funnel.rejected[level].items()}
     with TemporaryDirectory() as folder:
         drawing = Path(folder, "funnel.png")
         draw_funnel(funnel, drawing)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import dagster as dg
 from pydantic import Field
 
-from urgency_dagster.calls.table.funnel import funnel_of
+from urgency_dagster.calls import total_funnel
 from urgency_dagster.defs.call_assets import processed_data
 from urgency_dagster.defs.checks import (
     BEATS_MAJORITY,
@@ -77,7 +77,7 @@ def training_set(
         "split": figure_table({f"{side} calls": count for side, count in summary.calls.items()}),
         "mode": f"{summary.mode_used} {summary.note}".strip(),
         "split_sha256": summary.sha256,
-        **funnel_metadata(funnel_of(storage.paths, summary.archives)),
+        **funnel_metadata(total_funnel(storage.paths, summary.archives)),
     }
     checks = [
         calls_in_one_archive(find_shared_calls(storage.paths, summary.archives)),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from urgency_dagster.calls.landing.parts import look_of
+from urgency_dagster.calls import file_fingerprint
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.keys import ATTENTION_SOURCE, CALL_ARCHIVE, CALL_ARCHIVES
 from urgency_dagster.provenance.landed import Landed
@@ -71,7 +71,7 @@ def _reported_problems(instance: dg.DagsterInstance) -> list[dg.TableRecord]:
 
 def looks_of(paths: StoragePaths, landed: Landed) -> dict[str, list[int]]:
     """Size and time of every landed file by archive (`attention.pkl` for the pickle), to see whether they change."""
-    looks = {archive: pair.look() for archive, pair in landed.calls.pairs.items()}
+    looks = {archive: pair.fingerprint() for archive, pair in landed.calls.pairs.items()}
     if paths.attention_pickle.is_file():
-        looks[paths.attention_pickle.name] = list(look_of(paths.attention_pickle))
+        looks[paths.attention_pickle.name] = list(file_fingerprint(paths.attention_pickle))
     return looks

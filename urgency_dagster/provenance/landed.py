@@ -5,8 +5,7 @@ from functools import cached_property
 
 import dagster as dg
 
-from urgency_dagster.calls.landing.cache import LandingCache
-from urgency_dagster.calls.landing.pairs import Landing, scan_landing
+from urgency_dagster.calls import Landing, LandingCache, scan_landing
 from urgency_dagster.errors import ArchiveError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.keys import ATTENTION_SOURCE
@@ -38,7 +37,7 @@ class Landed:
         try:
             if key == ATTENTION_SOURCE:
                 return self._cache.of_file(pickle) if pickle.is_file() else None
-            return self._cache.of_pair(pair) if pair else None
+            return self._cache.of_pair(pair.audio, pair.labels) if pair else None
         except ArchiveError as error:
             if pair:
                 self.calls.withdraw(pair.archive, str(error.args[0]))

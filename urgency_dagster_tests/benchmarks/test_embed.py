@@ -13,7 +13,7 @@ from benchmarks.embed import (
     model_gflop,
     write_calls,
 )
-from urgency_dagster.calls.embedding.verification import COSINE_MIN, DIFFERENCE_MAX, Proof
+from urgency_dagster.calls.embedding.verification import MAX_DIFFERENCE, MIN_COSINE, Verification
 from urgency_dagster.errors import BenchmarkError
 
 TINY = SpeechShape(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, conv_dim=(16,) * 7)
@@ -28,8 +28,8 @@ def test_the_benchmark_runs_and_tells_what_it_found():
     details = comparison.details
     assert details["utterances"] == {"ours": 2 * UTTERANCES_PER_CALL, "reference": 4}
     exact, chosen = details["float32"], details["chosen"]
-    assert exact["proof"]["largest_difference"] <= DIFFERENCE_MAX
-    assert chosen["precision"] == "float32" or chosen["proof"]["least_cosine"] >= COSINE_MIN
+    assert exact["proof"]["largest_difference"] <= MAX_DIFFERENCE
+    assert chosen["precision"] == "float32" or chosen["proof"]["least_cosine"] >= MIN_COSINE
     assert chosen["ratio"] == pytest.approx(comparison.ratio)
     for side in (chosen, exact):
         expected = details["gflop_per_audio_s"] * side["x_real_time"]["median"] / side["gemm_peak_gflop_per_s"]
@@ -48,9 +48,9 @@ def test_a_step_that_is_timed_starts_from_nothing(tmp_path):
 
 
 def test_vectors_that_are_others_cannot_be_compared():
-    check_proved(Proof(32, "float32", 1e-6, 1.0, passed=True))
+    check_proved(Verification(32, "float32", 1e-6, 1.0, passed=True))
     with pytest.raises(BenchmarkError, match=r"the vectors are others .*expected largest_difference at most 0\.0001"):
-        check_proved(Proof(32, "float32", 0.1, 0.9, passed=False))
+        check_proved(Verification(32, "float32", 0.1, 0.9, passed=False))
 
 
 def test_the_calls_hold_all_lengths_one_after_the_other(tmp_path):

@@ -5,7 +5,8 @@ from benchmarks.overhead import OverheadSize, check_equal, compare_overhead, wri
 from urgency_dagster.calls.landing.pairs import scan_landing
 from urgency_dagster.calls.table.funnel import read_funnel
 from urgency_dagster.calls.table.utterances import build_utterance_table
-from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
+from urgency_dagster.calls.unpacking.extraction import extract_pair
 from urgency_dagster.defs.call_assets import UtteranceOptions
 from urgency_dagster.defs.checks import few_rejects
 from urgency_dagster.errors import BenchmarkError
@@ -30,7 +31,7 @@ def test_no_archive_of_the_full_size_is_stopped_for_its_rejects(tmp_path):
     assert len(pairs) == OverheadSize().archives
     options = UtteranceOptions()
     for archive, pair in pairs.items():
-        extract_pair(pair, paths.archive(archive), ExtractionLimits())
+        extract_pair(pair, paths.archive(archive), ExtractionConfig())
         build_utterance_table(paths, archive, workers=1)
         funnel = read_funnel(paths, archive)
         assert few_rejects(funnel, options.rejected_calls_max, options.rejected_utterances_max).passed, archive

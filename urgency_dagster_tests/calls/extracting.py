@@ -1,16 +1,19 @@
 """Unpacks archive pairs in tests, and tells what lies in the folder afterwards."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
 from urgency_dagster.calls.landing.pairs import ArchivePair
 from urgency_dagster.calls.landing.parts import LandedZip
-from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
+from urgency_dagster.calls.unpacking.extraction import extract_pair
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.progress import Progress, silent
 
 ARCHIVE = "T_x"
-LIMITS = ExtractionLimits()
+LIMITS = ExtractionConfig()
 NAME = "a_1.wav"
 LOCAL, CENTRAL, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 
@@ -22,9 +25,11 @@ class Unpacking:
         self.files, self._landing, self._build = paths.archive(ARCHIVE), paths.landing_calls, build
         self._landing.mkdir(parents=True)
 
-    def __call__(self, audio: bytes, limits: ExtractionLimits = LIMITS, labels: bytes = b"", **how) -> dict[str, dict]:
+    def __call__(
+        self, audio: bytes, config: ExtractionConfig = LIMITS, labels: bytes = b"", progress: Progress = silent
+    ) -> dict[str, dict[str, Any]]:
         """The rows of the members by name, after ZIPs with these bytes were unpacked."""
-        self.counts = extract_pair(self.pair(audio, labels), self.files, limits, **how)
+        self.counts = extract_pair(self.pair(audio, labels), self.files, config, progress)
         return {row["member"]: row for row in self.rows()}
 
     def pair(self, audio: bytes, labels: bytes = b"") -> ArchivePair:

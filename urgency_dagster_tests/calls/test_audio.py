@@ -166,7 +166,7 @@ def test_a_recording_of_more_than_an_hour_is_refused(tmp_path):
 
 
 def test_a_fast_recording_is_refused_when_it_is_shorter_than_an_hour_but_too_large(tmp_path, monkeypatch):
-    monkeypatch.setattr(audio, "FRAMES_MAX", 96_000)
+    monkeypatch.setattr(audio, "MAX_FRAMES", 96_000)
     soundfile.write(tmp_path / "a.wav", np.zeros(96_000), 48_000)
     assert len(decode(tmp_path / "a.wav")[0]) == 96_000
     soundfile.write(tmp_path / "a.wav", np.zeros(96_001), 48_000)

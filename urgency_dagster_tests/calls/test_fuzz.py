@@ -22,7 +22,8 @@ from urgency_dagster.calls.landing.cache import LandingCache
 from urgency_dagster.calls.landing.pairs import scan_landing
 from urgency_dagster.calls.table.funnel import read_funnel
 from urgency_dagster.calls.table.utterances import build_utterance_table
-from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
+from urgency_dagster.calls.unpacking.extraction import extract_pair
 from urgency_dagster.errors import UrgencyError
 from urgency_dagster.paths import StoragePaths
 
@@ -31,7 +32,7 @@ A, B = "a" * 24, "b" * 24
 INPUTS = int(os.environ.get("FUZZ_INPUTS", "200"))
 SECONDS_MAX = 10.0
 MEMORY_MAX = 1 << 30
-LIMITS = ExtractionLimits(member_bytes=32 << 20, total_bytes=64 << 20)
+LIMITS = ExtractionConfig(member_bytes=32 << 20, total_bytes=64 << 20)
 
 ODD = [
     b"",
@@ -118,7 +119,7 @@ def _outcome(paths: StoragePaths) -> str:
         return "refused"
     files = paths.archive(ARCHIVE)
     try:
-        extract_pair(landing.pairs[ARCHIVE], files, LIMITS, workers=1)
+        extract_pair(landing.pairs[ARCHIVE], files, LIMITS.changed(workers=1))
     except UrgencyError:
         assert not files.members.exists()
         return "failed"

@@ -24,7 +24,8 @@ from urgency_dagster.calls.landing.cache import LandingCache
 from urgency_dagster.calls.landing.pairs import scan_landing
 from urgency_dagster.calls.table.utterances import build_utterance_table
 from urgency_dagster.calls.tables import RejectReason
-from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
+from urgency_dagster.calls.unpacking.extraction import extract_pair
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import AUDIO_FLAGS
 
@@ -32,7 +33,7 @@ ARCHIVE = "T_광주_구급"
 A, B = "a" * 24, "b" * 24
 WAV, LABEL = f"{A}_20230101.wav", f"{A}_20230101.json"
 CENTRAL, LOCAL = b"PK\x01\x02", b"PK\x03\x04"
-LIMITS = ExtractionLimits()
+LIMITS = ExtractionConfig()
 HUGE = b'"' + np.random.default_rng(0).bytes(3 << 20).hex().encode() + b'"'
 """A valid JSON text far larger than a label, that does not pack well enough to be taken for a bomb."""
 
@@ -72,7 +73,7 @@ class Drop:
         content[start : start + len(value)] = value
         self.zips["TS"] = bytes(content)
 
-    def land(self, limits: ExtractionLimits = LIMITS) -> None:
+    def land(self, limits: ExtractionConfig = LIMITS) -> None:
         """Lands, unpacks and tabulates; nothing may appear outside the storage root."""
         landing = self.paths.landing_calls
         landing.mkdir(parents=True)
@@ -82,9 +83,9 @@ class Drop:
         self.tabulate(limits)
         assert self._outside() == self.outside
 
-    def tabulate(self, limits: ExtractionLimits = LIMITS) -> None:
+    def tabulate(self, limits: ExtractionConfig = LIMITS) -> None:
         pair = find(self.paths).pairs[ARCHIVE]
-        extract_pair(pair, self.paths.archive(ARCHIVE), limits, workers=1)
+        extract_pair(pair, self.paths.archive(ARCHIVE), limits.changed(workers=1))
         self.counts = build_utterance_table(self.paths, ARCHIVE, workers=1)
 
     @property
@@ -246,7 +247,7 @@ class TestMembers:
 
     def test_a_member_over_its_limit(self, drop):
         drop.resound(np.random.default_rng(0).normal(0, 0.1, 80_000))
-        drop.land(ExtractionLimits(member_bytes=100_000))
+        drop.land(ExtractionConfig(member_bytes=100_000))
         assert (drop.kept, drop.rejected) == (LOST, lost("missing_audio", "too_large"))
 
     def test_a_damaged_stream(self, drop):

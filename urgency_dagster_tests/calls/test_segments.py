@@ -22,15 +22,15 @@ def table(*rows: tuple[str, int, int]) -> pa.Table:
 
 
 class TestWholeCalls:
-    @given(lengths=st.lists(st.integers(1, 9), max_size=12), rows_max=st.integers(1, 20))
-    def test_the_slices_are_the_table_and_end_between_calls(self, lengths, rows_max):
+    @given(lengths=st.lists(st.integers(1, 9), max_size=12), max_rows=st.integers(1, 20))
+    def test_the_slices_are_the_table_and_end_between_calls(self, lengths, max_rows):
         rows = table(*((f"{call:03}", n, n + 1) for call, length in enumerate(lengths) for n in range(length)))
-        slices = list(whole_calls(rows, rows_max))
+        slices = list(whole_calls(rows, max_rows))
         assert pa.concat_tables([rows.slice(0, 0), *slices]).equals(rows)
         ids = [set(piece["_id"].to_pylist()) for piece in slices]
         assert sum(map(len, ids)) == len(set().union(*ids))
-        assert all(piece.num_rows >= rows_max for piece in slices[:-1])
-        assert all(piece.num_rows < rows_max + max(lengths) for piece in slices)
+        assert all(piece.num_rows >= max_rows for piece in slices[:-1])
+        assert all(piece.num_rows < max_rows + max(lengths) for piece in slices)
 
 
 class TestRecordings:

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from urgency_dagster.attention.audit.findings import Finding, Kind, Level
-from urgency_dagster.calls.embedding.verification import Proof
+from urgency_dagster.calls.embedding.verification import Verification
 from urgency_dagster.calls.table.funnel import Funnel
 from urgency_dagster.defs.checks import (
     beats_majority,
@@ -162,7 +162,7 @@ def test_scores_that_are_too_good_are_named() -> None:
 
 
 def test_the_proof_of_the_vectors_is_the_check() -> None:
-    check = same_as_one_by_one(Proof(32, "bfloat16", 0.02, 0.9997, passed=True))
+    check = same_as_one_by_one(Verification(32, "bfloat16", 0.02, 0.9997, passed=True))
     assert (check.passed, check.severity) == (True, dg.AssetCheckSeverity.ERROR)
     figures = {name: value.value for name, value in check.metadata.items()}
     assert figures["least_cosine"] == 0.9997
@@ -170,6 +170,6 @@ def test_the_proof_of_the_vectors_is_the_check() -> None:
 
 
 def test_vectors_without_a_proof_do_not_pass() -> None:
-    check = same_as_one_by_one(Proof(3, "float32", None, None, passed=False))
+    check = same_as_one_by_one(Verification(3, "float32", None, None, passed=False))
     assert not check.passed
     assert check.metadata["largest_difference"].value == "none"

@@ -8,11 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from urgency_dagster.calls.embedding.archive import EmbeddingConfig, embed_archive
+from urgency_dagster.calls.embedding.archive import embed_archive
+from urgency_dagster.calls.embedding.configuration import EmbeddingConfig
 from urgency_dagster.calls.landing.pairs import scan_landing
 from urgency_dagster.calls.processed import write_processed_data
 from urgency_dagster.calls.table.utterances import build_utterance_table
-from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
+from urgency_dagster.calls.unpacking.extraction import extract_pair
 from urgency_dagster.demo.inputs import write_demo
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import find_pretrained
@@ -36,7 +38,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[StoragePaths, list[s
     speech = find_pretrained(Settings.load(paths.root, environment={}).speech_model, "URGENCY_SPEECH_MODEL")
     pairs = scan_landing(paths.landing_calls).pairs
     for archive, pair in pairs.items():
-        extract_pair(pair, paths.archive(archive), ExtractionLimits())
+        extract_pair(pair, paths.archive(archive), ExtractionConfig())
         build_utterance_table(paths, archive)
         embed_archive(paths, archive, speech, EmbeddingConfig(device="cpu"))
         write_processed_data(paths, archive)

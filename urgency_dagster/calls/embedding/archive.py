@@ -7,7 +7,7 @@ sample of every archive proves that they did not.
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,15 +17,16 @@ import pyarrow.parquet as pq
 
 from urgency_dagster.calls.audio import SAMPLE_RATE
 from urgency_dagster.calls.embedding.batching import Budget, embed_segments
-from urgency_dagster.calls.embedding.choice import AUTO_OR_REDUCED, EncoderConfig, encoders
+from urgency_dagster.calls.embedding.choice import encoders
+from urgency_dagster.calls.embedding.configuration import EmbeddingConfig
 from urgency_dagster.calls.embedding.encoder import FLOAT32, Encoder
-from urgency_dagster.calls.embedding.shards import AUDIO_TOKENS, PROVED, FormerVectors, Shard, plan_shards, vectors_at
+from urgency_dagster.calls.embedding.shards import AUDIO_TOKENS, VERIFIED, FormerVectors, Shard, plan_shards, vectors_at
 from urgency_dagster.calls.embedding.speech_model import SpeechModel, load_speech_model
 from urgency_dagster.calls.embedding.throughput import Throughput
 from urgency_dagster.calls.embedding.torch_encoder import ReferenceEncoder
-from urgency_dagster.calls.embedding.verification import LEAST_FOR_COSINE, Proof, prove, sample_rows
+from urgency_dagster.calls.embedding.verification import MIN_UTTERANCES_FOR_COSINE, Verification, sample_rows, verify
 from urgency_dagster.calls.segments import decoded_pieces
-from urgency_dagster.calls.table.rows import DURATION_MIN_MS
+from urgency_dagster.calls.table.rows import MIN_DURATION_MS
 from urgency_dagster.calls.workers import one_ahead
 from urgency_dagster.errors import ArtefactError, SettingsError
 from urgency_dagster.paths import StoragePaths
@@ -39,28 +40,6 @@ if TYPE_CHECKING:
 
 RECIPE = "1"
 """Changes when the same model, precision and segment are to give another vector."""
-
-
-@dataclass(frozen=True)
-class EmbeddingConfig(EncoderConfig):
-    """On what the model runs, how segments are batched and pooled, and how much is proved.
-
-    Attributes:
-        audio_tokens: vectors of an utterance: the means over so many equal spans of its frames. Source: the original
-            pipeline has one.
-        batch_audio_s: seconds of audio in one batch, padding included; None leaves it to the device.
-        segment_max_s: seconds of a segment that the model sees at once; longer ones are seen in equal parts.
-        shard_utterances: utterances that are sorted by length and kept together when a run is killed.
-        proof_utterances: how many are embedded again one at a time.
-        workers: processes that decode and resample; -1 is one per core.
-    """
-
-    audio_tokens: int = 1
-    batch_audio_s: float | None = None
-    segment_max_s: float = 30.0
-    shard_utterances: int = 1024
-    proof_utterances: int = 32
-    workers: int = -1
 
 
 @dataclass(frozen=True)
@@ -112,7 +91,7 @@ class EmbeddingSummary:
     seconds: float
     figures: Mapping[str, float]
     points: list[tuple[float, float]]
-    proof: Proof
+    proof: Verification
 
     @property
     def row_width(self) -> int:
@@ -180,7 +159,7 @@ def utterance_rows(paths: StoragePaths, archive: str) -> pa.Table:
 def prepare(root: Path, rows: pa.Table, speech: SpeechModel, config: EmbeddingConfig) -> Prepared:
     """The encoder for an archive: of those that the configuration allows, the fastest that passes the proof.
 
-    The model itself is not timed, see `encoders.LEAST_GAIN`: on one machine the choice should always be the same.
+    The model itself is not timed: the choice must be the same in every run on one machine.
 
     Args:
         root: the storage root.
@@ -195,8 +174,8 @@ def prepare(root: Path, rows: pa.Table, speech: SpeechModel, config: EmbeddingCo
             than `audio_tokens`.
     """
     _check_tokens(speech, config.audio_tokens)
-    small = rows.num_rows < LEAST_FOR_COSINE and config.precision in AUTO_OR_REDUCED
-    allowed = encoders(speech, replace(config, precision=FLOAT32) if small else config)
+    small = rows.num_rows < MIN_UTTERANCES_FOR_COSINE
+    allowed = encoders(speech, config.changed(precision=FLOAT32) if small else config)
     encoder = next(allowed)
     sample = sample_rows(rows.num_rows, config.proof_utterances, seed=rows.num_rows)
     drawn = rows.take(pa.array(sample, pa.int64()))
@@ -211,11 +190,11 @@ def prepare(root: Path, rows: pa.Table, speech: SpeechModel, config: EmbeddingCo
 
 def _check_tokens(speech: SpeechModel, audio_tokens: int) -> None:
     # One sample less: times are cut down to whole samples, and the end of an utterance may lose one to its start.
-    most = speech.frames(DURATION_MIN_MS * SAMPLE_RATE // 1000 - 1)
+    most = speech.frames(MIN_DURATION_MS * SAMPLE_RATE // 1000 - 1)
     if not 1 <= audio_tokens <= most:
         raise SettingsError(
             f"audio_tokens is {audio_tokens}",
-            f"from 1 to {most}, the frames that {speech.source.name} makes of {DURATION_MIN_MS} ms",
+            f"from 1 to {most}, the frames that {speech.source.name} makes of {MIN_DURATION_MS} ms",
             "correct `audio_tokens`",
         )
 
@@ -225,7 +204,7 @@ def _passes(
 ) -> bool:
     budget = _budget(encoder, config)
     vectors = embed_segments(encoder, segments, config.segment_max_s, budget, audio_tokens=config.audio_tokens)
-    return prove(vectors, reference, encoder.precision).passed
+    return verify(vectors, reference, encoder.precision).passed
 
 
 def _budget(encoder: Encoder, config: EmbeddingConfig) -> Budget:
@@ -367,7 +346,7 @@ def embed_shards(
         work.shard.finish(vectors)
 
 
-def _assemble(target: Path, shards: Sequence[Shard], made_with: Mapping[str, str], prepared: Prepared) -> Proof:
+def _assemble(target: Path, shards: Sequence[Shard], made_with: Mapping[str, str], prepared: Prepared) -> Verification:
     """Writes the file, a row group for each shard, with the proof of what went into it."""
     import numpy as np
 
@@ -378,8 +357,8 @@ def _assemble(target: Path, shards: Sequence[Shard], made_with: Mapping[str, str
         for table, vectors in vectors_at((_rows_with_vectors(shard, schema) for shard in shards), prepared.sample):
             writer.write_table(table)
             sampled.append(vectors)
-        proof = prove(np.concatenate(sampled), prepared.reference, encoder.precision)
-        writer.add_key_value_metadata({PROVED: str(proof.passed).lower()})
+        proof = verify(np.concatenate(sampled), prepared.reference, encoder.precision)
+        writer.add_key_value_metadata({VERIFIED: str(proof.passed).lower()})
     return proof
 
 

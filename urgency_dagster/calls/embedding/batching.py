@@ -52,18 +52,18 @@ class Budget:
 
 
 def pieces_of(
-    segments: "Sequence[np.ndarray]", samples_max: int, frames: Callable[[int], int], audio_tokens: int = 1
+    segments: "Sequence[np.ndarray]", max_samples: int, frames: Callable[[int], int], audio_tokens: int = 1
 ) -> Iterator[Piece]:
-    """The segments, those longer than `samples_max` in as few equal parts as may be.
+    """The segments, those longer than `max_samples` in as few equal parts as may be.
 
     Args:
         segments: waveforms.
-        samples_max: of a piece.
+        max_samples: of a piece.
         frames: how many the model makes of so many samples.
         audio_tokens: vectors of a segment, whose frames are those of its pieces one after another.
     """
     for position, segment in enumerate(segments):
-        count = max(1, -(-len(segment) // samples_max))
+        count = max(1, -(-len(segment) // max_samples))
         bounds = equal_spans(len(segment), count)
         parts = [segment[start:end] for start, end in pairwise(bounds)]
         starts = [0, *accumulate(frames(len(part)) for part in parts)]
@@ -92,14 +92,14 @@ def span_weights(frames: int, audio_tokens: int) -> "np.ndarray":
     return weights
 
 
-def batches(lengths: Sequence[int], samples_max: int, can_pad: bool) -> Iterator[list[int]]:
-    """Positions grouped so that a batch, padded to its longest, holds at most `samples_max` samples.
+def batches(lengths: Sequence[int], max_samples: int, can_pad: bool) -> Iterator[list[int]]:
+    """Positions grouped so that a batch, padded to its longest, holds at most `max_samples` samples.
 
     One that is longer than that is a batch of its own. Without padding only equal lengths share a batch.
     """
     batch: list[int] = []
     for position in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        full = batch and (len(batch) + 1) * lengths[batch[0]] > samples_max
+        full = batch and (len(batch) + 1) * lengths[batch[0]] > max_samples
         if batch and (full or (not can_pad and lengths[position] != lengths[batch[0]])):
             yield batch
             batch = []

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 AUDIO_TOKENS = "audio_tokens"
 """In the metadata of `embeddings.parquet`: how many vectors an utterance has."""
 
-PROVED = b"proved"
+VERIFIED = b"proved"
 """In the metadata of `embeddings.parquet`: whether its vectors passed the proof. Others are never used again."""
 
 
@@ -64,18 +64,18 @@ class Shard:
             np.save(stream, vectors)
 
 
-def plan_shards(rows: pa.Table, folder: Path, made_with: Mapping[str, str], width: int, rows_max: int) -> list[Shard]:
-    """The shards of an utterance table, about `rows_max` rows each.
+def plan_shards(rows: pa.Table, folder: Path, made_with: Mapping[str, str], width: int, max_rows: int) -> list[Shard]:
+    """The shards of an utterance table, about `max_rows` rows each.
 
     Args:
         rows: the table, with the columns of VECTOR_KEY.
         folder: of the finished shards.
         made_with: what else the vectors are made from: model, precision and the like.
         width: of a row: the vectors of an utterance, one after another.
-        rows_max: rows of a shard, more only where a single call has more.
+        max_rows: rows of a shard, more only where a single call has more.
     """
     shards, start = [], 0
-    for piece in whole_calls(rows, rows_max):
+    for piece in whole_calls(rows, max_rows):
         identity = text_hash(json.dumps(dict(made_with), sort_keys=True), *_keys(piece).to_pylist())
         shards.append(Shard(start, piece, folder / f"{identity[:32]}.npy", width))
         start += piece.num_rows
@@ -133,7 +133,7 @@ def _usable(source: Path, made_with: Mapping[str, str]) -> pq.ParquetFile | None
     except (OSError, pa.ArrowException):
         return None
     noted = noted_in(file)
-    wanted = {name.encode(): value.encode() for name, value in made_with.items()} | {PROVED: b"true"}
+    wanted = {name.encode(): value.encode() for name, value in made_with.items()} | {VERIFIED: b"true"}
     if any(noted.get(name) != value for name, value in wanted.items()):
         return None
     return file if {*VECTOR_KEY, EMBEDDING} <= set(file.schema_arrow.names) else None

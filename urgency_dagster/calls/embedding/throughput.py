@@ -7,7 +7,7 @@ from pathlib import Path
 
 from urgency_dagster.pictures import BLUE, GREY, picture
 
-POINTS_MAX = 512
+MAX_POINTS = 512
 """Measurements that are kept for the picture; every other one goes when there are more."""
 
 
@@ -48,7 +48,7 @@ class Throughput:
         if self._skipped >= self._every:
             self._skipped = 0
             self.points.append((self.seconds, self.audio_done_s))
-        if len(self.points) > POINTS_MAX:
+        if len(self.points) > MAX_POINTS:
             del self.points[1::2]
             self._every *= 2
 

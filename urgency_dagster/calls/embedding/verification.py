@@ -1,4 +1,4 @@
-"""Proof that batching, conversion and precision changed nothing: some vectors against one segment at a time.
+"""Verification that batching, conversion and precision changed nothing: some vectors against one segment at a time.
 
 The reference is torch in float32, a segment a batch. What is embedded is not decided here.
 """
@@ -12,21 +12,21 @@ from urgency_dagster.calls.embedding.encoder import FLOAT32
 if TYPE_CHECKING:
     import numpy as np
 
-DIFFERENCE_MAX = 1e-4
+MAX_DIFFERENCE = 1e-4
 """How far a float32 vector may be from the reference in any element."""
 
-COSINE_MIN = 0.995
+MIN_COSINE = 0.995
 """The least cosine of a vector of reduced precision and its reference, both less the mean vector of the sample.
 
-Without the subtraction it would prove nothing: vectors of any two utterances already have a cosine of about 0.98.
+Without the subtraction it would verify nothing: vectors of any two utterances already have a cosine of about 0.98.
 """
 
-LEAST_FOR_COSINE = 8
+MIN_UTTERANCES_FOR_COSINE = 8
 """Utterances below which the mean vector of a sample says too little; so small an archive is embedded in float32."""
 
 
 @dataclass(frozen=True)
-class Proof:
+class Verification:
     """How a sample of the vectors compares with the reference.
 
     Attributes:
@@ -47,11 +47,11 @@ class Proof:
     def bound(self) -> str:
         """What must hold, in words."""
         if self.precision == FLOAT32:
-            return f"largest_difference at most {DIFFERENCE_MAX:g}"
-        return f"least_cosine at least {COSINE_MIN:g}"
+            return f"largest_difference at most {MAX_DIFFERENCE:g}"
+        return f"least_cosine at least {MIN_COSINE:g}"
 
 
-def prove(vectors: "np.ndarray", reference: "np.ndarray", precision: str) -> Proof:
+def verify(vectors: "np.ndarray", reference: "np.ndarray", precision: str) -> Verification:
     """Compares vectors with the same utterances embedded one at a time in float32.
 
     Args:
@@ -62,18 +62,18 @@ def prove(vectors: "np.ndarray", reference: "np.ndarray", precision: str) -> Pro
     import numpy as np
 
     if not np.isfinite(vectors).all():
-        return Proof(len(vectors), precision, None, None, passed=False)
+        return Verification(len(vectors), precision, None, None, passed=False)
     difference = float(np.abs(vectors - reference).max()) if len(vectors) else 0.0
     cosine = _least_cosine(vectors, reference)
-    passed = difference <= DIFFERENCE_MAX if precision == FLOAT32 else cosine is not None and cosine >= COSINE_MIN
-    return Proof(len(vectors), precision, difference, cosine, passed)
+    passed = difference <= MAX_DIFFERENCE if precision == FLOAT32 else cosine is not None and cosine >= MIN_COSINE
+    return Verification(len(vectors), precision, difference, cosine, passed)
 
 
 def _least_cosine(vectors: "np.ndarray", reference: "np.ndarray") -> float | None:
     """The least cosine of two rows after centring, or None for a sample too small or with a row without direction."""
     import numpy as np
 
-    if len(vectors) < LEAST_FOR_COSINE:
+    if len(vectors) < MIN_UTTERANCES_FOR_COSINE:
         return None
     ours, theirs = (side.astype(np.float64) - side.mean(axis=0, dtype=np.float64) for side in (vectors, reference))
     norms = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)

@@ -8,7 +8,6 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from filelock import FileLock
@@ -20,9 +19,6 @@ from urgency_dagster.calls.landing.zips import listed
 from urgency_dagster.errors import ArchiveError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.writing import text_hash, write_json
-
-if TYPE_CHECKING:
-    from urgency_dagster.calls.landing.pairs import ArchivePair
 
 NOT_WHOLE = "not a complete ZIP; still being copied, or damaged"
 
@@ -68,13 +64,13 @@ class LandingCache:
         """
         return self.content_hash(LandedZip.whole(path))
 
-    def of_pair(self, pair: "ArchivePair") -> str:
+    def of_pair(self, audio: LandedZip, labels: LandedZip) -> str:
         """The identity of a pair's content: the same bytes under any path and time, joined or not, give the same text.
 
         Raises:
             ArchiveError: a file cannot be read, or changed while it was read.
         """
-        return text_hash(self.content_hash(pair.audio), self.content_hash(pair.labels))
+        return text_hash(self.content_hash(audio), self.content_hash(labels))
 
     def content_hash(self, landed: LandedZip) -> str:
         """The SHA-256 of the content, in hex; for a ZIP in parts that of the joined ZIP.
@@ -94,7 +90,7 @@ class LandingCache:
 
     def _fact(self, landed: LandedZip, name: str, find: Callable[[LandedZip], str]) -> str:
         """A fact from memory, from the file, or found out now."""
-        look = landed.look()
+        look = landed.fingerprint()
         key = self._key(landed)
         fact = _recalled(self._known, key, look, name)
         if fact is None:  # another process may have found it out meanwhile
@@ -102,7 +98,7 @@ class LandingCache:
             fact = _recalled(self._known, key, look, name)
         if fact is None:
             fact = find(landed)
-            if landed.look() != look:
+            if landed.fingerprint() != look:
                 raise ArchiveError("changed while it was read", "a file that is complete", "wait until it is copied")
             self._remember(key, look, name, fact)
         return fact

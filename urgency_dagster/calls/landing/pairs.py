@@ -33,9 +33,9 @@ class ArchivePair:
     audio: LandedZip
     labels: LandedZip
 
-    def look(self) -> list[int]:
+    def fingerprint(self) -> list[int]:
         """What changes when one of the files is touched."""
-        return [*self.audio.look(), *self.labels.look()]
+        return [*self.audio.fingerprint(), *self.labels.fingerprint()]
 
     @property
     def size_bytes(self) -> int:

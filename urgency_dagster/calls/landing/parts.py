@@ -34,11 +34,11 @@ class LandedZip:
     @property
     def size_bytes(self) -> int:
         """The bytes of all parts that are there."""
-        return sum(look_of(part)[0] for part in self.parts)
+        return sum(file_fingerprint(part)[0] for part in self.parts)
 
-    def look(self) -> list[int]:
+    def fingerprint(self) -> list[int]:
         """Size, time in ns and inode of each part: what changes when a part is touched. `GONE` for a missing one."""
-        return [number for part in self.parts for number in look_of(part)]
+        return [number for part in self.parts for number in file_fingerprint(part)]
 
     @contextmanager
     def open(self) -> Iterator[io.BufferedReader]:
@@ -55,7 +55,7 @@ class LandedZip:
             yield cast(io.BufferedReader, joined)
 
 
-def look_of(part: Path) -> tuple[int, int, int]:
+def file_fingerprint(part: Path) -> tuple[int, int, int]:
     """Size, time in ns and inode of a file; `GONE` when it is not there."""
     try:
         stat = part.stat()

@@ -208,7 +208,7 @@ def _no_file(path: Path) -> str:
 def _gap(landed: LandedZip, offsets: list[int]) -> str:
     """Where the parts do not follow each other, which the offsets in their names tell."""
     end, before = 0, -1
-    for offset, part, size in zip(offsets, landed.parts, landed.look()[::3], strict=True):
+    for offset, part, size in zip(offsets, landed.parts, landed.fingerprint()[::3], strict=True):
         if offset > end:
             missing = f"{landed.name}.part{end}"
             return f"bytes {end} to {offset} are missing: {missing} has not landed, or the part before it is short"

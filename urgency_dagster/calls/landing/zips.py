@@ -15,7 +15,7 @@ from urgency_dagster.calls.landing.parts import LandedZip
 from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.errors import ArchiveError, Rejected
 
-DIRECTORY_BYTES_MAX = 32 << 20
+MAX_DIRECTORY_BYTES = 32 << 20
 """The longest list of members that is read: 350,000 names of AI Hub, whose largest archive has 78 thousand.
 
 `zipfile` reads the list into memory as a whole, and a damaged ZIP may say that it is as long as the file.
@@ -106,8 +106,8 @@ class BoundedReads:
             BadZipFile: more is asked for than a list of members may take.
             ArchiveError: the file cannot be read. Not an OSError, which `zipfile` takes for the end of the file.
         """
-        if size > DIRECTORY_BYTES_MAX:
-            raise zipfile.BadZipFile(f"its list of members would take {size} bytes, of {DIRECTORY_BYTES_MAX} at most")
+        if size > MAX_DIRECTORY_BYTES:
+            raise zipfile.BadZipFile(f"its list of members would take {size} bytes, of {MAX_DIRECTORY_BYTES} at most")
         try:
             return self._stream.read(size)
         except OSError as error:

@@ -19,7 +19,7 @@ from urgency_dagster.tables import AUDIO_FLAGS
 
 KEY = ["_id", "utterance_id"]
 
-LEVELS = ("members", "calls", "utterances")
+FUNNEL_LEVELS = ("members", "calls", "utterances")
 """Where something can be rejected."""
 
 
@@ -34,7 +34,7 @@ class Funnel:
         utterances: labelled utterances.
         segments: utterances that are kept, each with at least half a second of audio.
         vectors: segments that were embedded.
-        rejected: for each of LEVELS, how many were left out by reason.
+        rejected: for each of FUNNEL_LEVELS, how many were left out by reason.
         flagged: kept utterances by what is wrong with their audio.
     """
 
@@ -44,7 +44,7 @@ class Funnel:
     utterances: int = 0
     segments: int = 0
     vectors: int = 0
-    rejected: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: {level: {} for level in LEVELS})
+    rejected: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: {level: {} for level in FUNNEL_LEVELS})
     flagged: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -114,17 +114,17 @@ def total(funnels: Iterable[Funnel]) -> Funnel:
     """The figures of several archives together."""
     counts: Counter[str] = Counter()
     flagged: Counter[str] = Counter()
-    rejected: dict[str, Counter[str]] = {level: Counter() for level in LEVELS}
+    rejected: dict[str, Counter[str]] = {level: Counter() for level in FUNNEL_LEVELS}
     for funnel in funnels:
         counts.update(funnel.counts)
         flagged.update(funnel.flagged)
-        for level in LEVELS:
+        for level in FUNNEL_LEVELS:
             rejected[level].update(funnel.rejected[level])
     by_level = {level: dict(sorted(reasons.items())) for level, reasons in rejected.items()}
     return Funnel(**counts, rejected=by_level, flagged=dict(flagged))
 
 
-def funnel_of(paths: StoragePaths, archives: Iterable[str]) -> Funnel:
+def total_funnel(paths: StoragePaths, archives: Iterable[str]) -> Funnel:
     """The figures of some archives together.
 
     Raises:

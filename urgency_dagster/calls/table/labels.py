@@ -16,10 +16,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.errors import LabelError
 
-LABEL_BYTES_MAX = 4 << 20
+MAX_LABEL_BYTES = 4 << 20
 """A label of the data set has about 10 kB; parsed JSON takes up to 30 times its size."""
 
-UTTERANCES_MAX = 10_000
+MAX_UTTERANCES = 10_000
 """The longest calls of the data set last 180 s and have some hundred utterances."""
 
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -50,10 +50,10 @@ Text = Annotated[str, AfterValidator(_no_lone_surrogate)]
 Attribute = Annotated[str | None, BeforeValidator(_text_or_none)]
 """A text about the whole call; anything else counts as missing, and whether that matters is decided elsewhere."""
 
-ID_LENGTH_MAX = 200
+MAX_ID_LENGTH = 200
 """Ids of the data set have at most 24 characters."""
 
-Key = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=ID_LENGTH_MAX)]
+Key = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_ID_LENGTH)]
 
 
 class Utterance(BaseModel):
@@ -79,7 +79,7 @@ class CallLabel(BaseModel):
     gender: Attribute = None
     disaster_large: Attribute = Field(default=None, alias="disasterLarge")
     disaster_medium: Attribute = Field(default=None, alias="disasterMedium")
-    utterances: Annotated[tuple[Any, ...], Field(max_length=UTTERANCES_MAX)]
+    utterances: Annotated[tuple[Any, ...], Field(max_length=MAX_UTTERANCES)]
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def read_label(path: Path) -> bytes:
         LabelError: it is far larger than any label, and would fill the memory when parsed.
     """
     size_bytes = path.stat().st_size
-    if size_bytes > LABEL_BYTES_MAX:
-        raise LabelError(f"a label of {size_bytes} bytes", f"at most {LABEL_BYTES_MAX} bytes")
+    if size_bytes > MAX_LABEL_BYTES:
+        raise LabelError(f"a label of {size_bytes} bytes", f"at most {MAX_LABEL_BYTES} bytes")
     return path.read_bytes()
 
 
@@ -132,7 +132,7 @@ def labelled_entries(data: bytes) -> Sequence[Any]:
     except (UnicodeDecodeError, ValueError, RecursionError):
         return []
     entries = label.get("utterances") if isinstance(label, dict) else None
-    return entries if isinstance(entries, list) and len(entries) <= UTTERANCES_MAX else []
+    return entries if isinstance(entries, list) and len(entries) <= MAX_UTTERANCES else []
 
 
 def parse_utterances(entries: Sequence[Any]) -> tuple[list[Utterance], list[BadUtterance]]:
@@ -160,5 +160,5 @@ def _bad_entry(position: int, entry: Any, error: ValidationError) -> BadUtteranc
     reason = RejectReason.BAD_TIMES if fields and fields <= {"startAt", "endAt"} else RejectReason.BAD_UTTERANCE
     own_id = _text_or_none(entry.get("id")) if isinstance(entry, dict) else None
     # The position stands in for an id that is missing or no text; values are never quoted, they may be call text.
-    shown = (own_id or "").strip()[:ID_LENGTH_MAX] or f"#{position}"
+    shown = (own_id or "").strip()[:MAX_ID_LENGTH] or f"#{position}"
     return BadUtterance(shown, reason, f"wrong or missing: {', '.join(sorted(fields)) or 'the entry'}")

@@ -18,7 +18,7 @@ from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.errors import AudioError, LabelError, Rejected
 from urgency_dagster.tables import SENTIMENTS, URGENCY_LEVELS
 
-DURATION_MIN_MS = 500
+MIN_DURATION_MS = 500
 """Shorter utterances are left out. Source: the original pipeline drops segments under 0.5 s."""
 
 
@@ -153,13 +153,13 @@ def _duration_ms(start_ms: int, end_ms: int, wav_end_ms: int) -> int:
     """The audio that is left after clipping to the end of the recording.
 
     Raises:
-        Rejected: none is left, or less than `DURATION_MIN_MS`.
+        Rejected: none is left, or less than `MIN_DURATION_MS`.
     """
     if start_ms >= wav_end_ms:
         raise Rejected(RejectReason.OUTSIDE_AUDIO, "starts after the recording ends")
     duration = min(end_ms, wav_end_ms) - start_ms
-    if duration < DURATION_MIN_MS:
-        raise Rejected(RejectReason.TOO_SHORT, f"{duration} ms of audio, at least {DURATION_MIN_MS} are needed")
+    if duration < MIN_DURATION_MS:
+        raise Rejected(RejectReason.TOO_SHORT, f"{duration} ms of audio, at least {MIN_DURATION_MS} are needed")
     return duration
 
 

@@ -17,10 +17,10 @@ from filelock import FileLock, Timeout
 
 from urgency_dagster.calls.landing.pairs import ArchivePair
 from urgency_dagster.calls.tables import MEMBERS
+from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
 from urgency_dagster.calls.unpacking.members import Member, Plan, survey
 from urgency_dagster.calls.unpacking.worker import (
     Chunk,
-    ExtractionLimits,
     Outcome,
     Target,
     close_readers,
@@ -31,8 +31,6 @@ from urgency_dagster.errors import ArchiveError, BusyError
 from urgency_dagster.paths import ArchivePaths
 from urgency_dagster.progress import Progress, silent
 from urgency_dagster.writing import TableSink
-
-__all__ = ["ExtractionLimits", "extract_pair"]
 
 CHUNK_MEMBERS, CHUNK_BYTES = 512, 8 << 20
 """What a worker unpacks in one go: enough to hide the cost of handing it over, little enough to share out evenly."""
@@ -68,9 +66,7 @@ class Side:
 def extract_pair(
     pair: ArchivePair,
     paths: ArchivePaths,
-    limits: ExtractionLimits,
-    *,
-    workers: int = -1,
+    config: ExtractionConfig,
     progress: Progress = silent,
 ) -> dict[str, int]:
     """Unpacks both ZIPs into `Wave/` and `Label/` and writes `members.parquet` last.
@@ -81,8 +77,7 @@ def extract_pair(
     Args:
         pair: both ZIPs.
         paths: the archive's folder.
-        limits: how much the ZIPs may unpack to.
-        workers: processes that unpack; -1 is one per core, or this one alone when there is little to do.
+        config: the limits, and the number of worker processes.
         progress: told the members done so far.
 
     Returns:
@@ -96,11 +91,11 @@ def extract_pair(
     with _held(paths):
         paths.members.unlink(missing_ok=True)  # from here on the folder counts as incomplete
         with _explained(pair):
-            sides = _surveyed(pair, paths, limits)
-            _check_disk(sides, paths, limits)
+            sides = _surveyed(pair, paths, config)
+            _check_disk(sides, paths, config)
             _drop_strangers(sides)
             try:
-                counts = _unpack(sides, pair.archive, paths, limits, workers, progress)
+                counts = _unpack(sides, pair.archive, paths, config, progress)
             finally:
                 close_readers()
         _publish(sides, paths)
@@ -130,7 +125,7 @@ def _explained(pair: ArchivePair) -> Iterator[None]:
     Raises:
         ArchiveError: the ZIPs were changed meanwhile, which then is the cause of all else; or a disk cannot be used.
     """
-    before = pair.look()
+    before = pair.fingerprint()
     try:
         yield
     except ArchiveError as error:
@@ -143,7 +138,7 @@ def _explained(pair: ArchivePair) -> Iterator[None]:
 
 
 def _check_same(pair: ArchivePair, before: list[int], cause: Exception | None = None) -> None:
-    if pair.look() != before:
+    if pair.fingerprint() != before:
         raise ArchiveError(
             f"the ZIPs of {pair.archive} changed while they were read",
             "files that are complete",
@@ -159,10 +154,10 @@ def _disk_error(error: OSError) -> ArchiveError:
     )
 
 
-def _surveyed(pair: ArchivePair, paths: ArchivePaths, limits: ExtractionLimits) -> list[Side]:
+def _surveyed(pair: ArchivePair, paths: ArchivePaths, config: ExtractionConfig) -> list[Side]:
     """Both directories, read before anything is written."""
-    audio = survey(pair.audio, ".wav", limits.members)
-    labels = survey(pair.labels, ".json", limits.members)
+    audio = survey(pair.audio, ".wav", config.members)
+    labels = survey(pair.labels, ".json", config.members)
     return [_side("audio", audio, paths.audio, paths), _side("label", labels, paths.labels, paths)]
 
 
@@ -171,29 +166,29 @@ def _side(kind: str, plan: Plan, folder: Path, paths: ArchivePaths) -> Side:
     return Side(kind, plan, folder, Target(unpacked, unpacked.is_dir(), folder if folder.is_dir() else None))
 
 
-def _check_disk(sides: list[Side], paths: ArchivePaths, limits: ExtractionLimits) -> None:
+def _check_disk(sides: list[Side], paths: ArchivePaths, config: ExtractionConfig) -> None:
     """Refuses to begin what the disk has no room for.
 
     Raises:
         ArchiveError: less than the reserve would be left.
     """
     free = shutil.disk_usage(paths.folder).free
-    if sum(side.plan.size_bytes for side in sides) + limits.reserve_bytes <= free:
+    if sum(side.plan.size_bytes for side in sides) + config.reserve_bytes <= free:
         return  # most often there is room for all, and what is there already need not be looked at
-    needed = sum(_needed_bytes(side, limits) for side in sides)
-    if needed + limits.reserve_bytes > free:
+    needed = sum(_needed_bytes(side, config) for side in sides)
+    if needed + config.reserve_bytes > free:
         raise ArchiveError(
-            f"unpacking takes {needed} bytes and {limits.reserve_bytes} in reserve, but {free} are free",
+            f"unpacking takes {needed} bytes and {config.reserve_bytes} in reserve, but {free} are free",
             "room on the disk",
             "free some, or lower reserve_bytes in the run config of call_recordings",
         )
 
 
-def _needed_bytes(side: Side, limits: ExtractionLimits) -> int:
+def _needed_bytes(side: Side, config: ExtractionConfig) -> int:
     """What the members take that are not there yet, by their size."""
     folders = [folder for folder in (side.target.folder, side.target.present) if folder is not None]
     return sum(
-        min(member.entry.size_bytes, limits.of_entry(member.entry))
+        min(member.entry.size_bytes, config.max_member_bytes(member.entry))
         for member in side.plan.members()
         if member.path and not any(_size(folder / member.path) == member.entry.size_bytes for folder in folders)
     )
@@ -230,8 +225,7 @@ def _unpack(
     sides: list[Side],
     archive: str,
     paths: ArchivePaths,
-    limits: ExtractionLimits,
-    workers: int,
+    config: ExtractionConfig,
     progress: Progress,
 ) -> dict[str, int]:
     """Unpacks both ZIPs and writes their account; returns the counts.
@@ -241,17 +235,18 @@ def _unpack(
     """
     by_kind = {side.kind: side for side in sides}
     done, total, tally = 0, sum(len(side.plan.entries) for side in sides), Counter[str]()
-    chunks = (chunk for side in sides for chunk in _chunks(side, limits))
-    with _account(paths) as account, closing(ordered_map(unpack_chunk, chunks, _processes(sides, workers))) as results:
+    chunks = (chunk for side in sides for chunk in _chunks(side, config))
+    workers = _processes(sides, config.workers)
+    with _account(paths) as account, closing(ordered_map(unpack_chunk, chunks, workers)) as results:
         for outcomes in results:
             account.add([{"archive": archive, **outcome.row} for outcome in outcomes])
             for outcome in outcomes:
                 tally[_count(outcome, by_kind[outcome.row["kind"]])] += 1
-            if any(side.bytes > limits.total_bytes for side in sides):
+            if any(side.bytes > config.total_bytes for side in sides):
                 break
             done += len(outcomes)
             progress(done, total)
-    _check_total(sides, paths, limits)
+    _check_total(sides, paths, config)
     return {
         "audio_files": len(by_kind["audio"].paths),
         "label_files": len(by_kind["label"].paths),
@@ -273,7 +268,7 @@ def _account(paths: ArchivePaths) -> Iterator[TableSink]:
         sink.close()
 
 
-def _chunks(side: Side, limits: ExtractionLimits) -> Iterator[Chunk]:
+def _chunks(side: Side, config: ExtractionConfig) -> Iterator[Chunk]:
     """The members in their order, in pieces of even work."""
     members: list[Member] = []
     packed_bytes = 0
@@ -281,10 +276,10 @@ def _chunks(side: Side, limits: ExtractionLimits) -> Iterator[Chunk]:
         members.append(member)
         packed_bytes += member.entry.packed_bytes
         if len(members) == CHUNK_MEMBERS or packed_bytes >= CHUNK_BYTES:
-            yield Chunk(side.kind, side.plan.source, tuple(members), side.target, limits)
+            yield Chunk(side.kind, side.plan.source, tuple(members), side.target, config)
             members, packed_bytes = [], 0
     if members:
-        yield Chunk(side.kind, side.plan.source, tuple(members), side.target, limits)
+        yield Chunk(side.kind, side.plan.source, tuple(members), side.target, config)
 
 
 def _processes(sides: list[Side], workers: int) -> int:
@@ -303,12 +298,12 @@ def _count(outcome: Outcome, side: Side) -> str:
     return "reused" if outcome.reused else "extracted"
 
 
-def _check_total(sides: list[Side], paths: ArchivePaths, limits: ExtractionLimits) -> None:
+def _check_total(sides: list[Side], paths: ArchivePaths, config: ExtractionConfig) -> None:
     for side in sides:
-        if side.bytes > limits.total_bytes:
+        if side.bytes > config.total_bytes:
             _remove(paths.unpacking)
             raise ArchiveError(
-                f"{side.plan.source.name} unpacks to more than {limits.total_bytes} bytes",
+                f"{side.plan.source.name} unpacks to more than {config.total_bytes} bytes",
                 "an archive within the limit",
                 "raise total_bytes in the run config of call_recordings if the archive is genuine",
             )

@@ -17,13 +17,13 @@ from urgency_dagster.calls.landing.zips import Entry, entries, opened
 from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.errors import ArchiveError, Rejected
 
-NAME_BYTES_MAX = 255
+MAX_NAME_BYTES = 255
 """The longest file name that Linux file systems store."""
 
-PATH_BYTES_MAX = 1024
+MAX_PATH_BYTES = 1024
 """The longest name with its folders: a quarter of what Linux takes as a path, the rest is for the storage root."""
 
-DEPTH_MAX = 8
+MAX_DEPTH = 8
 """Folders and name of a member; AI Hub's are flat."""
 
 DEVICES = frozenset(
@@ -33,7 +33,7 @@ DEVICES = frozenset(
 """What Windows takes for a device in any folder and with any ending. Source: Microsoft, Naming Files, Paths, and
 Namespaces."""
 
-MEMBER_SHOWN = 500
+MAX_SHOWN_CHARACTERS = 500
 """Characters of a member's name that are recorded; a header has room for 65,535 bytes."""
 
 
@@ -88,7 +88,7 @@ class Plan:
 
     def _member(self, entry: Entry) -> Member:
         name = member_name(entry.raw_name)
-        shown = printable(name)[:MEMBER_SHOWN]
+        shown = printable(name)[:MAX_SHOWN_CHARACTERS]
         end = self._end(entry)
         try:
             return Member(entry, shown, safe_name(name, entry.mode, self.colliding, self.suffix), end)
@@ -100,13 +100,13 @@ class Plan:
         return self.starts[following] if following < len(self.starts) else self.directory_start
 
 
-def survey(source: LandedZip, suffix: str, members_max: int) -> Plan:
+def survey(source: LandedZip, suffix: str, max_members: int) -> Plan:
     """Reads the directory of a ZIP.
 
     Args:
         source: the ZIP.
         suffix: the file type that is wanted, such as `.wav`.
-        members_max: members it may have, less litter.
+        max_members: members it may have, less litter.
 
     Raises:
         ArchiveError: it cannot be read as a ZIP, or has more members.
@@ -115,8 +115,8 @@ def survey(source: LandedZip, suffix: str, members_max: int) -> Plan:
     with opened(source) as archive:
         found = [entry for entry in entries(archive) if not _is_litter(entry)]
         directory_start = archive.start_dir
-    if len(found) > members_max:
-        raise _too_many(source, len(found), members_max)
+    if len(found) > max_members:
+        raise _too_many(source, len(found), max_members)
     names = Names()
     for entry in found:
         names.add(member_name(entry.raw_name))
@@ -128,10 +128,10 @@ def _is_litter(entry: Entry) -> bool:
     return is_litter(member_name(entry.raw_name), entry.size_bytes)
 
 
-def _too_many(source: LandedZip, count: int, members_max: int) -> ArchiveError:
+def _too_many(source: LandedZip, count: int, max_members: int) -> ArchiveError:
     return ArchiveError(
         f"{source.name} has {count} members",
-        f"at most {members_max}",
+        f"at most {max_members}",
         "raise members in the run config of call_recordings if the archive is genuine",
     )
 
@@ -188,7 +188,7 @@ def folded_name(name: str) -> str:
 
 def _folders(name: str) -> list[str]:
     """The folders above a member; none for names too deep to be accepted, which could hold thousands."""
-    folders = name.split("/")[:-1] if name.count("/") < DEPTH_MAX else []
+    folders = name.split("/")[:-1] if name.count("/") < MAX_DEPTH else []
     return list(accumulate(folders, lambda above, folder: f"{above}/{folder}"))
 
 
@@ -228,4 +228,4 @@ def _is_plain(part: str) -> bool:
 
 def _is_too_long(name: str, parts: list[str]) -> bool:
     longest = max(len(part.encode()) for part in parts)
-    return longest > NAME_BYTES_MAX or len(parts) > DEPTH_MAX or len(name.encode()) > PATH_BYTES_MAX
+    return longest > MAX_NAME_BYTES or len(parts) > MAX_DEPTH or len(name.encode()) > MAX_PATH_BYTES

@@ -17,36 +17,14 @@ from typing import BinaryIO, NamedTuple, TypeVar
 from urgency_dagster.calls.landing.parts import LandedZip
 from urgency_dagster.calls.landing.zips import PIECE_BYTES, Entry, check_readable, opened, unpacked
 from urgency_dagster.calls.tables import RejectReason
+from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
 from urgency_dagster.calls.unpacking.members import Member
 from urgency_dagster.errors import Rejected
 
-SIZE_MAX = (1 << 63) - 1
+MAX_STORED_SIZE = (1 << 63) - 1
 """The largest number that the account of the members can store; a header may claim more."""
 
 Made = TypeVar("Made")
-
-
-@dataclass(frozen=True)
-class ExtractionLimits:
-    """How much one archive may unpack to; tested while writing, because headers can lie.
-
-    Attributes:
-        members: members of one ZIP.
-        member_bytes: bytes of one member. A call of 180 s at 8 kHz is 2.9 MB.
-        total_bytes: bytes of one ZIP, unpacked.
-        ratio: unpacked to packed bytes of one member above 1 MiB.
-        reserve_bytes: bytes of the disk that must stay free.
-    """
-
-    members: int = 1_000_000
-    member_bytes: int = 256 << 20
-    total_bytes: int = 500 << 30
-    ratio: int = 200
-    reserve_bytes: int = 1 << 30
-
-    def of_entry(self, entry: Entry) -> int:
-        """The bytes that one member may unpack to."""
-        return min(self.member_bytes, max(1 << 20, entry.packed_bytes * self.ratio))
 
 
 @dataclass(frozen=True)
@@ -73,14 +51,14 @@ class Chunk:
         source: the ZIP.
         members: some of its members, in its order.
         target: where they go.
-        limits: how large each may become.
+        config: the limits.
     """
 
     kind: str
     source: LandedZip
     members: tuple[Member, ...]
     target: Target
-    limits: ExtractionLimits
+    config: ExtractionConfig
 
 
 class Outcome(NamedTuple):
@@ -125,7 +103,7 @@ def _outcome(archive: zipfile.ZipFile, member: Member, chunk: Chunk) -> Outcome:
         "kind": chunk.kind,
         "member": member.shown,
         "path": None,
-        "size_bytes": min(member.entry.size_bytes, SIZE_MAX),
+        "size_bytes": min(member.entry.size_bytes, MAX_STORED_SIZE),
         "crc32": member.entry.crc32,
         "reason": member.reason,
         "detail": member.detail,
@@ -146,26 +124,26 @@ def _place(archive: zipfile.ZipFile, member: Member, path: str, chunk: Chunk) ->
         Rejected: it is encrypted, damaged, or larger than the limits.
     """
     check_readable(member.entry)
-    size_max = chunk.limits.of_entry(member.entry)
+    max_bytes = chunk.config.max_member_bytes(member.entry)
     file = chunk.target.folder / path
     if chunk.target.resumed:
-        if is_whole(file, member.entry, size_max):
+        if is_whole(file, member.entry, max_bytes):
             return True
         # Never written into: it may be a link to a file of the present folder.
         file.unlink(missing_ok=True)
     if chunk.target.present is not None:
         former = chunk.target.present / path
-        if is_whole(former, member.entry, size_max) and _linked(former, file):
+        if is_whole(former, member.entry, max_bytes) and _linked(former, file):
             return True
-    _write(unpacked(archive, member.entry, member.end), file, size_max)
+    _write(unpacked(archive, member.entry, member.end), file, max_bytes)
     return False
 
 
-def is_whole(file: Path, entry: Entry, size_max: int) -> bool:
+def is_whole(file: Path, entry: Entry, max_bytes: int) -> bool:
     """Whether a file has the size and, byte by byte, the checksum that the directory states."""
     try:
         status = file.lstat()
-        alike = stat.S_ISREG(status.st_mode) and status.st_size == entry.size_bytes <= size_max
+        alike = stat.S_ISREG(status.st_mode) and status.st_size == entry.size_bytes <= max_bytes
         return alike and _crc32(file) == entry.crc32
     except OSError:
         return False
@@ -187,7 +165,7 @@ def _linked(former: Path, file: Path) -> bool:
     return True
 
 
-def _write(pieces: Iterator[bytes], file: Path, size_max: int) -> None:
+def _write(pieces: Iterator[bytes], file: Path, max_bytes: int) -> None:
     """Writes a new file; nothing of it is left when the member is rejected.
 
     Raises:
@@ -195,7 +173,7 @@ def _write(pieces: Iterator[bytes], file: Path, size_max: int) -> None:
     """
     try:
         with _in_its_folder(file, lambda: file.open("xb")) as stream:
-            _copy(pieces, stream, size_max)
+            _copy(pieces, stream, max_bytes)
     except Rejected:
         file.unlink()
         raise
@@ -214,10 +192,10 @@ def _in_its_folder(file: Path, make: Callable[[], Made]) -> Made:
         return make()
 
 
-def _copy(pieces: Iterable[bytes], stream: BinaryIO, size_max: int) -> None:
+def _copy(pieces: Iterable[bytes], stream: BinaryIO, max_bytes: int) -> None:
     written = 0
     for piece in pieces:
         written += len(piece)
-        if written > size_max:
-            raise Rejected(RejectReason.TOO_LARGE, f"unpacks to more than {size_max} bytes")
+        if written > max_bytes:
+            raise Rejected(RejectReason.TOO_LARGE, f"unpacks to more than {max_bytes} bytes")
         stream.write(piece)

@@ -7,13 +7,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from urgency_dagster.calls.embedding.archive import EmbeddingConfig, embed_archive
+from urgency_dagster.calls.embedding.archive import embed_archive
+from urgency_dagster.calls.embedding.configuration import EmbeddingConfig
 from urgency_dagster.calls.embedding.shards import vectors_of
-from urgency_dagster.calls.embedding.verification import DIFFERENCE_MAX
+from urgency_dagster.calls.embedding.verification import MAX_DIFFERENCE
 from urgency_dagster.calls.landing.pairs import scan_landing
 from urgency_dagster.calls.segments import decoded_pieces
 from urgency_dagster.calls.table.utterances import build_utterance_table
-from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
+from urgency_dagster.calls.unpacking.extraction import extract_pair
 from urgency_dagster.demo.inputs import write_demo
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster_tests.calls.conftest import GROUP, LAYER
@@ -30,7 +32,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[StoragePaths, list[s
     write_demo(paths.root, calls=CALLS, samples=400)
     pairs = scan_landing(paths.landing_calls).pairs
     for archive, pair in pairs.items():
-        extract_pair(pair, paths.archive(archive), ExtractionLimits())
+        extract_pair(pair, paths.archive(archive), ExtractionConfig())
         build_utterance_table(paths, archive)
     return paths, list(pairs)
 
@@ -53,6 +55,6 @@ def test_every_utterance_has_the_vector_that_it_has_alone(demo, speech_model, ki
             summary = embed_archive(paths, archive, model, replace(EXACT, engine=engine, batch_audio_s=20))
             assert (summary.counts.computed, summary.engine) == (len(wanted), engine)
             found = vectors_of(pq.read_table(paths.archive(archive).embeddings))
-            assert np.abs(found - wanted).max() <= DIFFERENCE_MAX
+            assert np.abs(found - wanted).max() <= MAX_DIFFERENCE
             paths.archive(archive).embeddings.unlink()
     assert len(archives) > 1

@@ -26,20 +26,20 @@ lengths_strategy = st.lists(st.integers(8000, 8010) | st.integers(8000, 200_000)
 
 
 class TestBatches:
-    @given(lengths=lengths_strategy, samples_max=st.integers(1, 400_000), can_pad=st.booleans())
-    def test_every_position_is_in_one_batch(self, lengths, samples_max, can_pad):
-        grouped = list(batches(lengths, samples_max, can_pad))
+    @given(lengths=lengths_strategy, max_samples=st.integers(1, 400_000), can_pad=st.booleans())
+    def test_every_position_is_in_one_batch(self, lengths, max_samples, can_pad):
+        grouped = list(batches(lengths, max_samples, can_pad))
         assert sorted(position for batch in grouped for position in batch) == list(range(len(lengths)))
         assert all(grouped)
 
-    @given(lengths=lengths_strategy, samples_max=st.integers(1, 400_000), can_pad=st.booleans())
-    def test_a_padded_batch_keeps_the_budget_unless_it_is_one_segment(self, lengths, samples_max, can_pad):
-        for batch in batches(lengths, samples_max, can_pad):
-            assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= samples_max
+    @given(lengths=lengths_strategy, max_samples=st.integers(1, 400_000), can_pad=st.booleans())
+    def test_a_padded_batch_keeps_the_budget_unless_it_is_one_segment(self, lengths, max_samples, can_pad):
+        for batch in batches(lengths, max_samples, can_pad):
+            assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= max_samples
 
-    @given(lengths=lengths_strategy, samples_max=st.integers(1, 400_000))
-    def test_without_padding_all_lengths_of_a_batch_are_equal(self, lengths, samples_max):
-        assert all(len({lengths[i] for i in batch}) == 1 for batch in batches(lengths, samples_max, can_pad=False))
+    @given(lengths=lengths_strategy, max_samples=st.integers(1, 400_000))
+    def test_without_padding_all_lengths_of_a_batch_are_equal(self, lengths, max_samples):
+        assert all(len({lengths[i] for i in batch}) == 1 for batch in batches(lengths, max_samples, can_pad=False))
 
     def test_segments_that_fit_share_a_batch(self):
         assert len(list(batches([100] * 10, 1000, can_pad=True))) == 1
@@ -47,26 +47,26 @@ class TestBatches:
 
 
 class TestPieces:
-    @given(lengths=st.lists(st.integers(1, 500), max_size=8), samples_max=st.integers(1, 200))
-    def test_the_pieces_of_a_segment_are_the_segment_in_nearly_equal_parts(self, lengths, samples_max):
+    @given(lengths=st.lists(st.integers(1, 500), max_size=8), max_samples=st.integers(1, 200))
+    def test_the_pieces_of_a_segment_are_the_segment_in_nearly_equal_parts(self, lengths, max_samples):
         whole = [np.arange(n, dtype=np.float32) for n in lengths]
-        pieces = list(pieces_of(whole, samples_max, lambda samples: samples))
+        pieces = list(pieces_of(whole, max_samples, lambda samples: samples))
         for position, segment in enumerate(whole):
             own = [piece for piece in pieces if piece.segment == position]
             np.testing.assert_array_equal(np.concatenate([piece.waveform for piece in own]), segment)
             sizes = [len(piece.waveform) for piece in own]
-            assert max(sizes) <= samples_max
+            assert max(sizes) <= max_samples
             assert max(sizes) - min(sizes) <= 1
-            assert len(own) == -(-len(segment) // samples_max)
+            assert len(own) == -(-len(segment) // max_samples)
             assert [piece.share for piece in own] == pytest.approx([size / len(segment) for size in sizes])
 
     def test_the_share_is_that_of_the_frames(self):
         pieces = list(pieces_of([np.zeros(5, np.float32)], 3, {2: 1, 3: 4}.__getitem__))
         assert [piece.share for piece in pieces] == [0.2, 0.8]
 
-    @given(lengths=st.lists(st.integers(9, 500), max_size=8), samples_max=st.integers(9, 200), tokens=st.integers(1, 9))
-    def test_the_spans_are_those_of_the_whole_segment(self, lengths, samples_max, tokens):
-        pieces = list(pieces_of([np.zeros(n, np.float32) for n in lengths], samples_max, lambda n: n, tokens))
+    @given(lengths=st.lists(st.integers(9, 500), max_size=8), max_samples=st.integers(9, 200), tokens=st.integers(1, 9))
+    def test_the_spans_are_those_of_the_whole_segment(self, lengths, max_samples, tokens):
+        pieces = list(pieces_of([np.zeros(n, np.float32) for n in lengths], max_samples, lambda n: n, tokens))
         for position, length in enumerate(lengths):
             weights = np.concatenate([piece.weights for piece in pieces if piece.segment == position], axis=1)
             np.testing.assert_array_equal(weights, span_weights(length, tokens))
@@ -119,8 +119,8 @@ class FullDevice:
 
     engine, precision, device, batch_audio_s = "torch", "float32", "cpu", 100.0
 
-    def __init__(self, encoder: TorchEncoder, samples_max: int) -> None:
-        self.speech, self._encoder, self._samples_max = encoder.speech, encoder, samples_max
+    def __init__(self, encoder: TorchEncoder, max_samples: int) -> None:
+        self.speech, self._encoder, self._samples_max = encoder.speech, encoder, max_samples
         self.given: list[int] = []
 
     def vectors(self, batches: Iterable[Sequence[Piece]]) -> Iterator[np.ndarray]:

@@ -10,10 +10,11 @@ import torch
 
 from urgency_dagster.calls.audio import SAMPLE_RATE
 from urgency_dagster.calls.embedding.batching import Budget, embed_segments
-from urgency_dagster.calls.embedding.choice import LEAST_GAIN, EncoderConfig, encoders, native_reduced_precision
+from urgency_dagster.calls.embedding.choice import MIN_BFLOAT16_SPEEDUP, encoders, native_reduced_precision
+from urgency_dagster.calls.embedding.configuration import EncoderConfig
 from urgency_dagster.calls.embedding.speech_model import load_speech_model
 from urgency_dagster.calls.embedding.torch_encoder import TorchEncoder
-from urgency_dagster.calls.embedding.verification import DIFFERENCE_MAX, prove
+from urgency_dagster.calls.embedding.verification import MAX_DIFFERENCE, verify
 from urgency_dagster.devices import product_gflops
 from urgency_dagster.errors import SettingsError
 from urgency_dagster_tests.calls.conftest import GROUP, HUBERT, LAYER, WAVLM, WIDE, save_speech_model
@@ -42,7 +43,7 @@ class TestVectors:
     @pytest.mark.parametrize("engine", ["torch", "openvino"])
     def test_a_batch_gives_what_each_segment_gives_alone(self, speech_model, kind, engine):
         speech, spoken = load_speech_model(speech_model(kind)), segments(*LENGTHS)
-        (encoder,) = encoders(speech, EncoderConfig("cpu", engine, "float32"))
+        (encoder,) = encoders(speech, EncoderConfig(device="cpu", engine=engine, precision="float32"))
         vectors = embed_segments(encoder, [speech.normalised(segment) for segment in spoken], 30, Budget(4))
         assert vectors.dtype == np.float32
         assert vectors.shape == (len(spoken), 16)
@@ -55,9 +56,9 @@ class TestVectors:
     def test_half_the_bits_stay_within_the_bound(self, tmp_path, kind, engine):
         model, spoken = save_speech_model(tmp_path, kind, **WIDE), segments(*LENGTHS)
         speech = load_speech_model(model)
-        (encoder,) = encoders(speech, EncoderConfig("cpu", engine, "bfloat16"))
+        (encoder,) = encoders(speech, EncoderConfig(device="cpu", engine=engine, precision="bfloat16"))
         vectors = embed_segments(encoder, [speech.normalised(segment) for segment in spoken], 30, Budget(4))
-        proof = prove(vectors, OneByOne(model).vectors(spoken), "bfloat16")
+        proof = verify(vectors, OneByOne(model).vectors(spoken), "bfloat16")
         assert proof.passed, proof
         assert proof.largest_difference > 1e-4, "the precision is reduced indeed"
 
@@ -66,13 +67,13 @@ class TestVectors:
     @pytest.mark.parametrize("tokens", [2, 4, 24])
     def test_each_span_has_the_mean_of_its_own_frames(self, speech_model, kind, engine, tokens):
         speech, spoken = load_speech_model(speech_model(kind)), segments(*LENGTHS)
-        (encoder,) = encoders(speech, EncoderConfig("cpu", engine, "float32"))
+        (encoder,) = encoders(speech, EncoderConfig(device="cpu", engine=engine, precision="float32"))
         normalised = [speech.normalised(segment) for segment in spoken]
         vectors = embed_segments(encoder, normalised, 30, Budget(4), audio_tokens=tokens)
         assert vectors.shape == (len(spoken), tokens * 16)
         one_by_one = OneByOne(speech_model(kind))
         expected = np.stack([one_by_one.spans(segment, tokens) for segment in spoken])
-        np.testing.assert_allclose(vectors.reshape(expected.shape), expected, rtol=0, atol=DIFFERENCE_MAX)
+        np.testing.assert_allclose(vectors.reshape(expected.shape), expected, rtol=0, atol=MAX_DIFFERENCE)
         assert np.abs(expected[:, 0] - expected[:, 1]).max() > 1e-2, "different spans have different vectors"
 
     @pytest.mark.parametrize("kind", [LAYER, GROUP])
@@ -80,7 +81,7 @@ class TestVectors:
     def test_the_spans_together_are_the_whole(self, speech_model, kind, engine):
         """In batches with padding and in segments longer than the model sees at once too."""
         speech, spoken = load_speech_model(speech_model(kind)), segments(*LENGTHS)
-        (encoder,) = encoders(speech, EncoderConfig("cpu", engine, "float32"))
+        (encoder,) = encoders(speech, EncoderConfig(device="cpu", engine=engine, precision="float32"))
         whole, spans = (embed_segments(encoder, spoken, 1, Budget(4), audio_tokens=tokens) for tokens in (1, 4))
         for segment, mean, vectors in zip(spoken, whole, spans.reshape(-1, 4, 16), strict=True):
             parts = -(-len(segment) // SAMPLE_RATE)
@@ -93,22 +94,21 @@ class TestVectors:
     @pytest.mark.parametrize("engine", ["torch", "openvino"])
     def test_the_budget_changes_nothing(self, speech_model, kind, engine):
         speech, spoken = load_speech_model(speech_model(kind)), segments(8000, 24_000, 8000, 16_000, 9000)
-        (encoder,) = encoders(speech, EncoderConfig("cpu", engine, "float32"))
+        (encoder,) = encoders(speech, EncoderConfig(device="cpu", engine=engine, precision="float32"))
         alone, together = (embed_segments(encoder, spoken, 30, Budget(audio_s)) for audio_s in (0.1, 60.0))
         np.testing.assert_allclose(alone, together, rtol=0, atol=1e-5)
 
     @pytest.mark.parametrize("engine", ["torch", "openvino"])
     def test_the_same_input_gives_the_same_bits(self, speech_model, engine):
         speech, spoken = load_speech_model(speech_model(LAYER)), segments(*LENGTHS)
-        first, second = (
-            embed_segments(next(encoders(speech, EncoderConfig("cpu", engine))), spoken, 30, Budget(1)) for _ in "12"
-        )
+        config = EncoderConfig(device="cpu", engine=engine)
+        first, second = (embed_segments(next(encoders(speech, config)), spoken, 30, Budget(1)) for _ in "12")
         np.testing.assert_array_equal(first, second)
 
     @pytest.mark.parametrize("engine", ["torch", "openvino"])
     def test_silence_has_a_vector_and_nothing_has_none(self, speech_model, engine):
         speech = load_speech_model(speech_model(LAYER))
-        encoder = next(encoders(speech, EncoderConfig("cpu", engine)))
+        encoder = next(encoders(speech, EncoderConfig(device="cpu", engine=engine)))
         silence = speech.normalised(np.zeros(8000, np.float32))
         assert np.isfinite(embed_segments(encoder, [silence], 30, Budget(4))).all()
         assert embed_segments(encoder, [], 30, Budget(4)).shape == (0, 16)
@@ -128,7 +128,7 @@ class TestVectors:
         few = {"num_hidden_layers": 1, "conv_dim": (8, 8), "conv_kernel": (10, 16), "conv_stride": (5, 64)}
         model = save_speech_model(tmp_path / "model", LAYER, **few)
         speech, spoken = load_speech_model(model), segments(8000, 9000, 12_345, 30_000)
-        (encoder,) = encoders(speech, EncoderConfig("cpu", "torch", "float32", compile=True))
+        (encoder,) = encoders(speech, EncoderConfig(device="cpu", engine="torch", precision="float32", compile=True))
         vectors = embed_segments(encoder, [speech.normalised(segment) for segment in spoken], 30, Budget(4))
         np.testing.assert_allclose(vectors, OneByOne(model).vectors(spoken), rtol=0, atol=1e-5)
 
@@ -156,7 +156,7 @@ class TestChoice:
     def test_only_a_processor_that_gains_by_bfloat16_is_given_it(self):
         flags = Path("/proc/cpuinfo").read_text().split()
         native = "avx512_bf16" in flags or "amx_bf16" in flags
-        gains = product_gflops("cpu", "bfloat16", 2048) > LEAST_GAIN * product_gflops("cpu", "float32", 2048)
+        gains = product_gflops("cpu", "bfloat16", 2048) > MIN_BFLOAT16_SPEEDUP * product_gflops("cpu", "float32", 2048)
         assert native_reduced_precision("cpu") == ("bfloat16" if native and gains else None)
         assert native_reduced_precision("mps") is None
 
@@ -180,8 +180,8 @@ class TestChoice:
     @pytest.mark.parametrize(
         ("asked", "message"),
         [
-            ({"engine": "tensorrt"}, "engine is 'tensorrt'; expected one of auto, torch, openvino"),
-            ({"precision": "int8"}, "precision is 'int8'; expected one of auto, float32, bfloat16, float16"),
+            ({"engine": "tensorrt"}, "engine is 'tensorrt'; expected 'auto', 'torch' or 'openvino'"),
+            ({"precision": "int8"}, "precision is 'int8'; expected 'auto', 'float32', 'bfloat16' or 'float16'"),
             ({"precision": "float16"}, "'float16' on a CPU"),
             ({"device": "toaster"}, "toaster"),
             ({"device": "meta", "engine": "openvino"}, "'openvino' on the device meta"),
@@ -195,7 +195,7 @@ class TestChoice:
     @pytest.mark.usefixtures("without_openvino")
     def test_openvino_that_is_not_installed_is_refused(self, speech_model):
         with pytest.raises(SettingsError, match=r"not installed.*pip install '\.\[openvino\]'"):
-            next(encoders(load_speech_model(speech_model(LAYER)), EncoderConfig("cpu", "openvino")))
+            next(encoders(load_speech_model(speech_model(LAYER)), EncoderConfig(device="cpu", engine="openvino")))
 
 
 def test_importing_the_room_loads_neither_torch_nor_openvino():

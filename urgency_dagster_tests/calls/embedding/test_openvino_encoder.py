@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from urgency_dagster.calls.embedding.batching import Budget, embed_segments, pieces_of
-from urgency_dagster.calls.embedding.choice import EncoderConfig, encoders
+from urgency_dagster.calls.embedding.choice import encoders
+from urgency_dagster.calls.embedding.configuration import EncoderConfig
 from urgency_dagster.calls.embedding.openvino_encoder import OpenVinoEncoder, _channels_last
 from urgency_dagster.calls.embedding.speech_model import load_speech_model
 from urgency_dagster.errors import ModelError
@@ -85,10 +86,10 @@ class TestUntraceable:
 
     def test_it_is_refused_when_openvino_is_asked_for(self, speech):
         with pytest.raises(ModelError, match=r"cannot be converted by OpenVINO; .*engine: torch"):
-            next(encoders(speech, EncoderConfig("cpu", "openvino")))
+            next(encoders(speech, EncoderConfig(device="cpu", engine="openvino")))
 
     def test_torch_takes_its_place_when_nothing_is_asked_for(self, speech):
-        assert next(encoders(speech, EncoderConfig("cpu"))).engine == "torch"
+        assert next(encoders(speech, EncoderConfig(device="cpu"))).engine == "torch"
 
 
 def test_the_library_is_loaded_without_what_reports_its_use():

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from urgency_dagster.calls.embedding.shards import PROVED, FormerVectors, plan_shards, vectors_at, vectors_of
+from urgency_dagster.calls.embedding.shards import VERIFIED, FormerVectors, plan_shards, vectors_at, vectors_of
 from urgency_dagster.tables import EMBEDDING, VECTOR_KEY, embeddings_schema
 from urgency_dagster.writing import write_table
 
@@ -32,7 +32,7 @@ def store(
     """Writes an `embeddings.parquet` with vectors that tell their row."""
     vectors = np.arange(rows.num_rows * 2, dtype=np.float32).reshape(-1, 2)
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), 2)
-    schema = embeddings_schema(2).with_metadata({**made_with, PROVED: str(proved).lower()})
+    schema = embeddings_schema(2).with_metadata({**made_with, VERIFIED: str(proved).lower()})
     whole = pa.Table.from_arrays(
         [*(rows[n].combine_chunks() for n in schema.names if n != EMBEDDING), column], schema=schema
     )
@@ -43,8 +43,8 @@ def store(
 
 
 class TestPlan:
-    def plan(self, rows: pa.Table, folder: Path, made_with=MADE_WITH, width: int = 2, rows_max: int = 5):
-        return plan_shards(rows, folder, made_with, width, rows_max)
+    def plan(self, rows: pa.Table, folder: Path, made_with=MADE_WITH, width: int = 2, max_rows: int = 5):
+        return plan_shards(rows, folder, made_with, width, max_rows)
 
     def names(self, *arguments, **options) -> list[str]:
         return [shard.path.name for shard in self.plan(*arguments, **options)]

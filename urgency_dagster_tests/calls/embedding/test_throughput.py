@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from urgency_dagster.calls.embedding.throughput import POINTS_MAX, Throughput, draw_throughput, rates
+from urgency_dagster.calls.embedding.throughput import MAX_POINTS, Throughput, draw_throughput, rates
 
 
 class Clock:
@@ -38,7 +38,7 @@ def test_nothing_is_left_at_the_end_and_nothing_is_known_at_the_beginning():
 
 def test_few_points_are_kept_of_much_work_and_none_is_out_of_order():
     meter = metered([(1, 1, 2)] * 5000, audio_s=10_000)
-    assert POINTS_MAX / 3 < len(meter.points) <= POINTS_MAX
+    assert MAX_POINTS / 3 < len(meter.points) <= MAX_POINTS
     assert meter.points == sorted(meter.points)
     assert {round(audio_s / time_s) for time_s, audio_s in meter.points[1:]} == {2}
 

@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from urgency_dagster.calls.embedding.verification import (
-    COSINE_MIN,
-    DIFFERENCE_MAX,
-    LEAST_FOR_COSINE,
-    prove,
+    MAX_DIFFERENCE,
+    MIN_COSINE,
+    MIN_UTTERANCES_FOR_COSINE,
     sample_rows,
+    verify,
 )
 
 RNG = np.random.default_rng(0)
@@ -25,65 +25,65 @@ def changed(by: float, row: int = 3) -> np.ndarray:
 
 class TestFloat32:
     def test_the_same_vectors_pass(self):
-        proof = prove(REFERENCE, REFERENCE, "float32")
+        proof = verify(REFERENCE, REFERENCE, "float32")
         assert (proof.passed, proof.utterances, proof.largest_difference) == (True, 16, 0.0)
         assert proof.least_cosine == pytest.approx(1)
 
-    @pytest.mark.parametrize(("by", "passed"), [(0.5 * DIFFERENCE_MAX, True), (2 * DIFFERENCE_MAX, False)])
+    @pytest.mark.parametrize(("by", "passed"), [(0.5 * MAX_DIFFERENCE, True), (2 * MAX_DIFFERENCE, False)])
     def test_one_element_of_one_vector_decides(self, by, passed):
-        proof = prove(changed(by), REFERENCE, "float32")
+        proof = verify(changed(by), REFERENCE, "float32")
         assert proof.passed is passed
         assert proof.largest_difference == pytest.approx(by, rel=0.1)
 
     @pytest.mark.parametrize("value", [np.nan, np.inf])
     @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
     def test_what_is_no_number_fails(self, value, precision):
-        proof = prove(changed(value), REFERENCE, precision)
+        proof = verify(changed(value), REFERENCE, precision)
         assert (proof.passed, proof.largest_difference, proof.least_cosine) == (False, None, None)
 
     def test_a_sample_of_nothing_proves_nothing_and_breaks_nothing(self):
-        assert prove(REFERENCE[:0], REFERENCE[:0], "float32").passed
+        assert verify(REFERENCE[:0], REFERENCE[:0], "float32").passed
 
     def test_one_utterance_is_enough(self):
-        assert prove(REFERENCE[:1], REFERENCE[:1], "float32").passed
-        assert not prove(changed(1.0)[3:4], REFERENCE[3:4], "float32").passed
+        assert verify(REFERENCE[:1], REFERENCE[:1], "float32").passed
+        assert not verify(changed(1.0)[3:4], REFERENCE[3:4], "float32").passed
 
 
 class TestReducedPrecision:
     def test_small_noise_passes(self):
         noise = RNG.normal(0, 0.01, REFERENCE.shape).astype(np.float32)
-        proof = prove(REFERENCE + noise, REFERENCE, "bfloat16")
+        proof = verify(REFERENCE + noise, REFERENCE, "bfloat16")
         assert proof.passed
-        assert COSINE_MIN < proof.least_cosine < 1
-        assert proof.largest_difference > DIFFERENCE_MAX
+        assert MIN_COSINE < proof.least_cosine < 1
+        assert proof.largest_difference > MAX_DIFFERENCE
 
     def test_the_mean_vector_does_not_hide_wrong_vectors(self):
         wrong = MEAN + RNG.normal(0, 1, REFERENCE.shape).astype(np.float32)
         raw = np.sum(wrong * REFERENCE, axis=1) / np.linalg.norm(wrong, axis=1) / np.linalg.norm(REFERENCE, axis=1)
         assert raw.min() > 0.95
-        assert not prove(wrong, REFERENCE, "bfloat16").passed
+        assert not verify(wrong, REFERENCE, "bfloat16").passed
 
     def test_one_wrong_vector_is_enough_to_fail(self):
         vectors = REFERENCE.copy()
         vectors[7] = vectors[8]
-        assert not prove(vectors, REFERENCE, "float16").passed
+        assert not verify(vectors, REFERENCE, "float16").passed
 
     def test_swapped_rows_fail(self):
-        assert not prove(REFERENCE[::-1], REFERENCE, "bfloat16").passed
+        assert not verify(REFERENCE[::-1], REFERENCE, "bfloat16").passed
 
     def test_a_sample_too_small_for_a_mean_does_not_pass(self):
-        few = REFERENCE[: LEAST_FOR_COSINE - 1]
-        assert not prove(few, few, "bfloat16").passed
-        assert prove(REFERENCE[:LEAST_FOR_COSINE], REFERENCE[:LEAST_FOR_COSINE], "bfloat16").passed
+        few = REFERENCE[: MIN_UTTERANCES_FOR_COSINE - 1]
+        assert not verify(few, few, "bfloat16").passed
+        assert verify(REFERENCE[:MIN_UTTERANCES_FOR_COSINE], REFERENCE[:MIN_UTTERANCES_FOR_COSINE], "bfloat16").passed
 
     def test_vectors_that_are_all_the_same_do_not_pass(self):
         same = np.tile(MEAN, (16, 1))
-        assert not prove(same, same, "bfloat16").passed
-        assert prove(same, same, "float32").passed
+        assert not verify(same, same, "bfloat16").passed
+        assert verify(same, same, "float32").passed
 
     def test_the_bound_is_told(self):
-        assert prove(REFERENCE, REFERENCE, "float32").bound == "largest_difference at most 0.0001"
-        assert prove(REFERENCE, REFERENCE, "bfloat16").bound == "least_cosine at least 0.995"
+        assert verify(REFERENCE, REFERENCE, "float32").bound == "largest_difference at most 0.0001"
+        assert verify(REFERENCE, REFERENCE, "bfloat16").bound == "least_cosine at least 0.995"
 
 
 class TestSample:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from urgency_dagster.calls.landing.cache import NOT_WHOLE, LandingCache, why_unreadable
-from urgency_dagster.calls.landing.pairs import ArchivePair, scan_landing
+from urgency_dagster.calls.landing.pairs import scan_landing
 from urgency_dagster.calls.landing.parts import LandedZip
-from urgency_dagster.calls.landing.zips import DIRECTORY_BYTES_MAX
+from urgency_dagster.calls.landing.zips import MAX_DIRECTORY_BYTES
 from urgency_dagster.errors import ArchiveError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.writing import file_hash, read_json, write_json
@@ -54,14 +54,15 @@ class TestIdentity:
         first = build.pair(landing / "a", "T_x", {"a.wav": b"1"}, {"a.json": b"2"})
         again = build.pair(landing / "b", "T_x", {"a.wav": b"1"}, {"a.json": b"2"})
         os.utime(again.audio.parts[0], (1, 1))
-        assert LandingCache(paths).of_pair(first) == LandingCache(paths).of_pair(again)
+        identity = LandingCache(paths).of_pair(first.audio, first.labels)
+        assert LandingCache(paths).of_pair(again.audio, again.labels) == identity
 
     def test_parts_are_equal_to_the_joined_zip(self, paths, landing, build):
         pair = build.pair(landing, "T_x", {"a.wav": b"1" * 100}, {"a.json": b"2"})
-        joined, content = LandingCache(paths).of_pair(pair), file_hash(pair.audio.parts[0])
+        joined, content = LandingCache(paths).of_pair(pair.audio, pair.labels), file_hash(pair.audio.parts[0])
         parts = split(pair.audio.parts[0], 0, 9, 100)
         assert LandingCache(paths).content_hash(parts) == content
-        assert LandingCache(paths).of_pair(ArchivePair("T_x", parts, pair.labels)) == joined
+        assert LandingCache(paths).of_pair(parts, pair.labels) == joined
 
     def test_other_bytes_on_either_side_differ(self, paths, landing, build):
         contents = [(b"1", b"2"), (b"3", b"2"), (b"1", b"3"), (b"2", b"1")]
@@ -69,7 +70,7 @@ class TestIdentity:
             build.pair(landing / str(n), "T_x", {"a.wav": audio}, {"a.wav": labels})
             for n, (audio, labels) in enumerate(contents)
         ]
-        assert len({LandingCache(paths).of_pair(pair) for pair in pairs}) == len(pairs)
+        assert len({LandingCache(paths).of_pair(pair.audio, pair.labels) for pair in pairs}) == len(pairs)
 
     def test_other_bytes_under_the_same_name_differ(self, paths, file, build):
         before = LandingCache(paths).of_file(file)
@@ -90,7 +91,7 @@ class TestMemory:
         def tick() -> tuple:
             cache = LandingCache(paths)
             found = scan_landing(landing, cache)
-            return found, [cache.of_pair(pair) for pair in found.pairs.values()]
+            return found, [cache.of_pair(pair.audio, pair.labels) for pair in found.pairs.values()]
 
         opened: list[Path] = []
         with watching(opened.append):
@@ -272,7 +273,7 @@ class TestWhyUnreadable:
         assert why_unreadable(there) == f"{NOT_WHOLE}, or its last part is missing: TS_x.zip.part{(9, 50)[count - 1]}"
 
     def test_a_list_that_is_said_to_be_as_long_as_the_file(self, landing):
-        file, length = landing / "a.zip", DIRECTORY_BYTES_MAX + 1
+        file, length = landing / "a.zip", MAX_DIRECTORY_BYTES + 1
         with file.open("wb") as stream:
             stream.seek(length)  # a hole, which takes no room on the disk
             stream.write(struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, length, 0, 0))

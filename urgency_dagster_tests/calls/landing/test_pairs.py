@@ -138,7 +138,7 @@ def test_a_folder_in_an_old_code_page_does_not_matter(paths, landing, build):
     folder = Path(os.fsdecode(os.fsencode(landing) + b"/" + "원천데이터".encode("cp949")))
     touch_zip(build, folder / "TS_x.zip", folder / "TL_x.zip")
     pair = scan_landing(landing).pairs["T_x"]
-    assert len(LandingCache(paths).of_pair(pair)) == 64
+    assert len(LandingCache(paths).of_pair(pair.audio, pair.labels)) == 64
 
 
 def test_names_that_look_the_same_are_counted(landing, build):

@@ -130,11 +130,11 @@ class TestLook:
     def test_it_is_size_time_and_inode_of_each_part(self, tmp_path):
         landed = cut(b"abc", tmp_path, 1)
         stats = [part.stat() for part in landed.parts]
-        assert landed.look() == [n for stat in stats for n in (stat.st_size, stat.st_mtime_ns, stat.st_ino)]
+        assert landed.fingerprint() == [n for stat in stats for n in (stat.st_size, stat.st_mtime_ns, stat.st_ino)]
         assert landed.size_bytes == 3
 
     def test_a_part_that_is_gone(self, tmp_path):
         landed = cut(b"abc", tmp_path, 1)
         landed.parts[0].unlink()
-        assert landed.look()[:3] == list(GONE)
+        assert landed.fingerprint()[:3] == list(GONE)
         assert landed.size_bytes == 2

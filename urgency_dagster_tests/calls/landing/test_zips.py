@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from urgency_dagster.calls.landing.parts import LandedZip
 from urgency_dagster.calls.landing.zips import (
-    DIRECTORY_BYTES_MAX,
+    MAX_DIRECTORY_BYTES,
     PIECE_BYTES,
     BoundedReads,
     Entry,
@@ -100,7 +100,7 @@ class TestDirectory:
 
     def test_a_list_that_is_said_to_be_as_long_as_a_huge_file_is_not_read(self, tmp_path: Path):
         file = tmp_path / "TS_x.zip"
-        length = DIRECTORY_BYTES_MAX + 1
+        length = MAX_DIRECTORY_BYTES + 1
         with file.open("wb") as stream:
             stream.seek(length)  # a hole, which takes no room on the disk
             stream.write(struct.pack("<4s4H2LH", END, 0, 0, 1, 1, length, 0, 0))

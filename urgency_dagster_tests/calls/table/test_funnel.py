@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from urgency_dagster.calls.table.funnel import LEVELS, Funnel, draw_funnel, funnel_of, read_funnel, total
+from urgency_dagster.calls.table.funnel import FUNNEL_LEVELS, Funnel, draw_funnel, read_funnel, total, total_funnel
 from urgency_dagster.calls.table.utterances import build_utterance_table
 from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.errors import ArtefactError
@@ -103,7 +103,7 @@ class TestTogether:
     def test_archives_add_up(self, lossy, build):
         build.extracted(lossy, OTHER, *build.calls(build.label(A)))
         build_utterance_table(lossy, OTHER, workers=1)
-        together = funnel_of(lossy, [OTHER, ARCHIVE])
+        together = total_funnel(lossy, [OTHER, ARCHIVE])
         assert together.counts == {
             "archives": 2, "members": 12, "calls": 5, "utterances": 15, "segments": 7, "vectors": 0,
         }  # fmt: skip
@@ -130,7 +130,7 @@ funnels = st.builds(
     segments=counts,
     vectors=counts,
     rejected=st.fixed_dictionaries(
-        {level: st.dictionaries(st.sampled_from(list(RejectReason)), st.integers(1, 9)) for level in LEVELS}
+        {level: st.dictionaries(st.sampled_from(list(RejectReason)), st.integers(1, 9)) for level in FUNNEL_LEVELS}
     ),
     flagged=st.fixed_dictionaries(dict.fromkeys(AUDIO_FLAGS, counts)),
 )
@@ -141,6 +141,6 @@ def test_a_total_loses_nothing(of_archives):
     together = total(of_archives)
     for level in together.counts:
         assert getattr(together, level) == sum(getattr(funnel, level) for funnel in of_archives)
-    for level in LEVELS:
+    for level in FUNNEL_LEVELS:
         assert together.rejects(level) == sum(funnel.rejects(level) for funnel in of_archives)
     assert total([together]) == together

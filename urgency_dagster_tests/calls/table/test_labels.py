@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from urgency_dagster.calls.table.labels import (
-    ID_LENGTH_MAX,
-    LABEL_BYTES_MAX,
-    UTTERANCES_MAX,
+    MAX_ID_LENGTH,
+    MAX_LABEL_BYTES,
+    MAX_UTTERANCES,
     labelled_entries,
     parse_label,
     parse_utterances,
@@ -179,13 +179,13 @@ class TestLimits:
 
     def test_a_label_of_the_largest_size_is_read_and_one_byte_more_is_not(self, tmp_path):
         file = tmp_path / "label.json"
-        file.write_bytes(b" " * LABEL_BYTES_MAX)
-        assert len(read_label(file)) == LABEL_BYTES_MAX
-        file.write_bytes(b" " * (LABEL_BYTES_MAX + 1))
-        with pytest.raises(LabelError, match=f"{LABEL_BYTES_MAX + 1} bytes"):
+        file.write_bytes(b" " * MAX_LABEL_BYTES)
+        assert len(read_label(file)) == MAX_LABEL_BYTES
+        file.write_bytes(b" " * (MAX_LABEL_BYTES + 1))
+        with pytest.raises(LabelError, match=f"{MAX_LABEL_BYTES + 1} bytes"):
             read_label(file)
 
-    @pytest.mark.parametrize(("count", "fits"), [(UTTERANCES_MAX, True), (UTTERANCES_MAX + 1, False)])
+    @pytest.mark.parametrize(("count", "fits"), [(MAX_UTTERANCES, True), (MAX_UTTERANCES + 1, False)])
     def test_a_call_has_a_largest_number_of_utterances(self, build, count, fits):
         data = build.json(build.label(CALL_ID, utterances=[None] * count))
         assert len(labelled_entries(data)) == (count if fits else 0)
@@ -196,9 +196,9 @@ class TestLimits:
                 parse_label(data)
 
     def test_an_id_that_is_too_long_is_bad_and_is_cut_where_it_is_told(self, build):
-        entry = parsed(build.utterance(id="x" * (ID_LENGTH_MAX + 1)))
-        assert (entry.id, entry.reason) == ("x" * ID_LENGTH_MAX, RejectReason.BAD_UTTERANCE)
-        assert parsed(build.utterance(id="x" * ID_LENGTH_MAX)).text
+        entry = parsed(build.utterance(id="x" * (MAX_ID_LENGTH + 1)))
+        assert (entry.id, entry.reason) == ("x" * MAX_ID_LENGTH, RejectReason.BAD_UTTERANCE)
+        assert parsed(build.utterance(id="x" * MAX_ID_LENGTH)).text
 
     @pytest.mark.parametrize("data", [b"[" * 100_000, b'{"a":' * 100_000, b"1" * 10_000, b"NaN", b'"\\ud800"'])
     def test_what_is_hard_to_parse_is_unreadable(self, data):

@@ -23,10 +23,10 @@ from urgency_dagster.calls.landing.pairs import ArchivePair
 from urgency_dagster.calls.landing.parts import LandedZip
 from urgency_dagster.calls.tables import MEMBERS, RejectReason
 from urgency_dagster.calls.unpacking import extraction
+from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
 from urgency_dagster.calls.unpacking.extraction import (
     CHUNK_BYTES,
     CHUNK_MEMBERS,
-    ExtractionLimits,
     extract_pair,
     keep_only,
 )
@@ -152,7 +152,7 @@ class TestWorkers:
         labels = build.zipped({f"{n}.json": b"{}" * n for n in range(99)})
         results = []
         for workers in (1, 2):
-            unpack(audio, labels=labels, workers=workers)
+            unpack(audio, ExtractionConfig(workers=workers), labels)
             results.append((contents(unpack.files.folder), unpack.made()))
             shutil.rmtree(unpack.files.folder)
         assert results[0] == results[1]
@@ -160,12 +160,12 @@ class TestWorkers:
 
     def test_several_of_them_share_the_work(self, unpack, build):
         list(ordered_map(abs, [1, 2], 2))  # the fork server is there before
-        assert self.started(unpack, build.zipped(MANY), workers=2) >= 2
+        assert self.started(unpack, build.zipped(MANY), ExtractionConfig(workers=2)) >= 2
 
-    def started(self, unpack: Unpacking, archive: bytes, **how) -> int:
+    def started(self, unpack: Unpacking, archive: bytes, config: ExtractionConfig = LIMITS) -> int:
         """The processes that come up meanwhile."""
         before, seen = descendants(), set()
-        unpack(archive, progress=lambda done, total: seen.update(descendants()), **how)
+        unpack(archive, config, progress=lambda done, total: seen.update(descendants()))
         return len(seen - before)
 
     def test_little_work_starts_no_process(self, unpack, build):
@@ -188,7 +188,7 @@ class TestWorkers:
         list(ordered_map(abs, [1, 2], 2))  # the fork server is there before
         before = descendants()
         with pytest.raises(ArchiveError, match="total_bytes") as caught:
-            unpack(build.zipped(MANY), ExtractionLimits(total_bytes=2000), workers=2)
+            unpack(build.zipped(MANY), ExtractionConfig(total_bytes=2000, workers=2))
         assert descendants() == before
         assert unpack.left() == set()
         assert caught.value.__traceback__ is not None, "what it refers to was there until here"
@@ -197,43 +197,43 @@ class TestWorkers:
 class TestLimits:
     def test_too_many_bytes_refuse_the_archive(self, unpack, build):
         archive = build.zipped({"a_1.wav": b"1" * 600, "b_1.wav": b"1" * 600})
-        unpack(archive, ExtractionLimits(total_bytes=1200))
+        unpack(archive, ExtractionConfig(total_bytes=1200))
         with pytest.raises(ArchiveError, match=r"TS_x\.zip unpacks to more than 1199 bytes.*total_bytes"):
-            unpack(archive, ExtractionLimits(total_bytes=1199))
+            unpack(archive, ExtractionConfig(total_bytes=1199))
 
     def test_no_more_is_unpacked_when_the_limit_is_passed(self, unpack, build):
         seen = []
         with pytest.raises(ArchiveError):
-            unpack(build.zipped(MANY), ExtractionLimits(total_bytes=2000), progress=lambda *done: seen.append(done))
+            unpack(build.zipped(MANY), ExtractionConfig(total_bytes=2000), progress=lambda *done: seen.append(done))
         assert seen == [(CHUNK_MEMBERS, len(MANY))]
 
     def test_each_zip_has_its_own_limit(self, unpack, build):
         audio, labels = build.zipped({"a.wav": b"1" * 600}), build.zipped({"a.json": b"1" * 700})
-        unpack(audio, ExtractionLimits(total_bytes=700), labels)
+        unpack(audio, ExtractionConfig(total_bytes=700), labels)
         with pytest.raises(ArchiveError, match=r"TL_x\.zip unpacks to more than 699 bytes"):
-            unpack(audio, ExtractionLimits(total_bytes=699), labels)
+            unpack(audio, ExtractionConfig(total_bytes=699), labels)
 
     def test_reused_members_count(self, unpack, build):
         archive = build.zipped({"a_1.wav": b"1" * 600, "b_1.wav": b"1" * 600})
         unpack(archive)
         with pytest.raises(ArchiveError, match="total_bytes"):
-            unpack(archive, ExtractionLimits(total_bytes=1199))
+            unpack(archive, ExtractionConfig(total_bytes=1199))
 
     def test_rejected_members_do_not_count(self, unpack, build):
         archive = build.zipped({"a_1.wav": b"1" * 600, "b_1.wav": b"1" * 1200})
-        unpack(archive, ExtractionLimits(total_bytes=600, member_bytes=600))
+        unpack(archive, ExtractionConfig(total_bytes=600, member_bytes=600))
         assert unpack.counts["bytes"] == 600
 
     def test_too_many_members_refuse_the_archive(self, unpack, build):
         archive = build.zipped({"a_1.wav": b"1", "b_1.wav": b"1", "._b": b""})
-        unpack(archive, ExtractionLimits(members=2))
+        unpack(archive, ExtractionConfig(members=2))
         with pytest.raises(ArchiveError, match="has 2 members; expected at most 1"):
-            unpack(archive, ExtractionLimits(members=1))
+            unpack(archive, ExtractionConfig(members=1))
 
     def test_a_refused_archive_leaves_the_former_one_without_its_account(self, unpack, build):
         unpack(build.zipped({NAME: b"old"}), labels=build.zipped({"a.json": b"old"}))
         many = build.zipped({f"{n}.wav": b"1" * 20 for n in range(9)})
-        for limits in (ExtractionLimits(total_bytes=100), ExtractionLimits(members=8)):
+        for limits in (ExtractionConfig(total_bytes=100), ExtractionConfig(members=8)):
             with pytest.raises(ArchiveError):
                 unpack(many, limits)
             assert unpack.written() == {NAME: b"old"}
@@ -246,7 +246,7 @@ class TestDisk:
         free = shutil.disk_usage(unpack.files.folder.parent.parent).free
         reserve = free * 2
         with pytest.raises(ArchiveError, match=rf"takes 999 bytes and {reserve} in reserve, but \d+ are free"):
-            unpack(build.zipped({NAME: b"1" * 999}), ExtractionLimits(reserve_bytes=reserve))
+            unpack(build.zipped({NAME: b"1" * 999}), ExtractionConfig(reserve_bytes=reserve))
         assert unpack.left() == set()
 
     def test_what_is_there_needs_no_room(self, unpack, build):
@@ -254,9 +254,9 @@ class TestDisk:
         unpack(build.zipped(members))
         reserve = 1 << 60
         with pytest.raises(ArchiveError, match="takes 0 bytes"):
-            unpack(build.zipped(members), ExtractionLimits(reserve_bytes=reserve))
+            unpack(build.zipped(members), ExtractionConfig(reserve_bytes=reserve))
         with pytest.raises(ArchiveError, match="takes 98 bytes"):
-            unpack(build.zipped({**members, "b_1.wav": b"2" * 98}), ExtractionLimits(reserve_bytes=reserve))
+            unpack(build.zipped({**members, "b_1.wav": b"2" * 98}), ExtractionConfig(reserve_bytes=reserve))
 
     def test_what_an_earlier_attempt_left_needs_no_room(self, unpack, build):
         members = {NAME: b"1" * 999}
@@ -264,14 +264,14 @@ class TestDisk:
         unpack.files.unpacking.mkdir()
         unpack.files.audio.rename(unpack.files.unpacking / "Wave")
         with pytest.raises(ArchiveError, match="takes 0 bytes"):
-            unpack(build.zipped(members), ExtractionLimits(reserve_bytes=1 << 60))
+            unpack(build.zipped(members), ExtractionConfig(reserve_bytes=1 << 60))
 
     def test_a_header_that_claims_much_needs_no_more_than_its_limit(self, unpack, build):
         archive = patched(build.zipped({NAME: b"1", "b.txt": b"2" * 99}), 24, b"\0\0\0\xff")
-        limits = ExtractionLimits(reserve_bytes=1 << 60, member_bytes=500)
+        limits = ExtractionConfig(reserve_bytes=1 << 60, member_bytes=500)
         with pytest.raises(ArchiveError, match="takes 500 bytes"):
             unpack(archive, limits)
-        unpack(archive, ExtractionLimits(member_bytes=500))
+        unpack(archive, ExtractionConfig(member_bytes=500))
         assert unpack.rows()[0]["reason"] == RejectReason.CORRUPT
 
     def test_a_disk_without_room_keeps_what_was_done(self, unpack, build):
@@ -310,16 +310,17 @@ FILL = """
 import sys
 from pathlib import Path
 from urgency_dagster.calls.landing.pairs import ArchivePair
-from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
+from urgency_dagster.calls.unpacking.extraction import extract_pair
 from urgency_dagster.calls.landing.parts import LandedZip
 from urgency_dagster.errors import ArchiveError
-from urgency_dagster.writing import StoragePaths
+from urgency_dagster.paths import StoragePaths
 
 if __name__ == "__main__":
     files = StoragePaths(Path(sys.argv[1])).archive("T_x")
     pair = ArchivePair("T_x", *(LandedZip.whole(Path(name)) for name in sys.argv[2:]))
     try:
-        extract_pair(pair, files, ExtractionLimits(reserve_bytes=0), workers=2)
+        extract_pair(pair, files, ExtractionConfig(reserve_bytes=0, workers=2))
     except ArchiveError as error:
         kept = len(list(files.unpacking.rglob("*.wav")))
         print(error.args[0], error.__cause__.errno, kept > 100, not files.members.exists(), sep="\\n")
@@ -434,12 +435,12 @@ class TestEarlierAttempts:
         (unpack.files.unpacking / "Wave").mkdir(parents=True)
         os.link(unpack.files.audio / "a.wav", unpack.files.unpacking / "Wave" / "a.wav")
         with pytest.raises(ArchiveError):
-            unpack(build.zipped({"a.wav": b"new", "b.wav": b"2" * 9999}), ExtractionLimits(total_bytes=99))
+            unpack(build.zipped({"a.wav": b"new", "b.wav": b"2" * 9999}), ExtractionConfig(total_bytes=99))
         assert unpack.written() == {"a.wav": b"old", "b.wav": b"2"}
 
     def test_a_rejected_member_that_was_half_written_is_not_left(self, unpack, build):
         self.leave(unpack, {"Wave/a.wav": b"a" * 20})
-        unpack(build.zipped(TWO), ExtractionLimits(member_bytes=10))
+        unpack(build.zipped(TWO), ExtractionConfig(member_bytes=10))
         assert unpack.written() == {}
 
     @pytest.mark.parametrize("there", ["file", "dangling link"])

@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from urgency_dagster.calls.landing.pairs import ArchivePair
-from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
+from urgency_dagster.calls.unpacking.extraction import extract_pair
 from urgency_dagster.paths import ArchivePaths, StoragePaths
 from urgency_dagster_tests.calls.extracting import ARCHIVE, contents
 
@@ -27,14 +28,15 @@ import json, os, shutil, signal, sys
 from pathlib import Path
 import pyarrow.parquet
 from urgency_dagster.calls.landing.pairs import ArchivePair
-from urgency_dagster.calls.unpacking.extraction import ExtractionLimits, extract_pair
+from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
+from urgency_dagster.calls.unpacking.extraction import extract_pair
 from urgency_dagster.calls.landing.parts import LandedZip
-from urgency_dagster.writing import StoragePaths
+from urgency_dagster.paths import StoragePaths
 
 def extract(root, landing, workers):
     landed = (LandedZip.whole(Path(landing, name)) for name in ("TS_x.zip", "TL_x.zip"))
     files = StoragePaths(Path(root)).archive("T_x")
-    return extract_pair(ArchivePair("T_x", *landed), files, ExtractionLimits(), workers=workers)
+    return extract_pair(ArchivePair("T_x", *landed), files, ExtractionConfig(workers=workers))
 """
 
 WITH_WORKERS = f"""{EXTRACT}
@@ -121,7 +123,7 @@ OLD_LABELS, NEW_LABELS = {"a.json": b"{}", "b.json": b"[]"}, {"a.json": b"{}", "
 
 def extracted(root: Path, pair: ArchivePair, **how) -> ArchivePaths:
     files = StoragePaths(root).archive(ARCHIVE)
-    extract_pair(pair, files, ExtractionLimits(), **how)
+    extract_pair(pair, files, ExtractionConfig(), **how)
     return files
 
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from urgency_dagster.calls.landing.parts import LandedZip
 from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.calls.unpacking.members import (
-    DEPTH_MAX,
-    MEMBER_SHOWN,
-    NAME_BYTES_MAX,
-    PATH_BYTES_MAX,
+    MAX_DEPTH,
+    MAX_NAME_BYTES,
+    MAX_PATH_BYTES,
+    MAX_SHOWN_CHARACTERS,
     Member,
     is_litter,
     member_name,
@@ -196,21 +196,21 @@ class TestUnsafeNames:
     @pytest.mark.parametrize(
         ("longest", "too_long"),
         [
-            ("n" * (NAME_BYTES_MAX - 4) + ".wav", "n" * (NAME_BYTES_MAX - 3) + ".wav"),
+            ("n" * (MAX_NAME_BYTES - 4) + ".wav", "n" * (MAX_NAME_BYTES - 3) + ".wav"),
             (GA * 83 + "xx.wav", GA * 83 + "xxx.wav"),
-            ("d" * NAME_BYTES_MAX + "/a.wav", "d" * (NAME_BYTES_MAX + 1) + "/a.wav"),
-            ("d/" * (DEPTH_MAX - 1) + "a.wav", "d/" * DEPTH_MAX + "a.wav"),
+            ("d" * MAX_NAME_BYTES + "/a.wav", "d" * (MAX_NAME_BYTES + 1) + "/a.wav"),
+            ("d/" * (MAX_DEPTH - 1) + "a.wav", "d/" * MAX_DEPTH + "a.wav"),
             (("d" * 199 + "/") * 5 + "n" * 20 + ".wav", ("d" * 199 + "/") * 5 + "n" * 21 + ".wav"),
         ],
     )
     def test_too_long(self, planned, longest, too_long):
         assert planned.reasons(longest) == [None]
         assert planned.reasons(too_long) == [UNSAFE]
-        assert len(longest.encode()) <= PATH_BYTES_MAX
+        assert len(longest.encode()) <= MAX_PATH_BYTES
 
     def test_what_is_shown_of_a_name_is_short(self, planned):
         (member,) = planned("n" * 65_000 + ".wav")
-        assert member.shown == "n" * MEMBER_SHOWN
+        assert member.shown == "n" * MAX_SHOWN_CHARACTERS
         (member,) = planned("/" * 65_000)
         assert member.reason == UNSAFE
 
@@ -285,9 +285,9 @@ class TestLitter:
 
 
 class TestSurvey:
-    def plan(self, folder: Path, archive: bytes, members_max: int = 9):
+    def plan(self, folder: Path, archive: bytes, max_members: int = 9):
         (folder / "TS_x.zip").write_bytes(archive)
-        return survey(LandedZip.whole(folder / "TS_x.zip"), ".wav", members_max)
+        return survey(LandedZip.whole(folder / "TS_x.zip"), ".wav", max_members)
 
     def test_it_counts_members_and_bytes(self, tmp_path, build):
         plan = self.plan(tmp_path, build.zipped({"a.wav": b"123", "b.txt": b"45", "._c": b"6789", "d/": b""}))

@@ -9,7 +9,8 @@ import pytest
 
 from urgency_dagster.calls.landing.zips import PIECE_BYTES, Entry
 from urgency_dagster.calls.tables import RejectReason
-from urgency_dagster.calls.unpacking.worker import ExtractionLimits, is_whole
+from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
+from urgency_dagster.calls.unpacking.worker import is_whole
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster_tests.calls.extracting import END, LIMITS, LOCAL, NAME, Unpacking, listed_again, patched
 
@@ -162,19 +163,19 @@ class TestOverlaps:
 
 class TestLimits:
     def test_a_member_of_just_the_size_is_kept(self, unpack, build):
-        limits = ExtractionLimits(member_bytes=1000)
+        limits = ExtractionConfig(member_bytes=1000)
         archive = build.zipped({NAME: b"1" * 1000, "b_1.wav": b"2" * 1001}, zipfile.ZIP_STORED)
         rows = unpack(archive, limits)
         assert list(unpack.written()) == [NAME]
         assert (rows["b_1.wav"]["reason"], rows["b_1.wav"]["detail"]) == (TOO_LARGE, "unpacks to more than 1000 bytes")
 
     def test_a_bomb_stops_at_the_ratio(self, unpack, build):
-        rows = unpack(build.zipped({NAME: bytes(5 << 20)}), ExtractionLimits(ratio=100))
+        rows = unpack(build.zipped({NAME: bytes(5 << 20)}), ExtractionConfig(ratio=100))
         assert rows[NAME]["reason"] == TOO_LARGE
         assert unpack.written() == {}
 
     def test_small_members_may_be_packed_as_well_as_they_can(self, unpack, build):
-        unpack(build.zipped({NAME: bytes(1 << 20)}), ExtractionLimits(ratio=2))
+        unpack(build.zipped({NAME: bytes(1 << 20)}), ExtractionConfig(ratio=2))
         assert list(unpack.written()) == [NAME]
 
     def test_a_bomb_is_never_written_whole(self, unpack, build):
@@ -185,10 +186,10 @@ class TestLimits:
         assert (rows[NAME]["reason"], unpack.written()) == (CORRUPT, {})
 
     @pytest.mark.parametrize(
-        ("packed", "size_max"), [(0, 1 << 20), (5242, 1 << 20), (5243, 1_048_600), (1 << 40, 256 << 20)]
+        ("packed", "max_bytes"), [(0, 1 << 20), (5242, 1 << 20), (5243, 1_048_600), (1 << 40, 256 << 20)]
     )
-    def test_the_limit_of_a_member_grows_with_its_packed_size(self, packed, size_max):
-        assert LIMITS.of_entry(Entry(0, b"", 0, 8, 0, packed, 0, 0, 0)) == size_max
+    def test_the_limit_of_a_member_grows_with_its_packed_size(self, packed, max_bytes):
+        assert LIMITS.of_entry(Entry(0, b"", 0, 8, 0, packed, 0, 0, 0)) == max_bytes
 
 
 class TestWhole:
@@ -238,7 +239,7 @@ class TestWhole:
 
 
 class TestReuse:
-    def again(self, unpack: Unpacking, build, members: dict[str, bytes], limits: ExtractionLimits = LIMITS) -> None:
+    def again(self, unpack: Unpacking, build, members: dict[str, bytes], limits: ExtractionConfig = LIMITS) -> None:
         """Unpacks a ZIP over what is there; the result is that of a fresh extraction."""
         unpack(build.zipped(members), limits)
         made, account, written = unpack.made(), unpack.files.members.read_bytes(), unpack.written()
@@ -302,7 +303,7 @@ class TestReuse:
 
     def test_a_member_that_is_rejected_now(self, unpack, build):
         unpack(build.zipped(MEMBERS))
-        self.again(unpack, build, MEMBERS, ExtractionLimits(member_bytes=998))
+        self.again(unpack, build, MEMBERS, ExtractionConfig(member_bytes=998))
         assert self.made == (0, 1)
         assert unpack.written() == {"c_1.wav": b""}
 

@@ -1,0 +1,18 @@
+"""The options of `utterances`."""
+
+from pydantic import Field
+
+from urgency_dagster.configuration import Configuration
+
+
+class UtteranceConfig(Configuration):
+    """The number of worker processes, and how many rejects the check `few_rejects` allows."""
+
+    workers: int = Field(-1, ge=-1)
+    """Worker processes that parse labels and decode recordings. -1 is one per core."""
+
+    rejected_calls_max: float = Field(0.20, ge=0, le=1)
+    """Maximum share of calls that may be rejected."""
+
+    rejected_utterances_max: float = Field(0.40, ge=0, le=1)
+    """Maximum share of utterances that may be rejected."""
