@@ -1,6 +1,10 @@
-"""XGBoost that stops early on rows it holds out itself. Its settings in the protocol are in `estimators`.
+"""`EvXGBClassifier`: XGBoost with early stopping on a held-out part of its own training rows.
 
-Source: the K-EmoPhone supplementary code, whose EvXGBClassifier this is, without its faults.
+An exported file stores this class by its path, `urgency_dagster.attention.early_stopping.EvXGBClassifier`, and its
+instances by their attributes. Both are part of the file format: a renamed path or attribute makes old exports
+unreadable. The hyper-parameters of each protocol are in `validation.models`.
+
+Source: EvXGBClassifier of the K-EmoPhone supplementary code, with its errors corrected.
 """
 
 from collections.abc import Callable
@@ -15,27 +19,27 @@ from xgboost import XGBClassifier
 from urgency_dagster.errors import AttentionError
 
 Resample = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""X (n, k) and y (n,) become what is fitted instead of them."""
+"""Maps X (n, k) and y (n,) to the rows and labels to fit on."""
 
 
 class EvXGBClassifier(ClassifierMixin, BaseEstimator):
-    """XGBoost that stops early on a part of its own training rows.
+    """XGBoost with early stopping on a held-out part of its own training rows.
 
-    Unlike the original, every parameter is a named one, so that `clone` and `set_params` keep it, and the inner part
-    holds participants of its own: rows of one participant on both sides would make the stopping score too good.
+    Two things differ from the original. Every parameter is a named argument, so `clone` and `set_params` keep it. The
+    held-out rows are of other participants: with rows of one participant on both sides the score would be too high.
 
     Args:
-        eval_size: the share of rows held out for early stopping; 0 or None fits on all rows without it.
-        inner_split: `participant` (needs `groups`) or `stratified` by label alone, as in the original.
-        eval_metric: what early stopping watches.
-        early_stopping_rounds: rounds without improvement before it stops.
-        random_state: of the inner split and of XGBoost.
-        n_estimators: the most trees.
+        eval_size: the share of rows held out for early stopping; 0 or None fits on all rows without early stopping.
+        inner_split: `participant` (needs `groups`), or `stratified` by label alone, as in the original.
+        eval_metric: the metric of early stopping.
+        early_stopping_rounds: rounds without improvement before fitting stops.
+        random_state: seed of the inner split and of XGBoost.
+        n_estimators: maximum number of trees.
         learning_rate: shrinkage of each tree.
-        max_depth: depth of a tree.
+        max_depth: maximum depth of a tree.
         reg_alpha: L1 penalty of leaf weights.
         reg_lambda: L2 penalty of leaf weights.
-        gamma: the least loss reduction of a split.
+        gamma: minimum loss reduction of a split.
         subsample: share of rows per tree.
         colsample_bytree: share of columns per tree.
         n_jobs: threads.
@@ -43,7 +47,7 @@ class EvXGBClassifier(ClassifierMixin, BaseEstimator):
     Attributes:
         model_: the fitted XGBClassifier.
         classes_: the two classes.
-        feature_importances_: of `model_`, in the order of the columns.
+        feature_importances_: the gain of each column, as `model_` gives it.
     """
 
     def __init__(
@@ -88,18 +92,18 @@ class EvXGBClassifier(ClassifierMixin, BaseEstimator):
             X: (n, k).
             y: (n,) 0 or 1.
             groups: (n,) the participant of each row.
-            resample: applied to the rows it fits on, and never to those it stops on.
+            resample: oversamples the rows to fit on. The held-out rows stay as they are.
 
         Raises:
-            AttentionError: `inner_split` is unknown, needs groups that are not given or are of one participant, or
-                leaves one class to fit on.
+            AttentionError: `inner_split` is unknown; `groups` is missing or holds one participant only; the rows to
+                fit on have one class only.
         """
         X, y = np.asarray(X), np.asarray(y)
         model = XGBClassifier(**self._xgboost_parameters())
-        resample = resample or _as_they_are
+        resample = resample or _unchanged
         if self.eval_size:
-            train, stop = self._inner_rows(X, y, groups)
-            model.fit(*resample(X[train], y[train]), eval_set=[(X[stop], y[stop])], verbose=False)
+            train, held_out = self._inner_rows(X, y, groups)
+            model.fit(*resample(X[train], y[train]), eval_set=[(X[held_out], y[held_out])], verbose=False)
         else:
             model.fit(*resample(X, y))
         self.model_ = model
@@ -119,7 +123,7 @@ class EvXGBClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def feature_importances_(self) -> np.ndarray:
-        """The gain of each column, summing to 1."""
+        """The (k,) gain of each column; the sum is 1."""
         return self.model_.feature_importances_
 
     def _xgboost_parameters(self) -> dict[str, Any]:
@@ -127,16 +131,16 @@ class EvXGBClassifier(ClassifierMixin, BaseEstimator):
         for name in ("eval_size", "inner_split"):
             del parameters[name]
         if not self.eval_size:
-            # XGBoost refuses early stopping without rows to watch.
+            # XGBoost refuses early stopping without an evaluation set.
             del parameters["early_stopping_rounds"]
         return {**parameters, "objective": "binary:logistic", "verbosity": 0}
 
     def _inner_rows(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Row numbers to fit on, and to stop on."""
-        train, stop = next(self._splitter(groups).split(X, y, groups))
+        """The row numbers to fit on, and the held-out row numbers."""
+        train, held_out = next(self._splitter(groups).split(X, y, groups))
         if len(np.unique(y[train])) < 2:
-            raise AttentionError("the inner split leaves one class to fit on", "both classes", "lower eval_size")
-        return train, stop
+            raise AttentionError("the inner split has one class to fit on", "both classes", "lower eval_size")
+        return train, held_out
 
     def _splitter(self, groups: np.ndarray | None) -> Any:
         if self.inner_split == "stratified":
@@ -144,15 +148,15 @@ class EvXGBClassifier(ClassifierMixin, BaseEstimator):
         if self.inner_split != "participant":
             raise AttentionError(f"inner_split is {self.inner_split!r}", "'participant' or 'stratified'", "correct it")
         if groups is None:
-            raise AttentionError("fit was given no groups", "the participant of each row", "pass groups=...")
+            raise AttentionError("groups is None", "the participant of each row", "pass groups=...")
         participants = len(np.unique(groups))
         if participants < 2:
-            raise AttentionError("all rows are of one participant", "two or more", "use inner_split='stratified'")
-        # Whole participants cannot give an exact share; 0.2 means one of five stratified groups of them. With fewer
-        # participants than groups, some groups would be empty.
+            raise AttentionError("the rows are of one participant", "two or more participants", "use inner_split='stratified'")
+        # Whole participants cannot give an exact share: 0.2 means one of five stratified folds of participants. The
+        # number of folds is at most the number of participants, because a fold must not be empty.
         n_splits = min(max(2, round(1 / float(self.eval_size or 1))), participants)
         return StratifiedGroupKFold(n_splits, shuffle=True, random_state=self.random_state)
 
 
-def _as_they_are(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _unchanged(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return X, y

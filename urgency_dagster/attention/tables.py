@@ -1,4 +1,4 @@
-"""The tables of the attention pipeline."""
+"""Schemas of the Parquet tables of the attention pipeline."""
 
 import pyarrow as pa
 
@@ -10,7 +10,7 @@ ATTENTION_SAMPLES = pa.schema(
         pa.field("t_s", pa.float64()),
     ]
 )
-"""One row per sample of X: label, participant, and seconds since the earliest local midnight (null when unknown)."""
+"""One row per sample of X: label, participant, and seconds since the earliest local midnight (null if unknown)."""
 
 
 ATTENTION_PREDICTIONS = pa.schema(
@@ -23,7 +23,7 @@ ATTENTION_PREDICTIONS = pa.schema(
         pa.field("probability", pa.float64(), nullable=False),
     ]
 )
-"""One out-of-fold row per sample, in the order of X; `probability` is that of class 1. Folds count from 1."""
+"""One out-of-fold prediction per sample, in the order of X. `probability` is of class 1; folds count from 1."""
 
 
 ATTENTION_SCORES = (
@@ -38,7 +38,7 @@ ATTENTION_SCORES = (
     "brier",
     "log_loss",
 )
-"""What is measured in each fold. `f1_<class>` is of one class; `pr_auc` is the average precision of class 1."""
+"""The scores of each fold. `f1_<class>` is the F1 of one class; `pr_auc` is the average precision of class 1."""
 
 
 ATTENTION_FOLDS = pa.schema(
@@ -52,9 +52,9 @@ ATTENTION_FOLDS = pa.schema(
         *(pa.field(f"train_{name}", pa.float64(), nullable=False) for name in ATTENTION_SCORES),
     ]
 )
-"""One row per fold and model: test rows, features the model was given, and scores of the test and training rows.
+"""One row per fold and model: numbers of test rows and features, and the scores of the test and training rows.
 
-A score is null in a fold whose test rows are of one class when it needs both.
+A score that needs both classes is null in a fold whose test rows have one class.
 """
 
 
@@ -65,7 +65,7 @@ ATTENTION_IMPORTANCES = pa.schema(
         pa.field("folds", pa.int64(), nullable=False),
     ]
 )
-"""One row per feature that a fold selected, the most important first; `folds` is in how many it was selected."""
+"""One row per selected feature, the most important first; `folds` is the number of folds that selected it."""
 
 
 ATTENTION_PARTICIPANTS = pa.schema(
@@ -79,4 +79,4 @@ ATTENTION_PARTICIPANTS = pa.schema(
         pa.field("roc_auc", pa.float64()),
     ]
 )
-"""One row per participant; the last two are null for one who has rows of one class only."""
+"""One row per participant; `f1_macro` and `roc_auc` are null if the participant has one class only."""

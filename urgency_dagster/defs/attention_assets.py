@@ -1,6 +1,6 @@
-"""The attention pipeline: `landing/attention/attention.pkl` becomes five cross-validated and exported models.
+"""The assets of the attention pipeline: from `landing/attention/attention.pkl` to cross-validated, exported models.
 
-What a feature, a fold or a model is, is in `attention`; this module only wires it.
+The computations are in `urgency_dagster.attention`; this module makes assets of them.
 """
 
 from collections.abc import Iterator
@@ -8,24 +8,23 @@ from collections.abc import Iterator
 import dagster as dg
 from pydantic import Field
 
-from urgency_dagster.attention.audit.audit import write_audit
-from urgency_dagster.attention.audit.controls import ControlConfig
-from urgency_dagster.attention.audit.findings import Level
-from urgency_dagster.attention.export.files import export_model
-from urgency_dagster.attention.leaderboard import write_leaderboard
-from urgency_dagster.attention.reading.features import read_features
-from urgency_dagster.attention.reading.sandbox import LoadingLimits, import_pickle
-from urgency_dagster.attention.validation.cross_validation import cross_validate, members_to_fit
-from urgency_dagster.attention.validation.fit_cache import FinishedFits
-from urgency_dagster.attention.validation.protocol import (
+from urgency_dagster.attention import (
     BASELINE,
+    CODE_VERSIONS,
     MODEL_NAMES,
+    ControlConfig,
     CrossValidationConfig,
-    InnerSplit,
-    Splitter,
-    XgbSettings,
+    FitCache,
+    Level,
+    LoadingLimits,
+    cross_validate,
+    export_models,
+    import_pickle,
+    read_features,
+    write_audit,
+    write_leaderboard,
+    write_results,
 )
-from urgency_dagster.attention.validation.results import write_results
 from urgency_dagster.defs.checks import NO_LEAK, NO_SUSPICION, PLAUSIBLE_SCORES, no_leak, no_suspicion, plausible_scores
 from urgency_dagster.defs.metadata import feature_metadata, figure_table, pictures
 from urgency_dagster.defs.progress import shown_progress
@@ -35,13 +34,13 @@ from urgency_dagster.provenance.keys import ATTENTION_SOURCE
 from urgency_dagster.provenance.record import Record
 
 GROUP = "attention"
-JUDGED = (*MODEL_NAMES, BASELINE)
+CROSS_VALIDATED = (*MODEL_NAMES, BASELINE)
 
 attention_source = dg.AssetSpec(
     ATTENTION_SOURCE,
     group_name=GROUP,
     kinds={"pickle"},
-    description="A K-EmoPhone pickle (X, y, group, t) that landed. Its data version is the hash of the file.",
+    description="A K-EmoPhone pickle (X, y, group, t) in the landing folder. Its data version is the hash of the file.",
 )
 
 
@@ -69,14 +68,14 @@ class LoadingOptions(dg.Config):
 @dg.asset(
     group_name=GROUP,
     deps=[attention_source],
-    code_version="2",
+    code_version=CODE_VERSIONS["attention_features"],
     op_tags=CPU_TAGS,
     kinds={"parquet"},
 )
 def attention_features(
     context: dg.AssetExecutionContext, config: LoadingOptions, storage: StorageResource
 ) -> dg.MaterializeResult:
-    """The pickle's samples, read as data only and in a process of its own, checked, and stored as Parquet."""
+    """The samples of the pickle, read and checked in a sandbox process, and stored as Parquet."""
     record = Record.open(context, storage.paths, config=config)
     paths = storage.paths.attention
     summary = import_pickle(storage.paths.attention_pickle, paths, LoadingLimits(**config.model_dump()))
@@ -114,11 +113,11 @@ class CrossValidationOptions(dg.Config):
             group_name=GROUP,
             deps=[attention_features],
             skippable=True,
-            code_version="2",
+            code_version=CODE_VERSIONS["attention_cv"],
             kinds={"ray", "scikitlearn"},
-            description=f"Out-of-fold predictions and scores of `{model}`, by participant-grouped cross-validation.",
+            description=f"Out-of-fold predictions and scores of `{model}`, cross-validated by participant.",
         )
-        for model in JUDGED
+        for model in CROSS_VALIDATED
     ],
     can_subset=True,
     op_tags=CPU_TAGS,
@@ -126,25 +125,25 @@ class CrossValidationOptions(dg.Config):
 def attention_cv(
     context: dg.AssetExecutionContext, config: CrossValidationOptions, storage: StorageResource, ray: RayResource
 ) -> Iterator[dg.MaterializeResult]:
-    """All selected models and folds at once, as tasks on Ray.
+    """Cross-validates the selected models as Ray tasks.
 
-    When a fit raises, or the step is killed, the fits that are finished are kept for the next one.
+    If a fit fails or the step is killed, the finished fits stay in the fit cache, and the next attempt reuses them.
     """
     record = Record.open(context, storage.paths, config=config)
     paths = storage.paths.attention
-    models = [model for model in JUDGED if cv_key(model) in context.selected_asset_keys]
+    models = [model for model in CROSS_VALIDATED if cv_key(model) in context.selected_asset_keys]
     cross_validation = CrossValidationConfig(**config.model_dump(), address=ray.address)
     data = read_features(paths)
-    finished = FinishedFits.of(paths.finished_fits, data, cross_validation.protocol)
+    cache = FitCache.open(paths.finished_fits, data, cross_validation.protocol)
     with shown_progress(context, "fits") as progress:
-        results = cross_validate(data, models, cross_validation, progress, finished)
+        results = cross_validate(data, models, cross_validation, progress, cache)
     for model, result in results.items():
         metrics = write_results(result, paths)
         files = sorted(paths.results(model).iterdir())
         one_class = len(metrics["folds"]) - metrics["folds_with_score"]["roc_auc"]
         figures = {**metrics["mean"], "folds_of_one_class": one_class, "reused_folds": result.reused}
         yield record.close([paths.results(model), *files], figures, key=cv_key(model))
-    finished.forget(members_to_fit(models))
+    cache.remove(models)
 
 
 class AuditOptions(dg.Config):
@@ -162,8 +161,8 @@ class AuditOptions(dg.Config):
 
 @dg.asset(
     group_name=GROUP,
-    deps=[attention_features, *(cv_key(model) for model in JUDGED)],
-    code_version="1",
+    deps=[attention_features, *(cv_key(model) for model in CROSS_VALIDATED)],
+    code_version=CODE_VERSIONS["attention_audit"],
     op_tags=CPU_TAGS,
     kinds={"ray", "json", "markdown"},
     check_specs=[NO_LEAK, NO_SUSPICION],
@@ -171,12 +170,12 @@ class AuditOptions(dg.Config):
 def attention_audit(
     context: dg.AssetExecutionContext, config: AuditOptions, storage: StorageResource, ray: RayResource
 ) -> dg.MaterializeResult:
-    """What speaks against the scores: leaks, copies, identifiers; shuffled labels; the models without label history."""
+    """Looks for reasons why the scores could be too high: leaks, copies, identifiers, shuffled labels, label history."""
     record = Record.open(context, storage.paths, config=config)
     paths = storage.paths.attention
     controls = ControlConfig(config.permutations, tuple(config.models), config.without_history)
     with shown_progress(context, "cross-validations") as progress:
-        audit = write_audit(paths, JUDGED, controls, CrossValidationConfig(address=ray.address), progress)
+        audit = write_audit(paths, CROSS_VALIDATED, controls, CrossValidationConfig(address=ray.address), progress)
     metadata = {level.value: len(audit.of(level)) for level in Level}
     checks = [no_leak(audit.findings), no_suspicion(audit.findings)]
     return record.close([paths.audit, paths.audit_report], metadata, checks=checks)
@@ -184,27 +183,27 @@ def attention_audit(
 
 @dg.asset(
     group_name=GROUP,
-    deps=[attention_audit, *(cv_key(model) for model in JUDGED)],
-    code_version="2",
+    deps=[attention_audit, *(cv_key(model) for model in CROSS_VALIDATED)],
+    code_version=CODE_VERSIONS["attention_leaderboard"],
     op_tags=CPU_TAGS,
     kinds={"csv", "markdown"},
     check_specs=[PLAUSIBLE_SCORES],
 )
 def attention_leaderboard(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
-    """All models next to the baseline, with pictures and what the audit says."""
+    """Compares all models with the baseline: table, report and pictures, with a summary of the audit."""
     record = Record.open(context, storage.paths)
     paths = storage.paths.attention
-    table = write_leaderboard(paths, JUDGED).set_index("model")
-    drawn = sorted(paths.results_folder.glob("*.png"))
+    table = write_leaderboard(paths, CROSS_VALIDATED).set_index("model")
+    drawings = sorted(paths.results_folder.glob("*.png"))
     scores = {str(model): float(score) for model, score in table["f1_macro_mean"].items()}
     metadata = {
         "macro_f1": figure_table(scores),
         "best_f1_macro": max(scores.values()),
         "baseline_f1_macro": scores[BASELINE],
-        "pictures": pictures(*drawn),
+        "pictures": pictures(*drawings),
     }
     return record.close(
-        [paths.leaderboard, paths.differences, paths.report, *drawn], metadata, checks=[plausible_scores(scores)]
+        [paths.leaderboard, paths.differences, paths.report, *drawings], metadata, checks=[plausible_scores(scores)]
     )
 
 
@@ -216,9 +215,9 @@ def attention_leaderboard(context: dg.AssetExecutionContext, storage: StorageRes
             group_name=GROUP,
             deps=[attention_features, attention_audit, cv_key(model)],
             skippable=True,
-            code_version="2",
+            code_version=CODE_VERSIONS["attention_models"],
             kinds={"scikitlearn", "pickle"},
-            description=f"`{model}` refitted on all rows: one Pipeline as .pkl and .skops, and the card of both.",
+            description=f"`{model}` refitted on all rows: one Pipeline as .pkl and .skops, and its card.",
         )
         for model in MODEL_NAMES
     ],
@@ -226,16 +225,15 @@ def attention_leaderboard(context: dg.AssetExecutionContext, storage: StorageRes
     op_tags=CPU_TAGS,
 )
 def attention_models(context: dg.AssetExecutionContext, storage: StorageResource) -> Iterator[dg.MaterializeResult]:
-    """The selected models, refitted on all rows and exported."""
+    """Refits the selected models on all rows and exports them."""
     record = Record.open(context, storage.paths)
     paths = storage.paths.attention
     data = read_features(paths)
-    for model in MODEL_NAMES:
-        if model_key(model) in context.selected_asset_keys:
-            card = export_model(data, model, paths)
-            metadata = {"sha256": card["sha256"], "selected_features": len(card["selected_features"])}
-            files = [paths.model(model), paths.model(model, ".skops"), paths.card(model)]
-            yield record.close(files, metadata, key=model_key(model))
+    selected = [model for model in MODEL_NAMES if model_key(model) in context.selected_asset_keys]
+    for model, card in export_models(data, selected, paths):
+        metadata = {"sha256": card["sha256"], "selected_features": len(card["selected_features"])}
+        files = [paths.model(model), paths.model(model, ".skops"), paths.card(model)]
+        yield record.close(files, metadata, key=model_key(model))
 
 
 ATTENTION_ASSETS = (

@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from urgency_dagster.attention.audit.findings import Finding, Level
-from urgency_dagster.attention.validation.protocol import LEAKAGE_SUSPICION
+from urgency_dagster.attention import LEAKAGE_SUSPICION, Finding, Level
 from urgency_dagster.calls import Funnel, Verification
 from urgency_dagster.defs.metadata import figure, figure_table
 from urgency_dagster.paths import StoragePaths

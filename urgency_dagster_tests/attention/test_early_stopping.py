@@ -83,7 +83,7 @@ class TestEvXGBClassifier:
 
     @pytest.mark.parametrize(
         ("parameters", "said"),
-        [({}, "no groups"), ({"inner_split": "random"}, "'random'; expected 'participant' or 'stratified'")],
+        [({}, "groups is None"), ({"inner_split": "random"}, "'random'; expected 'participant' or 'stratified'")],
     )
     def test_unusable_calls_say_so(self, data, matrix, parameters, said):
         with pytest.raises(AttentionError, match=said):
@@ -99,7 +99,7 @@ class TestEvXGBClassifier:
         assert not set(groups[train]) & set(groups[stop])
 
     def test_one_participant_cannot_be_held_out(self, data, matrix):
-        with pytest.raises(AttentionError, match="all rows are of one participant"):
+        with pytest.raises(AttentionError, match="the rows are of one participant"):
             EvXGBClassifier().fit(matrix, data.y, np.full(300, "P01"))
 
     def test_an_inner_side_of_one_class_is_an_error(self, data, matrix):

@@ -11,7 +11,7 @@ from urgency_dagster.attention.reading.pickles import AttentionData, load_attent
 from urgency_dagster.attention.validation.cross_validation import cross_validate
 from urgency_dagster.attention.validation.protocol import CrossValidationConfig
 from urgency_dagster.attention.validation.results import write_results
-from urgency_dagster.defs.attention_assets import ATTENTION_ASSETS, JUDGED
+from urgency_dagster.defs.attention_assets import ATTENTION_ASSETS, CROSS_VALIDATED
 from urgency_dagster.defs.resources import resources
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.keys import name_of
@@ -31,7 +31,7 @@ def judge(paths: StoragePaths, data: AttentionData) -> None:
     """Stores features and cross-validations as the assets do, without Ray; one model stands for all of them."""
     write_features(data, paths.attention)
     results = cross_validate(data, ["logreg", "dummy"], CrossValidationConfig(backend="sequential"))
-    for model in JUDGED:
+    for model in CROSS_VALIDATED:
         write_results(dataclasses.replace(results.get(model, results["logreg"]), model=model), paths.attention)
 
 

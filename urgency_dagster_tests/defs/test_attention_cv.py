@@ -15,7 +15,7 @@ from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.cross_validation import cross_validate
 from urgency_dagster.attention.validation.folds import split_folds
 from urgency_dagster.attention.validation.protocol import CrossValidationConfig, Protocol
-from urgency_dagster.defs.attention_assets import ATTENTION_ASSETS, JUDGED, cv_key, model_key
+from urgency_dagster.defs.attention_assets import ATTENTION_ASSETS, CROSS_VALIDATED, cv_key, model_key
 from urgency_dagster.defs.resources import resources
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
@@ -76,7 +76,7 @@ def test_one_model_alone_is_judged_as_among_all_of_them(paths: StoragePaths, ray
     assert [folder.name for folder in paths.attention.results_folder.glob("[!.]*")] == ["voting"]
     assert kept(paths) == []
     alone = (paths.attention.results("voting") / "metrics.json").read_bytes()
-    materialise(paths, [cv_key(model) for model in JUDGED])
+    materialise(paths, [cv_key(model) for model in CROSS_VALIDATED])
     assert (paths.attention.results("voting") / "metrics.json").read_bytes() == alone
     assert kept(paths) == []
 
@@ -133,13 +133,13 @@ def test_a_killed_cross_validation_goes_on_where_it_was(paths: StoragePaths) -> 
     done = run_command(paths.root, "--only", "attention")
     assert done.returncode == 0, done.stdout
     with instance_of(paths.root) as instance:
-        events = {model: instance.get_latest_materialization_event(cv_key(model)) for model in JUDGED}
+        events = {model: instance.get_latest_materialization_event(cv_key(model)) for model in CROSS_VALIDATED}
     reused = {model: event.asset_materialization.metadata["reused_folds"].value for model, event in events.items()}
     del reused["voting"]  # which has no fits of its own
     assert reused == {model: sum(name.startswith(f"{model}-") for name in before) for model in reused}
     assert sum(reused.values()) == len(before)
     assert kept(paths) == []
-    undisturbed = cross_validate(read_features(paths.attention), JUDGED, CrossValidationConfig(backend="sequential"))
-    for model in JUDGED:
+    undisturbed = cross_validate(read_features(paths.attention), CROSS_VALIDATED, CrossValidationConfig(backend="sequential"))
+    for model in CROSS_VALIDATED:
         predictions = pd.read_parquet(paths.attention.results(model) / "predictions.parquet")
         pd.testing.assert_frame_equal(predictions, undisturbed[model].predictions, check_exact=True, check_dtype=False)

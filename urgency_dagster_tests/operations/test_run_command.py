@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from urgency_dagster.attention.export.files import load_attention_model
+from urgency_dagster.attention import load_model
 from urgency_dagster.attention.reading.features import read_features
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.urgency.package.model_folder import load_urgency_model
@@ -75,9 +75,9 @@ class TestFirstRun:
         paths = StoragePaths(first_run[0])
         data = read_features(paths.attention)
         for model in MODELS:
-            probabilities = load_attention_model(paths.attention.model(model)).predict_proba(data.X)
+            probabilities = load_model(paths.attention.model(model)).predict_proba(data.X)
             assert probabilities.shape == (len(data.y), 2)
-            same = load_attention_model(paths.attention.model(model, ".skops")).predict_proba(data.X)
+            same = load_model(paths.attention.model(model, ".skops")).predict_proba(data.X)
             assert (same == probabilities).all()
         assert load_urgency_model(paths.urgency.model).labels.urgency == ("하", "중", "상")
 

@@ -1,1 +1,1 @@
-"""Fitted models as files, and the only way to load them."""
+"""Fitted models as files, and loading them again."""

@@ -1,6 +1,6 @@
-"""Fitted pipelines as `.skops` bytes: a ZIP of arrays and a description of the objects, opened without unpickling.
+"""Fitted pipelines as `.skops` bytes: a ZIP of arrays and a JSON schema of the objects, read without unpickling.
 
-Which file belongs to which card, and whether the libraries fit, is checked in `export` before anything here is called.
+Hash and library versions are checked in `loading` before a file is read here.
 
 Source: the skops documentation, "Secure persistence with skops" (format and trusted types).
 """
@@ -27,24 +27,26 @@ TRUSTED = (
     "xgboost.core.Booster",
     "xgboost.sklearn.XGBClassifier",
 )
-"""What the five pipelines hold besides the estimators and arrays that skops itself admits.
+"""Types of the five pipelines beyond the types that skops trusts by default.
 
-Of both boosters the file holds the model that the library itself writes, text for LightGBM and bytes for XGBoost, which
-its parser in C++ reads: no Python is run. Those parsers and the nodes of a Tree are not safe against bytes made to
-harm, which is why a file is compared with its card first.
+A booster is stored in its library's own format: text for LightGBM, bytes for XGBoost. The library's C++ parser reads
+it, and no Python code runs. These parsers and the nodes of a Tree are unsafe against manipulated bytes; therefore
+`loading` compares a file with its card first.
 """
 
 SCHEMA = "schema.json"
-"""The description of the objects; every other file in the ZIP is an array or the bytes of a booster."""
+"""The description of the objects. Every other file in the ZIP is an array or the bytes of a booster."""
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The earliest time that a ZIP can hold."""
+"""The earliest time stamp of a ZIP member."""
 
 
 def to_skops(pipeline: "Pipeline") -> bytes:
     """The pipeline as `.skops` bytes; the same pipeline gives the same bytes.
 
-    skops names objects and arrays by where they lie in memory; they are numbered in the order of the description here.
+    skops names objects and arrays by their memory address, so each dump of one pipeline has other bytes. The file's
+    hash is in the card, and card and file are compared between runs: a rerun must give the same bytes. Names are
+    therefore replaced by numbers, in the order of the schema.
     """
     import skops.io
 
@@ -63,21 +65,21 @@ def to_skops(pipeline: "Pipeline") -> bytes:
 
 
 def _renumbered(node: Any, numbers: dict[str, int]) -> Any:
-    """The description with ids and names of files counted from 0 as they come."""
+    """The schema with ids and file names numbered from 0 in the order of their appearance."""
     if isinstance(node, list):
         return [_renumbered(item, numbers) for item in node]
     if not isinstance(node, dict):
         return node
-    changed: dict[str, Any] = {}
+    renumbered: dict[str, Any] = {}
     for key, value in node.items():
         if key == "__id__" and isinstance(value, int):
-            changed[key] = numbers.setdefault(str(value), len(numbers))
+            renumbered[key] = numbers.setdefault(str(value), len(numbers))
         elif key == "file" and isinstance(value, str):
             numbers.setdefault(Path(value).stem, len(numbers))
-            changed[key] = _renamed(value, numbers)
+            renumbered[key] = _renamed(value, numbers)
         else:
-            changed[key] = _renumbered(value, numbers)
-    return changed
+            renumbered[key] = _renumbered(value, numbers)
+    return renumbered
 
 
 def _renamed(name: str, numbers: dict[str, int]) -> str:
@@ -85,10 +87,10 @@ def _renamed(name: str, numbers: dict[str, int]) -> str:
 
 
 def from_skops(content: bytes) -> "Pipeline":
-    """The pipeline in `.skops` bytes. Nothing is unpickled, and no type is made that is not trusted.
+    """The pipeline in `.skops` bytes. Nothing is unpickled, and only trusted types are created.
 
     Raises:
-        AttentionError: the bytes are no such file, name a type that is not trusted, or hold no Pipeline.
+        AttentionError: the bytes are damaged, name an untrusted type, or do not hold a Pipeline.
     """
     import skops.io
     from sklearn.pipeline import Pipeline
@@ -98,8 +100,8 @@ def from_skops(content: bytes) -> "Pipeline":
     try:
         pipeline = skops.io.loads(content, trusted=TRUSTED)
     except UntrustedTypesFoundException as error:
-        foreign = sorted(set(skops.io.get_untrusted_types(data=content)).difference(TRUSTED))
-        received = f"the file asks for {', '.join(foreign)}"
+        untrusted = sorted(set(skops.io.get_untrusted_types(data=content)).difference(TRUSTED))
+        received = f"the file names {', '.join(untrusted)}"
         raise AttentionError(received, "the types of an exported model", remedy) from error
     except (zipfile.BadZipFile, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise AttentionError(f"the file is damaged ({type(error).__name__})", "an exported model", remedy) from error

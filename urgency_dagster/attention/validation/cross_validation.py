@@ -1,41 +1,36 @@
-"""Cross-validation of all models: every fold and model is fitted, here one after another or as tasks on Ray.
+"""Cross-validation of all models: fits every model in every fold, in this process or as Ray tasks.
 
-What happens within one fold is in `folds`; how its functions run as tasks is in `parallel`.
+One fold is in `folds`, the Ray tasks are in `parallel`.
 """
 
 from collections.abc import Generator, Sequence, Set
 from contextlib import closing
 
 from urgency_dagster.attention.reading.pickles import AttentionData
-from urgency_dagster.attention.validation.fit_cache import FinishedFits
-from urgency_dagster.attention.validation.folds import (
-    VOTING,
-    Failures,
-    fit_and_predict,
-    prepare_fold,
-    split_folds,
-    vote,
-)
+from urgency_dagster.attention.validation.fit_cache import FitCache
+from urgency_dagster.attention.validation.folds import Failures, fit_and_predict, prepare_fold, split_folds, vote
 from urgency_dagster.attention.validation.metrics import fold_table, importance_table, prediction_table
 from urgency_dagster.attention.validation.parallel import FoldWork, fit_on_ray
 from urgency_dagster.attention.validation.protocol import (
     BASELINE,
     MODEL_NAMES,
     VOTERS,
+    VOTING,
     CrossValidationConfig,
     Fold,
     FoldOutcome,
     ModelResult,
     Protocol,
+    models_to_fit,
 )
 from urgency_dagster.errors import AttentionError
 from urgency_dagster.progress import Progress, silent
 
 SLOWEST_FIRST = ("rf", "lgbm", "xgb", "logreg", BASELINE)
-"""The models that are fitted themselves. A short fit at the end leaves no core waiting for long."""
+"""The fitted models, slowest first: cores are busy until the end if the last fits are short."""
 
 Outcomes = dict[tuple[str, int], FoldOutcome]
-"""What was found, by model and fold."""
+"""The outcome of each fit, by model and fold number."""
 
 
 def cross_validate(
@@ -43,46 +38,46 @@ def cross_validate(
     models: Sequence[str],
     config: CrossValidationConfig,
     progress: Progress = silent,
-    finished: FinishedFits | None = None,
+    cache: FitCache | None = None,
 ) -> dict[str, ModelResult]:
-    """The out-of-fold predictions and scores of each model, by name.
+    """Cross-validates models on one data set; returns the result of each model by name.
 
-    Scaler and selector are fitted once per fold on its training rows and shared by all models. `voting` averages the
-    probabilities of the fold's own members, which is what refitting them would give.
+    Scaler and selector are fitted once per fold, on its training rows, and shared by all models. `voting` averages the
+    probabilities of its members in the same fold; refitting the members would give the same numbers.
 
     Args:
         data: the samples.
         models: names from MODEL_NAMES or BASELINE, at least one.
         config: the protocol, and where the fits run.
-        progress: told the number of finished fits.
-        finished: where each fit is kept as soon as it is finished; one that is kept there is not fitted again.
+        progress: receives the number of finished fits and the total.
+        cache: stores each finished fit; a stored fit is reused.
 
     Raises:
-        AttentionError: an unknown model, or folds that cannot be made (see `split_folds`).
-        Exception: whatever a fit raises, with a note that names its model and fold, when the other fits are finished
-            and kept.
+        AttentionError: a model is unknown, or the folds cannot be made (see `split_folds`).
+        Exception: the first exception of a fit, with a note that names its model and fold. It is raised after the
+            other fits are finished and stored.
     """
     _check_models(models)
     folds = split_folds(data.y, data.groups, config)
-    fitted = [model for model in SLOWEST_FIRST if model in members_to_fit(models)]
-    outcomes = _kept(finished, folds, fitted)
+    fitted = [model for model in SLOWEST_FIRST if model in models_to_fit(models)]
+    outcomes = _cached(cache, folds, fitted)
     reused = set(outcomes)
     work = [(fold, [model for model in fitted if (model, fold.number) not in reused]) for fold in folds]
-    # Closing stops a private Ray at once, also when a fit fails.
-    with closing(_outcomes(data, [(fold, left) for fold, left in work if left], config)) as fits:
+    # Closing the generator stops a private Ray cluster at once, also if a fit fails.
+    with closing(_outcomes(data, [(fold, rest) for fold, rest in work if rest], config)) as fits:
         for outcome in fits:
-            if finished:
-                finished.keep(outcome)
+            if cache:
+                cache.write(outcome)
             outcomes[outcome.model, outcome.fold] = outcome
             progress(len(outcomes), len(folds) * len(fitted))
     return {model: _result(data, model, folds, outcomes, reused, config) for model in models}
 
 
-def _kept(finished: FinishedFits | None, folds: Sequence[Fold], models: Sequence[str]) -> Outcomes:
-    if finished is None:
+def _cached(cache: FitCache | None, folds: Sequence[Fold], models: Sequence[str]) -> Outcomes:
+    if cache is None:
         return {}
-    found = [finished.read(model, fold) for fold in folds for model in models]
-    return {(outcome.model, outcome.fold): outcome for outcome in found if outcome}
+    stored = [cache.read(model, fold) for fold in folds for model in models]
+    return {(outcome.model, outcome.fold): outcome for outcome in stored if outcome}
 
 
 def _outcomes(
@@ -99,10 +94,10 @@ def _fit_sequentially(
     failures = Failures()
     for fold, models in work:
         prepared = None
-        with failures.of("the scaler and selector", fold.number):
+        with failures.collected("the scaler and selector", fold.number):
             prepared = prepare_fold(data.X, data.y, data.groups, fold, protocol)
         for model in models if prepared else ():
-            with failures.of(model, fold.number):
+            with failures.collected(model, fold.number):
                 yield fit_and_predict(model, prepared, protocol)
     failures.raise_first()
 
@@ -114,11 +109,6 @@ def _check_models(models: Sequence[str]) -> None:
         raise AttentionError(received, f"some of {', '.join((*MODEL_NAMES, BASELINE))}", "correct the names")
 
 
-def members_to_fit(models: Sequence[str]) -> set[str]:
-    """The models that are fitted themselves: all but `voting`, whose members take its place."""
-    return set(models).difference([VOTING]).union(VOTERS if VOTING in models else ())
-
-
 def _result(
     data: AttentionData,
     model: str,
@@ -128,14 +118,14 @@ def _result(
     config: CrossValidationConfig,
 ) -> ModelResult:
     members = VOTERS if model == VOTING else (model,)
-    of_folds = [[outcomes[name, fold.number] for name in members] for fold in folds]
-    own = [vote(found) if model == VOTING else found[0] for found in of_folds]
+    fits = [[outcomes[member, fold.number] for member in members] for fold in folds]
+    of_model = [vote(fold_fits) if model == VOTING else fold_fits[0] for fold_fits in fits]
     return ModelResult(
         model=model,
-        predictions=prediction_table(data, folds, own),
-        folds=fold_table(data, folds, own),
-        importances=importance_table(own),
+        predictions=prediction_table(data, folds, of_model),
+        folds=fold_table(data, folds, of_model),
+        importances=importance_table(of_model),
         source_sha256=data.source_sha256,
         config=config,
-        reused=sum(all((name, fold.number) in reused for name in members) for fold in folds),
+        reused=sum(all((member, fold.number) in reused for member in members) for fold in folds),
     )

@@ -1,6 +1,6 @@
-"""One fold: participants on two sides, scaler and selector fitted on one, models fitted there and judged on the other.
+"""One fold: splits the participants, fits scaler, selector and models on the training rows, predicts the test rows.
 
-Plain scikit-learn. Which folds and models are run, and where, is in `cross_validation` and `parallel`.
+Plain scikit-learn. `cross_validation` and `parallel` decide which folds and models run, and where.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,17 +10,15 @@ from copy import deepcopy
 import numpy as np
 import pandas as pd
 
-from urgency_dagster.attention.validation.protocol import Fold, FoldOutcome, PreparedFold, Protocol
+from urgency_dagster.attention.validation.protocol import VOTING, Fold, FoldOutcome, PreparedFold, Protocol
 from urgency_dagster.errors import AttentionError
-
-VOTING = "voting"
 
 
 def split_folds(y: np.ndarray, groups: np.ndarray, protocol: Protocol) -> tuple[Fold, ...]:
-    """The folds: no participant on both sides, and both classes among the training rows.
+    """The folds. No participant is on both sides, and the training rows hold both classes.
 
-    The test rows of `stratified_group` hold both classes, too. Those of `logo`, which are what one participant said,
-    may hold one: some scores do not exist there (see `metrics`).
+    The test rows of `stratified_group` hold both classes, too. The test rows of `logo` belong to one participant and
+    may hold one class only; some scores are undefined then (see `metrics`).
 
     Args:
         y: (N,) 0 or 1.
@@ -28,8 +26,8 @@ def split_folds(y: np.ndarray, groups: np.ndarray, protocol: Protocol) -> tuple[
         protocol: splitter, number of folds and seed.
 
     Raises:
-        AttentionError: fewer participants, or fewer rows of a class, than folds; a side without a row or a class that
-            it must hold; fewer than two test folds with both classes.
+        AttentionError: fewer participants or fewer rows of a class than folds; training or test rows of a fold lack a
+            class; with `logo`, fewer than two participants have rows of both classes.
     """
     folds = _leave_one_out(y, groups) if protocol.splitter == "logo" else _stratified(y, groups, protocol)
     for fold in folds:
@@ -72,13 +70,13 @@ def _numbered(splits: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[Fold, ..
     return tuple(Fold(number, train, test) for number, (train, test) in enumerate(splits, start=1))
 
 
-def _check_classes(y: np.ndarray, rows: np.ndarray, what: str, remedy: str) -> None:
+def _check_classes(y: np.ndarray, rows: np.ndarray, name: str, remedy: str) -> None:
     if len(np.unique(y[rows])) < 2:
-        raise AttentionError(f"{what} ({len(rows)}) do not hold both classes", "both classes", remedy)
+        raise AttentionError(f"{name} ({len(rows)}) do not hold both classes", "both classes", remedy)
 
 
 def prepare_fold(X: pd.DataFrame, y: np.ndarray, groups: np.ndarray, fold: Fold, protocol: Protocol) -> PreparedFold:
-    """The fold scaled, selected and, when the protocol says so, oversampled, all from its training rows only.
+    """Scales, selects and, if the protocol says so, oversamples. Everything is fitted on the training rows only.
 
     Raises:
         NoFeatureError: the selector keeps no feature.
@@ -98,23 +96,23 @@ def prepare_fold(X: pd.DataFrame, y: np.ndarray, groups: np.ndarray, fold: Fold,
 
 
 def fit_and_predict(model: str, prepared: PreparedFold, protocol: Protocol) -> FoldOutcome:
-    """One model fitted on one fold's training rows, on one thread, and asked about both sides.
+    """Fits one model on the training rows of one fold, on one thread, and predicts test and training rows.
 
-    Of the training rows, only those that are real count: not what oversampling adds.
+    Synthetic rows of the oversampler are not predicted.
     """
     from urgency_dagster.attention.validation.models import fit_estimator, importances_of, one_thread
 
     with one_thread():
-        # Arrays that come from Ray's object store are read-only, and not every library copies what it changes.
-        own = deepcopy(prepared)
-        estimator = fit_estimator(model, own.train, protocol)
-        test, train = (estimator.predict_proba(X)[:, 1].astype(np.float64) for X in (own.X_test, own.train.X))
-    importances = importances_of(estimator, own.X_test.shape[1])
+        # Arrays from Ray's object store are read-only, and some libraries write to their input.
+        writable = deepcopy(prepared)
+        estimator = fit_estimator(model, writable.train, protocol)
+        test, train = (estimator.predict_proba(X)[:, 1].astype(np.float64) for X in (writable.X_test, writable.train.X))
+    importances = importances_of(estimator, writable.X_test.shape[1])
     return FoldOutcome(model, prepared.number, test, train, prepared.features, importances)
 
 
 def vote(members: Sequence[FoldOutcome]) -> FoldOutcome:
-    """The soft vote of one fold's members: the mean of their probabilities, and of their importances."""
+    """The soft vote of one fold: the mean of its members' probabilities and importances."""
     probability, train_probability, importances = (
         np.mean([getattr(member, name) for member in members], axis=0)
         for name in ("probability", "train_probability", "importances")
@@ -124,24 +122,24 @@ def vote(members: Sequence[FoldOutcome]) -> FoldOutcome:
 
 
 class Failures:
-    """The exceptions of fits, held back until the other fits are finished, so that these are not lost."""
+    """Collects the exceptions of fits, so that the other fits can finish first."""
 
     def __init__(self) -> None:
-        self._held: list[Exception] = []
+        self._errors: list[Exception] = []
 
     @contextmanager
-    def of(self, model: str, fold: int) -> Iterator[None]:
-        """A block whose exception is held back, with a note that names the model and the fold."""
+    def collected(self, model: str, fold: int) -> Iterator[None]:
+        """A block whose exception is collected, with a note that names the model and the fold."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - it is raised again, whatever it is
+        except Exception as error:  # noqa: BLE001 - `raise_first` raises it
             error.add_note(f"while fitting {model} in fold {fold}")
-            self._held.append(error)
+            self._errors.append(error)
 
     def raise_first(self) -> None:
-        """Raises the exception that came first, if any, with a note that counts the others."""
-        if self._held:
-            first, *others = self._held
+        """Raises the first exception, if there is one, with a note that counts the others."""
+        if self._errors:
+            first, *others = self._errors
             if others:
-                first.add_note(f"{len(others)} more failed; the fits that did not are finished")
+                first.add_note(f"{len(others)} more fits failed; the other fits are finished")
             raise first

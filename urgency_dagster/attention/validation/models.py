@@ -1,4 +1,9 @@
-"""The models by name, and the scaler and selector before them. Nothing is split or judged here."""
+"""The models by name, and the scaler and selector before them. Rows are split in `folds`.
+
+Every estimator computes on one thread: fits run in parallel, and one thread always gives the same result.
+
+Source: the K-EmoPhone supplementary code and the attention models built on it (steps and hyper-parameters).
+"""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -23,7 +28,7 @@ from urgency_dagster.attention.validation.protocol import BASELINE, VOTERS, Prot
 from urgency_dagster.errors import NoFeatureError
 
 SELECTION_THRESHOLD = 1e-5
-"""A feature is kept if the linear SVC gives it a larger absolute weight."""
+"""A feature is selected if its absolute weight in the linear SVC is at least this large."""
 
 
 LIBRARY_DEFAULTS: Mapping[str, float] = {
@@ -35,7 +40,7 @@ LIBRARY_DEFAULTS: Mapping[str, float] = {
     "subsample": 1.0,
     "colsample_bytree": 1.0,
 }
-"""XGBoost's own values of what the originals set."""
+"""XGBoost's defaults of the parameters that the originals set."""
 
 
 XGB_SETTINGS: Mapping[str, Mapping[str, float]] = {
@@ -44,30 +49,30 @@ XGB_SETTINGS: Mapping[str, Mapping[str, float]] = {
     "authors_stated": {**LIBRARY_DEFAULTS, "learning_rate": 0.01, "early_stopping_rounds": 10},
     "authors": {**LIBRARY_DEFAULTS, "early_stopping_rounds": 10},
 }
-"""What differs from the defaults of EvXGBClassifier.
+"""Parameters that differ from the defaults of EvXGBClassifier, by the option `xgb_settings`.
 
-`stated` and `authors_stated` are what the attention models and the K-EmoPhone code ask for. Their `clone` keeps only
-`eval_size`, `eval_metric`, `early_stopping_rounds` and the seed, so `effective` and `authors` are what was fitted:
-`authors` gives their published numbers.
+`stated` (attention models) and `authors_stated` (K-EmoPhone code) are the parameters in the original source code. The
+originals' `clone` keeps only `eval_size`, `eval_metric`, `early_stopping_rounds` and the seed. `effective` and
+`authors` are therefore the parameters that the originals really fitted with; `authors` gives the published numbers.
 
 Source: the K-EmoPhone supplementary code and the attention models built on it.
 """
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """A block in which the numerical libraries compute on one thread."""
+    """A block in which the numerical libraries use one thread."""
     limits: AbstractContextManager[Any] = threadpool_limits(limits=1)
     return limits
 
 
 def make_preprocessing(seed: int) -> Pipeline:
-    """The unfitted scaler and selector that precede every model."""
+    """The unfitted scaler and selector, the first steps of every model."""
     svc = LinearSVC(penalty="l1", loss="squared_hinge", dual=False, tol=1e-3, C=1e-2, max_iter=5000, random_state=seed)
     return Pipeline([("scale", FeatureScaler()), ("select", SelectFromModel(svc, threshold=SELECTION_THRESHOLD))])
 
 
 def fit_preprocessing(X: pd.DataFrame, y: np.ndarray, seed: int) -> Pipeline:
-    """The scaler and selector, fitted on the rows of X.
+    """Scaler and selector, fitted on the rows of X.
 
     Raises:
         NoFeatureError: the selector keeps no feature.
@@ -75,13 +80,13 @@ def fit_preprocessing(X: pd.DataFrame, y: np.ndarray, seed: int) -> Pipeline:
     preprocessing = make_preprocessing(seed).fit(X, y)
     if not preprocessing["select"].get_support().any():
         raise NoFeatureError(
-            f"the selector keeps none of {X.shape[1]} features", "at least one", "check the data: none is informative"
+            f"the selector keeps none of {X.shape[1]} features", "at least one", "check that the features are informative"
         )
     return preprocessing
 
 
 def make_logreg(protocol: Protocol) -> LogisticRegression:
-    """L1 logistic regression; `l1_ratio=1` is what `penalty="l1"` used to say."""
+    """L1 logistic regression; `l1_ratio=1` is the new name of `penalty="l1"`."""
     return LogisticRegression(l1_ratio=1.0, solver="liblinear", random_state=protocol.seed)
 
 
@@ -91,10 +96,10 @@ def make_rf(protocol: Protocol) -> RandomForestClassifier:
 
 
 def make_lgbm(protocol: Protocol) -> LGBMClassifier:
-    """Gradient boosting with the original's settings.
+    """LightGBM with the original's hyper-parameters.
 
-    `force_col_wise` changes no setting of the model: without it LightGBM times two ways of summing and takes the
-    faster one, so that the last digits would depend on how busy the machine is.
+    `force_col_wise` fixes the order of summation. Without it LightGBM measures two methods and takes the faster one, so
+    the last digits would depend on the load of the machine.
     """
     return LGBMClassifier(
         random_state=protocol.seed,
@@ -121,13 +126,13 @@ def make_voting(protocol: Protocol) -> VotingClassifier:
 
 
 def make_xgb(protocol: Protocol) -> EvXGBClassifier:
-    """Early-stopped XGBoost with the protocol's settings and inner split."""
+    """XGBoost with early stopping, with the hyper-parameters and inner split of the protocol."""
     settings: dict[str, Any] = dict(XGB_SETTINGS[protocol.xgb_settings])
     return EvXGBClassifier(random_state=protocol.seed, inner_split=protocol.inner_split, **settings)
 
 
 def make_dummy(protocol: Protocol) -> DummyClassifier:
-    """The baseline: the training rows' class shares, whatever the features."""
+    """The baseline: it predicts the class shares of the training rows and ignores the features."""
     return DummyClassifier(strategy="prior", random_state=protocol.seed)
 
 
@@ -139,23 +144,23 @@ MODELS: Mapping[str, Callable[[Protocol], Any]] = {
     "xgb": make_xgb,
     BASELINE: make_dummy,
 }
-"""Each model's factory."""
+"""The factory of each model, by name."""
 
 
 def training_rows(
     preprocessing: Pipeline, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray, protocol: Protocol
 ) -> TrainingRows:
-    """The rows of X scaled, selected and, when the protocol says so, oversampled.
+    """The rows of X after scaling, feature selection and, if the protocol says so, oversampling.
 
     Args:
         preprocessing: fitted on these rows.
         X: (n, P).
         y: (n,) 0 or 1.
         groups: (n,) the participant of each row.
-        protocol: whether and with what seed to oversample.
+        protocol: `oversample` and `seed` are used.
 
     Raises:
-        AttentionError: they cannot be oversampled (see `synthetic_rows`).
+        AttentionError: the rows cannot be oversampled (see `synthetic_rows`).
     """
     matrix = preprocessing.transform(X)
     support = preprocessing["select"].get_support()
@@ -167,10 +172,10 @@ def training_rows(
 
 
 def fit_estimator(name: str, rows: TrainingRows, protocol: Protocol) -> Any:
-    """The named model, fitted; each but the baseline on the synthetic rows, too.
+    """The named model, fitted on the training rows and, except the baseline, on the synthetic rows.
 
-    A synthetic row lies between rows that may be of two participants. XGBoost that holds participants out makes its
-    own, of the rows it fits on: otherwise it would be fitted on mixtures of those it stops on.
+    A synthetic row may mix two participants. XGBoost with `inner_split=participant` therefore oversamples only the rows
+    that it fits on: the held-out participants must not be part of a synthetic row.
 
     Raises:
         AttentionError: see `EvXGBClassifier.fit` and `synthetic_rows`.
@@ -190,14 +195,14 @@ def _oversampled(X: np.ndarray, y: np.ndarray, categorical: int, seed: int) -> t
 
 
 def importances_of(estimator: Any, columns: int) -> np.ndarray:
-    """The share of each column in what a fitted model looks at: float64, (columns,), summing to 1.
+    """The importance of each column: (columns,) float64. The sum is 1, or 0 if the model uses no column.
 
-    Absolute coefficients of a linear model, the trees' own importances of the others; all 0 if it looks at nothing.
+    Linear models: absolute coefficients. Tree models: the library's own importances.
     """
     if hasattr(estimator, "coef_"):
         raw = np.abs(estimator.coef_[0])
     else:
         raw = getattr(estimator, "feature_importances_", np.zeros(columns))
-    found = np.asarray(raw, dtype=np.float64)
-    total = found.sum()
-    return found / total if total else found
+    importances = np.asarray(raw, dtype=np.float64)
+    total = importances.sum()
+    return importances / total if total else importances

@@ -1,4 +1,4 @@
-"""Synthetic rows that make two classes equally frequent. Which rows are oversampled is decided in `estimators`.
+"""Oversampling: synthetic rows that make both classes equally frequent. `models` decides which rows are oversampled.
 
 Source: Chawla et al., "SMOTE", JAIR 16 (2002), with SMOTENC for categorical columns; the choice follows the K-EmoPhone
 supplementary code.
@@ -9,23 +9,23 @@ import numpy as np
 from urgency_dagster.errors import AttentionError
 
 NEIGHBOURS = 5
-"""A synthetic row lies between a row and one of its five nearest of the same class: imbalanced-learn's default."""
+"""Nearest neighbours of the same class that a synthetic row is interpolated with: imbalanced-learn's default."""
 
 
 def synthetic_rows(X: np.ndarray, y: np.ndarray, categorical: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that X lacks of its rarer class.
+    """Synthetic rows of the rarer class.
 
     Args:
         X: (n, k) float32, the categorical columns first.
         y: (n,) 0 or 1.
-        categorical: how many of the k columns are categorical; without any it is SMOTE, otherwise SMOTENC.
-        seed: which rows are drawn.
+        categorical: number of categorical columns. SMOTENC is used if there are any, SMOTE otherwise.
+        seed: seed of the oversampler.
 
     Returns:
-        (s, k) float32 and (s,) int64.
+        The rows, (s, k) float32, and their labels, (s,) int64.
 
     Raises:
-        AttentionError: the rarer class has too few rows to have neighbours, or no column is numeric.
+        AttentionError: the rarer class has at most NEIGHBOURS rows, or no column is numeric.
     """
     from imblearn.over_sampling import SMOTE, SMOTENC
 
@@ -38,6 +38,6 @@ def synthetic_rows(X: np.ndarray, y: np.ndarray, categorical: int, seed: int) ->
         raise AttentionError(received, "at least one numeric feature", "turn oversample off")
     settings = {"k_neighbors": NEIGHBOURS, "random_state": seed}
     sampler = SMOTENC(list(range(categorical)), **settings) if categorical else SMOTE(**settings)
-    # imbalanced-learn gives the old rows back, in front of the new ones.
-    enlarged_X, enlarged_y = sampler.fit_resample(X, y)
-    return enlarged_X[len(X) :].astype(np.float32), enlarged_y[len(X) :].astype(np.int64)
+    # imbalanced-learn returns the original rows first, then the synthetic rows.
+    all_X, all_y = sampler.fit_resample(X, y)
+    return all_X[len(X) :].astype(np.float32), all_y[len(X) :].astype(np.int64)

@@ -1,4 +1,4 @@
-"""The fits of a cross-validation as tasks on Ray. What a fit does is in `folds`; nothing else of the room knows Ray."""
+"""Runs the fits of a cross-validation as Ray tasks. The fits are in `folds`; no other module of the room uses Ray."""
 
 import os
 from collections.abc import Generator, Iterator, Sequence
@@ -12,30 +12,29 @@ from urgency_dagster.attention.validation.folds import Failures, fit_and_predict
 from urgency_dagster.attention.validation.protocol import CrossValidationConfig, Fold, FoldOutcome, Protocol
 
 ONE_CORE = {"num_cpus": 1}
-"""Each fit computes on one thread, so as many run as there are cores."""
+"""Each fit computes on one thread, so Ray runs one fit per core."""
 
-RETRIES = 5
-"""How often Ray repeats a task whose worker or node died, and makes a result again that went with its node.
+MAX_RETRIES = 5
+"""How often Ray repeats a task whose worker or node died, or whose result was lost with its node.
 
-Ray's own number is 3, unless RAY_TASK_MAX_RETRIES says otherwise. A task that raises is not repeated.
+Ray's default is 3, or RAY_TASK_MAX_RETRIES. A task that raises an exception is not repeated.
 """
 
 FoldWork = tuple[Fold, Sequence[str]]
-"""A fold, and the models to fit on it."""
+"""A fold, and the models to fit in it."""
 
 
 def fit_on_ray(
     data: AttentionData, work: Sequence[FoldWork], config: CrossValidationConfig
 ) -> Generator[FoldOutcome, None, None]:
-    """Every (model, fold), in the order in which they finish.
+    """Yields the outcome of every fit, in the order of completion.
 
-    X, y and groups go to the object store once; one task per fold scales and selects; the fits of that fold read its
-    result there. The three lie on this process's node; the results of tasks may be lost with theirs, and are made
-    again from what they were made from.
+    X, y and groups are put into the object store once. One task per fold scales and selects features; the fits of the
+    fold read its result from the object store. If a node is lost, Ray repeats the tasks whose results were on it.
 
     Raises:
-        Exception: whatever a fit raises, as Ray's twin of it, with a note that names its model and fold, when the
-            other fits are finished.
+        Exception: the first exception of a fit (Ray's copy), with a note that names its model and fold. It is raised
+            after the other fits are finished.
     """
     import ray
 
@@ -45,25 +44,25 @@ def fit_on_ray(
         waiting = list(tasks)
         try:
             while waiting:
-                (ended,), waiting = ray.wait(waiting, num_returns=1)
-                with failures.of(*tasks[ended]):
-                    yield ray.get(ended)
+                (finished,), waiting = ray.wait(waiting, num_returns=1)
+                with failures.collected(*tasks[finished]):
+                    yield ray.get(finished)
         finally:
-            # A cluster that stays would go on with them for nobody.
+            # A shared cluster would go on computing tasks that nobody reads.
             for task in waiting:
                 ray.cancel(task)
     failures.raise_first()
 
 
 Tasks = dict[Any, tuple[str, int]]
-"""Model and fold of each fit, by the reference to its result."""
+"""Model and fold number of each fit, by its Ray object reference."""
 
 
 def _submitted(data: AttentionData, work: Sequence[FoldWork], protocol: Protocol) -> Tasks:
     import ray
 
-    prepare = ray.remote(**ONE_CORE, max_retries=RETRIES)(prepare_fold)
-    fit = ray.remote(**ONE_CORE, max_retries=RETRIES)(fit_and_predict)
+    prepare = ray.remote(**ONE_CORE, max_retries=MAX_RETRIES)(prepare_fold)
+    fit = ray.remote(**ONE_CORE, max_retries=MAX_RETRIES)(fit_and_predict)
     shared = [ray.put(value) for value in (data.X, data.y, data.groups)]
     tasks: Tasks = {}
     for fold, models in work:
@@ -76,8 +75,8 @@ def _submitted(data: AttentionData, work: Sequence[FoldWork], protocol: Protocol
 def connected(address: str | None) -> Iterator[None]:
     """A block in which this process is connected to Ray.
 
-    A connection that exists is used and left as it is. Otherwise the cluster at `address` is joined, or a private one
-    is started on this machine when it is None, and left or stopped again at the end.
+    An existing connection is used and stays open. Otherwise the block joins the cluster at `address`, or starts a
+    private cluster on this machine if `address` is None. It disconnects at the end; a private cluster is stopped.
     """
     import ray
 
@@ -89,7 +88,7 @@ def connected(address: str | None) -> Iterator[None]:
         ray.init(address=address, **quiet)
     else:
         with _home_without_cloud():
-            # "local", not None: without an address Ray joins whatever cluster happens to run on the machine.
+            # With None instead of "local", Ray would join a cluster that already runs on this machine.
             ray.init(address="local", include_dashboard=False, **quiet)
     try:
         yield
@@ -99,10 +98,10 @@ def connected(address: str | None) -> Iterator[None]:
 
 @contextmanager
 def _home_without_cloud() -> Iterator[None]:
-    """A block in which Ray's processes are started without asking a cloud's metadata service where they run.
+    """A block with a temporary home directory, in which Ray's head node sends no request to a cloud metadata service.
 
-    Ray's head does so at every start, usage statistics or not, unless its home holds a cluster's bootstrap file. The
-    real home's token is kept: a second start in this process must find the same one.
+    Ray's head node sends the request at every start, even with usage statistics off, unless its home directory holds a
+    cluster's bootstrap file. The token in the real home directory is linked: later starts need the same token.
     """
     real = Path.home()
     (real / ".ray").mkdir(exist_ok=True)

@@ -1,8 +1,9 @@
-"""The cross-validation protocol: which models, how they are split, what a result is. Light to import; computes nothing.
+"""The cross-validation protocol: model names, options and result types. Nothing is computed here.
 
 Source: the K-EmoPhone supplementary code and the attention models built on it, whose settings are the defaults.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -13,22 +14,31 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MODEL_NAMES = ("logreg", "rf", "lgbm", "voting", "xgb")
-"""The models that are judged and exported."""
+"""The models that are cross-validated and exported."""
 
 BASELINE = "dummy"
-"""The model that ignores the features; judged, never exported."""
+"""The baseline model, which ignores the features. It is cross-validated, but not exported."""
+
+VOTING = "voting"
+"""The soft vote: it averages the probabilities of its members and is not fitted itself."""
 
 VOTERS = ("logreg", "rf", "lgbm")
-"""The members of the soft vote, in its order."""
+"""The members of the soft vote, in order."""
 
 THRESHOLD = 0.5
-"""A sample is given class 1 if its probability is above this."""
+"""The predicted class is 1 if its probability is above this threshold."""
 
 LEAKAGE_SUSPICION = 0.70
-"""The macro-F1 above which a leakage check is asked for.
+"""A macro-F1 above this needs a leakage check.
 
-An honest model for participants it has not seen reaches 0.50 to 0.55 on this data set.
+An honest model for unseen participants reaches 0.50 to 0.55 on this data set.
 """
+
+
+def models_to_fit(models: Iterable[str]) -> set[str]:
+    """The models that are fitted for some model names: `voting` is replaced by its members."""
+    names = set(models)
+    return names.difference([VOTING]).union(VOTERS if VOTING in names else ())
 
 
 Splitter = Literal["stratified_group", "logo"]
@@ -96,9 +106,9 @@ class Fold:
     """One split of the rows.
 
     Attributes:
-        number: counts from 1.
-        train: row numbers to fit on, ascending.
-        test: row numbers to judge on, ascending.
+        number: number of the fold, from 1.
+        train: row numbers of the training rows, ascending.
+        test: row numbers of the test rows, ascending.
     """
 
     number: int
@@ -108,15 +118,15 @@ class Fold:
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """Scaled and selected rows that every model is fitted on.
+    """Scaled training rows with the selected features, which all models share.
 
     Attributes:
-        X: (n, k) float32, the k selected features, categorical ones first.
-        y: (n,) int64.
-        groups: (n,) str.
-        categorical: how many of the k features are categorical.
-        synthetic: (s, k) float32, the rows that oversampling adds; s is 0 without it.
-        synthetic_labels: (s,) int64.
+        X: (n, k) float32, the k selected features, categorical features first.
+        y: (n,) int64 labels.
+        groups: (n,) str, the participant of each row.
+        categorical: number of categorical features among the k.
+        synthetic: (s, k) float32 rows of the oversampler; s is 0 without oversampling.
+        synthetic_labels: (s,) int64 labels of the synthetic rows.
     """
 
     X: "np.ndarray"
@@ -129,13 +139,13 @@ class TrainingRows:
 
 @dataclass(frozen=True)
 class PreparedFold:
-    """One fold, scaled and selected: what every model of that fold is fitted and judged on.
+    """One fold after scaling and feature selection, shared by all models of the fold.
 
     Attributes:
-        number: the fold, from 1.
-        train: the rows to fit on.
-        X_test: (n_test, k) float32.
-        features: (k,) str, the names of the selected features.
+        number: number of the fold, from 1.
+        train: the training rows.
+        X_test: (n_test, k) float32 test rows.
+        features: (k,) str, names of the selected features.
     """
 
     number: int
@@ -146,16 +156,15 @@ class PreparedFold:
 
 @dataclass(frozen=True)
 class FoldOutcome:
-    """What one model said about the rows of one fold, and what it looked at.
+    """The predictions of one model for one fold, and its feature importances.
 
     Attributes:
-        model: the model's name.
-        fold: the fold, from 1.
-        probability: (n_test,) float64, of class 1.
-        train_probability: (n_train,) float64, the same for the rows that it was fitted on.
-        features: (k,) str, the features that the model was given.
-        importances: (k,) float64, the share of each in what the model looked at, summing to 1; all 0 for a model that
-            looks at none.
+        model: name of the model.
+        fold: number of the fold, from 1.
+        probability: (n_test,) float64, probability of class 1 of the test rows.
+        train_probability: (n_train,) float64, the same for the training rows.
+        features: (k,) str, names of the selected features.
+        importances: (k,) float64, importance of each feature; the sum is 1, or 0 if the model uses no feature.
     """
 
     model: str
@@ -168,16 +177,16 @@ class FoldOutcome:
 
 @dataclass(frozen=True)
 class ModelResult:
-    """One model, cross-validated.
+    """The cross-validation of one model.
 
     Attributes:
-        model: the model's name.
+        model: name of the model.
         predictions: one out-of-fold row per sample, in the order of X, with the columns of ATTENTION_PREDICTIONS.
         folds: one row per fold, with the columns of ATTENTION_FOLDS.
-        importances: one row per feature that a fold selected, with the columns of ATTENTION_IMPORTANCES.
-        source_sha256: the SHA-256 of the pickle that the samples came from.
-        config: how the folds were made.
-        reused: how many of its folds were taken from a run that did not end, and not fitted again.
+        importances: one row per selected feature, with the columns of ATTENTION_IMPORTANCES.
+        source_sha256: SHA-256 of the pickle that the samples came from.
+        config: the options of the cross-validation.
+        reused: number of folds whose fits came from the fit cache.
     """
 
     model: str

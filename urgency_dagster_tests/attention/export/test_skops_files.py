@@ -9,15 +9,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from urgency_dagster.attention.export.files import fit_pipeline
 from urgency_dagster.attention.export.skops_files import TRUSTED, from_skops, to_skops
-from urgency_dagster.attention.validation.protocol import MODEL_NAMES, Protocol
+from urgency_dagster.attention.validation.protocol import MODEL_NAMES
 from urgency_dagster.errors import AttentionError
+from urgency_dagster_tests.attention.export.conftest import fitted
 
 
 @pytest.fixture(scope="module")
 def pipelines(data):
-    return {model: fit_pipeline(data, model, Protocol()) for model in MODEL_NAMES}
+    return {model: fitted(data, model) for model in MODEL_NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_a_booster_is_stored_as_its_library_writes_it(contents, model):
 
 
 def test_the_same_model_gives_the_same_bytes(data, contents):
-    assert {model: to_skops(fit_pipeline(data, model, Protocol())) for model in MODEL_NAMES} == contents
+    assert {model: to_skops(fitted(data, model)) for model in MODEL_NAMES} == contents
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_type_that_is_not_trusted_is_named_and_not_made(contents, module, name
     def change(text):
         return text.replace("urgency_dagster.attention.estimators", module).replace("FeatureScaler", name)
 
-    with pytest.raises(AttentionError, match=f"the file asks for {module}.{name}"):
+    with pytest.raises(AttentionError, match=f"the file names {module}.{name}"):
         from_skops(with_schema(contents["logreg"], change))
 
 
@@ -103,7 +103,7 @@ def shout(X):
 
 def test_a_function_is_not_trusted():
     content = skops.io.dumps(Pipeline([("shout", FunctionTransformer(shout)), ("model", LogisticRegression())]))
-    with pytest.raises(AttentionError, match=r"the file asks for .*test_skops_files\.shout"):
+    with pytest.raises(AttentionError, match=r"the file names .*test_skops_files\.shout"):
         from_skops(content)
 
 

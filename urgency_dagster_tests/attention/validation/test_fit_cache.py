@@ -1,13 +1,14 @@
 import dataclasses
+from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from urgency_dagster.attention import versions
 from urgency_dagster.attention.validation import cross_validation
-from urgency_dagster.attention.validation import fit_cache as finished
 from urgency_dagster.attention.validation.cross_validation import cross_validate
-from urgency_dagster.attention.validation.fit_cache import FinishedFits
+from urgency_dagster.attention.validation.fit_cache import FitCache
 from urgency_dagster.attention.validation.folds import fit_and_predict
 from urgency_dagster.attention.validation.protocol import CrossValidationConfig, Fold, FoldOutcome, Protocol
 
@@ -20,16 +21,16 @@ FOLD = Fold(2, np.arange(3, 9), np.arange(3))
 
 @pytest.fixture
 def fits(data, paths):
-    return FinishedFits.of(paths.finished_fits, data, Protocol())
+    return FitCache.open(paths.finished_fits, data, Protocol())
 
 
 def names(fits):
     return sorted(file.name.rpartition("-")[0] for file in fits.folder.iterdir())
 
 
-def test_what_is_kept_is_read_to_the_last_bit(fits):
+def test_a_stored_fit_is_read_to_the_last_bit(fits):
     assert fits.read("rf", FOLD) is None
-    fits.keep(OUTCOME)
+    fits.write(OUTCOME)
     found = fits.read("rf", FOLD)
     for field in dataclasses.fields(FoldOutcome):
         read, kept = (getattr(outcome, field.name) for outcome in (found, OUTCOME))
@@ -38,26 +39,28 @@ def test_what_is_kept_is_read_to_the_last_bit(fits):
     assert fits.read("rf", dataclasses.replace(FOLD, number=3)) is None
 
 
-def test_only_the_same_data_protocol_and_libraries_are_read(data, paths, fits, monkeypatch):
+def test_only_fits_of_the_same_data_protocol_code_and_libraries_are_read(data, paths, fits, monkeypatch):
     changed = data.X.copy()
     changed.iloc[5, 0] += 1
     others = [
-        FinishedFits.of(fits.folder, dataclasses.replace(data, X=changed), Protocol()),
-        FinishedFits.of(fits.folder, dataclasses.replace(data, X=data.X.rename(columns={"PIF#AGE": "a"})), Protocol()),
-        FinishedFits.of(fits.folder, dataclasses.replace(data, y=1 - data.y), Protocol()),
-        FinishedFits.of(fits.folder, dataclasses.replace(data, groups=data.groups[::-1]), Protocol()),
-        FinishedFits.of(fits.folder, data, Protocol(seed=1)),
-        FinishedFits.of(fits.folder, data, Protocol(oversample=True)),
+        FitCache.open(fits.folder, dataclasses.replace(data, X=changed), Protocol()),
+        FitCache.open(fits.folder, dataclasses.replace(data, X=data.X.rename(columns={"PIF#AGE": "a"})), Protocol()),
+        FitCache.open(fits.folder, dataclasses.replace(data, y=1 - data.y), Protocol()),
+        FitCache.open(fits.folder, dataclasses.replace(data, groups=data.groups[::-1]), Protocol()),
+        FitCache.open(fits.folder, data, Protocol(seed=1)),
+        FitCache.open(fits.folder, data, Protocol(oversample=True)),
     ]
-    monkeypatch.setattr(finished, "library_versions", lambda: {"scikit-learn": "0.1"})
-    others.append(FinishedFits.of(fits.folder, data, Protocol()))
-    monkeypatch.setattr(finished, "file_hash", lambda path: "other code")
-    others.append(FinishedFits.of(fits.folder, data, Protocol()))
-    fits.keep(OUTCOME)
+    for library in ("scikit-learn", "imbalanced-learn"):
+        monkeypatch.setattr(versions, "version", lambda name, other=library: "0.1" if name == other else version(name))
+        others.append(FitCache.open(fits.folder, data, Protocol()))
+    monkeypatch.setattr(versions, "version", version)
+    monkeypatch.setattr(versions, "CODE_VERSIONS", {**versions.CODE_VERSIONS, "attention_cv": "other code"})
+    others.append(FitCache.open(fits.folder, data, Protocol()))
+    fits.write(OUTCOME)
     assert [other.read("rf", FOLD) for other in others] == [None] * len(others)
     assert len({other.identity for other in others}) == len(others)
     monkeypatch.undo()
-    assert FinishedFits.of(fits.folder, data, Protocol()).read("rf", FOLD) is not None
+    assert FitCache.open(fits.folder, data, Protocol()).read("rf", FOLD) is not None
 
 
 def damage(path, kind):
@@ -74,22 +77,24 @@ def damage(path, kind):
 
 @pytest.mark.parametrize("kind", ["empty", "cut", "text", "objects", "probability", "train_probability", "other names"])
 def test_a_damaged_file_counts_as_none(fits, kind):
-    fits.keep(OUTCOME)
+    fits.write(OUTCOME)
     (file,) = fits.folder.iterdir()
     damage(file, kind)
     assert fits.read("rf", FOLD) is None
-    fits.keep(OUTCOME)
+    fits.write(OUTCOME)
     assert fits.read("rf", FOLD) is not None
 
 
-def test_forgetting_a_model_leaves_the_others(fits):
+def test_removing_a_model_leaves_the_others(fits):
     other = dataclasses.replace(fits, identity="0" * 16)
     for store in (fits, other):
         for model in ("rf", "lgbm"):
-            store.keep(dataclasses.replace(OUTCOME, model=model))
-    fits.forget(["rf", "logreg"])
+            store.write(dataclasses.replace(OUTCOME, model=model))
+    fits.remove(["rf", "logreg"])
     assert names(fits) == ["lgbm-2", "lgbm-2"]
-    FinishedFits(fits.folder / "never written", fits.identity).forget(["rf"])
+    fits.remove(["voting"])
+    assert names(fits) == []
+    FitCache(fits.folder / "never written", fits.identity).remove(["rf"])
 
 
 def test_a_fit_that_raises_costs_no_other_fit(data, fits, monkeypatch):
@@ -101,10 +106,10 @@ def test_a_fit_that_raises_costs_no_other_fit(data, fits, monkeypatch):
     undisturbed = cross_validate(data, ["voting"], SEQUENTIAL)["voting"]
     monkeypatch.setattr(cross_validation, "fit_and_predict", failing)
     with pytest.raises(RuntimeError, match="no memory for lgbm") as caught:
-        cross_validate(data, ["voting"], SEQUENTIAL, finished=fits)
+        cross_validate(data, ["voting"], SEQUENTIAL, cache=fits)
     assert caught.value.__notes__ == [
         "while fitting lgbm in fold 2",
-        "1 more failed; the fits that did not are finished",
+        "1 more fits failed; the other fits are finished",
     ]
     whole = {f"{model}-{fold}" for model in ("logreg", "rf", "lgbm") for fold in range(1, 6)}
     assert names(fits) == sorted(whole - {"lgbm-2", "rf-4"})
@@ -118,7 +123,7 @@ def test_a_fit_that_raises_costs_no_other_fit(data, fits, monkeypatch):
         ),
     )
     result = cross_validate(
-        data, ["voting"], SEQUENTIAL, lambda done, total, **_: seen.append((done, total)), finished=fits
+        data, ["voting"], SEQUENTIAL, lambda done, total, **_: seen.append((done, total)), cache=fits
     )["voting"]
     assert fitted == [("lgbm", 2), ("rf", 4)]
     assert seen == [(14, 15), (15, 15)]
@@ -127,9 +132,9 @@ def test_a_fit_that_raises_costs_no_other_fit(data, fits, monkeypatch):
     pd.testing.assert_frame_equal(result.folds, undisturbed.folds, check_exact=True)
 
 
-def test_when_all_is_kept_nothing_is_fitted_and_no_ray_started(data, fits, monkeypatch):
-    before = cross_validate(data, ["logreg"], SEQUENTIAL, finished=fits)["logreg"]
+def test_with_all_fits_stored_nothing_is_fitted_and_no_ray_is_started(data, fits, monkeypatch):
+    before = cross_validate(data, ["logreg"], SEQUENTIAL, cache=fits)["logreg"]
     monkeypatch.setattr(cross_validation, "fit_on_ray", lambda *_: pytest.fail("started"))
-    again = cross_validate(data, ["logreg"], CrossValidationConfig(), finished=fits)["logreg"]
+    again = cross_validate(data, ["logreg"], CrossValidationConfig(), cache=fits)["logreg"]
     assert again.reused == 5
     pd.testing.assert_frame_equal(again.predictions, before.predictions, check_exact=True)

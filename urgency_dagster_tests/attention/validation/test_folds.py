@@ -266,5 +266,5 @@ def test_an_error_names_its_fold(data):
         cross_validate(dataclasses.replace(data, X=constant), ["rf"], SEQUENTIAL)
     assert caught.value.__notes__ == [
         "while fitting the scaler and selector in fold 1",
-        "4 more failed; the fits that did not are finished",
+        "4 more fits failed; the other fits are finished",
     ]

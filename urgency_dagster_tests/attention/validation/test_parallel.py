@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from urgency_dagster.attention.validation.cross_validation import cross_validate
-from urgency_dagster.attention.validation.fit_cache import FinishedFits
+from urgency_dagster.attention.validation.fit_cache import FitCache
 from urgency_dagster.attention.validation.folds import split_folds
 from urgency_dagster.attention.validation.parallel import fit_on_ray
 from urgency_dagster.attention.validation.protocol import BASELINE, MODEL_NAMES, CrossValidationConfig, Protocol
@@ -64,9 +64,9 @@ def test_it_raises_with_the_traceback_of_the_task_when_the_others_are_kept(data,
     column = np.zeros(300, "float32")
     column[third.test] = 10 * data.y[third.test]  # constant in the training rows of the third fold, and only there
     spoilt = dataclasses.replace(data, X=pd.DataFrame({"HRT#VAL": column}))
-    fits = FinishedFits.of(paths.finished_fits, spoilt, Protocol())
+    fits = FitCache.open(paths.finished_fits, spoilt, Protocol())
     with pytest.raises(AttentionError) as caught:
-        cross_validate(spoilt, ["rf", BASELINE], CrossValidationConfig(), finished=fits)
+        cross_validate(spoilt, ["rf", BASELINE], CrossValidationConfig(), cache=fits)
     assert "in fit_preprocessing" in str(caught.value)
     assert "in fold 3" in caught.value.__notes__[0]
     kept = [

@@ -1,0 +1,46 @@
+"""Loading an exported model. Only the core libraries are needed; `.skops` files also need skops.
+
+A pickle can run any code. It is opened only if its bytes match the hash in its card. The hash proves that the file is
+complete. It does not prove who wrote the file: load a model of unknown origin from its `.skops` file, which runs no
+code.
+"""
+
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from urgency_dagster.attention.export.card import HASHES, check_hash, check_versions, read_card
+from urgency_dagster.attention.export.skops_files import from_skops
+from urgency_dagster.errors import AttentionError
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+
+def load_model(path: Path | str) -> "Pipeline":
+    """The fitted Pipeline of an exported `<model>.pkl` or `<model>.skops`; its card `<model>.json` must lie beside it.
+
+    `predict_proba` takes a DataFrame and returns (N, 2) probabilities of the classes 0 and 1. The DataFrame needs the
+    columns of the card, in any order; a missing column raises an AttentionError that names it. The predicted class is
+    1 if its probability is above the card's `threshold`.
+
+    Args:
+        path: the `.pkl` or `.skops` file.
+
+    Raises:
+        AttentionError: the file or its card is missing or unreadable; the bytes do not match the card; a library
+            version differs; a `.skops` file names an untrusted type. The model is not opened then.
+    """
+    file = Path(path)
+    if file.suffix not in HASHES:
+        raise AttentionError(f"{file.name} is not a model", f"a file that ends in {' or '.join(HASHES)}", "name one")
+    card = read_card(file.with_suffix(".json"))
+    if not file.is_file():
+        raise AttentionError(f"there is no model {file.name}", "an exported model", "export it")
+    content = file.read_bytes()
+    check_hash(file, content, card)
+    check_versions(file, card)
+    if file.suffix == ".skops":
+        return from_skops(content)
+    pipeline: Pipeline = pickle.loads(content)  # noqa: S301 - the bytes match the hash in the card
+    return pipeline

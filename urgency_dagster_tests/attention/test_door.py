@@ -1,0 +1,28 @@
+"""The public door of the subject."""
+
+import subprocess
+import sys
+
+import pytest
+
+import urgency_dagster.attention as attention
+
+HEAVY = ("pandas", "ray", "sklearn", "lightgbm", "xgboost", "dagster", "pyarrow", "torch")
+
+
+def test_every_public_name_exists() -> None:
+    for name in attention.__all__:
+        assert getattr(attention, name) is not None
+    assert set(attention.__all__) == set(attention._MODULES)
+    assert set(attention.__all__) <= set(dir(attention))
+
+
+def test_another_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'fit'"):
+        attention.fit  # noqa: B018
+
+
+def test_importing_the_door_loads_no_heavy_library() -> None:
+    code = "import sys, urgency_dagster.attention; print(*sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not set(HEAVY) & set(printed.split())
