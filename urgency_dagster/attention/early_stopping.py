@@ -151,7 +151,7 @@ class EvXGBClassifier(ClassifierMixin, BaseEstimator):
             raise AttentionError("groups is None", "the participant of each row", "pass groups=...")
         participants = len(np.unique(groups))
         if participants < 2:
-            raise AttentionError("the rows are of one participant", "two or more participants", "use inner_split='stratified'")
+            raise AttentionError("the rows are of one participant", "two or more", "use inner_split='stratified'")
         # Whole participants cannot give an exact share: 0.2 means one of five stratified folds of participants. The
         # number of folds is at most the number of participants, because a fold must not be empty.
         n_splits = min(max(2, round(1 / float(self.eval_size or 1))), participants)

@@ -6,7 +6,6 @@ The computations are in `urgency_dagster.attention`; this module makes assets of
 from collections.abc import Iterator
 
 import dagster as dg
-from pydantic import Field
 
 from urgency_dagster.attention import (
     BASELINE,
@@ -26,6 +25,7 @@ from urgency_dagster.attention import (
     write_results,
 )
 from urgency_dagster.defs.checks import NO_LEAK, NO_SUSPICION, PLAUSIBLE_SCORES, no_leak, no_suspicion, plausible_scores
+from urgency_dagster.defs.configuration import dagster_config
 from urgency_dagster.defs.metadata import feature_metadata, figure_table, pictures
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import RayResource, StorageResource
@@ -54,15 +54,8 @@ def model_key(model: str) -> dg.AssetKey:
     return dg.AssetKey(["attention_models", model])
 
 
-class LoadingOptions(dg.Config):
-    """What a landed pickle may cost; it is read by a process of its own."""
-
-    max_mb: int = Field(LoadingLimits.max_mb, description="A larger file is refused unread, and so is a larger table.")
-    memory_mb: int | None = Field(
-        LoadingLimits.memory_mb,
-        description="What reading may take on top of the libraries (Linux); by default what the size explains.",
-    )
-    time_s: int = Field(LoadingLimits.time_s, description="How long reading may take.")
+class LoadingOptions(dagster_config(LoadingLimits)):  # type: ignore[misc]
+    """The limits of reading a landed pickle in its sandbox process."""
 
 
 @dg.asset(
@@ -82,27 +75,8 @@ def attention_features(
     return record.close([paths.features, paths.samples, paths.summary], feature_metadata(summary))
 
 
-class CrossValidationOptions(dg.Config):
-    """How the models are judged; the exported ones are refitted in the same way."""
-
-    splitter: Splitter = Field(
-        CrossValidationConfig.splitter,
-        description="`stratified_group`: n_splits folds of whole participants. `logo`: one participant left out each.",
-    )
-    n_splits: int = Field(CrossValidationConfig.n_splits, description="Folds of `stratified_group`.")
-    seed: int = Field(CrossValidationConfig.seed, description="Seed of the folds, the selector and every model.")
-    oversample: bool = Field(
-        CrossValidationConfig.oversample,
-        description="SMOTENC (SMOTE without categorical columns) on the selected training rows.",
-    )
-    inner_split: InnerSplit = Field(
-        CrossValidationConfig.inner_split,
-        description="What `xgb` stops early on: rows of other participants, or rows `stratified` by label.",
-    )
-    xgb_settings: XgbSettings = Field(
-        CrossValidationConfig.xgb_settings,
-        description="What the attention models state or in effect had, or the K-EmoPhone authors stated or had.",
-    )
+class CrossValidationOptions(dagster_config(CrossValidationConfig, without=("backend", "address"))):  # type: ignore[misc]
+    """The options of the cross-validation. The exported models are refitted by the same protocol."""
 
 
 @dg.multi_asset(
@@ -146,17 +120,8 @@ def attention_cv(
     cache.remove(models)
 
 
-class AuditOptions(dg.Config):
-    """What the audit runs again; 2,619 rows of 3,356 columns take up to a minute each time on one core."""
-
-    permutations: int = Field(
-        ControlConfig.permutations,
-        description="How often the labels are shuffled and all is fitted again; 0 for never.",
-    )
-    models: list[str] = Field(list(ControlConfig.models), description="The models that are fitted again.")
-    without_history: bool = Field(
-        ControlConfig.without_history, description="Whether they are also fitted without the label history columns."
-    )
+class AuditOptions(dagster_config(ControlConfig)):  # type: ignore[misc]
+    """The control cross-validations of the audit."""
 
 
 @dg.asset(
@@ -170,10 +135,10 @@ class AuditOptions(dg.Config):
 def attention_audit(
     context: dg.AssetExecutionContext, config: AuditOptions, storage: StorageResource, ray: RayResource
 ) -> dg.MaterializeResult:
-    """Looks for reasons why the scores could be too high: leaks, copies, identifiers, shuffled labels, label history."""
+    """Looks for reasons why the scores may be too high: leaks, copies, identifiers, label history, shuffled labels."""
     record = Record.open(context, storage.paths, config=config)
     paths = storage.paths.attention
-    controls = ControlConfig(config.permutations, tuple(config.models), config.without_history)
+    controls = ControlConfig(**config.model_dump())
     with shown_progress(context, "cross-validations") as progress:
         audit = write_audit(paths, CROSS_VALIDATED, controls, CrossValidationConfig(address=ray.address), progress)
     metadata = {level.value: len(audit.of(level)) for level in Level}

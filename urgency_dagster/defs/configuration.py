@@ -1,6 +1,6 @@
 """Dagster's configuration classes, generated from those of the subjects. No option is stated here."""
 
-from typing import Any, ClassVar, get_args, get_origin
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import dagster as dg
 from pydantic import Field, create_model
@@ -36,7 +36,9 @@ def _field(field: FieldInfo) -> Any:
 def _as_lists(annotation: Any) -> Any:
     """The type with `list` for `tuple`: Dagster's configuration knows no tuples."""
     if get_origin(annotation) is tuple:
-        return list[_as_lists(get_args(annotation)[0])]  # type: ignore[misc]
+        item = get_args(annotation)[0]
+        # Dagster has no list of Literal. The subject's configuration checks the values when the step starts.
+        return list[str] if get_origin(item) is Literal else list[_as_lists(item)]  # type: ignore[misc]
     return annotation
 
 

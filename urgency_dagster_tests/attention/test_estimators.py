@@ -20,7 +20,7 @@ from urgency_dagster.attention.validation.models import (
     training_rows,
 )
 from urgency_dagster.attention.validation.oversampling import synthetic_rows
-from urgency_dagster.attention.validation.protocol import BASELINE, MODEL_NAMES, Protocol, TrainingRows, XgbSettings
+from urgency_dagster.attention.validation.protocol import BASELINE, MODEL_NAMES, Protocol, TrainingRows
 from urgency_dagster.errors import AttentionError
 from urgency_dagster_tests.attention.conftest import SIGNAL
 
@@ -151,7 +151,7 @@ class TestXgbSettings:
         np.testing.assert_array_equal(ours.predict_proba(rows.X), plain.predict_proba(rows.X))
 
     def test_each_choice_has_settings_of_its_own(self):
-        assert set(XGB_SETTINGS) == set(get_args(XgbSettings))
+        assert set(XGB_SETTINGS) == set(get_args(Protocol.model_fields["xgb_settings"].annotation))
         assert len({tuple(sorted(settings.items())) for settings in XGB_SETTINGS.values()}) == 4
         assert MODELS["xgb"](Protocol(inner_split="stratified")).inner_split == "stratified"
         assert MODELS["xgb"](Protocol()).get_params() == EvXGBClassifier().get_params()

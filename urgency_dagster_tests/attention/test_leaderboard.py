@@ -32,7 +32,7 @@ def stored_root(data, results, tmp_path_factory):
     write_features(data, paths)
     for result in results.values():
         write_results(result, paths)
-    write_audit(paths, MODELS, ControlConfig(0, ("logreg",), without_history=False), SEQUENTIAL)
+    write_audit(paths, MODELS, ControlConfig(permutations=0, models=("logreg",), without_history=False), SEQUENTIAL)
     return root
 
 
@@ -185,7 +185,7 @@ def test_folds_of_one_class_are_told_and_left_out(data, paths):
     write_features(one_sided, paths)
     for result in cross_validate(one_sided, ["dummy", "logreg"], config).values():
         write_results(result, paths)
-    write_audit(paths, ["dummy", "logreg"], ControlConfig(1, ("logreg",)), SEQUENTIAL)
+    write_audit(paths, ["dummy", "logreg"], ControlConfig(permutations=1, models=("logreg",)), SEQUENTIAL)
     table = write_leaderboard(paths, ["dummy", "logreg"])
     assert not table.isna().any(axis=None)
     text = paths.report.read_text()

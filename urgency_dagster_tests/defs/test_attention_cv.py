@@ -139,7 +139,8 @@ def test_a_killed_cross_validation_goes_on_where_it_was(paths: StoragePaths) -> 
     assert reused == {model: sum(name.startswith(f"{model}-") for name in before) for model in reused}
     assert sum(reused.values()) == len(before)
     assert kept(paths) == []
-    undisturbed = cross_validate(read_features(paths.attention), CROSS_VALIDATED, CrossValidationConfig(backend="sequential"))
+    sequential = CrossValidationConfig(backend="sequential")
+    undisturbed = cross_validate(read_features(paths.attention), CROSS_VALIDATED, sequential)
     for model in CROSS_VALIDATED:
         predictions = pd.read_parquet(paths.attention.results(model) / "predictions.parquet")
         pd.testing.assert_frame_equal(predictions, undisturbed[model].predictions, check_exact=True, check_dtype=False)

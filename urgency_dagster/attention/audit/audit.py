@@ -139,7 +139,7 @@ def write_audit(
         raise ArtefactError(received, f"some of {', '.join(models)}", "correct models")
     data = read_features(paths)
     judged = read_judged(paths, models, data)
-    protocol = dataclasses.replace(backend, **dataclasses.asdict(read_protocol(judged.metrics[models[0]])))
+    protocol = backend.changed(**read_protocol(judged.metrics[models[0]]).model_dump())
     done = audit(data, judged, config, protocol, progress)
     write_text(paths.audit_report, audit_report(done.findings, done.controls))
     write_json(paths.audit, _to_json(done, judged.metrics[models[0]], config))
@@ -152,7 +152,7 @@ def _to_json(done: Audit, judged: Mapping[str, Any], config: ControlConfig) -> d
         "counts": {level.value: len(done.of(level)) for level in Level},
         "findings": [finding.to_json() for finding in done.findings],
         "controls": dataclasses.asdict(done.controls),
-        "config": dataclasses.asdict(config),
+        "config": config.model_dump(mode="json"),
     }
 
 

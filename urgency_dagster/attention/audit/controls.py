@@ -7,9 +7,10 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from urgency_dagster.attention.audit.auroc import OrderedPairs, interval, within_participants
 from urgency_dagster.attention.audit.findings import Finding, Kind, Level
@@ -17,11 +18,12 @@ from urgency_dagster.attention.audit.label_history import history_columns
 from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.cross_validation import cross_validate
 from urgency_dagster.attention.validation.parallel import connected
-from urgency_dagster.attention.validation.protocol import BASELINE, MODEL_NAMES, CrossValidationConfig
-from urgency_dagster.errors import AttentionError, NoFeatureError
+from urgency_dagster.attention.validation.protocol import BASELINE, CrossValidationConfig
+from urgency_dagster.configuration import Configuration
+from urgency_dagster.errors import NoFeatureError
 from urgency_dagster.progress import Progress, silent
 
-CONTROL_MODELS = ("logreg", "lgbm")
+CONTROL_MODELS: tuple[Literal["logreg"], Literal["lgbm"]] = ("logreg", "lgbm")
 """One linear and one tree model: what leaks through scaler, selector or folds reaches both, and both are cheap."""
 
 HISTORY_DROP = 0.05
@@ -31,27 +33,20 @@ Honest models on this data set differ by as much from worst to best, 0.50 to 0.5
 """
 
 
-@dataclass(frozen=True)
-class ControlConfig:
-    """What is run again.
+class ControlConfig(Configuration):
+    """The control cross-validations of the audit.
 
-    Attributes:
-        permutations: how often the labels are shuffled and all is fitted again; 0 leaves this control out.
-        models: which models are fitted on them.
-        without_history: whether they are also fitted without the label history columns.
+    One cross-validation of 2,619 rows and 3,356 columns takes up to a minute on one core.
     """
 
-    permutations: int = 3
-    models: tuple[str, ...] = CONTROL_MODELS
-    without_history: bool = True
+    permutations: int = Field(3, ge=0)
+    """How often the labels are shuffled and the control models cross-validated again; 0 turns this control off."""
 
-    def __post_init__(self) -> None:
-        if self.permutations < 0:
-            raise AttentionError(f"{self.permutations} permutations", "0 or more", "raise permutations")
-        unknown = sorted(set(self.models).difference(MODEL_NAMES))
-        if unknown or not self.models:
-            received = f"the control models {', '.join(unknown) or 'are none'}"
-            raise AttentionError(received, f"some of {', '.join(MODEL_NAMES)}", "correct models")
+    models: tuple[Literal["logreg", "rf", "lgbm", "voting", "xgb"], ...] = Field(CONTROL_MODELS, min_length=1)
+    """The control models."""
+
+    without_history: bool = True
+    """Whether the control models are also cross-validated without the label history columns."""
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def check_hash(file: Path, content: bytes, card: Mapping[str, Any]) -> None:
         AttentionError: the SHA-256 differs.
     """
     if hashlib.sha256(content).hexdigest() != card[HASHES[file.suffix]]:
-        raise AttentionError(f"{file.name} does not match the hash in its card", "the exported bytes", "export it again")
+        raise AttentionError(f"{file.name} does not match the hash in its card", "the exported file", "export it again")
 
 
 def check_versions(file: Path, card: Mapping[str, Any]) -> None:

@@ -10,13 +10,16 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from urgency_dagster.attention.reading.features import write_features
 from urgency_dagster.attention.reading.pickles import MAX_BYTES, load_attention_pickle
-from urgency_dagster.errors import AttentionError, SettingsError, UrgencyError
+from urgency_dagster.configuration import Configuration
+from urgency_dagster.errors import AttentionError, UrgencyError
 from urgency_dagster.paths import AttentionPaths, StoragePaths
 from urgency_dagster.writing import read_json, replacing_folder, write_json
 
@@ -51,26 +54,21 @@ _LITTLE_ADDRESS_SPACE = {
 """Threads, the heaps of threads and Arrow's own allocator reserve address space that they do not use."""
 
 
-@dataclass(frozen=True)
-class LoadingLimits:
-    """What a landed pickle may cost.
+class LoadingLimits(Configuration):
+    """The limits of reading a landed pickle in its sandbox process."""
 
-    Attributes:
-        max_mb: a larger file is refused unread, and so is a table X that is larger.
-        memory_mb: what reading may take on top of the libraries; None is as much as the size of the file explains.
-        time_s: how long reading may take.
-    """
+    max_mb: int = Field(MAX_BYTES // MB, ge=1)
+    """Maximum size of the file, and of the table X in memory, in megabytes. A larger file is refused unread."""
 
-    max_mb: int = MAX_BYTES // MB
-    memory_mb: int | None = None
-    time_s: int = 600
+    memory_mb: int | None = Field(None, ge=1)
+    """Memory that reading may use beyond the imported libraries, in megabytes (Linux only). By default it is derived from
+    the size of the file."""
 
-    def __post_init__(self) -> None:
-        if min(self.max_mb, self.time_s, 1 if self.memory_mb is None else self.memory_mb) < 1:
-            raise SettingsError(f"the limits {asdict(self)}", "at least 1 each", "raise the one that is not")
+    time_s: int = Field(600, ge=1)
+    """Maximum time of reading, in seconds."""
 
     def memory_for(self, size: int) -> int:
-        """The megabytes that a file of `size` bytes may take."""
+        """The memory limit for a file of `size` bytes, in megabytes."""
         return self.memory_mb or LEAST_MEMORY_MB + MEMORY_PER_BYTE * size // MB
 
 
@@ -87,7 +85,7 @@ def import_pickle(pickle: Path, paths: AttentionPaths, limits: LoadingLimits = L
             much memory or time, or crashed.
     """
     with replacing_folder(paths.features_folder) as folder:
-        request = {"pickle": str(pickle.absolute()), "folder": str(folder.absolute()), "limits": asdict(limits)}
+        request = {"pickle": str(pickle.absolute()), "folder": str(folder.absolute()), "limits": limits.model_dump()}
         _check(_code_of_reader(request, limits.time_s), folder, limits)
         staged = replace(paths, features_folder=folder)
         return _answer(staged.summary)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +42,7 @@ class FitCache:
         parts = data.X.select_dtypes("bool"), data.X.select_dtypes(exclude="bool")
         for values in (*(part.to_numpy() for part in parts), data.y, data.groups):
             digest.update(values.tobytes())
-        digest.update(json.dumps([asdict(protocol), fit_versions()], sort_keys=True).encode())
+        digest.update(json.dumps([protocol.model_dump(), fit_versions()], sort_keys=True).encode())
         return cls(folder, digest.hexdigest()[:IDENTITY_DIGITS])
 
     def read(self, model: str, fold: Fold) -> FoldOutcome | None:

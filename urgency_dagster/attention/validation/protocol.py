@@ -4,10 +4,12 @@ Source: the K-EmoPhone supplementary code and the attention models built on it, 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Literal, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from urgency_dagster.errors import AttentionError
+from pydantic import Field
+
+from urgency_dagster.configuration import Configuration
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,64 +43,50 @@ def models_to_fit(models: Iterable[str]) -> set[str]:
     return names.difference([VOTING]).union(VOTERS if VOTING in names else ())
 
 
-Splitter = Literal["stratified_group", "logo"]
-InnerSplit = Literal["participant", "stratified"]
-XgbSettings = Literal["stated", "effective", "authors_stated", "authors"]
+class Protocol(Configuration):
+    """The options that decide the numbers: the split of the rows, and the fits of scaler, selector and models.
 
-
-@dataclass(frozen=True)
-class Protocol:
-    """What decides the numbers: how rows are split, and how scaler, selector and models are fitted.
-
-    Source: the defaults are those of the attention models built on the K-EmoPhone code. `logo`, `oversample`,
-    `authors` and `stratified` together are the K-EmoPhone code's own.
-
-    Attributes:
-        splitter: `stratified_group` makes `n_splits` folds of whole participants, stratified by label; `logo` leaves
-            one participant out at a time.
-        n_splits: the number of folds of `stratified_group`.
-        seed: of the shuffled folds, the selector, the oversampling and every model.
-        oversample: whether SMOTENC, or SMOTE when no categorical column is selected, makes the classes equally
-            frequent among the selected training rows. The baseline is not oversampled.
-        inner_split: what early-stopped XGBoost holds out: whole participants, whose rows are never oversampled, or
-            rows `stratified` by label, drawn after oversampling, as in the original.
-        xgb_settings: XGBoost's; one of `estimators.XGB_SETTINGS`.
+    Source: the defaults are those of the attention models built on the K-EmoPhone code. The K-EmoPhone code itself used
+    `splitter: logo`, `oversample: true`, `inner_split: stratified` and `xgb_settings: authors`.
     """
 
-    splitter: Splitter = "stratified_group"
-    n_splits: int = 5
-    seed: int = 42
+    splitter: Literal["stratified_group", "logo"] = "stratified_group"
+    """`stratified_group`: `n_splits` folds of whole participants, stratified by label. `logo`: leaves one participant
+    out in each fold."""
+
+    n_splits: int = Field(5, ge=2)
+    """Number of folds of `stratified_group`."""
+
+    seed: int = Field(42, ge=0, lt=2**32)
+    """Seed of the folds, the selector, the oversampling and every model."""
+
     oversample: bool = False
-    inner_split: InnerSplit = "participant"
-    xgb_settings: XgbSettings = "stated"
+    """Whether the rarer class of the training rows is oversampled until both classes are equally frequent: by SMOTENC,
+    or by SMOTE if no categorical feature is selected. The baseline is not oversampled."""
 
-    def __post_init__(self) -> None:
-        if self.n_splits < 2:
-            raise AttentionError(f"{self.n_splits} folds", "at least 2", "raise n_splits")
-        admitted = {"splitter": Splitter, "inner_split": InnerSplit, "xgb_settings": XgbSettings}
-        for name, values in admitted.items():
-            if getattr(self, name) not in get_args(values):
-                received, expected = f"{name} is {getattr(self, name)!r}", f"one of {', '.join(get_args(values))}"
-                raise AttentionError(received, expected, "correct it")
+    inner_split: Literal["participant", "stratified"] = "participant"
+    """The rows that `xgb` holds out for early stopping. `participant`: whole participants, never oversampled.
+    `stratified`: rows stratified by label, drawn after oversampling, as in the original code."""
+
+    xgb_settings: Literal["stated", "effective", "authors_stated", "authors"] = "stated"
+    """Hyper-parameters of `xgb`. `stated`: as the attention models state them. `effective`: as those models were really
+    fitted. `authors_stated` and `authors`: the same two for the K-EmoPhone code."""
 
 
-@dataclass(frozen=True)
 class CrossValidationConfig(Protocol):
-    """How the models are judged, and where.
-
-    Attributes:
-        backend: `ray` runs the fits as tasks, `sequential` one after another in this process; same results.
-        address: the Ray cluster, e.g. `auto` or `host:6379`; None starts a private one on this machine and stops it
-            again. Not used when this process is already connected, nor by `sequential`.
-    """
+    """The options of the cross-validation. The exported models are refitted by the same protocol."""
 
     backend: Literal["ray", "sequential"] = "ray"
+    """`ray`: the fits run as Ray tasks. `sequential`: one after another in this process. Both give the same numbers."""
+
     address: str | None = None
+    """Address of the Ray cluster, e.g. `auto` or `host:6379`. None starts a private cluster on this machine. An existing
+    connection of this process is used first."""
 
     @property
     def protocol(self) -> Protocol:
-        """What decides the numbers, without where they are computed."""
-        return Protocol(**{field.name: getattr(self, field.name) for field in fields(Protocol)})
+        """The options that decide the numbers, without `backend` and `address`."""
+        return Protocol(**{name: getattr(self, name) for name in Protocol.model_fields})
 
 
 @dataclass(frozen=True)

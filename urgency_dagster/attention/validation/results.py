@@ -1,7 +1,6 @@
 """The stored results of one cross-validated model. Nothing is fitted or compared here (see `leaderboard`)."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from urgency_dagster.attention import tables
 from urgency_dagster.attention.validation.metrics import calibration_error, participant_table, reliability_bins, scores
 from urgency_dagster.attention.validation.protocol import THRESHOLD, ModelResult, Protocol
 from urgency_dagster.attention.validation.resampling import intervals, resampled_scores
-from urgency_dagster.errors import ArtefactError, AttentionError
+from urgency_dagster.errors import ArtefactError, SettingsError
 from urgency_dagster.paths import AttentionPaths
 from urgency_dagster.writing import read_json, write_json, write_table
 
@@ -46,7 +45,7 @@ def summarise(result: ModelResult) -> dict[str, Any]:
             "participants": int(result.predictions["participant"].nunique()),
             "positive_rate": float(result.predictions["y"].mean()),
         },
-        "protocol": asdict(result.config.protocol),
+        "protocol": result.config.protocol.model_dump(),
     }
 
 
@@ -124,6 +123,6 @@ def read_protocol(metrics: Mapping[str, Any]) -> Protocol:
     """
     try:
         return Protocol(**metrics["protocol"])
-    except (KeyError, TypeError, AttentionError) as error:
+    except (KeyError, TypeError, SettingsError) as error:
         received, model = "the metrics hold an unknown protocol", metrics.get("model", "<model>")
         raise ArtefactError(received, "one of this version", f"materialise attention_cv/{model} again") from error

@@ -16,7 +16,7 @@ from urgency_dagster_tests.attention.honest import WINDOWS_S, history, honest_da
 
 SEQUENTIAL = CrossValidationConfig(backend="sequential")
 MODELS = ("logreg", "dummy")
-NO_CONTROLS = ControlConfig(0, ("logreg",), without_history=False)
+NO_CONTROLS = ControlConfig(permutations=0, models=("logreg",), without_history=False)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def certain(data, results):
 
 
 def test_honest_data_and_models_pass_everything(data, results):
-    done = audit(data, judged_of(results), ControlConfig(2, ("logreg",)), SEQUENTIAL)
+    done = audit(data, judged_of(results), ControlConfig(permutations=2, models=("logreg",)), SEQUENTIAL)
     assert done.of(Level.CERTAIN) == []
     assert done.of(Level.SUSPICION) == []
     assert {finding.kind for finding in done.of(Level.NOTE)} == {Kind.IDENTIFIER, Kind.LABEL_HISTORY, Kind.AT_CHANCE}
@@ -86,7 +86,7 @@ def test_a_score_that_is_too_good_is_suspicious(data, results, score, suspicious
 
 
 def test_what_is_stored_is_what_was_found(stored, data):
-    done = write_audit(stored, MODELS, ControlConfig(1, ("logreg",)), SEQUENTIAL)
+    done = write_audit(stored, MODELS, ControlConfig(permutations=1, models=("logreg",)), SEQUENTIAL)
     assert read_findings(stored, read_metrics(stored, "logreg")) == list(done.findings)
     as_json = read_json(stored.audit)
     assert as_json["counts"] == {"certain": 0, "suspicion": 0, "note": 3}
@@ -100,7 +100,7 @@ def test_what_is_stored_is_what_was_found(stored, data):
 
 def test_the_same_data_gives_the_same_bytes(stored):
     def written():
-        write_audit(stored, MODELS, ControlConfig(1, ("logreg",)), SEQUENTIAL)
+        write_audit(stored, MODELS, ControlConfig(permutations=1, models=("logreg",)), SEQUENTIAL)
         return stored.audit.read_bytes(), stored.audit_report.read_bytes()
 
     assert written() == written()
@@ -115,7 +115,7 @@ def test_folds_and_seed_are_those_of_the_judged_run(stored, monkeypatch):
 
     monkeypatch.setattr("urgency_dagster.attention.audit.audit.audit", noted)
     other = {"splitter": "logo", "n_splits": 2, "seed": 1, "oversample": True, "xgb_settings": "authors"}
-    write_audit(stored, MODELS, NO_CONTROLS, dataclasses.replace(SEQUENTIAL, **other))
+    write_audit(stored, MODELS, NO_CONTROLS, SEQUENTIAL.changed(**other))
     assert seen == [SEQUENTIAL]
 
 

@@ -23,9 +23,9 @@ def export_one(data: AttentionData, model: str, paths: AttentionPaths) -> dict[s
     return dict(export_models(data, [model], paths))[model]
 
 
-def fitted(data: AttentionData, model: str, protocol: Protocol = Protocol()) -> Pipeline:
+def fitted(data: AttentionData, model: str, protocol: Protocol | None = None) -> Pipeline:
     """The pipeline that is exported, before it becomes a file."""
-    return fit_pipeline(model, fit_all_rows(data, protocol))
+    return fit_pipeline(model, fit_all_rows(data, protocol or Protocol()))
 
 
 @pytest.fixture(scope="package")

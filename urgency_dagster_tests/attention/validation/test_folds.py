@@ -93,7 +93,7 @@ def skewed():
 @pytest.mark.filterwarnings("ignore:X has feature names, but StandardScaler")
 @pytest.mark.parametrize("name", ["logreg", "lgbm", "voting"])
 def test_oversampled_scores_equal_a_plain_loop(skewed, name):
-    config = dataclasses.replace(SEQUENTIAL, oversample=True)
+    config = SEQUENTIAL.changed(oversample=True)
     folds = split_folds(skewed.y, skewed.groups, config)
     assert all(prepare_fold(skewed.X, skewed.y, skewed.groups, fold, config).train.categorical for fold in folds)
     ours = cross_validate(skewed, [name], config)[name].folds
@@ -117,7 +117,7 @@ def test_oversampling_makes_training_classes_equal_and_leaves_the_rest(skewed):
 
 
 def test_the_baseline_is_not_oversampled(skewed):
-    oversampled = dataclasses.replace(SEQUENTIAL, oversample=True)
+    oversampled = SEQUENTIAL.changed(oversample=True)
     plain, more = (cross_validate(skewed, [BASELINE], config)[BASELINE] for config in (SEQUENTIAL, oversampled))
     pd.testing.assert_frame_equal(plain.predictions, more.predictions)
 
@@ -128,7 +128,7 @@ def one_sided(data):
     return dataclasses.replace(data, y=np.where(data.groups == "P03", 0, data.y))
 
 
-LOGO = dataclasses.replace(SEQUENTIAL, splitter="logo")
+LOGO = SEQUENTIAL.changed(splitter="logo")
 
 
 @pytest.mark.filterwarnings("ignore:X has feature names, but StandardScaler")

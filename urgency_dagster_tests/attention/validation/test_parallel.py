@@ -80,7 +80,7 @@ def test_it_raises_with_the_traceback_of_the_task_when_the_others_are_kept(data,
 def test_options_travel_and_give_the_same_numbers(data, ray_session):
     config = CrossValidationConfig(splitter="logo", oversample=True, inner_split="stratified", xgb_settings="authors")
     parallel = cross_validate(data, ["xgb", "voting"], config)
-    sequential = cross_validate(data, ["xgb", "voting"], dataclasses.replace(config, backend="sequential"))
+    sequential = cross_validate(data, ["xgb", "voting"], config.changed(backend="sequential"))
     for model in ("xgb", "voting"):
         pd.testing.assert_frame_equal(parallel[model].folds, sequential[model].folds, check_exact=True)
 

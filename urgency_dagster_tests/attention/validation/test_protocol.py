@@ -1,17 +1,17 @@
 import pytest
 
 from urgency_dagster.attention.validation.protocol import CrossValidationConfig, Protocol
-from urgency_dagster.errors import AttentionError
+from urgency_dagster.errors import SettingsError
 
 
 def test_one_fold_is_refused():
-    with pytest.raises(AttentionError, match="1 folds; expected at least 2"):
+    with pytest.raises(SettingsError, match="n_splits is 1; expected greater than or equal to 2"):
         CrossValidationConfig(n_splits=1)
 
 
 @pytest.mark.parametrize("name", ["splitter", "inner_split", "xgb_settings"])
 def test_an_unknown_choice_is_named_with_those_that_exist(name):
-    with pytest.raises(AttentionError, match=f"{name} is 'kfold'; expected one of "):
+    with pytest.raises(SettingsError, match=f"{name} is 'kfold'; expected '"):
         Protocol(**{name: "kfold"})
 
 
