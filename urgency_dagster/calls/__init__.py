@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from urgency_dagster.calls.tables import RejectReason
     from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
     from urgency_dagster.calls.unpacking.extraction import extract_pair
+    from urgency_dagster.calls.versions import CODE_VERSIONS
 
 __all__ = [
+    "CODE_VERSIONS",
     "FUNNEL_LEVELS",
     "ArchivePair",
     "EmbeddingConfig",
@@ -49,30 +51,37 @@ __all__ = [
 ]
 
 _MODULES = {
-    "audio": ("load_waveform",),
-    "embedding.archive": ("EmbeddingSummary", "embed_archive"),
-    "embedding.configuration": ("EmbeddingConfig",),
-    "embedding.throughput": ("draw_throughput",),
-    "embedding.verification": ("Verification",),
-    "landing.cache": ("LandingCache",),
-    "landing.pairs": ("ArchivePair", "Landing", "scan_landing"),
-    "landing.parts": ("file_fingerprint",),
-    "processed": ("write_processed_data",),
-    "table.configuration": ("UtteranceConfig",),
-    "table.funnel": ("FUNNEL_LEVELS", "Funnel", "draw_funnel", "read_funnel", "total_funnel"),
-    "table.utterances": ("build_utterance_table",),
-    "tables": ("RejectReason",),
-    "unpacking.configuration": ("ExtractionConfig",),
-    "unpacking.extraction": ("extract_pair",),
+    "CODE_VERSIONS": "versions",
+    "FUNNEL_LEVELS": "table.funnel",
+    "ArchivePair": "landing.pairs",
+    "EmbeddingConfig": "embedding.configuration",
+    "EmbeddingSummary": "embedding.archive",
+    "ExtractionConfig": "unpacking.configuration",
+    "Funnel": "table.funnel",
+    "Landing": "landing.pairs",
+    "LandingCache": "landing.cache",
+    "RejectReason": "tables",
+    "UtteranceConfig": "table.configuration",
+    "Verification": "embedding.verification",
+    "build_utterance_table": "table.utterances",
+    "draw_funnel": "table.funnel",
+    "draw_throughput": "embedding.throughput",
+    "embed_archive": "embedding.archive",
+    "extract_pair": "unpacking.extraction",
+    "file_fingerprint": "landing.parts",
+    "load_waveform": "audio",
+    "read_funnel": "table.funnel",
+    "scan_landing": "landing.pairs",
+    "total_funnel": "table.funnel",
+    "write_processed_data": "processed",
 }
-"""The module of each public name. A module is imported when one of its names is first used (PEP 562)."""
+"""The module of each public name. It is imported when the name is first used (PEP 562)."""
 
 
 def __getattr__(name: str) -> Any:
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

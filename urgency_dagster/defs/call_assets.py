@@ -6,6 +6,7 @@ Each asset reads, makes one call into `calls`, and records what it wrote. How au
 import dagster as dg
 
 from urgency_dagster.calls import (
+    CODE_VERSIONS,
     EmbeddingConfig,
     ExtractionConfig,
     LandingCache,
@@ -57,7 +58,7 @@ class ExtractionOptions(dagster_config(ExtractionConfig)):  # type: ignore[misc]
     group_name=GROUP,
     partitions_def=call_archives,
     deps=[call_archive],
-    code_version="2",
+    code_version=CODE_VERSIONS["call_recordings"],
     op_tags=CPU_TAGS,
     kinds={"wav", "json"},
 )
@@ -87,7 +88,7 @@ class UtteranceOptions(dagster_config(UtteranceConfig)):  # type: ignore[misc]
     group_name=GROUP,
     partitions_def=call_archives,
     deps=[call_recordings],
-    code_version="2",
+    code_version=CODE_VERSIONS["utterances"],
     op_tags=CPU_TAGS,
     kinds={"parquet"},
     check_specs=[COUNTS_ADD_UP, FEW_REJECTS],
@@ -125,7 +126,7 @@ class EmbeddingOptions(dagster_config(EmbeddingConfig)):  # type: ignore[misc]
     group_name=GROUP,
     partitions_def=call_archives,
     deps=[utterances],
-    code_version="2",
+    code_version=CODE_VERSIONS["utterance_embeddings"],
     op_tags=GPU_TAGS,
     pool=GPU_POOL,
     kinds={"pytorch", "parquet"},
@@ -148,7 +149,7 @@ def utterance_embeddings(
     group_name=GROUP,
     partitions_def=call_archives,
     deps=[utterances, utterance_embeddings],
-    code_version="1",
+    code_version=CODE_VERSIONS["processed_data"],
     op_tags=CPU_TAGS,
     kinds={"csv", "numpy"},
 )

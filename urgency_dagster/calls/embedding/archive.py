@@ -27,6 +27,7 @@ from urgency_dagster.calls.embedding.torch_encoder import ReferenceEncoder
 from urgency_dagster.calls.embedding.verification import MIN_UTTERANCES_FOR_COSINE, Verification, sample_rows, verify
 from urgency_dagster.calls.segments import decoded_pieces
 from urgency_dagster.calls.table.rows import MIN_DURATION_MS
+from urgency_dagster.calls.versions import RECIPE
 from urgency_dagster.calls.workers import one_ahead
 from urgency_dagster.errors import ArtefactError, SettingsError
 from urgency_dagster.paths import StoragePaths
@@ -37,9 +38,6 @@ from urgency_dagster.writing import replacing
 
 if TYPE_CHECKING:
     import numpy as np
-
-RECIPE = "1"
-"""Changes when the same model, precision and segment are to give another vector."""
 
 
 @dataclass(frozen=True)
