@@ -17,11 +17,10 @@ from urgency_dagster.demo.models import text_model
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import find_pretrained
 from urgency_dagster.tables import AUDIO_FLAGS, SENTIMENTS, URGENCY_LEVELS, UTTERANCES, embeddings_schema
+from urgency_dagster.urgency.configuration import EvaluationConfig, SplitConfig, TrainingConfig
 from urgency_dagster.urgency.data.dataset import build_training_set
-from urgency_dagster.urgency.data.splits import SplitConfig
-from urgency_dagster.urgency.evaluation.evaluation import EvaluationConfig, evaluate_urgency_model
-from urgency_dagster.urgency.training.fit import train_urgency_model
-from urgency_dagster.urgency.training.learner import TrainingConfig
+from urgency_dagster.urgency.evaluation import evaluation
+from urgency_dagster.urgency.training import fit
 from urgency_dagster.writing import write_table
 
 ARCHIVES = ("T_서울_구급", "T_서울_화재", "T_광주_구급", "T_광주_화재", "T_인천_구급", "V_서울_구급")
@@ -137,9 +136,9 @@ def train(root: str) -> None:
     """One epoch."""
     paths = StoragePaths(Path(root))
     model = find_pretrained(str(model_folder(paths)), "URGENCY_TEXT_MODEL")
-    train_urgency_model(paths, model, TrainingConfig(epochs=1, batch_size=BATCH))
+    fit.train(paths, model, TrainingConfig(epochs=1, batch_size=BATCH))
 
 
 def evaluate(root: str) -> None:
     """The whole judging, baselines and intervals included."""
-    evaluate_urgency_model(StoragePaths(Path(root)), EvaluationConfig(batch_size=BATCH))
+    evaluation.evaluate(StoragePaths(Path(root)), EvaluationConfig(batch_size=BATCH))

@@ -9,6 +9,7 @@ UrgencyError
 ├── TrainingDataError rows a model cannot be trained or judged on
 ├── AttentionError    an attention pickle, table or exported model that is refused
 │   └── NoFeatureError    features of which the selector keeps none
+├── InputError        texts or vectors that a trained model is asked with and that do not fit it
 ├── ArtefactError     a stored artefact that is missing or does not fit its neighbours
 ├── MissingExtraError an optional part of the installation that is not installed
 ├── BusyError         the storage root is in use by another run
@@ -67,6 +68,10 @@ class AttentionError(UrgencyError):
 
 class NoFeatureError(AttentionError):
     """The selector keeps no feature: none tells enough of the label to be fitted on."""
+
+
+class InputError(UrgencyError):
+    """Texts or vectors do not fit the trained model that is asked."""
 
 
 class ArtefactError(UrgencyError):

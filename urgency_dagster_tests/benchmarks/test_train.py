@@ -15,8 +15,9 @@ from benchmarks.train import (
 )
 from urgency_dagster.devices import accelerator_on
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.urgency.configuration import TrainingConfig
 from urgency_dagster.urgency.data.batches import bucketed_batches
-from urgency_dagster.urgency.training.learner import Learner, TrainingConfig
+from urgency_dagster.urgency.training.learner import Learner
 
 TINY = TextShape(vocab_size=1000, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
 SMALL = TrainSize(shape=TINY, audio_width=16, steps=3, reference_steps=1, rows=1000)

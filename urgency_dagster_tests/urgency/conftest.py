@@ -17,11 +17,10 @@ from transformers import ElectraConfig, ElectraModel, PreTrainedTokenizerFast
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.tables import AUDIO_FLAGS, EMBEDDING, SENTIMENTS, URGENCY_LEVELS, UTTERANCES, embeddings_schema
+from urgency_dagster.urgency.configuration import EvaluationConfig, SplitConfig, TrainingConfig
 from urgency_dagster.urgency.data.dataset import build_training_set
-from urgency_dagster.urgency.data.splits import SplitConfig
-from urgency_dagster.urgency.evaluation.evaluation import EvaluationConfig, evaluate_urgency_model
-from urgency_dagster.urgency.training.fit import TrainingSummary, train_urgency_model
-from urgency_dagster.urgency.training.learner import TrainingConfig
+from urgency_dagster.urgency.evaluation.evaluation import evaluate
+from urgency_dagster.urgency.training.fit import TrainingSummary, train
 from urgency_dagster.writing import write_table
 
 WORDS = {"하": ["문의", "천천히", "내일"], "중": ["다쳤", "아파", "넘어"], "상": ["호흡", "의식", "빨리"]}
@@ -162,8 +161,8 @@ class Trained:
 
 def train_and_judge(paths: StoragePaths, text_model: PretrainedModel) -> Trained:
     build_training_set(paths, list(ARCHIVES), SplitConfig())
-    summary = train_urgency_model(paths, text_model, FAST)
-    return Trained(paths, summary, evaluate_urgency_model(paths, EvaluationConfig(device="cpu")))
+    summary = train(paths, text_model, FAST)
+    return Trained(paths, summary, evaluate(paths, EvaluationConfig(device="cpu")))
 
 
 @pytest.fixture(scope="session")

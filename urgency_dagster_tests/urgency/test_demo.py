@@ -20,11 +20,10 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import find_pretrained
 from urgency_dagster.settings import Settings
 from urgency_dagster.statistics.confusion import confusion_matrix, f1_macro
+from urgency_dagster.urgency.configuration import EvaluationConfig, SplitConfig, TrainingConfig
 from urgency_dagster.urgency.data.dataset import build_training_set
-from urgency_dagster.urgency.data.splits import SplitConfig
-from urgency_dagster.urgency.evaluation.evaluation import EvaluationConfig, evaluate_urgency_model
-from urgency_dagster.urgency.training.fit import train_urgency_model
-from urgency_dagster.urgency.training.learner import TrainingConfig
+from urgency_dagster.urgency.evaluation.evaluation import evaluate
+from urgency_dagster.urgency.training.fit import train
 from urgency_dagster_tests.urgency.conftest import relabel
 
 pytestmark = pytest.mark.slow
@@ -50,8 +49,8 @@ def judged(paths: StoragePaths, archives: list[str]) -> dict[str, Any]:
     build_training_set(paths, archives, SplitConfig())
     overrides = yaml.safe_load(paths.run_config.read_text(encoding="utf-8"))["urgency_model"]
     text_model = find_pretrained(Settings.load(paths.root, environment={}).text_model, "URGENCY_TEXT_MODEL")
-    train_urgency_model(paths, text_model, TrainingConfig(**overrides, device="cpu"))
-    return evaluate_urgency_model(paths, EvaluationConfig(device="cpu"))
+    train(paths, text_model, TrainingConfig(**overrides, device="cpu"))
+    return evaluate(paths, EvaluationConfig(device="cpu"))
 
 
 def test_the_interval_of_the_model_is_clear_of_the_majority(demo) -> None:

@@ -26,6 +26,31 @@ BUCKET = 50
 """Batches that are sorted by length together. Source: Hugging Face's `LengthGroupedSampler`."""
 
 
+class Inputs(NamedTuple):
+    """What the network reads of B utterances padded to L tokens.
+
+    Attributes:
+        input_ids: token ids, int64, (B, L).
+        attention_mask: 1 for tokens and 0 for padding, int64, (B, L).
+        audio: audio vectors, float32, (B, T, D).
+    """
+
+    input_ids: "Tensor"
+    attention_mask: "Tensor"
+    audio: "Tensor"
+
+    @classmethod
+    def of(cls, tokens: "Tokens", indices: "NDArray[np.int64]", audio: "NDArray[np.float32]") -> "Inputs":
+        """The inputs of the texts at `indices`, (B,), with their audio vectors, float32, (B, T, D)."""
+        import torch
+
+        return cls(*(torch.from_numpy(array) for array in (*tokens.padded(indices), audio)))
+
+    def to(self, device: str) -> "Inputs":
+        """The same inputs on another device."""
+        return Inputs(*(tensor.to(device) for tensor in self))
+
+
 class Batch(NamedTuple):
     """B utterances padded to L tokens.
 
@@ -136,10 +161,13 @@ class UtteranceDataset:
         """The batch of the utterances at `indices`, int64, (B,)."""
         import torch
 
-        input_ids, mask = self._tokens.padded(indices)
+        labels = (torch.from_numpy(ids[indices]) for ids in (self.urgency, self.sentiment))
+        return Batch(*self.inputs(indices), *labels)
+
+    def inputs(self, indices: "NDArray[np.int64]") -> Inputs:
+        """The inputs of the network for the utterances at `indices`, int64, (B,)."""
         audio = np.stack([self._vectors[self._archive[i]][self._row[i]] for i in indices])
-        arrays = (input_ids, mask, audio, self.urgency[indices], self.sentiment[indices])
-        return Batch(*(torch.from_numpy(array) for array in arrays))
+        return Inputs.of(self._tokens, indices, audio)
 
     def _check_vectors(self) -> None:
         as_they_were = ("the vectors the training set was made with", "make the training set again")

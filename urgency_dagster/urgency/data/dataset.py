@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from urgency_dagster.errors import ArtefactError, TrainingDataError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import URGENCY_LEVELS, UTTERANCES
-from urgency_dagster.urgency.data.splits import Split, SplitConfig, split_rows
+from urgency_dagster.urgency.configuration import SplitConfig
+from urgency_dagster.urgency.data.splits import Split, split_rows
 from urgency_dagster.urgency.data.tables import TRAIN, TRAINING_ROWS, VALIDATION
 from urgency_dagster.writing import file_hash, read_json, replacing_folder, text_hash, write_json, write_table
 

@@ -6,52 +6,25 @@ Only the assignment is made here; reading and storing rows is `dataset`'s.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow.compute as pc
 
-from urgency_dagster.errors import SettingsError, TrainingDataError
+from urgency_dagster.errors import TrainingDataError
+from urgency_dagster.urgency.configuration import SplitConfig, SplitMode
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-OFFICIAL, CALL, UTTERANCE = "official", "call", "utterance"
-MODES = (OFFICIAL, CALL, UTTERANCE)
+OFFICIAL: Final = "official"
+CALL: Final = "call"
+UTTERANCE: Final = "utterance"
 
 SIDE_OF_PREFIX = {"T": TRAIN, "V": VALIDATION}
 """AI Hub's first letter of an archive pair: Training or Validation."""
-
-
-@dataclass(frozen=True)
-class SplitConfig:
-    """How rows are divided into a training and a validation side.
-
-    Attributes:
-        mode: `official` keeps AI Hub's border (archives T_... train, V_... validate) and falls back to `call` when
-            only one of the two is present; `call` draws whole calls, copies of a recording under other ids together;
-            `utterance` draws single utterances as the original pipeline did, so that one call lies on both sides and
-            the scores are inflated.
-        validation_share: share of calls or utterances drawn for validation; not used by `official`.
-        seed: seed of the draw.
-
-    Raises:
-        SettingsError: the mode is unknown, or the share is not between 0 and 1.
-    """
-
-    mode: str = OFFICIAL
-    validation_share: float = 0.15
-    seed: int = 42
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise SettingsError(f"the split mode {self.mode!r}", f"one of {', '.join(MODES)}", "correct `mode`")
-        if not 0 < self.validation_share < 1:
-            raise SettingsError(
-                f"a validation share of {self.validation_share}", "a number between 0 and 1", "correct it"
-            )
 
 
 @dataclass(frozen=True)
@@ -103,7 +76,7 @@ def held_out_calls(rows: "pa.Table", share: float, seed: int) -> "NDArray[np.boo
     """
     if not share:
         return np.zeros(rows.num_rows, bool)
-    return _by_call(rows, SplitConfig(CALL, share, seed), purpose="held out")
+    return _by_call(rows, SplitConfig(mode=CALL, validation_share=share, seed=seed), purpose="held out")
 
 
 def _side_of(archive: str) -> str:
@@ -118,7 +91,7 @@ def _side_of(archive: str) -> str:
     return SIDE_OF_PREFIX[prefix]
 
 
-def _mode_used(archives: Sequence[str], asked: str) -> tuple[str, str]:
+def _mode_used(archives: Sequence[str], asked: SplitMode) -> tuple[SplitMode, str]:
     if asked != OFFICIAL:
         return asked, ""
     sides = {_side_of(archive) for archive in archives}

@@ -3,8 +3,6 @@
 Only rows no weight was fitted to are read. How the findings are told is `report`'s.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from urgency_dagster.devices import AUTO, reproducible, resolve_device
-from urgency_dagster.errors import ArtefactError, SettingsError
+from urgency_dagster.devices import reproducible, resolve_device
+from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.progress import Progress, silent
-from urgency_dagster.statistics.bootstrap import BootstrapConfig
 from urgency_dagster.statistics.calibration import Reliability, probabilities, reliability
-from urgency_dagster.tables import CALL_TAKER, CALLER, HIGH, URGENCY_LEVELS
+from urgency_dagster.tables import CALL_TAKER, CALLER, HIGH
+from urgency_dagster.urgency.configuration import EvaluationConfig
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.data.dataset import Labels, TrainingSet, call_codes, first_rows, read_training_set
 from urgency_dagster.urgency.data.tables import TRAIN, URGENCY_PREDICTIONS, VALIDATION
@@ -50,56 +48,8 @@ TIME_TO_DECISION, RELIABILITY = "time_to_decision.png", "reliability.png"
 
 SIDES_OF_THE_TALK = {"caller": CALLER, "taker": CALL_TAKER}
 
-COST_MATRIX = ((0.0, 1.0, 2.0), (2.0, 0.0, 1.0), (10.0, 4.0, 0.0))
-"""What an error costs as long as nobody says otherwise: to read 상 as 하 is the worst. Assumed, not measured."""
 
-
-@dataclass(frozen=True)
-class EvaluationConfig:
-    """How the model is judged.
-
-    Attributes:
-        batch_size: utterances per forward pass.
-        bootstrap_resamples: bootstrap samples of the calls for each 95 % interval.
-        cost_matrix: cost of one call of each true urgency (rows: 하, 중, 상) read as each urgency (columns).
-        seed: seed of the bootstrap.
-        device: `auto`, `cpu`, `mps`, `cuda` or `cuda:<n>`.
-
-    Raises:
-        SettingsError: `batch_size` or `bootstrap_resamples` is below 1; the costs are no matrix of the urgency classes,
-            or one is negative.
-    """
-
-    batch_size: int = 64
-    bootstrap_resamples: int = 1000
-    cost_matrix: Sequence[Sequence[float]] = COST_MATRIX
-    seed: int = 42
-    device: str = AUTO
-
-    def __post_init__(self) -> None:
-        if min(self.batch_size, self.bootstrap_resamples) < 1:
-            raise SettingsError(
-                f"batch_size = {self.batch_size}, bootstrap_resamples = {self.bootstrap_resamples}",
-                "numbers of at least 1",
-                "correct the evaluation's configuration",
-            )
-        shape = [len(row) for row in self.cost_matrix]
-        if shape != [len(URGENCY_LEVELS)] * len(URGENCY_LEVELS) or min(min(row) for row in self.cost_matrix) < 0:
-            raise SettingsError(
-                f"cost_matrix = {self.cost_matrix}",
-                f"{len(URGENCY_LEVELS)} rows of {len(URGENCY_LEVELS)} costs of at least 0",
-                "correct the evaluation's configuration",
-            )
-
-    @property
-    def bootstrap(self) -> BootstrapConfig:
-        """The bootstrap of every interval."""
-        return BootstrapConfig(resamples=self.bootstrap_resamples, seed=self.seed)
-
-
-def evaluate_urgency_model(
-    paths: StoragePaths, config: EvaluationConfig, progress: Progress = silent
-) -> dict[str, Any]:
+def evaluate(paths: StoragePaths, config: EvaluationConfig, progress: Progress = silent) -> dict[str, Any]:
     """The metrics, after writing them, the predictions, the report and its pictures to the evaluation folder.
 
     Args:

@@ -12,16 +12,12 @@ from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.progress import Progress, silent
+from urgency_dagster.urgency.configuration import EvaluationConfig, SplitConfig, TrainingConfig
 from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
-from urgency_dagster.urgency.data.splits import UTTERANCE, SplitConfig
-from urgency_dagster.urgency.evaluation.evaluation import (
-    EvaluationConfig,
-    evaluate_urgency_model,
-    read_metrics,
-)
+from urgency_dagster.urgency.data.splits import UTTERANCE
+from urgency_dagster.urgency.evaluation.evaluation import evaluate, read_metrics
 from urgency_dagster.urgency.package.model_folder import read_card
-from urgency_dagster.urgency.training.fit import train_urgency_model
-from urgency_dagster.urgency.training.learner import TrainingConfig
+from urgency_dagster.urgency.training.fit import train
 from urgency_dagster.writing import write_json
 
 TASKS = ("urgency", "sentiment")
@@ -68,9 +64,9 @@ def measure_leak_gap(
             "materialise urgency_evaluation with the split mode `official` or `call`",
         )
     other = _scratch(paths)
-    build_training_set(other, summary.archives, SplitConfig(UTTERANCE))
-    train_urgency_model(other, text_model, TrainingConfig(**card["config"]), progress)
-    gap = _gap(metrics, evaluate_urgency_model(other, config))
+    build_training_set(other, summary.archives, SplitConfig(mode=UTTERANCE))
+    train(other, text_model, TrainingConfig.from_stored(card["config"]), progress)
+    gap = _gap(metrics, evaluate(other, config))
     write_json(paths.urgency.leak_gap, asdict(gap))
     shutil.rmtree(other.root)
     return gap

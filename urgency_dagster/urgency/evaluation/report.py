@@ -16,7 +16,7 @@ from urgency_dagster.urgency.data.dataset import Labels
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
 from urgency_dagster.urgency.evaluation.predictions import Predictions
 from urgency_dagster.urgency.evaluation.slices import LEAST_CALLS
-from urgency_dagster.urgency.package.thresholds import ALARM_FROM, ANSWER_FROM
+from urgency_dagster.urgency.package.thresholds import ALARM_THRESHOLD, CONFIDENCE_THRESHOLD
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -259,13 +259,13 @@ def _threshold_text(found: Mapping[str, Mapping[str, Any]]) -> str:
     if not found:
         return "The model has no thresholds: no call was kept apart to fit them on."
     told = []
-    if answer := found.get(ANSWER_FROM):
+    if answer := found.get(CONFIDENCE_THRESHOLD):
         told.append(
             f"With the model's threshold of confidence ({answer['threshold']:.3f}) "
             f"{_share_with_interval(answer, 'to_person')} of the calls go to a person, and the accuracy of the others "
             f"is {_share_with_interval(answer, 'accuracy')}."
         )
-    if alarm := found.get(ALARM_FROM):
+    if alarm := found.get(ALARM_THRESHOLD):
         told.append(
             f"With its threshold of alarm ({alarm['threshold']:.3f} of the probability of 상) "
             f"{_share_with_interval(alarm, 'recall_high')} of the calls of that urgency raise one, and "

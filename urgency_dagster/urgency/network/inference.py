@@ -1,15 +1,15 @@
-"""Running a network over utterances without gradients, and the mean over each call.
+"""The logits of utterances, without gradients, and their mean over each call.
 
-Training and evaluation both judge through it.
+Training, evaluation and the predictor share these functions.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from urgency_dagster.progress import Progress, silent
-from urgency_dagster.urgency.data.batches import UtteranceDataset, batches_in_order
+from urgency_dagster.urgency.data.batches import Inputs, batches_in_order
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,9 +17,24 @@ if TYPE_CHECKING:
     from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal
 
 
+class Utterances(Protocol):
+    """N utterances that are read by batch."""
+
+    def __len__(self) -> int:
+        """The number of utterances."""
+
+    def inputs(self, indices: "NDArray[np.int64]") -> Inputs:
+        """The inputs of the network for the utterances at `indices`, int64, (B,)."""
+
+
 @dataclass(frozen=True)
 class TaskLogits:
-    """The logits of N utterances or calls, float32: urgency (N, U), sentiment (N, S)."""
+    """The logits of N utterances or calls.
+
+    Attributes:
+        urgency: float32, (N, U).
+        sentiment: float32, (N, S).
+    """
 
     urgency: "NDArray[np.float32]"
     sentiment: "NDArray[np.float32]"
@@ -27,20 +42,20 @@ class TaskLogits:
 
 def predict_logits(
     network: "KoElectraCrossModal",
-    dataset: UtteranceDataset,
+    utterances: Utterances,
     *,
     batch_size: int,
     device: str,
     progress: Progress = silent,
 ) -> TaskLogits:
-    """The logits of every utterance, in the order of the dataset; the network is left in evaluation mode.
+    """The logits of every utterance, in their order; the network is left in evaluation mode.
 
     Args:
         network: the network, already on `device`.
-        dataset: the utterances.
+        utterances: the utterances.
         batch_size: utterances per forward pass.
-        device: where to compute.
-        progress: told the utterances done so far.
+        device: a torch device.
+        progress: called with the number of utterances done.
     """
     import torch
 
@@ -48,13 +63,12 @@ def predict_logits(
     urgency, sentiment = [], []
     done = 0
     with torch.inference_mode():
-        for indices in batches_in_order(len(dataset), batch_size):
-            batch = dataset[indices].to(device)
-            logits = network(batch.input_ids, batch.attention_mask, batch.audio)
+        for indices in batches_in_order(len(utterances), batch_size):
+            logits = network(*utterances.inputs(indices).to(device))
             urgency.append(logits.urgency.float().cpu().numpy())
             sentiment.append(logits.sentiment.float().cpu().numpy())
             done += len(indices)
-            progress(done, len(dataset))
+            progress(done, len(utterances))
     return TaskLogits(np.concatenate(urgency), np.concatenate(sentiment))
 
 

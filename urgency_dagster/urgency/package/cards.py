@@ -5,15 +5,15 @@ A card holds counts, hashes and class names: no text, id, address or audio of a 
 
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.tables import ENGLISH
 from urgency_dagster.urgency.data.dataset import Labels, TrainingSetSummary
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
 
-if TYPE_CHECKING:
-    from urgency_dagster.urgency.package.model_folder import UrgencyModel
+ARCHITECTURE = "KoElectraCrossModal"
+"""The name of the network's class, stored with a model."""
 
 LIBRARIES = ("torch", "accelerate", "transformers", "tokenizers", "numpy", "safetensors")
 """The libraries whose versions decide what stored weights mean."""
@@ -30,17 +30,17 @@ LIMITS = """\
 
 
 def training_facts(
-    summary: TrainingSetSummary, text_model: PretrainedModel, model: "UrgencyModel", config: dict[str, Any]
+    summary: TrainingSetSummary, text_model: PretrainedModel, max_length: int, config: dict[str, Any]
 ) -> dict[str, Any]:
     """What is known before the first step; stored with the checkpoint and on the card. Plain JSON values."""
     return {
-        "architecture": type(model.network).__name__,
+        "architecture": ARCHITECTURE,
         "labels": {"urgency": list(summary.labels.urgency), "sentiment": list(summary.labels.sentiment)},
         "text_model": {"name": text_model.name, "revision": text_model.revision},
         "speech_model": summary.speech_model,
         "audio_width": summary.audio_width,
         "audio_tokens": summary.audio_tokens,
-        "max_length": model.max_length,
+        "max_length": max_length,
         "config": config,
         "split": {"mode_asked": summary.mode_asked, "mode_used": summary.mode_used, "sha256": summary.sha256},
         "data_sha256": summary.data_sha256,

@@ -18,6 +18,8 @@ from urgency_dagster.urgency.package.model_folder import UrgencyModel
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from urgency_dagster.urgency.network.cross_modal import ModelConfig
+
 ORIGINAL_URGENCY = tuple(sorted(URGENCY_LEVELS))
 """The original's urgency classes in the order of its ids: 상, 중, 하."""
 
@@ -26,49 +28,6 @@ MAX_LENGTH = 512
 
 NOT_LEARNT = {"text_encoder.embeddings.position_ids"}
 """A buffer that older versions of transformers stored and newer ones make anew."""
-
-
-def load_original_checkpoint(source: Path, text_model: PretrainedModel) -> UrgencyModel:
-    """The model of a checkpoint that holds no labels, in evaluation mode on the CPU.
-
-    The urgency head is put in this project's order, so that its ids are those of everything else here. A checkpoint
-    with labels, as this project writes them, is loaded in the order that they say.
-
-    Args:
-        source: `best_model.pt`, or any file that `torch.save` made of the original's dictionary.
-        text_model: the pretrained text encoder that it was trained from, for its configuration and tokenizer.
-
-    Raises:
-        ArtefactError: the file is missing or damaged, holds more than tensors, numbers and plain values, has other
-            classes than the original's and does not name them, or does not fit the text model.
-        ModelError: the text model's folder cannot be loaded.
-    """
-    from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal, ModelConfig
-
-    checkpoint = read_original(source)
-    encoder, tokenizer = load_text_model(text_model)
-    weights = {name: tensor for name, tensor in checkpoint["model_state_dict"].items() if name not in NOT_LEARNT}
-    labels, weights = _labelled(checkpoint.get("labels"), weights)
-    try:
-        text_width, audio_width = weights["wav_fc.weight"].shape
-        config = ModelConfig(
-            text_width,
-            audio_width,
-            len(labels.urgency),
-            len(labels.sentiment),
-            attention_heads=checkpoint.get("config", {}).get("attention_heads", ModelConfig.attention_heads),
-            audio_tokens=checkpoint.get("audio_tokens", ModelConfig.audio_tokens),
-        )
-        network = KoElectraCrossModal(encoder, config)
-        network.load_state_dict(weights)
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise ArtefactError(
-            f"the checkpoint {source.name} does not fit the text model {text_model.name} ({type(error).__name__})",
-            "the original's architecture on the encoder that it was trained from",
-            "name that text model",
-        ) from error
-    length = min(checkpoint.get("max_length", MAX_LENGTH), encoder.config.max_position_embeddings)
-    return UrgencyModel(network.eval(), tokenizer, labels, config, length)
 
 
 def read_original(source: Path) -> dict[str, Any]:
@@ -86,6 +45,53 @@ def read_original(source: Path) -> dict[str, Any]:
             f"{source.name} holds no model_state_dict", "what the original's training stored", "train the model again"
         )
     return checkpoint
+
+
+def checkpoint_model(checkpoint: Mapping[str, Any], text_model: PretrainedModel) -> UrgencyModel:
+    """The model of a checkpoint, in evaluation mode on the CPU, without temperatures and thresholds.
+
+    A checkpoint without labels has the original's classes; its urgency head is put in this project's order.
+    A checkpoint with labels, as this project writes them, keeps its order.
+
+    Args:
+        checkpoint: what `read_original` returns.
+        text_model: the pretrained text encoder that it was trained from, for its configuration and tokenizer.
+
+    Raises:
+        ArtefactError: it does not name classes other than the original's, or does not fit the text model.
+        ModelError: the text model's folder cannot be loaded.
+    """
+    from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal
+
+    encoder, tokenizer = load_text_model(text_model)
+    weights = {name: tensor for name, tensor in checkpoint["model_state_dict"].items() if name not in NOT_LEARNT}
+    labels, weights = _labelled(checkpoint.get("labels"), weights)
+    try:
+        config = _model_config(checkpoint, weights, labels)
+        network = KoElectraCrossModal(encoder, config)
+        network.load_state_dict(weights)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise ArtefactError(
+            f"the checkpoint does not fit the text model {text_model.name} ({type(error).__name__})",
+            "the original's architecture on the encoder that it was trained from",
+            "name that text model",
+        ) from error
+    length = min(checkpoint.get("max_length", MAX_LENGTH), encoder.config.max_position_embeddings)
+    return UrgencyModel(network.eval(), tokenizer, labels, config, length)
+
+
+def _model_config(checkpoint: Mapping[str, Any], weights: "Mapping[str, Tensor]", labels: Labels) -> "ModelConfig":
+    from urgency_dagster.urgency.network.cross_modal import ModelConfig
+
+    text_width, audio_width = weights["wav_fc.weight"].shape
+    return ModelConfig(
+        text_width,
+        audio_width,
+        len(labels.urgency),
+        len(labels.sentiment),
+        attention_heads=checkpoint.get("config", {}).get("attention_heads", ModelConfig.attention_heads),
+        audio_tokens=checkpoint.get("audio_tokens", ModelConfig.audio_tokens),
+    )
 
 
 def _numbers() -> list[Any]:

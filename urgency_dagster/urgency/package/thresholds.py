@@ -13,7 +13,8 @@ from urgency_dagster.statistics.confusion import Score, recall_of, scores_with_i
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ANSWER_FROM, ALARM_FROM = "answer_from", "alarm_from"
+CONFIDENCE_THRESHOLD, ALARM_THRESHOLD = "answer_from", "alarm_from"
+"""Stored names of the thresholds, in the model folder and in `metrics.json`."""
 
 
 def fit_thresholds(
@@ -21,8 +22,8 @@ def fit_thresholds(
     true: "NDArray[np.int64]",
     *,
     high: int,
-    person_share: float,
-    high_recall: float,
+    deferral_rate: float,
+    alarm_recall: float,
 ) -> dict[str, float]:
     """The thresholds of a call's urgency.
 
@@ -30,8 +31,8 @@ def fit_thresholds(
         of_calls: calibrated probabilities of each call, (C, K).
         true: the class of each call, (C,).
         high: the class that an alarm is for.
-        person_share: share of the calls that a person decides, below 1.
-        high_recall: share of the calls of that class that raise an alarm, at least.
+        deferral_rate: share of the calls that a person decides, below 1.
+        alarm_recall: share of the calls of that class that raise an alarm, at least.
 
     Returns:
         `answer_from`: the probability of the likeliest class from which on its answer stands. `alarm_from`: the
@@ -40,10 +41,10 @@ def fit_thresholds(
     if not len(true):
         return {}
     confidence = np.sort(of_calls.max(axis=1))
-    thresholds = {ANSWER_FROM: float(confidence[int(person_share * len(confidence))])}
+    thresholds = {CONFIDENCE_THRESHOLD: float(confidence[int(deferral_rate * len(confidence))])}
     of_high = np.sort(of_calls[true == high, high])
     if len(of_high):
-        thresholds[ALARM_FROM] = float(of_high[int((1 - high_recall) * len(of_high))])
+        thresholds[ALARM_THRESHOLD] = float(of_high[int((1 - alarm_recall) * len(of_high))])
     return thresholds
 
 
@@ -70,11 +71,11 @@ def evaluate_thresholds(
         others (`false_alarms`). Each share has its 95 % interval over calls as `<name>_interval`; one of nothing is
         None.
     """
-    stands, right = of_calls.max(axis=1) >= thresholds.get(ANSWER_FROM, 0), of_calls.argmax(axis=1) == true
-    alarm, of_high = of_calls[:, high] >= thresholds.get(ALARM_FROM, 0), true == high
+    stands, right = of_calls.max(axis=1) >= thresholds.get(CONFIDENCE_THRESHOLD, 0), of_calls.argmax(axis=1) == true
+    alarm, of_high = of_calls[:, high] >= thresholds.get(ALARM_THRESHOLD, 0), true == high
     shares: dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_], dict[str, Score]]] = {
-        ANSWER_FROM: (stands, right, {"to_person": _share_outside, "accuracy": recall_of(1)}),
-        ALARM_FROM: (
+        CONFIDENCE_THRESHOLD: (stands, right, {"to_person": _share_outside, "accuracy": recall_of(1)}),
+        ALARM_THRESHOLD: (
             of_high,
             alarm,
             {"recall_high": recall_of(1), "false_alarms": lambda matrix: share_predicted_as(matrix, 0, 1)},

@@ -18,6 +18,7 @@ from urgency_dagster.progress import Progress, silent
 from urgency_dagster.statistics.calibration import fit_temperature, probabilities
 from urgency_dagster.statistics.confusion import accuracy, confusion_matrix, f1_macro
 from urgency_dagster.tables import HIGH
+from urgency_dagster.urgency.configuration import TrainingConfig
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.data.dataset import TrainingSet, first_rows, read_training_set
 from urgency_dagster.urgency.data.splits import held_out_calls
@@ -27,7 +28,7 @@ from urgency_dagster.urgency.network.text_encoder import load_text_model
 from urgency_dagster.urgency.package.cards import model_card, training_facts
 from urgency_dagster.urgency.package.model_folder import UrgencyModel, save_urgency_model
 from urgency_dagster.urgency.package.thresholds import fit_thresholds
-from urgency_dagster.urgency.training.learner import Learner, TrainingConfig
+from urgency_dagster.urgency.training.learner import Learner
 from urgency_dagster.urgency.training.resume import keep_best, keep_epoch, resume_training, take_best
 
 CALIBRATION = "calibration"
@@ -76,7 +77,7 @@ class TrainingSummary:
     split_sha256: str
 
 
-def train_urgency_model(
+def train(
     paths: StoragePaths, text_model: PretrainedModel, config: TrainingConfig, progress: Progress = silent
 ) -> TrainingSummary:
     """What the training came to, after writing `best_model.pt` and the model folder.
@@ -102,7 +103,7 @@ def train_urgency_model(
         model = untrained_model(training_set, text_model, config)
         data = _datasets(paths, training_set, model, config)
         held_out = _held_out(data.get(CALIBRATION))
-        facts = training_facts(training_set.summary, text_model, model, asdict(config)) | held_out
+        facts = training_facts(training_set.summary, text_model, model.max_length, config.model_dump()) | held_out
         learner = Learner(model, data[TRAIN], config, accelerator)
         history = _fit(learner, data, paths, facts, progress)
         best = take_best(paths.urgency.interrupted, paths.urgency.checkpoint)
@@ -153,8 +154,8 @@ def _calibrated(
         probabilities(mean_by_call(logits, apart.calls).urgency, temperatures["urgency"]),
         apart.urgency[first_rows(apart.calls)],
         high=model.labels.urgency.index(HIGH),
-        person_share=config.person_share,
-        high_recall=config.high_recall,
+        deferral_rate=config.deferral_rate,
+        alarm_recall=config.alarm_recall,
     )
     return replace(model, temperatures=temperatures, thresholds=thresholds)
 

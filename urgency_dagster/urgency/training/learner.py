@@ -6,13 +6,12 @@ Source: the original pipeline. Class weights are the exception: it computed them
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from urgency_dagster.devices import AUTO, FULL, MIXED_PRECISIONS
-from urgency_dagster.errors import SettingsError, TrainingDataError
+from urgency_dagster.errors import TrainingDataError
+from urgency_dagster.urgency.configuration import TrainingConfig
 from urgency_dagster.urgency.data.batches import Batch, UtteranceDataset, bucketed_batches
 from urgency_dagster.urgency.package.model_folder import UrgencyModel
 from urgency_dagster.urgency.training.cuda_graphs import RecordedGradients
@@ -25,88 +24,6 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler
 
     from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal
-
-
-AT_LEAST_ZERO = (
-    "weight_decay",
-    "min_learning_rate",
-    "sentiment_weight",
-    "urgency_weight",
-    "dropout",
-    "calibration_share",
-    "person_share",
-    "seed",
-)
-"""Numbers of the configuration that may be 0; the others must be above it."""
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """The hyper-parameters of one training.
-
-    Attributes:
-        epochs: passes over the training side.
-        batch_size: utterances per step.
-        learning_rate: AdamW's learning rate at the start.
-        weight_decay: AdamW's weight decay, on all parameters.
-        min_learning_rate: where the cosine schedule, stepped once per epoch, ends.
-        clip_norm: gradients are scaled down to this norm.
-        sentiment_weight: share of the sentiment loss.
-        urgency_weight: share of the urgency loss.
-        attention_heads: heads of the cross-attention.
-        dropout: dropout around the cross-attention; the text encoder keeps its own.
-        max_length: tokens at which a text is cut; never more than the text model has positions.
-        calibration_share: share of the training calls that is kept from the training, to fit the temperatures and the
-            thresholds on.
-        person_share: share of the calls that the threshold of confidence is to leave to a person.
-        high_recall: share of the calls of high urgency that the threshold of alarm is to catch; below 1.
-        seed: seed of the first weights, the order of the rows and dropout.
-        mixed_precision: `no`, or the 16 bits that matrix products are computed in: `bf16` or `fp16`.
-        device: `auto`, `cpu`, `mps`, `cuda` or `cuda:<n>`.
-
-    Raises:
-        SettingsError: a number is negative, or zero where it must not be; a dropout or a share is not below 1; a
-            precision is unknown.
-
-    Source: the original pipeline.
-    """
-
-    epochs: int = 5
-    batch_size: int = 16
-    learning_rate: float = 2e-5
-    weight_decay: float = 0.01
-    min_learning_rate: float = 1e-6
-    clip_norm: float = 1.0
-    sentiment_weight: float = 0.4
-    urgency_weight: float = 0.6
-    attention_heads: int = 4
-    dropout: float = 0.1
-    max_length: int = 512
-    calibration_share: float = 0.1
-    person_share: float = 0.1
-    high_recall: float = 0.95
-    seed: int = 42
-    mixed_precision: str = FULL
-    device: str = AUTO
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, str) and not (value > 0 or (value == 0 and field.name in AT_LEAST_ZERO)):
-                raise SettingsError(
-                    f"{field.name} = {value}", "a number above 0", "correct the training's configuration"
-                )
-        for name in ("dropout", "calibration_share", "person_share", "high_recall"):
-            if getattr(self, name) >= 1:
-                raise SettingsError(
-                    f"{name} = {getattr(self, name)}", "a number below 1", "correct the training's configuration"
-                )
-        if self.mixed_precision not in MIXED_PRECISIONS:
-            raise SettingsError(
-                f"mixed_precision = {self.mixed_precision!r}",
-                f"one of {', '.join(MIXED_PRECISIONS)}",
-                "correct the training's configuration",
-            )
 
 
 def class_weights(ids: "NDArray[np.int64]", classes: int) -> "NDArray[np.float32]":

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from urgency_dagster.errors import ArtefactError
+from urgency_dagster.urgency.configuration import SplitConfig
 from urgency_dagster.urgency.data import batches
 from urgency_dagster.urgency.data.batches import (
     BUCKET,
@@ -18,7 +19,6 @@ from urgency_dagster.urgency.data.batches import (
     tokenise,
 )
 from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
-from urgency_dagster.urgency.data.splits import SplitConfig
 from urgency_dagster.urgency.data.tables import VALIDATION
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, FILLERS, write_root, write_spans
 

@@ -9,6 +9,7 @@ import pytest
 from urgency_dagster.errors import ArtefactError, TrainingDataError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import URGENCY_LEVELS, UTTERANCES
+from urgency_dagster.urgency.configuration import SplitConfig
 from urgency_dagster.urgency.data.dataset import (
     build_training_set,
     call_codes,
@@ -16,7 +17,6 @@ from urgency_dagster.urgency.data.dataset import (
     open_vectors,
     read_training_set,
 )
-from urgency_dagster.urgency.data.splits import SplitConfig
 from urgency_dagster.urgency.data.tables import TRAIN, TRAINING_ROWS, VALIDATION
 from urgency_dagster.writing import write_table
 from urgency_dagster_tests.urgency.conftest import (
@@ -83,7 +83,7 @@ def test_the_split_file_accounts_for_calls_and_classes(paths):
 
 @pytest.mark.parametrize("mode", ["official", "call"])
 def test_a_side_is_read_in_the_stored_order(paths, mode):
-    build_training_set(paths, NAMES, SplitConfig(mode))
+    build_training_set(paths, NAMES, SplitConfig(mode=mode))
     training_set, rows = read_training_set(paths), stored_rows(paths)
     for side in (TRAIN, VALIDATION):
         expected = rows.filter(pc.equal(rows["side"], side))

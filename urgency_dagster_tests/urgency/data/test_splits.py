@@ -1,3 +1,5 @@
+from typing import get_args
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -5,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from urgency_dagster.errors import SettingsError, TrainingDataError
-from urgency_dagster.urgency.data.splits import MODES, Split, SplitConfig, held_out_calls, split_rows
+from urgency_dagster.urgency.configuration import SplitConfig, SplitMode
+from urgency_dagster.urgency.data.splits import Split, held_out_calls, split_rows
+
+MODES = get_args(SplitMode)
 
 ARCHIVE_NAMES = ["T_광주_구급", "T_서울_화재", "V_광주_구급"]
 
@@ -151,5 +156,5 @@ def test_whole_calls_are_held_out(calls, share, seed):
 def test_another_draw_than_that_of_the_sides():
     rows = table([("T_광주_구급", number % 3, 1) for number in range(300)])
     sides = split_rows(rows, SplitConfig(mode="call", validation_share=0.3)).validation
-    apart = held_out_calls(rows, 0.3, seed=SplitConfig.seed)
+    apart = held_out_calls(rows, 0.3, seed=SplitConfig().seed)
     assert 0.05 < (sides & apart).mean() < 0.15

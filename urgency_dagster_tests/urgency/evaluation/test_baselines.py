@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from urgency_dagster.urgency.configuration import SplitConfig
 from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
-from urgency_dagster.urgency.data.splits import SplitConfig
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
 from urgency_dagster.urgency.evaluation import baselines
 from urgency_dagster.urgency.evaluation.baselines import baseline_logits

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import shutil
 
@@ -7,17 +6,13 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from urgency_dagster.errors import ArtefactError, SettingsError
+from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.statistics.calibration import probabilities, reliability
+from urgency_dagster.urgency.configuration import EvaluationConfig, SplitConfig
 from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
-from urgency_dagster.urgency.data.splits import SplitConfig
 from urgency_dagster.urgency.data.tables import URGENCY_PREDICTIONS, VALIDATION
-from urgency_dagster.urgency.evaluation.evaluation import (
-    EvaluationConfig,
-    evaluate_urgency_model,
-    read_metrics,
-)
+from urgency_dagster.urgency.evaluation.evaluation import evaluate, read_metrics
 from urgency_dagster.urgency.package.model_folder import load_urgency_model
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, train_and_judge
 
@@ -165,7 +160,7 @@ def test_the_thresholds_are_those_of_the_model_folder_on_calls(stored, trained, 
 def test_the_cost_is_that_of_the_calls(stored, copied):
     assert stored["cost_per_1000_calls"]["model"] < stored["cost_per_1000_calls"]["majority"]
     errors = tuple(tuple(float(true != read) for read in range(3)) for true in range(3))
-    again = evaluate_urgency_model(copied, dataclasses.replace(CONFIG, cost_matrix=errors))
+    again = evaluate(copied, CONFIG.changed(cost_matrix=errors))
     wrong = 1 - again["call"]["urgency"]["accuracy"]
     assert again["cost_per_1000_calls"]["model"] == pytest.approx(1000 * wrong)
 
@@ -177,7 +172,7 @@ def copied(trained, tmp_path):
 
 
 def test_the_size_of_a_batch_does_not_change_the_predictions(trained, copied, predictions):
-    again = evaluate_urgency_model(copied, dataclasses.replace(CONFIG, batch_size=7))
+    again = evaluate(copied, CONFIG.changed(batch_size=7))
     assert again["utterance"]["urgency"]["accuracy"] == trained.metrics["utterance"]["urgency"]["accuracy"]
     logits = pq.read_table(copied.urgency.evaluation / "predictions.parquet")["urgency_logits"]
     np.testing.assert_allclose(logits.to_pylist(), predictions["urgency_logits"].to_pylist(), atol=1e-5)
@@ -185,7 +180,7 @@ def test_the_size_of_a_batch_does_not_change_the_predictions(trained, copied, pr
 
 def test_progress_reaches_every_utterance(trained, copied):
     seen = []
-    evaluate_urgency_model(copied, CONFIG, lambda done, total: seen.append((done, total)))
+    evaluate(copied, CONFIG, lambda done, total: seen.append((done, total)))
     rows = trained.metrics["utterance"]["n"]
     assert seen[-1] == (rows, rows)
 
@@ -194,7 +189,7 @@ def test_a_model_of_another_training_set_is_refused(paths, text_model):
     train_and_judge(paths, text_model)
     build_training_set(paths, list(ARCHIVES)[1:], SplitConfig())
     with pytest.raises(ArtefactError, match="another training set"):
-        evaluate_urgency_model(paths, CONFIG)
+        evaluate(paths, CONFIG)
 
 
 def test_the_stored_metrics_are_read_back_and_a_damaged_file_is_none(trained, copied):
@@ -208,19 +203,4 @@ def test_the_stored_metrics_are_read_back_and_a_damaged_file_is_none(trained, co
 
 def test_nothing_to_judge_is_refused(tmp_path):
     with pytest.raises(ArtefactError, match="no training set"):
-        evaluate_urgency_model(StoragePaths(tmp_path), CONFIG)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"batch_size": 0},
-        {"bootstrap_resamples": 0},
-        {"cost_matrix": [[0, 1], [1, 0]]},
-        {"cost_matrix": [[0, 1, 1], [1, 0, 1]]},
-        {"cost_matrix": [[0, 1, 1], [1, 0, -1], [1, 1, 0]]},
-    ],
-)
-def test_a_wrong_configuration_is_refused(wrong):
-    with pytest.raises(SettingsError):
-        EvaluationConfig(**wrong)
+        evaluate(StoragePaths(tmp_path), CONFIG)

@@ -6,8 +6,8 @@ import pytest
 
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.urgency.configuration import SplitConfig
 from urgency_dagster.urgency.data.dataset import build_training_set
-from urgency_dagster.urgency.data.splits import SplitConfig
 from urgency_dagster.urgency.evaluation.evaluation import EvaluationConfig
 from urgency_dagster.urgency.evaluation.leak_gap import measure_leak_gap
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, Trained
@@ -90,6 +90,6 @@ def test_what_is_missing_is_told(copied, text_model, missing):
 
 @pytest.mark.parametrize("mode", ["utterance", "call"])
 def test_a_model_of_another_split_is_refused(copied, text_model, mode):
-    build_training_set(copied, list(ARCHIVES), SplitConfig(mode))
+    build_training_set(copied, list(ARCHIVES), SplitConfig(mode=mode))
     with pytest.raises(ArtefactError, match="split mode `official` or `call`"):
         measure_leak_gap(copied, text_model, CONFIG)

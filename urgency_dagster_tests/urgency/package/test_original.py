@@ -12,12 +12,16 @@ from transformers import AutoModel, AutoTokenizer
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.tables import SENTIMENTS, URGENCY_LEVELS
-from urgency_dagster.urgency.package.model_folder import load_urgency_model, save_urgency_model
-from urgency_dagster.urgency.package.original import ORIGINAL_URGENCY, load_original_checkpoint
+from urgency_dagster.urgency.package.model_folder import UrgencyModel, load_urgency_model, save_urgency_model
+from urgency_dagster.urgency.package.original import ORIGINAL_URGENCY, checkpoint_model, read_original
 from urgency_dagster_tests.urgency.conftest import FILLERS, WORDS
 
 AUDIO_WIDTH = 24
 TEXTS = [" ".join(FILLERS[:n]) for n in range(1, 8)] + [" ".join(words) for words in WORDS.values()]
+
+
+def original_model(source: Path, text_model: PretrainedModel) -> UrgencyModel:
+    return checkpoint_model(read_original(source), text_model)
 
 
 class Attention(nn.Module):
@@ -83,7 +87,7 @@ def batch(text_model: PretrainedModel) -> tuple[torch.Tensor, torch.Tensor, torc
 
 def test_the_logits_are_the_same_and_the_labels_in_this_projects_order(original, batch, text_model, tmp_path):
     torch.save(stored(original), tmp_path / "best_model.pt")
-    model = load_original_checkpoint(tmp_path / "best_model.pt", text_model)
+    model = original_model(tmp_path / "best_model.pt", text_model)
     assert (model.labels.urgency, model.labels.sentiment) == (("하", "중", "상"), SENTIMENTS)
     assert model.config.audio_tokens == 1
     input_ids, mask, audio = batch
@@ -99,7 +103,7 @@ def test_the_logits_are_the_same_and_the_labels_in_this_projects_order(original,
 
 def test_it_can_be_kept_as_a_model_folder(original, batch, text_model, trained, tmp_path):
     torch.save(stored(original), tmp_path / "best_model.pt")
-    model = load_original_checkpoint(tmp_path / "best_model.pt", text_model)
+    model = original_model(tmp_path / "best_model.pt", text_model)
     card = {**_card(trained), "labels": {"urgency": list(model.labels.urgency), "sentiment": list(SENTIMENTS)}}
     save_urgency_model(tmp_path / "folder", model, card)
     again = load_urgency_model(tmp_path / "folder")
@@ -121,7 +125,7 @@ def _card(trained) -> dict:
 def test_labels_in_the_checkpoint_decide(original, batch, text_model, tmp_path):
     names = {"urgency": list(ORIGINAL_URGENCY), "sentiment": list(SENTIMENTS)}
     torch.save(stored(original, labels=names), tmp_path / "best_model.pt")
-    model = load_original_checkpoint(tmp_path / "best_model.pt", text_model)
+    model = original_model(tmp_path / "best_model.pt", text_model)
     assert model.labels.urgency == ORIGINAL_URGENCY
     input_ids, mask, audio = batch
     with torch.inference_mode():
@@ -132,7 +136,7 @@ def test_labels_in_the_checkpoint_decide(original, batch, text_model, tmp_path):
 @pytest.mark.parametrize("fixture", ["trained", "trained_on_spans"])
 def test_a_checkpoint_of_this_project_loads_too(request, fixture, text_model):
     urgency = request.getfixturevalue(fixture).paths.urgency
-    model = load_original_checkpoint(urgency.checkpoint, text_model)
+    model = original_model(urgency.checkpoint, text_model)
     folder = load_urgency_model(urgency.model)
     assert model.labels == folder.labels
     assert model.config == folder.config
@@ -143,13 +147,13 @@ def test_a_checkpoint_of_this_project_loads_too(request, fixture, text_model):
 def test_a_buffer_of_older_versions_is_no_obstacle(original, text_model, tmp_path):
     state = {**original.state_dict(), "text_encoder.embeddings.position_ids": torch.arange(64)[None]}
     torch.save({"model_state_dict": state}, tmp_path / "best_model.pt")
-    assert load_original_checkpoint(tmp_path / "best_model.pt", text_model).config.audio_width == AUDIO_WIDTH
+    assert original_model(tmp_path / "best_model.pt", text_model).config.audio_width == AUDIO_WIDTH
 
 
 def test_other_classes_without_names_are_refused(text_model, tmp_path):
     torch.save(stored(Original(text_model.folder, sentiments=2)), tmp_path / "best_model.pt")
     with pytest.raises(ArtefactError, match=r"3 urgency and 2 sentiment classes.*add `labels`"):
-        load_original_checkpoint(tmp_path / "best_model.pt", text_model)
+        original_model(tmp_path / "best_model.pt", text_model)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +164,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(original, text_model, tmp_pat
     del state[missing]
     torch.save({"model_state_dict": state}, tmp_path / "best_model.pt")
     with pytest.raises(ArtefactError, match="does not fit the text model tiny-electra"):
-        load_original_checkpoint(tmp_path / "best_model.pt", text_model)
+        original_model(tmp_path / "best_model.pt", text_model)
 
 
 class Evil:
@@ -186,5 +190,5 @@ def test_what_is_no_checkpoint_is_refused_and_nothing_is_run(original, text_mode
     elif content == "damaged":
         target.write_bytes(b"PK damaged")
     with pytest.raises(ArtefactError, match=r"best_model\.pt (cannot be read|holds no model_state_dict)"):
-        load_original_checkpoint(target, text_model)
+        original_model(target, text_model)
     assert not (tmp_path / "ran").exists()

@@ -16,8 +16,8 @@ def drawn(calls: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return of_calls, np.array([rng.choice(3, p=row) for row in of_calls])
 
 
-def fit(of_calls: np.ndarray, true: np.ndarray, person_share: float = 0.1, high_recall: float = 0.9):
-    return fit_thresholds(of_calls, true, high=HIGH, person_share=person_share, high_recall=high_recall)
+def fit(of_calls: np.ndarray, true: np.ndarray, deferral_rate: float = 0.1, alarm_recall: float = 0.9):
+    return fit_thresholds(of_calls, true, high=HIGH, deferral_rate=deferral_rate, alarm_recall=alarm_recall)
 
 
 def judge(of_calls: np.ndarray, true: np.ndarray, thresholds: dict[str, float], resamples: int = 5):

@@ -1,6 +1,5 @@
 """Training on CUDA. Skipped where there is none: nothing else can record a CUDA graph."""
 
-import dataclasses
 import shutil
 
 import numpy as np
@@ -11,18 +10,18 @@ from transformers import ElectraModel
 from urgency_dagster.devices import accelerator_on, reproducible
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
+from urgency_dagster.urgency.configuration import SplitConfig
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
-from urgency_dagster.urgency.data.splits import SplitConfig
 from urgency_dagster.urgency.data.tables import TRAIN
-from urgency_dagster.urgency.training.fit import train_urgency_model, untrained_model
+from urgency_dagster.urgency.training.fit import train, untrained_model
 from urgency_dagster.urgency.training.learner import Learner
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST
 from urgency_dagster_tests.urgency.training.test_fit import Killed
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
-ON_CUDA = dataclasses.replace(FAST, device="cuda")
+ON_CUDA = FAST.changed(device="cuda")
 
 
 @pytest.fixture
@@ -46,26 +45,26 @@ def losses(paths, text_model, config, *, epochs=2, recorded=True):
         return np.array([loss for epoch in range(1, epochs + 1) for loss in learner.epoch(train, epoch)])
 
 
-STILL = dataclasses.replace(ON_CUDA, dropout=0.0, batch_size=7, learning_rate=1e-3)
+STILL = ON_CUDA.changed(dropout=0.0, batch_size=7, learning_rate=1e-3)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("no", 1e-4), ("bf16", 0.02), ("fp16", 2e-3)])
 def test_the_losses_are_those_without_a_recording(paths, still_model, precision, tolerance):
     build_training_set(paths, list(ARCHIVES), SplitConfig())
-    config = dataclasses.replace(STILL, mixed_precision=precision)
+    config = STILL.changed(mixed_precision=precision)
     expected = losses(paths, still_model, config, recorded=False)
     np.testing.assert_allclose(losses(paths, still_model, config), expected, rtol=tolerance)
 
 
 def test_the_losses_are_those_of_the_processor(paths, still_model):
     build_training_set(paths, list(ARCHIVES), SplitConfig())
-    expected = losses(paths, still_model, dataclasses.replace(STILL, device="cpu"))
+    expected = losses(paths, still_model, STILL.changed(device="cpu"))
     np.testing.assert_allclose(losses(paths, still_model, STILL), expected, rtol=1e-4)
 
 
 def test_dropout_differs_from_step_to_step_and_repeats_with_the_seed(paths, text_model):
     build_training_set(paths, list(ARCHIVES), SplitConfig())
-    frozen = dataclasses.replace(ON_CUDA, learning_rate=1e-12, weight_decay=0, min_learning_rate=0, batch_size=10**6)
+    frozen = ON_CUDA.changed(learning_rate=1e-12, weight_decay=0, min_learning_rate=0, batch_size=10**6)
     once = losses(paths, text_model, frozen, epochs=4)
     assert len(set(once)) == 4
     np.testing.assert_array_equal(losses(paths, text_model, frozen, epochs=4), once)
@@ -75,14 +74,14 @@ def test_dropout_differs_from_step_to_step_and_repeats_with_the_seed(paths, text
 def test_an_interrupted_training_goes_on_with_the_same_result(paths, text_model, precision, tmp_path):
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     again = StoragePaths(shutil.copytree(paths.root, tmp_path / "again"))
-    config = dataclasses.replace(ON_CUDA, mixed_precision=precision)
-    summary = train_urgency_model(paths, text_model, config)
+    config = ON_CUDA.changed(mixed_precision=precision)
+    summary = train(paths, text_model, config)
 
     def stop_in_the_third_epoch(done: int, total: int, **figures: float) -> None:
         if done > total // 2:
             raise Killed
 
     with pytest.raises(Killed):
-        train_urgency_model(again, text_model, config, stop_in_the_third_epoch)
-    assert train_urgency_model(again, text_model, config) == summary
+        train(again, text_model, config, stop_in_the_third_epoch)
+    assert train(again, text_model, config) == summary
     assert again.urgency.checkpoint.read_bytes() == paths.urgency.checkpoint.read_bytes()

@@ -1,4 +1,3 @@
-import dataclasses
 import shutil
 
 import numpy as np
@@ -8,17 +7,18 @@ import torch
 from urgency_dagster.errors import ArtefactError, ModelError, SettingsError, TrainingDataError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
+from urgency_dagster.urgency.configuration import SplitConfig
 from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
-from urgency_dagster.urgency.data.splits import SplitConfig, held_out_calls
+from urgency_dagster.urgency.data.splits import held_out_calls
 from urgency_dagster.urgency.data.tables import TRAIN
 from urgency_dagster.urgency.package.checkpoints import read_checkpoint
 from urgency_dagster.urgency.package.model_folder import load_urgency_model, read_card
-from urgency_dagster.urgency.training.fit import train_urgency_model
+from urgency_dagster.urgency.training.fit import train
 from urgency_dagster.urgency.training.resume import BEST, LAST
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST, relabel, train_and_judge, write_root
 
-ONE_EPOCH = dataclasses.replace(FAST, epochs=1)
-TWO_EPOCHS = dataclasses.replace(FAST, epochs=2)
+ONE_EPOCH = FAST.changed(epochs=1)
+TWO_EPOCHS = FAST.changed(epochs=2)
 
 
 def test_what_can_be_learnt_is_learnt(trained):
@@ -65,9 +65,7 @@ def test_the_rate_falls_along_half_a_cosine(trained):
 def test_progress_counts_every_step(paths, text_model):
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     seen = []
-    train_urgency_model(
-        paths, text_model, ONE_EPOCH, lambda done, total, **figures: seen.append((done, total, figures))
-    )
+    train(paths, text_model, ONE_EPOCH, lambda done, total, **figures: seen.append((done, total, figures)))
     assert [done for done, _, _ in seen] == list(range(1, seen[0][1] + 1))
     assert all(figures.keys() == {"loss", "lr"} for _, _, figures in seen)
 
@@ -83,7 +81,7 @@ def test_the_same_training_gives_the_same_bytes(tmp_path, trained, text_model):
 
 def test_another_seed_is_another_training(paths, trained, text_model):
     build_training_set(paths, list(ARCHIVES), SplitConfig())
-    other = train_urgency_model(paths, text_model, dataclasses.replace(ONE_EPOCH, seed=1))
+    other = train(paths, text_model, ONE_EPOCH.changed(seed=1))
     assert other.history[0].loss != trained.summary.history[0].loss
 
 
@@ -91,7 +89,7 @@ def test_another_seed_is_another_training(paths, trained, text_model):
 def two_epochs(trained, tmp_path_factory, text_model):
     """What the untouched configuration comes to after two epochs."""
     paths = StoragePaths(shutil.copytree(trained.paths.root, tmp_path_factory.mktemp("two") / "root"))
-    return train_urgency_model(paths, text_model, TWO_EPOCHS)
+    return train(paths, text_model, TWO_EPOCHS)
 
 
 @pytest.mark.parametrize(
@@ -113,14 +111,14 @@ def two_epochs(trained, tmp_path_factory, text_model):
 )
 def test_every_hyper_parameter_reaches_the_training(paths, two_epochs, text_model, change):
     build_training_set(paths, list(ARCHIVES), SplitConfig())
-    other = train_urgency_model(paths, text_model, dataclasses.replace(TWO_EPOCHS, **change))
+    other = train(paths, text_model, TWO_EPOCHS.changed(**change))
     assert other.history[1].loss != two_epochs.history[1].loss
 
 
 def test_the_callers_random_state_is_untouched(paths, text_model):
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     before = torch.random.get_rng_state()
-    train_urgency_model(paths, text_model, ONE_EPOCH)
+    train(paths, text_model, ONE_EPOCH)
     assert torch.equal(before, torch.random.get_rng_state())
 
 
@@ -134,7 +132,7 @@ def test_validation_rows_do_not_reach_the_weights(tmp_path, text_model):
         if factor > 1:
             relabel(paths, "V_광주_구급", lambda _: "상")
         build_training_set(paths, list(ARCHIVES), SplitConfig())
-        losses.append(train_urgency_model(paths, text_model, ONE_EPOCH).best.loss)
+        losses.append(train(paths, text_model, ONE_EPOCH).best.loss)
     assert losses[0] == losses[1]
 
 
@@ -143,26 +141,26 @@ def test_vectors_that_are_no_numbers_stop_the_training(paths, text_model):
     np.save(target, np.full_like(np.load(target), np.nan))
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     with pytest.raises(TrainingDataError, match="the loss became nan"):
-        train_urgency_model(paths, text_model, ONE_EPOCH)
+        train(paths, text_model, ONE_EPOCH)
     assert not paths.urgency.checkpoint.exists()
     assert not paths.urgency.model.exists()
 
 
 def test_no_training_set_is_refused(tmp_path, text_model):
     with pytest.raises(ArtefactError, match="no training set"):
-        train_urgency_model(StoragePaths(tmp_path), text_model, ONE_EPOCH)
+        train(StoragePaths(tmp_path), text_model, ONE_EPOCH)
 
 
 def test_a_folder_without_a_model_is_refused(paths, tmp_path):
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     with pytest.raises(ModelError, match="cannot be loaded"):
-        train_urgency_model(paths, PretrainedModel("nothing", tmp_path / "nothing", "local"), ONE_EPOCH)
+        train(paths, PretrainedModel("nothing", tmp_path / "nothing", "local"), ONE_EPOCH)
 
 
 def test_heads_that_do_not_divide_the_width_are_refused(paths, text_model):
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     with pytest.raises(SettingsError, match="attention heads"):
-        train_urgency_model(paths, text_model, dataclasses.replace(ONE_EPOCH, attention_heads=5))
+        train(paths, text_model, ONE_EPOCH.changed(attention_heads=5))
 
 
 class TestHeldOutCalls:
@@ -181,7 +179,7 @@ class TestHeldOutCalls:
                 vectors[rows["row"].to_numpy()[here]] *= factor
                 np.save(paths.archive(archive).vectors, vectors)
             build_training_set(paths, list(ARCHIVES), SplitConfig())
-            train_urgency_model(paths, text_model, TWO_EPOCHS)
+            train(paths, text_model, TWO_EPOCHS)
             made.append(load_urgency_model(paths.urgency.model))
         for first, second in zip(*(model.network.state_dict().values() for model in made), strict=True):
             torch.testing.assert_close(first, second, rtol=0, atol=0)
@@ -190,7 +188,7 @@ class TestHeldOutCalls:
 
     def test_without_any_the_temperatures_are_one(self, paths, text_model):
         build_training_set(paths, list(ARCHIVES), SplitConfig())
-        train_urgency_model(paths, text_model, dataclasses.replace(ONE_EPOCH, calibration_share=0.0))
+        train(paths, text_model, ONE_EPOCH.changed(calibration_share=0.0))
         model = load_urgency_model(paths.urgency.model)
         assert (model.temperatures, model.thresholds) == ({"urgency": 1.0, "sentiment": 1.0}, {})
         assert "none were fitted" in (paths.urgency.model / "README.md").read_text(encoding="utf-8")
@@ -202,25 +200,25 @@ class TestHeldOutCalls:
         model = load_urgency_model(trained.paths.urgency.model)
         assert (card["temperatures"], card["thresholds"]) == (model.temperatures, model.thresholds)
 
-    @pytest.mark.parametrize(("name", "shares"), [("person_share", (0.0, 0.5)), ("high_recall", (0.95, 0.3))])
+    @pytest.mark.parametrize(("name", "shares"), [("deferral_rate", (0.0, 0.5)), ("alarm_recall", (0.95, 0.3))])
     def test_the_configuration_sets_the_thresholds(self, paths, text_model, name, shares):
         build_training_set(paths, list(ARCHIVES), SplitConfig())
         fitted = []
         for share in shares:
-            train_urgency_model(paths, text_model, dataclasses.replace(ONE_EPOCH, **{name: share}))
+            train(paths, text_model, ONE_EPOCH.changed(**{name: share}))
             fitted.append(load_urgency_model(paths.urgency.model).thresholds)
-        moved = "answer_from" if name == "person_share" else "alarm_from"
+        moved = "answer_from" if name == "deferral_rate" else "alarm_from"
         assert fitted[0][moved] < fitted[1][moved]
         assert all(fitted[0][key] == fitted[1][key] for key in fitted[0].keys() - {moved})
 
 
 class TestMixedPrecision:
-    REDUCED = dataclasses.replace(FAST, mixed_precision="bf16")
+    REDUCED = FAST.changed(mixed_precision="bf16")
 
     @pytest.fixture
     def reduced(self, paths, text_model):
         build_training_set(paths, list(ARCHIVES), SplitConfig())
-        return paths, train_urgency_model(paths, text_model, self.REDUCED)
+        return paths, train(paths, text_model, self.REDUCED)
 
     def test_it_learns_as_well_with_other_losses(self, trained, reduced):
         _, summary = reduced
@@ -241,14 +239,14 @@ class TestMixedPrecision:
         paths, summary = reduced
         before = paths.urgency.checkpoint.read_bytes()
         with pytest.raises(Killed):
-            train_urgency_model(paths, text_model, self.REDUCED, TestInterruption().stop_in(3))
-        assert train_urgency_model(paths, text_model, self.REDUCED) == summary
+            train(paths, text_model, self.REDUCED, TestInterruption().stop_in(3))
+        assert train(paths, text_model, self.REDUCED) == summary
         assert paths.urgency.checkpoint.read_bytes() == before
 
     def test_what_the_device_cannot_is_refused(self, paths, text_model):
         build_training_set(paths, list(ARCHIVES), SplitConfig())
         with pytest.raises(SettingsError, match="fp16"):
-            train_urgency_model(paths, text_model, dataclasses.replace(FAST, mixed_precision="fp16"))
+            train(paths, text_model, FAST.changed(mixed_precision="fp16"))
 
 
 class Killed(BaseException):
@@ -276,10 +274,10 @@ class TestInterruption:
     @pytest.mark.parametrize("epoch", [1, 2, 3, 4])
     def test_it_goes_on_with_the_same_result(self, trained, trained_paths, text_model, epoch):
         with pytest.raises(Killed):
-            train_urgency_model(trained_paths, text_model, FAST, self.stop_in(epoch))
+            train(trained_paths, text_model, FAST, self.stop_in(epoch))
         assert not trained_paths.urgency.checkpoint.exists()
         done = []
-        summary = train_urgency_model(trained_paths, text_model, FAST, lambda n, total, **_: done.append((n, total)))
+        summary = train(trained_paths, text_model, FAST, lambda n, total, **_: done.append((n, total)))
         assert summary == trained.summary
         assert done[0][0] == (epoch - 1) * done[0][1] // FAST.epochs + 1, "no whole epoch is trained again"
         for first in sorted(file for file in trained.paths.urgency.model.rglob("*") if file.is_file()):
@@ -290,25 +288,25 @@ class TestInterruption:
     def test_it_may_be_interrupted_again_and_again(self, trained, trained_paths, text_model):
         for epoch in (2, 2, 3, 4, 4):
             with pytest.raises(Killed):
-                train_urgency_model(trained_paths, text_model, FAST, self.stop_in(epoch, steps=2))
-        assert train_urgency_model(trained_paths, text_model, FAST) == trained.summary
+                train(trained_paths, text_model, FAST, self.stop_in(epoch, steps=2))
+        assert train(trained_paths, text_model, FAST) == trained.summary
 
     def test_another_training_starts_from_its_own_beginning(self, trained_paths, text_model):
         with pytest.raises(Killed):
-            train_urgency_model(trained_paths, text_model, FAST, self.stop_in(3))
+            train(trained_paths, text_model, FAST, self.stop_in(3))
         done = []
-        other = dataclasses.replace(FAST, seed=1)
-        train_urgency_model(trained_paths, text_model, other, lambda n, total, **_: done.append(n))
+        other = FAST.changed(seed=1)
+        train(trained_paths, text_model, other, lambda n, total, **_: done.append(n))
         assert done[0] == 1
 
     @pytest.mark.parametrize("name", [LAST, BEST])
     @pytest.mark.parametrize("content", [None, b"", b"damaged"])
     def test_what_is_damaged_or_gone_is_trained_anew(self, trained, trained_paths, text_model, name, content):
         with pytest.raises(Killed):
-            train_urgency_model(trained_paths, text_model, FAST, self.stop_in(3))
+            train(trained_paths, text_model, FAST, self.stop_in(3))
         kept = trained_paths.urgency.interrupted / name
         if content is None:
             kept.unlink()
         else:
             kept.write_bytes(content)
-        assert train_urgency_model(trained_paths, text_model, FAST) == trained.summary
+        assert train(trained_paths, text_model, FAST) == trained.summary

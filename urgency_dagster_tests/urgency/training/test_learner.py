@@ -1,4 +1,3 @@
-import dataclasses
 import shutil
 
 import numpy as np
@@ -7,24 +6,15 @@ from sklearn.utils.class_weight import compute_class_weight
 from transformers import ElectraModel
 
 from urgency_dagster.devices import accelerator_on
-from urgency_dagster.errors import SettingsError
 from urgency_dagster.pretrained import PretrainedModel
+from urgency_dagster.urgency.configuration import SplitConfig
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
-from urgency_dagster.urgency.data.splits import SplitConfig
 from urgency_dagster.urgency.data.tables import TRAIN
 from urgency_dagster.urgency.network.inference import predict_logits
 from urgency_dagster.urgency.training.fit import untrained_model
-from urgency_dagster.urgency.training.learner import Learner, TrainingConfig, class_weights
+from urgency_dagster.urgency.training.learner import Learner, class_weights
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST
-
-
-def test_the_defaults_are_the_originals():
-    config = TrainingConfig()
-    assert (config.epochs, config.batch_size, config.learning_rate, config.weight_decay) == (5, 16, 2e-5, 0.01)
-    assert (config.min_learning_rate, config.clip_norm, config.max_length) == (1e-6, 1.0, 512)
-    assert (config.sentiment_weight, config.urgency_weight, config.dropout, config.seed) == (0.4, 0.6, 0.1, 42)
-    assert (config.attention_heads, config.mixed_precision) == (4, "no")
 
 
 def test_the_loss_is_the_described_formula(paths, text_model, tmp_path):
@@ -33,7 +23,7 @@ def test_the_loss_is_the_described_formula(paths, text_model, tmp_path):
     )
     shutil.copytree(text_model.folder, tmp_path / "still")
     still.save_pretrained(tmp_path / "still")
-    config = dataclasses.replace(FAST, dropout=0.0, batch_size=1000)
+    config = FAST.changed(dropout=0.0, batch_size=1000)
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     training_set = read_training_set(paths)
     model = untrained_model(training_set, PretrainedModel("still", tmp_path / "still", "local"), config)
@@ -65,24 +55,3 @@ def test_class_weights_are_balanced():
 
 def test_a_class_without_rows_has_no_weight():
     np.testing.assert_allclose(class_weights(np.array([0, 0, 2, 2]), 3), [1, 0, 1])
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"epochs": 0},
-        {"batch_size": -1},
-        {"learning_rate": 0.0},
-        {"learning_rate": float("nan")},
-        {"dropout": 1.0},
-        {"calibration_share": 1.0},
-        {"person_share": 1.0},
-        {"person_share": -0.1},
-        {"high_recall": 0.0},
-        {"high_recall": 1.0},
-        {"mixed_precision": "fp8"},
-    ],
-)
-def test_a_wrong_configuration_is_refused(wrong):
-    with pytest.raises(SettingsError, match=next(iter(wrong))):
-        TrainingConfig(**wrong)

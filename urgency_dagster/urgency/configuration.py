@@ -1,0 +1,124 @@
+"""The options of the urgency pipeline, each stated once: split, training, evaluation."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator
+
+from urgency_dagster.configuration import Configuration
+from urgency_dagster.devices import AUTO
+from urgency_dagster.statistics.bootstrap import RESAMPLES, BootstrapConfig
+from urgency_dagster.tables import URGENCY_LEVELS
+
+SplitMode = Literal["official", "call", "utterance"]
+
+COST_MATRIX = ((0.0, 1.0, 2.0), (2.0, 0.0, 1.0), (10.0, 4.0, 0.0))
+"""Default costs of errors; 상 predicted as 하 costs most. The values are assumed, not measured."""
+
+
+class SplitConfig(Configuration):
+    """How utterances are divided into a training and a validation side."""
+
+    mode: SplitMode = "official"
+    """`official` keeps AI Hub's Training/Validation border; if only one of them is present, it works as `call`.
+    `call` draws whole calls. `utterance` draws single utterances as the original pipeline did; scores are inflated."""
+
+    validation_share: float = Field(0.15, gt=0, lt=1)
+    """Share of calls or utterances drawn for validation; not used by `official`."""
+
+    seed: int = 42
+    """Seed of the draw."""
+
+
+class TrainingConfig(Configuration):
+    """The hyper-parameters of a training. The defaults are those of the original pipeline."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"person_share": "deferral_rate", "high_recall": "alarm_recall"}
+
+    epochs: int = Field(5, gt=0)
+    """Passes over the training side."""
+
+    batch_size: int = Field(16, gt=0)
+    """Utterances per step."""
+
+    learning_rate: float = Field(2e-5, gt=0, allow_inf_nan=False)
+    """AdamW's learning rate in the first epoch."""
+
+    weight_decay: float = Field(0.01, ge=0, allow_inf_nan=False)
+    """AdamW's weight decay, on all parameters."""
+
+    min_learning_rate: float = Field(1e-6, ge=0, allow_inf_nan=False)
+    """Last value of the cosine schedule, which steps once per epoch."""
+
+    clip_norm: float = Field(1.0, gt=0, allow_inf_nan=False)
+    """Maximum norm of the gradients; larger gradients are scaled down to it."""
+
+    sentiment_weight: float = Field(0.4, ge=0, allow_inf_nan=False)
+    """Weight of the sentiment loss."""
+
+    urgency_weight: float = Field(0.6, ge=0, allow_inf_nan=False)
+    """Weight of the urgency loss."""
+
+    attention_heads: int = Field(4, gt=0)
+    """Heads of the cross-attention; a divisor of the text model's width."""
+
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Dropout of the cross-attention and before the heads; the text encoder keeps its own."""
+
+    max_length: int = Field(512, gt=0)
+    """Maximum number of tokens of a text; the text model's number of positions if that is lower."""
+
+    calibration_share: float = Field(0.1, ge=0, lt=1)
+    """Share of the training calls in the calibration set, which fits temperatures and thresholds."""
+
+    deferral_rate: float = Field(0.1, ge=0, lt=1)
+    """Share of the calibration calls below the confidence threshold. A person decides calls below it."""
+
+    alarm_recall: float = Field(0.95, gt=0, lt=1)
+    """Share of the calibration calls of high urgency at or above the alarm threshold."""
+
+    seed: int = Field(42, ge=0)
+    """Seed of the initial weights, the order of the utterances and dropout."""
+
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    """Precision of matrix products: `no` is float32, `bf16` is 16 bits, `fp16` is 16 bits on CUDA only."""
+
+    device: str = AUTO
+    """`auto` (CUDA, else MPS, else CPU) or a torch device."""
+
+    @classmethod
+    def from_stored(cls, values: Mapping[str, Any]) -> Self:
+        """The configuration on a model card; former option names are taken as their new ones."""
+        return cls(**{cls.renamed.get(name, name): value for name, value in values.items()})
+
+
+class EvaluationConfig(Configuration):
+    """How a model is evaluated on the validation side."""
+
+    batch_size: int = Field(64, gt=0)
+    """Utterances per forward pass."""
+
+    bootstrap_resamples: int = Field(RESAMPLES, gt=0)
+    """Bootstrap samples of the calls for each 95 % interval."""
+
+    cost_matrix: tuple[tuple[float, ...], ...] = COST_MATRIX
+    """Cost of one call of each true urgency (rows: 하, 중, 상) predicted as each urgency (columns)."""
+
+    seed: int = 42
+    """Seed of the bootstrap."""
+
+    device: str = AUTO
+    """`auto` (CUDA, else MPS, else CPU) or a torch device."""
+
+    @field_validator("cost_matrix")
+    @classmethod
+    def _check_costs(cls, costs: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+        classes = len(URGENCY_LEVELS)
+        if [len(row) for row in costs] != [classes] * classes or not all(cost >= 0 for row in costs for cost in row):
+            raise ValueError(f"{classes} rows of {classes} costs of at least 0")
+        return costs
+
+    @property
+    def bootstrap(self) -> BootstrapConfig:
+        """The bootstrap of every interval."""
+        return BootstrapConfig(resamples=self.bootstrap_resamples, seed=self.seed)

@@ -1,0 +1,76 @@
+"""What a model answers: class probabilities of utterances and calls, and the provenance of the model."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ClassProbabilities:
+    """The predicted class of one task, and the calibrated probability of each class by its name."""
+
+    label: str
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class UtterancePrediction:
+    """Urgency and sentiment of one utterance."""
+
+    urgency: ClassProbabilities
+    sentiment: ClassProbabilities
+
+
+@dataclass(frozen=True)
+class CallPrediction:
+    """Urgency and sentiment of one call, from the mean logits of its utterances.
+
+    Attributes:
+        call: the call, as given to `Predictor.predict`.
+        urgency: predicted urgency.
+        sentiment: predicted sentiment.
+        abstain: True if the confidence of the urgency is below the confidence threshold, so a person should decide.
+            None if the model has no such threshold.
+        alarm: True if the probability of 상 is at or above the alarm threshold; None without such a threshold.
+    """
+
+    call: Hashable
+    urgency: ClassProbabilities
+    sentiment: ClassProbabilities
+    abstain: bool | None
+    alarm: bool | None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a model is and what it was trained on. A value is empty if the model's file does not say it.
+
+    Attributes:
+        weights_sha256: SHA-256 of the file of the weights.
+        speech_model: name and revision of the speech model that made the training vectors.
+        audio_width: width D of a vector.
+        audio_tokens: vectors T of an utterance.
+        data_sha256: SHA-256 of the training set.
+        versions: library versions of the training.
+    """
+
+    weights_sha256: str
+    speech_model: dict[str, str]
+    audio_width: int
+    audio_tokens: int
+    data_sha256: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to one `Predictor.predict`.
+
+    Attributes:
+        utterances: one prediction per text, in their order.
+        calls: one prediction per call, in the order of their first utterances; empty if no calls were given.
+        provenance: the model that answered.
+    """
+
+    utterances: tuple[UtterancePrediction, ...]
+    calls: tuple[CallPrediction, ...]
+    provenance: Provenance
