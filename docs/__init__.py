@@ -1,0 +1,1 @@
+"""The documentation site: its pages in Markdown, and `generate`, which makes parts of them from the code."""

@@ -1,0 +1,31 @@
+"""The hook of mkdocs: replaces each marker of a page by the part that it names.
+
+A marker is a line of its own, `<!-- generate: NAME -->`. `PARTS` lists the names.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from docs.generate import assets, commands, modules, options
+
+PARTS: dict[str, Callable[[], str]] = {
+    "asset options": options.asset_options,
+    "assets": assets.asset_tables,
+    "checks": assets.check_table,
+    "commands": commands.command_reference,
+    "doors": modules.door_tables,
+    "import rules": modules.import_rules,
+    "modules": modules.module_tables,
+}
+
+MARKER = re.compile(r"^<!-- generate: (.+) -->$", re.MULTILINE)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """The Markdown of a page with its markers replaced. mkdocs calls this for every page.
+
+    Raises:
+        KeyError: a marker names no part.
+    """
+    return MARKER.sub(lambda marker: PARTS[marker[1]](), markdown)

@@ -1,0 +1,12 @@
+from docs.generate.commands import command_reference
+from urgency_dagster.cli import main
+
+
+def test_every_option_of_every_command_is_described() -> None:
+    page = command_reference()
+    assert {"demo", "dev", "run"} <= main.commands.keys()
+    for name, command in main.commands.items():
+        section = page.partition(f"### `urgency-dagster {name}`\n")[2].partition("\n### ")[0]
+        for parameter in command.params:
+            row = next(line for line in section.splitlines() if f"`{parameter.opts[0]}`" in line)
+            assert not row.endswith("|  |")
