@@ -1,6 +1,7 @@
 """What Dagster costs: the calls pipeline by the `run` command, against the same functions in one plain process.
 
-Both sides are whole processes, from a landed demo to `processed_data.csv`, each on a fresh copy of the same root.
+Both sides are whole processes, from a landed demo to `processed_data.csv` and `prosody.parquet`. Each works on a fresh
+copy of the same root.
 """
 
 import tempfile
@@ -15,6 +16,8 @@ from urgency_dagster.calls.embedding.archive import embed_archive
 from urgency_dagster.calls.embedding.configuration import EmbeddingConfig
 from urgency_dagster.calls.landing.pairs import scan_landing
 from urgency_dagster.calls.processed import write_processed_data
+from urgency_dagster.calls.prosody.archive import write_prosody
+from urgency_dagster.calls.prosody.configuration import ProsodyConfig
 from urgency_dagster.calls.table.utterances import build_utterance_table
 from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
 from urgency_dagster.calls.unpacking.extraction import extract_pair
@@ -76,7 +79,7 @@ def write_landed(root: Path, size: OverheadSize) -> None:
 
 
 def process_calls(root: str) -> None:
-    """The reference: every landed archive up to `processed_data.csv`, by the domain functions alone."""
+    """The reference: all that a run makes of every landed archive, by the domain functions alone."""
     settings = Settings.load(Path(root))
     paths = StoragePaths(settings.storage)
     model = find_pretrained(settings.speech_model, "URGENCY_SPEECH_MODEL")
@@ -85,13 +88,14 @@ def process_calls(root: str) -> None:
         build_utterance_table(paths, archive)
         embed_archive(paths, archive, model, EmbeddingConfig())
         write_processed_data(paths, archive)
+        write_prosody(paths, archive, ProsodyConfig())
 
 
 def check_equal(ours: StoragePaths, reference: StoragePaths) -> int:
     """The number of archives that both ways made.
 
     Raises:
-        BenchmarkError: there are none, or the two wrote different rows or vectors.
+        BenchmarkError: there are none, or the two wrote different rows, vectors or prosody.
     """
     archives = sorted(scan_landing(reference.landing_calls).pairs)
     same = [_hashes(ours, archive) == _hashes(reference, archive) for archive in archives]
@@ -102,4 +106,4 @@ def check_equal(ours: StoragePaths, reference: StoragePaths) -> int:
 
 def _hashes(paths: StoragePaths, archive: str) -> list[str]:
     files = paths.archive(archive)
-    return [file_hash(path) for path in (files.processed_csv, files.vectors)]
+    return [file_hash(path) for path in (files.processed_csv, files.vectors, files.prosody)]

@@ -56,6 +56,11 @@ class ArchivePaths:
         return self.folder / "embeddings.parquet"
 
     @property
+    def prosody(self) -> Path:
+        """The prosodic features of each kept utterance, by key."""
+        return self.folder / "prosody.parquet"
+
+    @property
     def processed_csv(self) -> Path:
         """The utterance table as the original's CSV."""
         return self.folder / "processed_data.csv"

@@ -49,6 +49,7 @@ class TestPaths:
             (archive.rejects, "calls/T_광주_구급/rejects.parquet"),
             (archive.embeddings, "calls/T_광주_구급/embeddings.parquet"),
             (archive.processed_csv, "calls/T_광주_구급/processed_data.csv"),
+            (archive.prosody, "calls/T_광주_구급/prosody.parquet"),
             (archive.vectors, "calls/T_광주_구급/wav2vec2_embeddings.npy"),
             (urgency.training_set, "urgency/training_set"),
             (urgency.checkpoint, "urgency/best_model.pt"),

@@ -1,4 +1,4 @@
-"""The calls subject: a pair of AI Hub ZIPs becomes a table of utterances and their wav2vec2 vectors.
+"""The calls subject: a pair of AI Hub ZIPs becomes a table of utterances, their wav2vec2 vectors and prosody.
 
 These names are the public API; everything below `calls` is internal. Importing this module loads no room.
 """
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from urgency_dagster.calls.landing.pairs import ArchivePair, Landing, scan_landing
     from urgency_dagster.calls.landing.parts import file_fingerprint
     from urgency_dagster.calls.processed import write_processed_data
+    from urgency_dagster.calls.prosody.archive import ProsodySummary, write_prosody
+    from urgency_dagster.calls.prosody.configuration import ProsodyConfig
+    from urgency_dagster.calls.prosody.schema import prosody_schema
+    from urgency_dagster.calls.prosody.verification import ProsodyVerification, verify_prosody
     from urgency_dagster.calls.table.configuration import UtteranceConfig
     from urgency_dagster.calls.table.funnel import FUNNEL_LEVELS, Funnel, draw_funnel, read_funnel, total_funnel
     from urgency_dagster.calls.table.utterances import build_utterance_table
@@ -34,6 +38,9 @@ __all__ = [
     "Funnel",
     "Landing",
     "LandingCache",
+    "ProsodyConfig",
+    "ProsodySummary",
+    "ProsodyVerification",
     "RejectReason",
     "UtteranceConfig",
     "Verification",
@@ -44,10 +51,13 @@ __all__ = [
     "extract_pair",
     "file_fingerprint",
     "load_waveform",
+    "prosody_schema",
     "read_funnel",
     "scan_landing",
     "total_funnel",
+    "verify_prosody",
     "write_processed_data",
+    "write_prosody",
 ]
 
 _MODULES = {
@@ -60,6 +70,9 @@ _MODULES = {
     "Funnel": "table.funnel",
     "Landing": "landing.pairs",
     "LandingCache": "landing.cache",
+    "ProsodyConfig": "prosody.configuration",
+    "ProsodySummary": "prosody.archive",
+    "ProsodyVerification": "prosody.verification",
     "RejectReason": "tables",
     "UtteranceConfig": "table.configuration",
     "Verification": "embedding.verification",
@@ -70,10 +83,13 @@ _MODULES = {
     "extract_pair": "unpacking.extraction",
     "file_fingerprint": "landing.parts",
     "load_waveform": "audio",
+    "prosody_schema": "prosody.schema",
     "read_funnel": "table.funnel",
     "scan_landing": "landing.pairs",
     "total_funnel": "table.funnel",
+    "verify_prosody": "prosody.verification",
     "write_processed_data": "processed",
+    "write_prosody": "prosody.archive",
 }
 """The module of each public name. It is imported when the name is first used (PEP 562)."""
 

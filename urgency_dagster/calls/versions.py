@@ -11,6 +11,7 @@ CODE_VERSIONS: Mapping[str, str] = {
     "utterances": "2",
     "utterance_embeddings": "2",
     "processed_data": "1",
+    "prosody": "1",
 }
 """The code version of each artefact."""
 

@@ -1,7 +1,9 @@
-"""The calls pipeline: archive pairs in `landing/calls` become rows and vectors, one partition per pair.
+"""The calls pipeline: archive pairs in `landing/calls` become rows, vectors and prosody, one partition per pair.
 
 Each asset reads, makes one call into `calls`, and records what it wrote. How audio or labels are read is not here.
 """
+
+from dataclasses import asdict
 
 import dagster as dg
 
@@ -10,21 +12,29 @@ from urgency_dagster.calls import (
     EmbeddingConfig,
     ExtractionConfig,
     LandingCache,
+    ProsodyConfig,
     UtteranceConfig,
     build_utterance_table,
     embed_archive,
     extract_pair,
+    prosody_schema,
     read_funnel,
     scan_landing,
+    verify_prosody,
     write_processed_data,
+    write_prosody,
 )
 from urgency_dagster.defs.checks import (
     COUNTS_ADD_UP,
     FEW_REJECTS,
+    PROSODY_FITS,
+    PROSODY_POSSIBLE,
     SAME_AS_ONE_BY_ONE,
     VECTORS_FIT,
     counts_add_up,
     few_rejects,
+    prosody_fits_rows,
+    prosody_in_range,
     same_as_one_by_one,
     vectors_fit_rows,
 )
@@ -163,4 +173,37 @@ def processed_data(context: dg.AssetExecutionContext, storage: StorageResource) 
     return record.close([files.processed_csv, files.vectors], metadata)
 
 
-CALL_ASSETS = (call_archive, call_recordings, utterances, utterance_embeddings, processed_data)
+class ProsodyOptions(dagster_config(ProsodyConfig)):  # type: ignore[misc]
+    """The options of `prosody` in the Launchpad."""
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=call_archives,
+    deps=[call_recordings, utterances],
+    code_version=CODE_VERSIONS["prosody"],
+    op_tags=CPU_TAGS,
+    kinds={"parquet"},
+    check_specs=[PROSODY_FITS, PROSODY_POSSIBLE],
+)
+def prosody(
+    context: dg.AssetExecutionContext, config: ProsodyOptions, storage: StorageResource
+) -> dg.MaterializeResult:
+    """Pitch, loudness, zero crossings and speaking rate of each kept utterance, as columns that people can read."""
+    record = Record.open(context, storage.paths, config=config)
+    archive = context.partition_key
+    options = ProsodyConfig(**config.model_dump())
+    with shown_progress(context, "utterances") as progress:
+        summary = write_prosody(storage.paths, archive, options, progress)
+    counts = asdict(summary)
+    metadata = {
+        "dagster/row_count": counts.pop("utterances"),
+        "dagster/column_schema": table_schema(prosody_schema(options)),
+        **counts,
+    }
+    verification = verify_prosody(storage.paths, archive, options)
+    checks = [prosody_fits_rows(verification), prosody_in_range(verification)]
+    return record.close([storage.paths.archive(archive).prosody], metadata, checks=checks)
+
+
+CALL_ASSETS = (call_archive, call_recordings, utterances, utterance_embeddings, processed_data, prosody)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from urgency_dagster.attention import LEAKAGE_SUSPICION, Finding, Level
-from urgency_dagster.calls import Funnel, Verification
+from urgency_dagster.calls import Funnel, ProsodyVerification, Verification
 from urgency_dagster.defs.metadata import figure, figure_table
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import EMBEDDING
@@ -44,6 +44,18 @@ SAME_AS_ONE_BY_ONE = dg.AssetCheckSpec(
     blocking=True,
     description="A random sample, embedded again one at a time by torch in float32, gives the same vectors: within "
     "1e-4 for float32, with a cosine of at least 0.995 less the sample's mean for a reduced precision.",
+)
+PROSODY_FITS = dg.AssetCheckSpec(
+    "prosody_fits_rows",
+    asset="prosody",
+    blocking=True,
+    description="One row for every row of the utterance table, with its key and in its order.",
+)
+PROSODY_POSSIBLE = dg.AssetCheckSpec(
+    "prosody_in_range",
+    asset="prosody",
+    blocking=True,
+    description="Every value is finite and in the range of its column; f0 is null exactly where no frame is voiced.",
 )
 CALLS_IN_ONE_ARCHIVE = dg.AssetCheckSpec(
     "calls_in_one_archive",
@@ -156,6 +168,25 @@ def same_as_one_by_one(proof: Verification) -> dg.AssetCheckResult:
             "least_cosine": figure(proof.least_cosine),
             "remedy": "materialise it with `precision: float32`; if that fails too, with `engine: torch`",
         },
+    )
+
+
+def prosody_fits_rows(verification: ProsodyVerification) -> dg.AssetCheckResult:
+    """Reports whether the keys are those of the utterance table."""
+    return dg.AssetCheckResult(
+        check_name=PROSODY_FITS.name,
+        passed=verification.same_utterances,
+        metadata={"same_rows": verification.same_utterances},
+    )
+
+
+def prosody_in_range(verification: ProsodyVerification) -> dg.AssetCheckResult:
+    """Reports the number of impossible values by column."""
+    impossible = verification.impossible_values
+    return dg.AssetCheckResult(
+        check_name=PROSODY_POSSIBLE.name,
+        passed=not any(impossible.values()),
+        metadata={"impossible_values": sum(impossible.values()), "by_column": figure_table(impossible)},
     )
 
 

@@ -5,7 +5,7 @@ import dagster as dg
 calls_job = dg.define_asset_job(
     "calls_job",
     selection=dg.AssetSelection.groups("calls"),
-    description="One archive pair: recordings, utterances, embeddings, processed data.",
+    description="One archive pair: recordings, utterances, embeddings, processed data, prosody.",
 )
 urgency_job = dg.define_asset_job(
     "urgency_job",

@@ -108,9 +108,14 @@ def history_picture(history: Sequence[Mapping[str, float]]) -> dg.MarkdownMetada
 
 
 def table_schema(schema: "pa.Schema") -> dg.TableSchemaMetadataValue:
-    """The columns of a Parquet table."""
+    """The columns of a Parquet table, with the descriptions that the schema holds."""
     columns = [
-        dg.TableColumn(item.name, str(item.type), constraints=dg.TableColumnConstraints(nullable=item.nullable))
+        dg.TableColumn(
+            item.name,
+            str(item.type),
+            description=(item.metadata or {}).get(b"description", b"").decode() or None,
+            constraints=dg.TableColumnConstraints(nullable=item.nullable),
+        )
         for item in schema
     ]
     return dg.MetadataValue.table_schema(dg.TableSchema(columns))

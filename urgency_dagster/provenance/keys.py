@@ -13,7 +13,7 @@ CALL_ARCHIVES = "call_archives"
 
 PARTITIONED = frozenset(
     dg.AssetKey(name)
-    for name in ("call_archive", "call_recordings", "utterances", "utterance_embeddings", "processed_data")
+    for name in ("call_archive", "call_recordings", "utterances", "utterance_embeddings", "processed_data", "prosody")
 )
 """The assets with one partition per archive. Every other asset reads all complete archives."""
 

@@ -37,14 +37,15 @@ def test_no_archive_of_the_full_size_is_stopped_for_its_rejects(tmp_path):
         assert few_rejects(funnel, options.rejected_calls_max, options.rejected_utterances_max).passed, archive
 
 
-@pytest.mark.parametrize("changed", ["processed_csv", "vectors"])
+@pytest.mark.parametrize("changed", ["processed_csv", "vectors", "prosody"])
 def test_results_that_differ_cannot_be_compared(build, tmp_path, changed):
     one, other = StoragePaths(tmp_path / "one"), StoragePaths(tmp_path / "other")
     for paths in (one, other):
         for archive in ("T_광주_구급", "V_광주_구급"):
             build.pair(paths.landing_calls, archive, *build.calls())
-            paths.archive(archive).folder.mkdir(parents=True)
-            for file in (paths.archive(archive).processed_csv, paths.archive(archive).vectors):
+            files = paths.archive(archive)
+            files.folder.mkdir(parents=True)
+            for file in (files.processed_csv, files.vectors, files.prosody):
                 file.write_bytes(b"equal")
     assert check_equal(one, other) == 2
     getattr(other.archive("T_광주_구급"), changed).write_bytes(b"different")

@@ -10,7 +10,7 @@ from urgency_dagster.defs.resources import resources
 from urgency_dagster.settings import Settings
 
 ARCHIVE = "T_광주_구급"
-WITH_WORKERS = ("call_recordings", "utterances", "utterance_embeddings")
+WITH_WORKERS = ("call_recordings", "utterances", "utterance_embeddings", "prosody")
 """The assets that would otherwise work in processes of their own."""
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.defs.call_assets import EmbeddingOptions
-from urgency_dagster.errors import ArchiveError, ModelError
+from urgency_dagster.errors import ArchiveError, ModelError, SettingsError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.keys import name_of
 from urgency_dagster.provenance.manifests import read_manifest
@@ -34,10 +34,34 @@ def test_a_pair_becomes_every_file_of_its_folder(done: dg.ExecuteInProcessResult
         "utterances.parquet",
         "rejects.parquet",
         "embeddings.parquet",
+        "prosody.parquet",
         "processed_data.csv",
         "wav2vec2_embeddings.npy",
     }
     assert pq.read_metadata(files.embeddings).num_rows == pq.read_metadata(files.utterances).num_rows > 0
+
+
+def test_prosody_has_the_rows_of_the_utterances_and_says_what_they_hold(
+    done: dg.ExecuteInProcessResult, paths: StoragePaths
+) -> None:
+    files = paths.archive(ARCHIVE)
+    key = ["_id", "utterance_id", "startAt", "endAt"]
+    assert pq.read_table(files.prosody, columns=key).equals(pq.read_table(files.utterances, columns=key))
+    checks = {check.check_name: check for check in done.get_asset_check_evaluations()}
+    assert checks["prosody_fits_rows"].passed
+    assert checks["prosody_in_range"].passed
+    assert checks["prosody_in_range"].metadata["impossible_values"].value == 0
+    events = [event.step_materialization_data.materialization for event in done.get_asset_materialization_events()]
+    page = next(event.metadata for event in events if name_of(event.asset_key) == "prosody")
+    assert page["dagster/row_count"].value == pq.read_metadata(files.utterances).num_rows
+    columns = {column.name: column for column in page["dagster/column_schema"].value.columns}  # type: ignore[union-attr]
+    assert columns["f0_median_hz"].description == "Median f0 over the voiced frames. Null if no frame is voiced."
+
+
+def test_crossed_bounds_of_f0_are_refused(settings: Settings) -> None:
+    materialise(settings, "call_recordings", "utterances")
+    with pytest.raises(SettingsError, match="f0_min_hz below f0_max_hz"):
+        materialise(settings, "prosody", options={"prosody": {"f0_min_hz": 300.0, "f0_max_hz": 200.0}})
 
 
 def test_the_damaged_call_is_rejected_and_counted(done: dg.ExecuteInProcessResult, paths: StoragePaths) -> None:
@@ -59,10 +83,11 @@ def test_no_call_text_or_address_reaches_an_event(done: dg.ExecuteInProcessResul
 def test_each_asset_leaves_a_manifest_with_its_inputs(done: dg.ExecuteInProcessResult, paths: StoragePaths) -> None:
     manifests = {
         name: read_manifest(paths, name, ARCHIVE)
-        for name in ("call_recordings", "utterances", "utterance_embeddings", "processed_data")
+        for name in ("call_recordings", "utterances", "utterance_embeddings", "processed_data", "prosody")
     }
     assert all(manifests.values())
     assert set(manifests["call_recordings"].inputs) == {"call_archive"}  # type: ignore[union-attr]
+    assert set(manifests["prosody"].inputs) == {"call_recordings", "utterances"}  # type: ignore[union-attr]
     assert set(manifests["utterance_embeddings"].inputs) == {"utterances", "pretrained"}  # type: ignore[union-attr]
     assert manifests["utterance_embeddings"].config["workers"] == 1  # type: ignore[union-attr]
 

@@ -28,7 +28,10 @@ def test_asset_keys_and_groups(definitions: dg.Definitions) -> None:
     for spec in definitions.resolve_all_asset_specs():
         found.setdefault(str(spec.group_name), []).append(spec.key.to_user_string())
     assert {group: sorted(keys) for group, keys in found.items()} == {
-        "calls": ["call_archive", "call_recordings", "processed_data", "utterance_embeddings", "utterances"],
+        "calls": [
+            *("call_archive", "call_recordings", "processed_data", "prosody"),
+            *("utterance_embeddings", "utterances"),
+        ],
         "urgency": ["training_set", "urgency_evaluation", "urgency_leak_gap", "urgency_model"],
         "attention": sorted(
             ["attention_audit", "attention_features", "attention_leaderboard", "attention_source"]
@@ -50,6 +53,8 @@ def test_jobs_sensors_and_checks(definitions: dg.Definitions) -> None:
         "utterances:few_rejects": True,
         "utterance_embeddings:vectors_fit_rows": True,
         "utterance_embeddings:same_as_one_by_one": True,
+        "prosody:prosody_fits_rows": True,
+        "prosody:prosody_in_range": True,
         "training_set:calls_in_one_archive": True,
         "training_set:split_by_call": True,
         "urgency_evaluation:beats_majority": True,

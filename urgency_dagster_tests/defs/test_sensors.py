@@ -96,6 +96,7 @@ def test_a_request_names_exactly_the_assets_that_are_missing(ticks: Ticks) -> No
     request = next(item for item in ticks.next().run_requests or () if item.partition_key == ARCHIVES[0])
     assert [key.to_user_string() for key in request.asset_selection or ()] == [
         "utterance_embeddings",
+        "prosody",
         "processed_data",
     ]
 
@@ -214,6 +215,7 @@ def test_other_bytes_under_the_same_name_ask_for_everything(made: Settings, path
         "call_recordings",
         "utterances",
         "utterance_embeddings",
+        "prosody",
         "processed_data",
     ]
 

@@ -15,7 +15,7 @@ from urgency_dagster.provenance.keys import name_of
 from urgency_dagster.settings import Settings
 from urgency_dagster_tests.defs.materialising import ARCHIVE, materialise
 
-CALLS = ["call_recordings", "utterances", "utterance_embeddings", "processed_data"]
+CALLS = ["call_recordings", "utterances", "utterance_embeddings", "prosody", "processed_data"]
 
 
 def planner_of(settings: Settings) -> Planner:
@@ -90,6 +90,26 @@ class TestOneArchiveMade:
         assert planner_of(made).archives() == [ARCHIVE]
         assert plan(made) is None
 
+    def test_a_tree_from_before_prosody_needs_prosody_alone(self, made: Settings, paths: StoragePaths) -> None:
+        urgency = planner_of(made).work("urgency")
+        paths.archive(ARCHIVE).prosody.unlink()
+        paths.manifest("prosody", ARCHIVE).unlink()
+        before = {path: path.read_bytes() for path in paths.archive(ARCHIVE).folder.rglob("*") if path.is_file()}
+        work = plan(made)
+        assert names(work) == ["prosody"]
+        assert work is not None
+        assert list(work.reasons.values()) == ["it was never made"]
+        materialise(made, "prosody")
+        assert plan(made) is None
+        assert planner_of(made).work("urgency") == urgency
+        after = {path: path.read_bytes() for path in paths.archive(ARCHIVE).folder.rglob("*") if path.is_file()}
+        assert after.keys() - before.keys() == {paths.archive(ARCHIVE).prosody}
+        assert {path: after[path] for path in before} == before
+
+    def test_another_option_of_prosody_puts_nothing_else_out_of_date(self, made: Settings, paths: StoragePaths) -> None:
+        paths.run_config.write_text("prosody: {f0_max_hz: 400.0}\n")
+        assert names(plan(made)) == ["prosody"]
+
     def test_another_speech_model(self, made: Settings, tmp_path: Path) -> None:
         other = tmp_path / "speech"
         shutil.copytree(made.speech_model, other)
@@ -123,7 +143,7 @@ class TestIdentity:
         after = plan(settings)
         assert before is not None
         assert after is not None
-        assert names(after) == ["utterance_embeddings", "processed_data"]
+        assert names(after) == ["utterance_embeddings", "prosody", "processed_data"]
         assert before.identity == after.identity
 
     def test_it_changes_with_what_landed(self, settings: Settings, paths: StoragePaths) -> None:

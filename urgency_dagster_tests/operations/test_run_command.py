@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 FirstRun = tuple[Path, subprocess.CompletedProcess[str]]
 ARCHIVES = ("T_광주_구급", "T_서울_화재", "V_광주_구급")
-CALLS = ("call_recordings", "utterances", "utterance_embeddings", "processed_data")
+CALLS = ("call_recordings", "utterances", "utterance_embeddings", "processed_data", "prosody")
 URGENCY = ["training_set", "urgency_model", "urgency_evaluation"]
 MODELS = ("logreg", "rf", "lgbm", "voting", "xgb")
 
@@ -199,7 +199,8 @@ class TestTrouble:
         assert done.returncode == 0, done.stdout + done.stderr
         assert "1 runs of processes that are gone were marked as failed" in done.stdout
         assert executed_steps(storage_root).count(f"utterances[{ARCHIVES[0]}]") == 1
-        for name in ("utterances.parquet", "rejects.parquet", "embeddings.parquet", "processed_data.csv"):
+        tables = ("utterances.parquet", "rejects.parquet", "embeddings.parquet", "prosody.parquet")
+        for name in (*tables, "processed_data.csv"):
             undisturbed = StoragePaths(first_run[0]).archive(ARCHIVES[0]).folder / name
             assert (paths.archive(ARCHIVES[0]).folder / name).read_bytes() == undisturbed.read_bytes()
 

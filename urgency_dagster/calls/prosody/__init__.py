@@ -1,0 +1,1 @@
+"""Prosodic features of each utterance: pitch, loudness, zero crossings and speaking rate."""
