@@ -31,7 +31,7 @@ from urgency_dagster.calls.embedding.encoder import FLOAT32
 from urgency_dagster.calls.embedding.speech_model import load_speech_model
 from urgency_dagster.calls.embedding.verification import Verification
 from urgency_dagster.calls.segments import Recording, decoded_pieces, recording_segments
-from urgency_dagster.devices import AUTO, product_gflops, resolve_device
+from urgency_dagster.devices import AUTO, matmul_gflops, resolve_device
 from urgency_dagster.errors import BenchmarkError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import find_pretrained
@@ -131,7 +131,7 @@ def compare_embedding(size: EmbedSize) -> Comparison:
         "gflop_per_audio_s": gflop_per_s,
         "chosen": _found(step, ours, gflop_per_s, rates[1].median),
         "float32": _found(step, ours_exact, gflop_per_s, rates[1].median),
-        "reference_share_of_peak": rates[1].median * gflop_per_s / product_gflops(device, FLOAT32, GEMM_SIZE),
+        "reference_share_of_peak": rates[1].median * gflop_per_s / matmul_gflops(device, FLOAT32, GEMM_SIZE),
         "prepare_s": {"chosen": chosen.seconds, "float32": exact.seconds},
         "decoding": decoding,
         "memory": memory,
@@ -150,7 +150,7 @@ def _found(
     summary, rate = timed.result, timed.rate(step.audio_s)
     check_proved(summary.proof)
     precision = summary.made_with["precision"]
-    peak = product_gflops(summary.device, precision, GEMM_SIZE)
+    peak = matmul_gflops(summary.device, precision, GEMM_SIZE)
     return {
         "engine": summary.engine,
         "device": summary.device,

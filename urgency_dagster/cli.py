@@ -1,4 +1,4 @@
-"""The `urgency-dagster` command: `demo`, `run`, `dev`. What they do is in `demo` and `defs`."""
+"""The commands `urgency-dagster run`, `demo` and `dev`. Their work is in `operations` and `demo`."""
 
 import os
 import sys
@@ -8,23 +8,23 @@ import click
 
 from urgency_dagster.errors import UrgencyError
 from urgency_dagster.extras import require_extra
-from urgency_dagster.paths import StoragePaths
+from urgency_dagster.paths import StoragePaths, shown
 from urgency_dagster.settings import Settings, default_storage
 
 GROUPS = ("calls", "urgency", "attention")
 ADDRESS, PORT = "127.0.0.1", "3000"
 SENSOR_TIMEOUT_S = "600"
-"""A first look at 87 GB of archives hashes them all, which takes minutes."""
+"""Maximum duration of one sensor tick in seconds. The first tick on 87 GB of archives hashes all of them."""
 
 storage_option = click.option(
     "--storage",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Storage root; URGENCY_STORAGE or `storage` in the repository when not given.",
+    help="Storage root. Default: URGENCY_STORAGE, or `storage` in the repository.",
 )
 
 
 class _Commands(click.Group):
-    """Shows the project's own errors as one sentence instead of a traceback."""
+    """Prints an error of the project as one sentence, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -40,9 +40,9 @@ def main() -> None:
 
 @main.command()
 @storage_option
-@click.option("--only", type=click.Choice(GROUPS), help="One pipeline part; all when not given.")
+@click.option("--only", type=click.Choice(GROUPS), help="Run one pipeline only. Default: all.")
 def run(storage: Path | None, only: str | None) -> None:
-    """Find what has landed and make exactly what is missing or out of date; exit 1 if anything failed."""
+    """Run every step whose result is missing or out of date. Exit with 1 if a step failed."""
     require_extra("pipelines")
     settings = Settings.load(storage)
     _prepare(settings)
@@ -56,14 +56,14 @@ def run(storage: Path | None, only: str | None) -> None:
         click.echo(line)
     click.echo(f"UI            {_dev_command(settings)}")
     if not succeeded:
-        raise click.ClickException("something failed; see FAILED above, or the run in the UI")
+        raise click.ClickException("a step failed; see FAILED above, or the run in the UI")
 
 
 @main.command()
 @storage_option
-@click.option("--calls", type=click.IntRange(min=1), help="Calls to invent.")
+@click.option("--calls", type=click.IntRange(min=1), help="Number of synthetic calls.")
 def demo(storage: Path | None, calls: int | None) -> None:
-    """Write the synthetic inputs and tiny models, and print the settings that use them."""
+    """Write synthetic inputs and tiny models, and print the settings that use them."""
     require_extra("demo")
     from urgency_dagster.demo.inputs import DEMO_CALLS, write_demo
     from urgency_dagster.operations.environment import prepare_process
@@ -72,7 +72,7 @@ def demo(storage: Path | None, calls: int | None) -> None:
     root = Settings.load(storage).storage if storage else Settings.load().storage / "demo"
     written = write_demo(root, calls=calls or DEMO_CALLS)
     click.echo(
-        f"{_shown(root)}: {written.calls} calls with {written.utterances} utterances in {', '.join(written.archives)}; "
+        f"{shown(root)}: {written.calls} calls with {written.utterances} utterances in {', '.join(written.archives)}; "
         f"{written.samples} wearable samples; {written.written} files written"
     )
     click.echo(StoragePaths(root).settings_env.read_text(encoding="utf-8").rstrip())
@@ -82,9 +82,9 @@ def demo(storage: Path | None, calls: int | None) -> None:
 @storage_option
 @click.option("--port", default=PORT, show_default=True, help=f"Port of the UI on {ADDRESS}.")
 def dev(storage: Path | None, port: str) -> None:
-    """Open the Dagster UI with its daemon; runs start by themselves when something lands."""
+    """Open the Dagster UI with its daemon. Runs start by themselves when files land."""
     require_extra("pipelines")
-    settings = _settings_of_interest(storage)
+    settings = _dev_settings(storage)
     _prepare(settings)
     from urgency_dagster.operations.instance import claim_server
 
@@ -93,7 +93,7 @@ def dev(storage: Path | None, port: str) -> None:
     click.echo(f"storage {settings.storage}; UI on http://{ADDRESS}:{port}")
     workspace = default_storage().parent / "workspace.yaml"
     source = ["-w", str(workspace)] if workspace.is_file() else ["-m", "urgency_dagster.definitions"]
-    quiet = ["-W", "ignore:Function `dev_command` is superseded"]  # its successor needs another package
+    quiet = ["-W", "ignore:Function `dev_command` is superseded"]  # its successor needs one more package
     command = [sys.executable, *quiet, "-m", "dagster", "dev", *source, "-h", ADDRESS, "-p", port]
     os.execv(sys.executable, command)  # noqa: S606 - the command is ours
 
@@ -104,24 +104,23 @@ def _prepare(settings: Settings) -> None:
     prepare_environment(settings)
 
 
-def _settings_of_interest(storage: Path | None) -> Settings:
-    """The settings asked for; those of the demo when none were asked for, nothing has landed and a demo exists."""
+def _dev_settings(storage: Path | None) -> Settings:
+    """The settings of the storage root, or of the demo.
+
+    The demo is opened when no root was named, no file has landed in the default root, and the demo exists.
+    """
     settings = Settings.load(storage)
     demo_root = settings.storage / "demo"
     landing = settings.storage / "landing"
-    asked = storage or os.environ.get("URGENCY_STORAGE")
-    if asked or _holds_a_file(landing) or not StoragePaths(demo_root).settings_env.is_file():
+    named = storage or os.environ.get("URGENCY_STORAGE")
+    if named or _holds_a_file(landing) or not StoragePaths(demo_root).settings_env.is_file():
         return settings
-    click.echo(f"nothing has landed in {_shown(landing)} yet: showing the demo")
+    click.echo(f"no file has landed in {shown(landing)}: showing the demo")
     return Settings.load(demo_root)
 
 
 def _holds_a_file(folder: Path) -> bool:
     return any(path.is_file() for path in folder.rglob("*"))
-
-
-def _shown(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _dev_command(settings: Settings) -> str:

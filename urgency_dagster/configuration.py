@@ -1,4 +1,4 @@
-"""The base of every configuration. A subject states its options once, and Dagster's classes are generated from them."""
+"""The base class of every configuration. Dagster's configuration classes are generated from its subclasses."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
@@ -9,13 +9,13 @@ from urgency_dagster.errors import SettingsError
 
 
 class Configuration(BaseModel):
-    """Options with types, bounds and defaults. The docstring below a field is its description for users.
+    """Options with types, bounds and defaults. The docstring below a field describes it in the Launchpad and the docs.
 
     Attributes:
-        renamed: former names of options, each with its present name. A former name is refused.
+        renamed: the present name of each option by its former name. A former name is refused.
 
     Raises:
-        SettingsError: an option has another name, another type, or a value outside its bounds.
+        SettingsError: an option is unknown or renamed, or its value has another type or is outside its bounds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -39,7 +39,7 @@ def checked_options(options: type[BaseModel] | None, values: Mapping[str, Any], 
     Args:
         options: the configuration class, or None for a step without options.
         values: the declared values by option name.
-        place: where they were declared, for the error.
+        place: the file and step of the declaration, for the error.
 
     Raises:
         SettingsError: an option is unknown or renamed, or its value has another type or is outside its bounds.
@@ -60,7 +60,7 @@ def checked_options(options: type[BaseModel] | None, values: Mapping[str, Any], 
 
 
 def _settings_error(options: type[BaseModel], error: ValidationError) -> SettingsError:
-    """The first fault: which option, the received value, and the expected values."""
+    """The first error of a validation: the option, the received value and the expected values."""
     fault = error.errors(include_url=False)[0]
     option = ".".join(str(part) for part in fault["loc"]) or options.__name__
     if fault["type"] == "extra_forbidden":

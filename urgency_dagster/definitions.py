@@ -1,4 +1,4 @@
-"""The one explicit list of what Dagster loads. No logic lives here."""
+"""The explicit list of everything that Dagster loads."""
 
 import dagster as dg
 
@@ -15,7 +15,7 @@ from urgency_dagster.settings import Settings
 
 
 def build_definitions(settings: Settings | None = None) -> dg.Definitions:
-    """The code location for some settings; those of the environment when None."""
+    """The code location for some settings, or for those of the environment."""
     chosen = settings or Settings.load()
     return dg.Definitions(
         assets=[*CALL_ASSETS, *URGENCY_ASSETS, *ON_DEMAND_ASSETS, *ATTENTION_ASSETS],
@@ -28,12 +28,12 @@ def build_definitions(settings: Settings | None = None) -> dg.Definitions:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What `dagster dev` and every step process load."""
+    """The code location that `dagster dev` and every step process load."""
     prepare_process()
     return build_definitions()
 
 
-# The `run` command's step processes find a job again through a module-level function, so each job has one.
+# A step process of the `run` command imports its job by the name of a module-level function.
 def calls() -> dg.JobDefinition:
     """The job of one archive pair."""
     return defs().resolve_job_def("calls_job")

@@ -1,6 +1,6 @@
-"""Where tensors live, and computing there so that the same input gives the same output.
+"""Choice of the torch device, and reproducible computation on it.
 
-Settings of the process that domain code must not touch (cuBLAS's workspace, thread counts) are the caller's.
+The caller sets the options of the process, such as cuBLAS's workspace and the number of threads.
 """
 
 import os
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 
-CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
-"""The variable without which products of matrices on CUDA may differ from run to run. Source: cuBLAS."""
+CUBLAS_VARIABLE = "CUBLAS_WORKSPACE_CONFIG"
+"""The environment variable that makes matrix products on CUDA reproducible. Source: documentation of cuBLAS."""
 
 FULL, BF16, FP16 = "no", "bf16", "fp16"
 MIXED_PRECISIONS = (FULL, BF16, FP16)
-"""What part of a training is computed in 16 bits: nothing, or matrix products and the like. Weights stay float32.
+"""Precision of matrix products during training: float32, bfloat16 or float16. Weights stay float32.
 
-Source: accelerate's names.
+Source: names of accelerate.
 """
 
-PRODUCT_SIZE = 1024
-"""Rows and columns of the matrices of `product_gflops`: large enough to keep two cores busy for some milliseconds."""
+MATMUL_SIZE = 1024
+"""Rows and columns of the matrices of `matmul_gflops`. One product takes two cores some milliseconds."""
 
 
 def resolve_device(name: str) -> str:
-    """The device to compute on: `auto` is CUDA if there is one, else Apple's MPS, else the CPU.
+    """The torch device of a name. `auto` is CUDA if there is one, else Apple's MPS, else the CPU.
 
     Raises:
-        SettingsError: torch knows no such device, or this machine has none.
+        SettingsError: torch does not know the device, or this machine does not have it.
     """
     import torch
 
@@ -46,21 +46,21 @@ def resolve_device(name: str) -> str:
         return next(device for device, present in available if present)
     try:
         torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
         raise SettingsError(
             f"the device {name!r} cannot be used", "auto, cpu, mps, cuda or cuda:<n>", "correct `device`"
         ) from error
     return name
 
 
-def product_gflops(device: str, precision: str, size: int = PRODUCT_SIZE, runs: int = 9) -> float:
-    """The GFLOP per second of the fastest of some square matrix products by torch.
+def matmul_gflops(device: str, precision: str, size: int = MATMUL_SIZE, runs: int = 9) -> float:
+    """The throughput in GFLOP per second of the fastest of several square matrix products.
 
     Args:
         device: a torch device.
-        precision: the name of a dtype of torch.
+        precision: a torch dtype, e.g. `bfloat16`.
         size: rows and columns.
-        runs: how many products are timed, after one that is not.
+        runs: number of timed products, after one warm-up.
     """
     import torch
 
@@ -68,22 +68,22 @@ def product_gflops(device: str, precision: str, size: int = PRODUCT_SIZE, runs: 
     seconds = []
     for _ in range(runs + 1):
         start = time.perf_counter()
-        float((matrix @ matrix)[0, 0])  # reading a number waits for a GPU
+        float((matrix @ matrix)[0, 0])  # reading a number waits until a GPU has finished
         seconds.append(time.perf_counter() - start)
     return 2 * size**3 / min(seconds[1:]) / 1e9
 
 
 @contextmanager
 def reproducible(seed: int, device: str) -> Iterator[None]:
-    """Seeds Python, NumPy and torch and asks torch for deterministic kernels, then restores what was before.
+    """Seeds Python, NumPy and torch, requires deterministic kernels, and restores the former state afterwards.
 
     Raises:
-        SettingsError: the device is CUDA and this process does not set up cuBLAS for it.
+        SettingsError: the device is CUDA and CUBLAS_WORKSPACE_CONFIG is not set.
     """
     import torch
 
-    if device.startswith("cuda") and CUBLAS not in os.environ:
-        raise SettingsError(f"{CUBLAS} is not set", "`:4096:8`", "set it before the first step on CUDA")
+    if device.startswith("cuda") and CUBLAS_VARIABLE not in os.environ:
+        raise SettingsError(f"{CUBLAS_VARIABLE} is not set", "`:4096:8`", "set it before the first step on CUDA")
     python_state, numpy_state = random.getstate(), np.random.get_state()
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
@@ -95,9 +95,9 @@ def reproducible(seed: int, device: str) -> Iterator[None]:
             random.seed(seed)
             np.random.seed(seed)
             torch.manual_seed(seed)
-            # On CUDA attention is deterministic only where nothing else is allowed.
+            # On CUDA, attention is deterministic only if other kernels are forbidden.
             torch.use_deterministic_algorithms(True, warn_only=not devices)
-            # Nothing here reads memory before it is written.
+            # Filling costs time, and no code of the project reads uninitialised memory.
             memory.fill_uninitialized_memory = False
             yield
         finally:
@@ -109,19 +109,19 @@ def reproducible(seed: int, device: str) -> Iterator[None]:
 
 @contextmanager
 def accelerator_on(device: str, mixed_precision: str) -> "Iterator[Accelerator]":
-    """Accelerate for one training on one device; its settings, which are the whole process's, end with the block.
+    """Yields an Accelerator for one training on one device. Its global state is cleared after the block.
 
     Args:
-        device: a torch device, as `resolve_device` gives it.
+        device: a torch device, as returned by `resolve_device`.
         mixed_precision: one of MIXED_PRECISIONS.
 
     Raises:
-        SettingsError: the device cannot compute in that precision.
+        SettingsError: the device does not support the precision.
     """
     import torch
     from accelerate.state import AcceleratorState
 
-    # Settings that were left by anybody else would win over these. Source: transformers' Trainer does the same.
+    # An earlier Accelerator of the process would win otherwise. Source: Trainer of transformers does the same.
     AcceleratorState._reset_state(reset_partial_state=True)
     with torch.cuda.device(device) if device.startswith("cuda") else nullcontext():
         try:
@@ -133,18 +133,18 @@ def accelerator_on(device: str, mixed_precision: str) -> "Iterator[Accelerator]"
 def _accelerator(device: str, mixed_precision: str) -> "Accelerator":
     from accelerate import Accelerator
 
-    wanted = ("another `mixed_precision`", "use `no`, which every device can")
-    if mixed_precision == FP16 and device == "cpu":  # accelerate would compute in float32 and not say so
-        raise SettingsError(f"mixed_precision = {FP16} on the device {device}", *wanted)
+    remedy = ("another `mixed_precision`", "use `no`, which every device supports")
+    if mixed_precision == FP16 and device == "cpu":  # accelerate would silently compute in float32
+        raise SettingsError(f"mixed_precision = {FP16} on the device {device}", *remedy)
     try:
         return Accelerator(mixed_precision=mixed_precision, cpu=device == "cpu")
     except ValueError as error:
-        raise SettingsError(f"mixed_precision = {mixed_precision} on the device {device}", *wanted) from error
+        raise SettingsError(f"mixed_precision = {mixed_precision} on the device {device}", *remedy) from error
 
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Keeps cuDNN from rounding the operands of float32 convolutions to ten bits (TF32), as it does by default."""
+    """Disables TF32 in cuDNN, which rounds the operands of float32 convolutions to ten bits."""
     from torch.backends import cudnn
 
     with cudnn.flags(

@@ -1,4 +1,4 @@
-"""Every exception of the project. Nothing else lives here, and this module imports nothing of ours.
+"""Every exception of the project. This module imports no other module of the project.
 
 UrgencyError
 ├── SettingsError     a setting or a run configuration that cannot be used
@@ -6,25 +6,25 @@ UrgencyError
 ├── LabelError        a label JSON that is not a call
 ├── AudioError        a recording that cannot be decoded
 ├── ModelError        a pretrained model that cannot be loaded
-├── TrainingDataError rows a model cannot be trained or judged on
+├── TrainingDataError rows on which no model can be trained or evaluated
 ├── AttentionError    an attention pickle, table or exported model that is refused
-│   └── NoFeatureError    features of which the selector keeps none
-├── InputError        texts or vectors that a trained model is asked with and that do not fit it
-├── ArtefactError     a stored artefact that is missing or does not fit its neighbours
+│   └── NoFeatureError    a selector that keeps no feature
+├── InputError        texts or vectors that do not fit a trained model
+├── ArtefactError     a stored artefact that is missing or inconsistent with another
 ├── MissingExtraError an optional part of the installation that is not installed
 ├── BusyError         the storage root is in use by another run
-├── BenchmarkError    two ways of doing the same work that do not give the same result
+├── BenchmarkError    a benchmark whose two sides give different results
 └── Rejected          a member, call or utterance that goes to the reject table
 """
 
 
 class UrgencyError(Exception):
-    """The root of all errors raised on purpose.
+    """The base class of every error that the project raises.
 
     Args:
-        received: what was found, without any call text, address or audio.
-        expected: what would have been right.
-        remedy: what the reader can do about it.
+        received: the actual value or state, without call text, address or audio.
+        expected: the values or states that are accepted.
+        remedy: what the reader can do.
     """
 
     def __init__(self, received: str, expected: str = "", remedy: str = "") -> None:
@@ -32,7 +32,7 @@ class UrgencyError(Exception):
         super().__init__(received, expected, remedy)
 
     def __str__(self) -> str:
-        """One line: what was received, what was expected, what to do."""
+        """One line with the received value, the expected values and the remedy."""
         received, expected, remedy = self.args
         parts = [received, f"expected {expected}" if expected else "", f"to fix it, {remedy}" if remedy else ""]
         return "; ".join(part for part in parts if part)
@@ -59,7 +59,7 @@ class ModelError(UrgencyError):
 
 
 class TrainingDataError(UrgencyError):
-    """The rows cannot train or judge a model: none at all, one class only, one side empty."""
+    """No model can be trained or evaluated on the rows: there are none, one class only, or one side is empty."""
 
 
 class AttentionError(UrgencyError):
@@ -67,15 +67,15 @@ class AttentionError(UrgencyError):
 
 
 class NoFeatureError(AttentionError):
-    """The selector keeps no feature: none tells enough of the label to be fitted on."""
+    """The feature selector keeps no feature, because no feature is informative about the label."""
 
 
 class InputError(UrgencyError):
-    """Texts or vectors do not fit the trained model that is asked."""
+    """Texts or vectors do not fit the trained model that receives them."""
 
 
 class ArtefactError(UrgencyError):
-    """A stored artefact is missing, incomplete or does not fit its neighbours."""
+    """A stored artefact is missing, incomplete, or inconsistent with another artefact."""
 
 
 class MissingExtraError(UrgencyError):
@@ -87,15 +87,15 @@ class BusyError(UrgencyError):
 
 
 class BenchmarkError(UrgencyError):
-    """The two sides of a benchmark do not do the same work, so their times cannot be compared."""
+    """The two sides of a benchmark give different results, so their times cannot be compared."""
 
 
-class Rejected(UrgencyError):  # noqa: N818 - an outcome of one item, not a failure of the step
-    """A member, call or utterance is left out of the utterance table.
+class Rejected(UrgencyError):  # noqa: N818 - the outcome of one item; the step goes on
+    """A member, call or utterance is not in the utterance table.
 
     Args:
-        reason: one of `tables.RejectReason`.
-        detail: more, without call text, address or audio.
+        reason: one of `calls.tables.RejectReason`.
+        detail: further facts, without call text, address or audio.
     """
 
     def __init__(self, reason: str, detail: str) -> None:

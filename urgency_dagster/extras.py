@@ -1,4 +1,4 @@
-"""The optional parts of the installation, and the error for a part that is not installed.
+"""The extras of the installation, and the error for an extra that is not installed.
 
 Source: `[project.optional-dependencies]` in `pyproject.toml`; a test compares the two.
 """
@@ -30,11 +30,11 @@ MODULES: dict[Extra, tuple[str, ...]] = {
     ),
     "demo": ("cloudpickle", "espeakng_loader", "pytz"),
 }
-"""The modules that a command of the extra imports and the core does not."""
+"""The modules that each extra installs."""
 
 
 def require_extra(extra: Extra) -> None:
-    """Checks that an extra is installed. Nothing is imported.
+    """Checks that an extra is installed, without importing it.
 
     Raises:
         MissingExtraError: a module of the extra is not installed.

@@ -1,4 +1,4 @@
-"""Every path below the storage root. Nothing is read or written here."""
+"""The paths of every file below the storage root."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +22,17 @@ class ArchivePaths:
 
     @property
     def members(self) -> Path:
-        """The account of every ZIP member, written last by the extraction."""
+        """One row per ZIP member. The extraction writes it last."""
         return self.folder / "members.parquet"
 
     @property
     def unpacking(self) -> Path:
-        """Where members are unpacked before they take their place; gone when an extraction has ended well."""
+        """Members that are unpacked and not yet in their final folder. Removed after a successful extraction."""
         return self.folder / ".unpacking"
 
     @property
     def lock(self) -> Path:
-        """What an extraction holds while it is at work: an empty file that stays, away from the artefacts."""
+        """The lock file of the extraction. It is empty, it stays, and it lies outside the artefacts."""
         return self.folder.parent.parent / "manifests" / "locks" / self.folder.name
 
     @property
@@ -42,12 +42,12 @@ class ArchivePaths:
 
     @property
     def rejects(self) -> Path:
-        """Everything that is not in the utterance table, with its reason."""
+        """Every member, call and utterance that is not in the utterance table, with a reason."""
         return self.folder / "rejects.parquet"
 
     @property
     def shards(self) -> Path:
-        """Where finished vectors wait for the others; gone when all are in `embeddings`."""
+        """Vectors of an unfinished embedding. Removed when all are in `embeddings`."""
         return self.folder / ".embedding"
 
     @property
@@ -62,12 +62,12 @@ class ArchivePaths:
 
     @property
     def processed_csv(self) -> Path:
-        """The utterance table as the original's CSV."""
+        """The utterance table as a CSV in the format of the original pipeline."""
         return self.folder / "processed_data.csv"
 
     @property
     def vectors(self) -> Path:
-        """The vectors as one float32 matrix; row i belongs to row i of the CSV."""
+        """The vectors as a float32 matrix. Row i belongs to row i of the CSV."""
         return self.folder / "wav2vec2_embeddings.npy"
 
 
@@ -84,22 +84,22 @@ class UrgencyPaths:
 
     @property
     def rows(self) -> Path:
-        """Every row of the training set with its side of the split."""
+        """Every row of the training set, with its side of the split."""
         return self.training_set / "rows.parquet"
 
     @property
     def split(self) -> Path:
-        """The call ids of each side, the mode and the hash of the split, and both label orders."""
+        """The call ids of each side, the mode, the hash of the split, and the order of both label sets."""
         return self.training_set / "split.json"
 
     @property
     def checkpoint(self) -> Path:
-        """The best epoch, in the original's format."""
+        """The best epoch, in the format of the original pipeline."""
         return self.folder / "best_model.pt"
 
     @property
     def interrupted(self) -> Path:
-        """Where a training stands between two epochs; gone when it has ended well."""
+        """The state of an unfinished training after its last epoch. Removed after a successful training."""
         return self.folder / ".training"
 
     @property
@@ -109,7 +109,7 @@ class UrgencyPaths:
 
     @property
     def leak_gap(self) -> Path:
-        """How much a split by utterance inflates the scores, when it was asked for."""
+        """How much a split by utterance inflates the scores. Made on demand."""
         return self.folder / "leak_gap.json"
 
     @property
@@ -138,7 +138,7 @@ class AttentionPaths:
 
     @property
     def summary(self) -> Path:
-        """What was loaded: counts, hash of the pickle, features by stream, statistic and window."""
+        """Summary of the pickle: counts, hash, features by stream, statistic and window."""
         return self.features_folder / "features.json"
 
     def results(self, model: str) -> Path:
@@ -147,7 +147,7 @@ class AttentionPaths:
 
     @property
     def finished_fits(self) -> Path:
-        """The fits of a cross-validation that has not ended well; without them when it has."""
+        """Fits of an unfinished cross-validation. Empty after success."""
         return self.results_folder / ".folds"
 
     @property
@@ -157,7 +157,7 @@ class AttentionPaths:
 
     @property
     def differences(self) -> Path:
-        """How far apart any two models are."""
+        """The score difference of each pair of models."""
         return self.results_folder / "differences.csv"
 
     @property
@@ -167,12 +167,12 @@ class AttentionPaths:
 
     @property
     def audit(self) -> Path:
-        """What speaks against the scores, and what does not."""
+        """The findings of the audit."""
         return self.results_folder / "audit.json"
 
     @property
     def audit_report(self) -> Path:
-        """The same for people."""
+        """The findings of the audit as a report."""
         return self.results_folder / "audit.md"
 
     def model(self, model: str, suffix: str = ".pkl") -> Path:
@@ -180,7 +180,7 @@ class AttentionPaths:
         return self.models_folder / f"{model}{suffix}"
 
     def card(self, model: str) -> Path:
-        """The card that says what the exported pipeline is and vouches for both its files."""
+        """The model card of an exported pipeline, with the SHA-256 of both its files."""
         return self.models_folder / f"{model}.json"
 
 
@@ -192,12 +192,12 @@ class StoragePaths:
 
     @property
     def landing_calls(self) -> Path:
-        """Where AI Hub's tree is dropped. Never written to."""
+        """The landing folder of AI Hub's ZIPs. The project never writes to it."""
         return self.root / "landing" / "calls"
 
     @property
     def attention_pickle(self) -> Path:
-        """Where the K-EmoPhone pickle is dropped. Never written to."""
+        """The landing place of the K-EmoPhone pickle. The project never writes to it."""
         return self.root / "landing" / "attention" / "attention.pkl"
 
     def archive(self, archive: str) -> ArchivePaths:
@@ -219,34 +219,39 @@ class StoragePaths:
         )
 
     def manifest(self, asset: str, partition: str | None = None) -> Path:
-        """The record of what an artefact was made from; `asset` is the key joined by slashes."""
+        """The manifest of an artefact. `asset` is the asset key joined by slashes."""
         name = f"{asset}/{partition}" if partition else asset
         return self.root / "manifests" / f"{name}.json"
 
     @property
     def landing_hashes(self) -> Path:
-        """Content hashes of landed files, by path, size, mtime and inode."""
+        """The cache of content hashes of landed files, by path, size, modification time and inode."""
         return self.root / "manifests" / "landing.json"
 
     def benchmark(self, name: str) -> Path:
-        """What a benchmark found when it was last run here."""
+        """The last result of a benchmark."""
         return self.root / "bench" / f"{name}.json"
 
     @property
     def dagster_home(self) -> Path:
-        """Dagster's run history, unless DAGSTER_HOME says otherwise."""
+        """Dagster's run history, unless DAGSTER_HOME names another folder."""
         return self.root / "dagster_home"
 
     @property
     def settings_env(self) -> Path:
-        """Settings that belong to this storage root."""
+        """The settings of this storage root."""
         return self.root / "settings.env"
 
     @property
     def run_config(self) -> Path:
-        """Run configuration that unattended runs on this storage root use."""
+        """The options of the `run` command and of the runs that the sensor requests."""
         return self.root / "run_config.yaml"
 
     def relative(self, path: Path) -> str:
-        """`path` as POSIX text relative to the root."""
+        """A path relative to the root, as POSIX text."""
         return path.relative_to(self.root).as_posix()
+
+
+def shown(path: Path) -> Path:
+    """The path as it is printed: relative to the working folder if it lies below it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

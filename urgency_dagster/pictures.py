@@ -1,4 +1,4 @@
-"""How pictures are drawn: one look, no display needed, the same bytes for the same figures."""
+"""Drawing of PNG pictures: one style, no display, equal bytes for equal figures."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +15,14 @@ BLUE, ORANGE, GREY = "#3b6fb6", "#d9822b", "#8a8f98"
 
 @contextmanager
 def picture(target: Path, *, width_in: float = 5.0, height_in: float = 3.6) -> "Iterator[Axes]":
-    """Yields the axes of a new picture and writes it to `target` as PNG when the block succeeds.
+    """Yields the axes of a new picture, and writes it to `target` as PNG when the block succeeds.
 
-    The object interface is used, not pyplot: it needs no display and keeps no global state.
+    It uses matplotlib's object interface instead of pyplot, which needs a display and keeps global state.
+
+    Args:
+        target: the PNG file.
+        width_in: width in inches.
+        height_in: height in inches.
     """
     from matplotlib.figure import Figure
 

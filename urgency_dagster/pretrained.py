@@ -1,6 +1,6 @@
-"""Finding a pretrained model: a local folder, the hub's cache, or the hub itself, in this order.
+"""Locating a pretrained model: a local folder, the hub's cache, or the hub itself, in this order.
 
-Everything is then loaded from a folder, so `from_pretrained` itself never opens a connection.
+Models are always loaded from a folder, so `from_pretrained` never opens a connection.
 """
 
 from dataclasses import dataclass
@@ -12,13 +12,18 @@ from urgency_dagster.errors import ModelError
 from urgency_dagster.writing import file_hash, text_hash
 
 PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors")
-PICKLED = "pytorch_model*.bin"
+"""The files of a model that are downloaded."""
+
+PICKLED_WEIGHTS = "pytorch_model*.bin"
+"""Weights in pickle format. They are downloaded only for a model without safetensors."""
+
 HUB_TIMEOUT_S = 10.0
+"""Maximum seconds to wait for the hub's first answer."""
 
 
 @dataclass(frozen=True)
 class PretrainedModel:
-    """Where the files of a model lie, and what they are.
+    """The local files of a pretrained model.
 
     Attributes:
         name: the hub id without its revision, or the name of the local folder.
@@ -32,7 +37,7 @@ class PretrainedModel:
 
 
 def find_pretrained(name: str, variable: str) -> PretrainedModel:
-    """The local files of a model, downloaded if they are neither a folder nor cached.
+    """The local files of a model. A model that is neither a folder nor cached is downloaded.
 
     Args:
         name: a hub id, `id@revision`, or an absolute path of a local folder.
@@ -55,12 +60,12 @@ def _local_folder(folder: Path, variable: str) -> PretrainedModel:
             "a folder written by save_pretrained, or a hub id",
             f"set {variable} to one",
         )
-    # The path is left out: the same model in another place is the same model.
+    # The path is not part of the identity: the same files in another folder are the same model.
     return PretrainedModel(folder.name, folder, model_identity(str(folder)))
 
 
 def _has_weights(folder: Path) -> bool:
-    return any(folder.glob("*.safetensors")) or any(folder.glob(PICKLED))
+    return any(folder.glob("*.safetensors")) or any(folder.glob(PICKLED_WEIGHTS))
 
 
 def _cached(hub_id: str, revision: str | None) -> Path | None:
@@ -80,12 +85,12 @@ def _downloaded(hub_id: str, revision: str | None, variable: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     try:
-        # One short request first: the downloader itself would try an unreachable hub for minutes.
+        # One short request first, because the downloader tries an unreachable hub for minutes.
         info = HfApi().model_info(hub_id, revision=revision, timeout=HUB_TIMEOUT_S)
         names = {sibling.rfilename for sibling in info.siblings or ()}
         safe = any(name.endswith(".safetensors") for name in names)
-        patterns = [*PATTERNS, *([] if safe else [PICKLED])]
-        # By its branch and not by its commit, so that the cache knows the commit of the branch the next time.
+        patterns = [*PATTERNS, *([] if safe else [PICKLED_WEIGHTS])]
+        # By branch and not by commit: the cache then stores the commit of the branch.
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, httpx2.HTTPError, OSError) as error:
         raise ModelError(
@@ -96,22 +101,24 @@ def _downloaded(hub_id: str, revision: str | None, variable: str) -> Path:
 
 
 def weights_hash(folder: Path) -> str:
-    """The SHA-256 of the weights that are loaded from a folder: of the file, or of the names and hashes of several.
+    """The SHA-256 of the weights in a folder. For several files, the SHA-256 of their names and hashes.
 
     Raises:
         ModelError: the folder holds no weights.
     """
-    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob(PICKLED))
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob(PICKLED_WEIGHTS))
     if not files:
-        raise ModelError(f"{folder.name} holds no weights", f"*.safetensors or {PICKLED}", "fetch the model again")
-    named = [(path.name, file_hash(path)) for path in files]
-    return named[0][1] if len(named) == 1 else text_hash(*chain.from_iterable(named))
+        raise ModelError(
+            f"{folder.name} holds no weights", f"*.safetensors or {PICKLED_WEIGHTS}", "fetch the model again"
+        )
+    hashes = [(path.name, file_hash(path)) for path in files]
+    return hashes[0][1] if len(hashes) == 1 else text_hash(*chain.from_iterable(hashes))
 
 
 def model_identity(name: str) -> str:
-    """What changes when other weights would be loaded: the hub id, or a hash of a local folder's files.
+    """The identity of a model's weights: the hub id, or a hash of a local folder's files.
 
-    A hub id without a revision stands for whatever the cache holds; pin one with `id@revision`.
+    A hub id without a revision has one identity for every revision. Pin a revision with `id@revision`.
     """
     folder = Path(name)
     if not name.startswith("/") or not folder.is_dir():
@@ -122,5 +129,5 @@ def model_identity(name: str) -> str:
 
 @lru_cache(maxsize=8)
 def _content_identity(folder: Path, files: tuple[tuple[str, int, int], ...]) -> str:
-    """Hashes a model's files once per process and state: the sensor asks for every archive at every tick."""
+    """The hash of a model's files, cached because the sensor needs it for every archive at every tick."""
     return text_hash(*(part for name, _, _ in files for part in (name, file_hash(folder / name))))

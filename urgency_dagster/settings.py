@@ -1,4 +1,4 @@
-"""The four settings of the environment. Hyper-parameters are run configuration and are not here."""
+"""The four settings of the environment. Hyperparameters are options of a run instead."""
 
 import os
 from collections.abc import Mapping
@@ -17,7 +17,14 @@ EXECUTORS = ("local", "ray")
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment and `<storage>/settings.env` say; see the table in the README."""
+    """The settings from the environment and `<storage>/settings.env`.
+
+    Attributes:
+        storage: absolute path of the storage root.
+        speech_model: hub id, `id@revision`, or absolute path of a local folder.
+        text_model: the same for the text model.
+        executor: `local` or `ray`.
+    """
 
     storage: Path
     speech_model: str
@@ -26,14 +33,14 @@ class Settings:
 
     @classmethod
     def load(cls, storage: Path | None = None, environment: Mapping[str, str] | None = None) -> "Settings":
-        """The settings of one storage root: defaults, then its `settings.env`, then the process environment.
+        """The settings of one storage root. The process environment wins over `settings.env`, which wins over defaults.
 
         Args:
-            storage: the storage root; URGENCY_STORAGE or the default when None.
-            environment: the process environment; `os.environ` when None.
+            storage: the storage root, or None for URGENCY_STORAGE or the default.
+            environment: the process environment, or None for `os.environ`.
 
         Raises:
-            SettingsError: an unknown executor.
+            SettingsError: the executor is neither `local` nor `ray`.
         """
         env = os.environ if environment is None else environment
         root = Path(storage or env.get("URGENCY_STORAGE") or default_storage()).expanduser().resolve()
@@ -54,7 +61,7 @@ class Settings:
         return {"speech": self.speech_model, "text": self.text_model}
 
     def environment(self) -> dict[str, str]:
-        """The variables that make another process load these same settings."""
+        """The environment variables with which another process loads the same settings."""
         return {
             "URGENCY_STORAGE": str(self.storage),
             "URGENCY_SPEECH_MODEL": self.speech_model,
@@ -70,7 +77,7 @@ def default_storage() -> Path:
 
 
 def _model_path(name: str, folder: Path) -> str:
-    """A hub id as it is; a path (it starts with `.`, `/` or `~`) made absolute from `folder`."""
+    """The name of a model; a path, which starts with `.`, `/` or `~`, becomes absolute from `folder`."""
     if not name.startswith((".", "/", "~")):
         return name
     return str((folder / Path(name).expanduser()).resolve())

@@ -1,6 +1,6 @@
-"""Every path below the storage root, and writing that is complete or absent.
+"""Atomic writing of files, folders and tables, and content hashes.
 
-No table is transformed here. A file is written under a temporary name beside its target and renamed over it.
+A file is written under a temporary name beside its target and then renamed, so a target is complete or absent.
 """
 
 import hashlib
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 
-NAME_SHOWN = 40
-"""Letters of the target's name in a temporary name: of 4 bytes each, they still fit a file name of 255 bytes."""
+MAX_NAME_PREFIX = 40
+"""Maximum letters of the target's name in a temporary name. With 4 bytes per letter it still fits 255 bytes."""
 
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `target`; renames it over `target` when the block succeeds."""
+    """Yields a temporary path beside `target`, and renames it over `target` when the block succeeds."""
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(target)
     handle, name = tempfile.mkstemp(prefix=_temporary_prefix(target, os.getpid()), suffix=".tmp", dir=target.parent)
@@ -44,7 +44,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(target: Path) -> Iterator[Path]:
-    """Yields a temporary folder beside `target`; puts it in the place of `target` when the block succeeds."""
+    """Yields a temporary folder beside `target`, and replaces `target` by it when the block succeeds."""
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(target)
     prefix = _temporary_prefix(target, os.getpid())
@@ -55,23 +55,23 @@ def replacing_folder(target: Path) -> Iterator[Path]:
         temporary.mkdir()
         yield temporary
         if target.exists():
-            # Moved aside whole: deleting it in place could leave half of it there.
+            # Moved aside first: a deletion in place that is interrupted leaves half of the folder.
             os.replace(target, Path(scratch, "old"))
         os.replace(temporary, target)
 
 
 def _temporary_prefix(target: Path, process: int | str) -> str:
-    """How the temporary names of a target begin that a process of this machine makes."""
+    """The prefix of the temporary names of a target, by host and process."""
     host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
-    return f".{target.name[:NAME_SHOWN]}.{host}-{process}-"
+    return f".{target.name[:MAX_NAME_PREFIX]}.{host}-{process}-"
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Removes what processes of this machine that were killed left behind while they replaced `target`."""
+    """Removes temporary files of `target` whose process ran on this machine and no longer exists."""
     pattern = re.compile(re.escape(_temporary_prefix(target, "")[:-1]) + r"(\d+)-.*\.tmp")
     for path in target.parent.iterdir():
-        found = pattern.fullmatch(path.name)
-        if found and not psutil.pid_exists(int(found[1])):
+        name = pattern.fullmatch(path.name)
+        if name and not psutil.pid_exists(int(name[1])):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
@@ -79,23 +79,27 @@ def _remove_abandoned(target: Path) -> None:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Writes `text` as UTF-8."""
+    """Writes a text as UTF-8."""
     with replacing(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(target: Path, value: Any) -> None:
-    """Writes `value` as readable JSON with sorted keys; NaN is refused, because JSON has none."""
+    """Writes a value as readable JSON with sorted keys.
+
+    Raises:
+        ValueError: the value holds NaN or infinity, which JSON cannot represent.
+    """
     write_text(target, json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(source: Path) -> Any:
-    """The value stored by `write_json`."""
+    """The value of a JSON file."""
     return json.loads(source.read_text(encoding="utf-8"))
 
 
 def write_table(target: Path, table: "pa.Table") -> None:
-    """Writes `table` as Parquet; the same table gives the same bytes."""
+    """Writes a table as Parquet. Equal tables give equal bytes."""
     import pyarrow.parquet as pq
 
     with replacing(target) as temporary:
@@ -103,7 +107,7 @@ def write_table(target: Path, table: "pa.Table") -> None:
 
 
 class TableSink:
-    """Collects rows and writes them as row groups of fixed length, so that memory stays flat."""
+    """Writes rows to Parquet in row groups of fixed length, so that memory does not grow with the table."""
 
     ROWS_PER_BATCH = 1_024
     ROWS_PER_GROUP = 8 * ROWS_PER_BATCH
@@ -114,7 +118,7 @@ class TableSink:
         self._batches: list[pa.RecordBatch] = []
 
     def add(self, rows: list[dict[str, Any]]) -> None:
-        """Appends rows; missing keys are nulls."""
+        """Appends rows. A missing key becomes null."""
         self._rows += rows
         while len(self._rows) >= self.ROWS_PER_BATCH:
             self._pack(self.ROWS_PER_BATCH)
@@ -122,7 +126,7 @@ class TableSink:
                 self._flush()
 
     def _pack(self, count: int) -> None:
-        """Turns rows into columns, which take a tenth of the memory."""
+        """Converts rows into columns, which need a tenth of the memory."""
         import pyarrow as pa
 
         self._batches.append(pa.RecordBatch.from_pylist(self._rows[:count], schema=self._writer.schema))
@@ -135,7 +139,7 @@ class TableSink:
         self._batches.clear()
 
     def close(self) -> None:
-        """Writes what is left."""
+        """Writes the remaining rows."""
         if self._rows:
             self._pack(len(self._rows))
         if self._batches:
@@ -144,7 +148,7 @@ class TableSink:
 
 @contextmanager
 def table_sink(target: Path, schema: "pa.Schema") -> Iterator[TableSink]:
-    """Yields a sink for the rows of a Parquet file, which is there when the block succeeds."""
+    """Yields a sink for the rows of a Parquet file. The file exists after the block succeeds."""
     import pyarrow.parquet as pq
 
     with replacing(target) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
@@ -160,5 +164,5 @@ def file_hash(path: Path) -> str:
 
 
 def text_hash(*parts: str) -> str:
-    """The SHA-256 of some texts, in hex; ("ab", "c") and ("a", "bc") differ."""
+    """The SHA-256 of a sequence of texts, in hex. ("ab", "c") and ("a", "bc") have different hashes."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

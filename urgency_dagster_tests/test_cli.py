@@ -40,13 +40,13 @@ def test_too_few_calls_is_one_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
-def test_an_unknown_part_is_refused() -> None:
+def test_an_unknown_pipeline_is_refused() -> None:
     code, said = call("run", "--only", "sentiment")
     assert code == 2
     assert "'calls', 'urgency', 'attention'" in said
 
 
-class TestWhatDevOpens:
+class TestDevSettings:
     @pytest.fixture(autouse=True)
     def _no_setting(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         from urgency_dagster import settings
@@ -56,11 +56,11 @@ class TestWhatDevOpens:
 
     @staticmethod
     def opened(storage: Path | None = None) -> Path:
-        from urgency_dagster.cli import _settings_of_interest
+        from urgency_dagster.cli import _dev_settings
 
-        return _settings_of_interest(storage).storage
+        return _dev_settings(storage).storage
 
-    def test_the_demo_as_long_as_nothing_has_landed(self, tmp_path: Path) -> None:
+    def test_it_opens_the_demo_until_a_file_has_landed(self, tmp_path: Path) -> None:
         assert self.opened() == tmp_path
         (tmp_path / "demo").mkdir()
         (tmp_path / "demo" / "settings.env").touch()
@@ -70,7 +70,7 @@ class TestWhatDevOpens:
         (tmp_path / "landing" / "calls" / "TS_x.zip").touch()
         assert self.opened() == tmp_path
 
-    def test_what_was_asked_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_opens_the_root_that_was_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "demo").mkdir()
         (tmp_path / "demo" / "settings.env").touch()
         assert self.opened(tmp_path) == tmp_path

@@ -6,7 +6,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from urgency_dagster.devices import accelerator_on, full_float32, product_gflops, reproducible, resolve_device
+from urgency_dagster.devices import accelerator_on, full_float32, matmul_gflops, reproducible, resolve_device
 from urgency_dagster.errors import SettingsError
 
 
@@ -68,7 +68,7 @@ def test_an_impossible_device_is_refused(name):
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_products_have_a_rate_of_arithmetic(precision):
     # No core does less than 10 MFLOP/s or more than 10 TFLOP/s.
-    assert 0.01 < product_gflops("cpu", precision, size=128, runs=2) < 10_000
+    assert 0.01 < matmul_gflops("cpu", precision, size=128, runs=2) < 10_000
 
 
 def test_float32_is_not_rounded_inside_only():

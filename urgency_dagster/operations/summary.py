@@ -1,19 +1,18 @@
-"""A short account of a storage root: rows kept and rejected, scores next to their baselines, where to look."""
+"""The summary that the `run` command prints: kept and rejected rows, scores beside their baselines, and paths."""
 
 import csv
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from urgency_dagster.paths import StoragePaths
+from urgency_dagster.paths import StoragePaths, shown
 from urgency_dagster.provenance.manifests import partitions_with_manifest, read_manifest
 from urgency_dagster.writing import read_json
 
 
 def summary_lines(paths: StoragePaths) -> Iterator[str]:
-    """The account, line by line; what has not been made is left out."""
+    """The summary by line. A pipeline without results has no line."""
     yield from _call_lines(paths)
     if read_manifest(paths, "urgency_evaluation") and (paths.urgency.evaluation / "metrics.json").is_file():
         yield from _urgency_lines(paths)
@@ -21,7 +20,7 @@ def summary_lines(paths: StoragePaths) -> Iterator[str]:
         yield from _attention_lines(paths)
     exported = sorted(paths.attention.models_folder.glob("*.pkl"))
     if exported:
-        yield f"models        {_shown(paths.attention.models_folder)} ({', '.join(file.stem for file in exported)})"
+        yield f"models        {shown(paths.attention.models_folder)} ({', '.join(file.stem for file in exported)})"
 
 
 def _call_lines(paths: StoragePaths) -> Iterator[str]:
@@ -32,17 +31,17 @@ def _call_lines(paths: StoragePaths) -> Iterator[str]:
         kept = pq.read_metadata(files.utterances).num_rows
         rejects = pq.read_table(files.rejects, columns=["utterance_id", "reason"]).to_pylist()
         utterances = Counter(row["reason"] for row in rejects if row["utterance_id"] is not None)
-        others = Counter(row["reason"] for row in rejects if row["utterance_id"] is None)
+        calls_and_files = Counter(row["reason"] for row in rejects if row["utterance_id"] is None)
         yield (
             f"calls         {archive}: {kept} utterances kept, {_counted(utterances)} rejected; "
-            f"calls and files rejected: {_counted(others)}"
+            f"calls and files rejected: {_counted(calls_and_files)}"
         )
 
 
 def _counted(reasons: Counter[str]) -> str:
-    """The total, and how often each reason occurs."""
-    told = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
-    return f"{reasons.total()} ({told})" if told else "0"
+    """The total, and the count of each reason."""
+    counts = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
+    return f"{reasons.total()} ({counts})" if counts else "0"
 
 
 def _urgency_lines(paths: StoragePaths) -> Iterator[str]:
@@ -53,18 +52,13 @@ def _urgency_lines(paths: StoragePaths) -> Iterator[str]:
             f"{task:13} macro-F1 {scores['utterance']:.3f} by utterance, {scores['call']:.3f} by call "
             f"(majority class {scores['majority']:.3f})"
         )
-    yield f"report        {_shown(paths.urgency.evaluation / 'report.md')}"
+    yield f"report        {shown(paths.urgency.evaluation / 'report.md')}"
 
 
 def _attention_lines(paths: StoragePaths) -> Iterator[str]:
     with paths.attention.leaderboard.open(encoding="utf-8", newline="") as stream:
         scores = {row["model"]: float(row["f1_macro_mean"]) for row in csv.DictReader(stream)}
     baseline = scores.pop("dummy")
-    told = ", ".join(f"{model} {score:.3f}" for model, score in scores.items())
-    yield f"attention     macro-F1 {told} (majority class {baseline:.3f})"
-    yield f"report        {_shown(paths.attention.report)}"
-
-
-def _shown(path: Path) -> str:
-    """The path relative to the working folder where it lies below it."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    by_model = ", ".join(f"{model} {score:.3f}" for model, score in scores.items())
+    yield f"attention     macro-F1 {by_model} (majority class {baseline:.3f})"
+    yield f"report        {shown(paths.attention.report)}"

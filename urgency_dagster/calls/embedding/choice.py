@@ -10,7 +10,7 @@ from urgency_dagster.calls.embedding.configuration import EncoderConfig
 from urgency_dagster.calls.embedding.encoder import BFLOAT16, FLOAT16, FLOAT32, OPENVINO, TORCH, Encoder
 from urgency_dagster.calls.embedding.speech_model import SpeechModel
 from urgency_dagster.calls.embedding.torch_encoder import TorchEncoder
-from urgency_dagster.devices import AUTO, product_gflops, resolve_device
+from urgency_dagster.devices import AUTO, matmul_gflops, resolve_device
 from urgency_dagster.errors import ModelError, SettingsError
 
 MIN_BFLOAT16_SPEEDUP = 1.25
@@ -82,7 +82,7 @@ def native_reduced_precision(device: str) -> str | None:
 
 
 def _bfloat16_gains() -> bool:
-    return product_gflops("cpu", BFLOAT16) > MIN_BFLOAT16_SPEEDUP * product_gflops("cpu", FLOAT32)
+    return matmul_gflops("cpu", BFLOAT16) > MIN_BFLOAT16_SPEEDUP * matmul_gflops("cpu", FLOAT32)
 
 
 def openvino_is_installed() -> bool:

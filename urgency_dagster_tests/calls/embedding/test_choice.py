@@ -15,7 +15,7 @@ from urgency_dagster.calls.embedding.configuration import EncoderConfig
 from urgency_dagster.calls.embedding.speech_model import load_speech_model
 from urgency_dagster.calls.embedding.torch_encoder import TorchEncoder
 from urgency_dagster.calls.embedding.verification import MAX_DIFFERENCE, verify
-from urgency_dagster.devices import product_gflops
+from urgency_dagster.devices import matmul_gflops
 from urgency_dagster.errors import SettingsError
 from urgency_dagster_tests.calls.conftest import GROUP, HUBERT, LAYER, WAVLM, WIDE, save_speech_model
 from urgency_dagster_tests.calls.one_by_one import OneByOne, segments
@@ -156,7 +156,7 @@ class TestChoice:
     def test_only_a_processor_that_gains_by_bfloat16_is_given_it(self):
         flags = Path("/proc/cpuinfo").read_text().split()
         native = "avx512_bf16" in flags or "amx_bf16" in flags
-        gains = product_gflops("cpu", "bfloat16", 2048) > MIN_BFLOAT16_SPEEDUP * product_gflops("cpu", "float32", 2048)
+        gains = matmul_gflops("cpu", "bfloat16", 2048) > MIN_BFLOAT16_SPEEDUP * matmul_gflops("cpu", "float32", 2048)
         assert native_reduced_precision("cpu") == ("bfloat16" if native and gains else None)
         assert native_reduced_precision("mps") is None
 
@@ -172,7 +172,7 @@ class TestChoice:
     def test_that_a_processor_has_bfloat16_does_not_decide(self, monkeypatch, native, bfloat16, found):
         rates = {"float32": 211.0, "bfloat16": bfloat16}
         monkeypatch.setattr(
-            "urgency_dagster.calls.embedding.choice.product_gflops", lambda device, precision: rates[precision]
+            "urgency_dagster.calls.embedding.choice.matmul_gflops", lambda device, precision: rates[precision]
         )
         monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": native})
         assert native_reduced_precision("cpu") == found
