@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from urgency_dagster.attention.reading.pickles import load_attention_pickle
-from urgency_dagster.attention.reading.sandbox import _limit
+from urgency_dagster.attention.reading.sandbox import _set_limits
 from urgency_dagster.errors import AttentionError
 from urgency_dagster_tests.attention.writers import write_pickles
 
@@ -38,7 +38,7 @@ def main() -> None:
     seed, count = map(int, sys.argv[1:])
     rng, loaded = random.Random(seed), 0
     files = [file.read_bytes() for file in sorted(Path(write_pickles.__file__).parent.glob("*.pkl"))]
-    _limit(MEMORY_MB, TIME_S)
+    _set_limits(MEMORY_MB, TIME_S)
     with TemporaryDirectory() as folder:
         path = Path(folder, "attention.pkl")
         for _ in range(count):

@@ -84,7 +84,7 @@ def test_a_refused_file_fails_the_step_by_name_and_keeps_the_features(load, path
     paths.attention_pickle.write_bytes(five(X=call("os", "system", plain(f"touch {tmp_path / 'executed'}"))))
     result = load()
     assert not result.success
-    assert "the pickle asks for os.system" in failure(result)
+    assert "the pickle names os.system" in failure(result)
     assert not (tmp_path / "executed").exists()
     assert paths.attention.summary.read_bytes() == kept
 

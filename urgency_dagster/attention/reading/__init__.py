@@ -1,1 +1,1 @@
-"""An untrusted pickle becomes checked features, in a process of its own."""
+"""Reading an untrusted pickle in a sandbox process, and storing its checked features."""

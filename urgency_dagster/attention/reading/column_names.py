@@ -1,4 +1,4 @@
-"""The grammar of feature names. Nothing is counted or computed here.
+"""The grammar of feature names such as `HRT#AVG#M05`.
 
 Source: the K-EmoPhone supplementary code and its derivatives.
 """
@@ -18,7 +18,7 @@ WINDOW_S = {
     "H12": 43_200,
     "H24": 86_400,
 }
-"""Seconds of each window tag."""
+"""Length of each window tag, in seconds."""
 
 _NAME = re.compile(
     r"(?P<stream>[^#=]+)#(?P<statistic>[^#=]+)(?:=(?P<value>[^#]+))?(?:#(?P<window>[A-Z]\d\d|[1-9]\d*))?"
@@ -27,13 +27,13 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class FeatureName:
-    """The parts of `STREAM#STATISTIC=value#WINDOW`, of which value and window may be absent.
+    """The parts of `STREAM#STATISTIC=value#WINDOW`; value and window are optional.
 
     Attributes:
-        stream: the sensor stream (`HRT`, `DST_MOT`, `bpm`), or `PIF` (participant), or `ESM` (time, past labels).
+        stream: sensor stream (`HRT`, `DST_MOT`, `bpm`), `PIF` (participant), or `ESM` (time and past labels).
         statistic: `AVG`, `VAL`, `DSC`, `DUR`, ...; for PIF and ESM the item (`AGE`, `DOW`, `LIK`).
-        value: the category that the feature is about (`WALKING`), or None.
-        window_s: the length of the window in seconds, or None for a feature of the instant.
+        value: category of the feature (`WALKING`), or None.
+        window_s: length of the window in seconds, or None without a window.
     """
 
     stream: str
@@ -43,9 +43,9 @@ class FeatureName:
 
 
 def parse_feature_name(name: str) -> FeatureName | None:
-    """The parts of a feature's name; None when it does not follow the grammar.
+    """The parts of a feature name, or None if the name does not follow the grammar.
 
-    The window is a tag (`M05`) or whole seconds (`300`); streams may be of any case.
+    The window is a tag (`M05`) or a whole number of seconds (`300`). Upper and lower case are allowed.
     """
     match = _NAME.fullmatch(name)
     if match is None:

@@ -1,8 +1,7 @@
-"""What a pickle describes becomes arrays, a table and instants. Which values are allowed in them is in `pickles`.
+"""Decodes the stubs of a pickle into arrays, a table and timestamps. `pickles` checks their values.
 
-Everything is built from raw bytes and numbers, by this module's rules: a length that does not fit its bytes, a column
-that is there twice or an offset that points outside its text is damage. Decoders raise what Python raises on nonsense;
-`damage_refused` makes one error of it.
+Everything is built from raw bytes and numbers. A length that contradicts the bytes, a repeated column, or an offset
+outside its text counts as damage. Decoders raise Python's usual exceptions; `damage_refused` turns them into one error.
 
 Source: the layout was recorded from files written by pandas 1.3 to 3.1 with pickle protocols 4 and 5.
 """
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from urgency_dagster.attention.reading.unpickler import REMEDY, Written, damage_refused, described, written_class
+from urgency_dagster.attention.reading.unpickler import REMEDY, PickleStub, damage_refused, stub_class, type_name
 from urgency_dagster.errors import AttentionError
 
 _PLAIN_TYPE = re.compile(r"[biufU]\d+|O8?|M8")
@@ -23,100 +22,102 @@ _PLAIN_TYPE = re.compile(r"[biufU]\d+|O8?|M8")
 _NS_OF_UNIT = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
 _UNIT_OF_CODE = {7: "s", 8: "ms", 9: "us", 10: "ns"}
-"""Source: NPY_DATETIMEUNIT, which pandas writes with each Timestamp since 2.0."""
+"""Units by their NPY_DATETIMEUNIT code. Source: pandas writes the code with each Timestamp since 2.0."""
 
-_LAST_CHARACTER = 0x10FFFF
+_MAX_CODE_POINT = 0x10FFFF
+"""The last Unicode code point."""
 
 _OFFSETS: dict[Any, np.dtype] = {"string": np.dtype("<i4"), "large_string": np.dtype("<i8")}
 
 
 @damage_refused()
 def decoded_array(value: Any) -> Any:
-    """The (N,) or (N, M) array that `value` describes; a value that describes none comes back as it is.
+    """The (N,) or (N, M) array that a stub describes; any other value is returned unchanged.
 
     Raises:
-        AttentionError: the shape, the type and the bytes do not fit each other.
+        AttentionError: shape, dtype and bytes contradict each other.
     """
     return _array(value) if _is_array(value) else value
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, Written) and value.kind in ("reconstruct", "frombuffer")
+    return isinstance(value, PickleStub) and value.kind in ("reconstruct", "frombuffer")
 
 
 def _array(value: Any) -> np.ndarray:
     if not _is_array(value):
-        raise TypeError("no array")
+        raise TypeError("not an array")
     if value.kind == "frombuffer":
         data, dtype, shape, order = value.arguments
     else:
         _, shape, dtype, fortran, data = value.state
         order = "F" if fortran else "C"
     if not (isinstance(shape, tuple) and len(shape) in (1, 2) and all(type(n) is int and n >= 0 for n in shape)):
-        raise ValueError("no shape")
+        raise ValueError("not a shape")
     return _flat_values(_dtype(dtype), data).reshape(shape, order=order)
 
 
 def _dtype(value: Any) -> np.dtype:
-    if not isinstance(value, Written) or value.kind != "dtype" or not _PLAIN_TYPE.fullmatch(value.arguments[0]):
-        raise ValueError("no plain type")
+    if not isinstance(value, PickleStub) or value.kind != "dtype" or not _PLAIN_TYPE.fullmatch(value.arguments[0]):
+        raise ValueError("not a plain dtype")
     _, byte_order, *_ = value.state
     if not value.arguments[0].startswith("M8"):
         return np.dtype(value.arguments[0]).newbyteorder(byte_order)
     unit, count, *_ = value.state[-1][1]
     if unit.decode() not in _NS_OF_UNIT or count != 1:
-        raise ValueError("no plain unit of time")
+        raise ValueError("not a plain unit of time")
     return np.dtype(f"{byte_order}M8[{unit.decode()}]")
 
 
 def _flat_values(dtype: np.dtype, data: Any) -> np.ndarray:
-    """(N,) of `dtype` in this machine's byte order; objects stay what the pickle describes."""
+    """(N,) values in this machine's byte order; objects stay stubs."""
     if dtype.kind == "O":
         if type(data) is not list:
-            raise TypeError("objects that are no list")
+            raise TypeError("objects are not in a list")
         flat = np.empty(len(data), dtype=object)
         for i, item in enumerate(data):
             flat[i] = item
         return flat
     raw = _bytes(data)
     if dtype.kind == "b" and np.frombuffer(raw, np.uint8).max(initial=0) > 1:
-        raise ValueError("a bool that is neither")
-    if dtype.kind == "U" and np.frombuffer(raw, f"{dtype.byteorder}u4").max(initial=0) > _LAST_CHARACTER:
-        raise ValueError("a character that is none")
+        raise ValueError("a bool is neither 0 nor 1")
+    if dtype.kind == "U" and np.frombuffer(raw, f"{dtype.byteorder}u4").max(initial=0) > _MAX_CODE_POINT:
+        raise ValueError("a code point is above the maximum")
     return np.frombuffer(raw, dtype).astype(dtype.newbyteorder("="), copy=False)
 
 
 def _bytes(data: Any) -> bytes | bytearray:
-    if isinstance(data, Written) and data.kind in ("bytearray", "py_buffer"):
+    if isinstance(data, PickleStub) and data.kind in ("bytearray", "py_buffer"):
         return _bytes(*data.arguments) if data.arguments else b""
     if not isinstance(data, bytes | bytearray):
-        raise TypeError("no bytes")
+        raise TypeError("not bytes")
     return data
 
 
 @damage_refused()
 def decoded_table(value: Any) -> pd.DataFrame:
-    """The table that `value` describes, its columns in order, its rows numbered.
+    """The DataFrame that a stub describes, with its columns in order and a RangeIndex.
 
     Raises:
-        AttentionError: it is no table; pandas before 1.3 wrote it; its parts do not fit each other.
+        AttentionError: the value is not a DataFrame, was written by pandas before 1.3, or its parts contradict each
+            other.
     """
-    if not isinstance(value, Written) or value.kind != "DataFrame":
-        raise AttentionError(f"element 1 is a {described(value)}", "a pandas DataFrame", REMEDY)
+    if not isinstance(value, PickleStub) or value.kind != "DataFrame":
+        raise AttentionError(f"element 1 is a {type_name(value)}", "a pandas DataFrame", REMEDY)
     manager = value.state.get("_mgr")
-    if not isinstance(manager, Written) or not manager.arguments:
-        raise AttentionError("X has the layout of pandas before 1.3", "that of 1.3 or later", REMEDY)
+    if not isinstance(manager, PickleStub) or not manager.arguments:
+        raise AttentionError("X has the layout of pandas before 1.3", "the layout of pandas 1.3 or later", REMEDY)
     blocks, (column_axis, _) = manager.arguments
     values = [_block_values(block) for block in blocks]
     width = sum(map(len, values))
     names = _labels(column_axis)
     if len(names) != width:
-        raise ValueError("another number of names than of columns")
+        raise ValueError("numbers of names and columns differ")
     columns: list[Any] = [None] * width
     for block, rows in zip(blocks, values, strict=True):
         for place, row in zip(_places(block.arguments[1], width), rows, strict=True):
             if columns[place] is not None:
-                raise ValueError("two values for one column")
+                raise ValueError("a column occurs twice")
             columns[place] = row
     table = pd.DataFrame(dict(enumerate(columns)), copy=False)
     table.columns = pd.Index(list(names), tupleize_cols=False)
@@ -124,29 +125,29 @@ def decoded_table(value: Any) -> pd.DataFrame:
 
 
 def _block_values(block: Any) -> np.ndarray:
-    """(columns, rows) of one block."""
+    """The (columns, rows) values of one block."""
     if block.kind not in ("block", "new_block"):
-        raise TypeError("no block")
+        raise TypeError("not a block")
     values = block.arguments[0]
     if values.kind == "ArrowStringArray":
         return np.array([_arrow_texts(values.state["_pa_array"])], dtype=object)
-    # Texts and times are no features, but are to be told by the names of their columns.
+    # Text and times are not features. They are decoded so that an error can name their columns.
     return np.atleast_2d(_array(values.state[1] if values.kind == "array_backed" else values))
 
 
 def _places(placement: Any, width: int) -> Sequence[int]:
     """The column numbers of one block."""
-    if isinstance(placement, Written) and placement.kind == "slice":
+    if isinstance(placement, PickleStub) and placement.kind == "slice":
         return range(*slice(*placement.arguments).indices(width))
     return decoded_array(placement).tolist()
 
 
 def _labels(axis: Any) -> Sequence[Any]:
-    """The labels of an axis; the numbers of a RangeIndex are not written out."""
+    """The labels of an axis."""
     if axis.kind != "new_index":
-        raise TypeError("no index")
+        raise TypeError("not an index")
     kind, state = axis.arguments
-    if kind is written_class("RangeIndex"):
+    if kind is stub_class("RangeIndex"):
         return range(state["start"], state["stop"], state["step"])
     data = state["data"]
     if data.kind == "ArrowStringArray":
@@ -155,46 +156,46 @@ def _labels(axis: Any) -> Sequence[Any]:
 
 
 def _arrow_texts(value: Any) -> list[str]:
-    """The texts of an Arrow array: offsets into one run of UTF-8."""
+    """The strings of an Arrow array, which stores offsets into one UTF-8 buffer."""
     ((kind, length, nulls, offset, (_, offsets, text), *_),) = value.arguments
     (alias,) = kind.arguments
     if nulls != 0:
-        raise ValueError("missing texts")
+        raise ValueError("a string is null")
     content = b"" if text is None else bytes(_bytes(text))
     bounds = np.frombuffer(_bytes(offsets), _OFFSETS[alias])[offset : offset + length + 1].tolist()
     if len(bounds) != length + 1 or bounds != sorted(bounds) or bounds[0] < 0 or bounds[-1] > len(content):
-        raise ValueError("offsets outside of the text")
+        raise ValueError("an offset is outside the text")
     return [content[start:end].decode() for start, end in pairwise(bounds)]
 
 
 @damage_refused()
-def decoded_instants(value: Any) -> np.ndarray | None:
-    """(N,) float64 local seconds since 1970 of `date_times`; None where their offset from UTC is not told.
+def decoded_timestamps(value: Any) -> np.ndarray | None:
+    """(N,) float64 local seconds since 1970 of `date_times`, or None if their offset from UTC is unknown.
 
     Raises:
-        AttentionError: `value` describes no instants, or is damaged.
+        AttentionError: the value does not describe timestamps, or is damaged.
     """
-    if isinstance(value, Written) and value.kind == "new_datetime_index":
-        return _index_instants(value.arguments[1]["data"])
+    if isinstance(value, PickleStub) and value.kind == "new_datetime_index":
+        return _index_timestamps(value.arguments[1]["data"])
     array = decoded_array(value)
     if isinstance(array, np.ndarray) and array.dtype.kind == "M":
         return None
     if not isinstance(array, np.ndarray) or array.dtype.kind != "O" or array.ndim != 1:
-        raise TypeError("no instants")
-    instants = [_timestamp(item) for item in array]
-    if None in instants:
+        raise TypeError("not timestamps")
+    timestamps = [_timestamp(item) for item in array]
+    if None in timestamps:
         return None
-    seconds = np.array(instants, dtype=np.float64)
+    seconds = np.array(timestamps, dtype=np.float64)
     if not np.isfinite(seconds).all():
-        raise ValueError("no instants")
+        raise ValueError("not timestamps")
     return seconds
 
 
-def _index_instants(data: Any) -> np.ndarray | None:
+def _index_timestamps(data: Any) -> np.ndarray | None:
     zone, values = data.state[:2]
     array = _array(values)
     unit = np.datetime_data(array.dtype)[0]
-    # The zone of a whole index may be a named one, whose offset depends on the instant.
+    # The offset of a named time zone depends on the timestamp, so it is unknown here.
     if zone.kind != "DatetimeTZDtype" or zone.state["tz"].kind == "named_zone":
         return None
     seconds = array.astype(np.int64) * (_NS_OF_UNIT[unit] / 10**9)
@@ -202,15 +203,15 @@ def _index_instants(data: Any) -> np.ndarray | None:
 
 
 def _timestamp(item: Any) -> float | None:
-    if not isinstance(item, Written) or item.kind != "timestamp":
-        raise TypeError("no Timestamp")
+    if not isinstance(item, PickleStub) or item.kind != "timestamp":
+        raise TypeError("not a Timestamp")
     count, _, zone, *code = item.arguments
     unit = _UNIT_OF_CODE[code[0]] if code else "ns"
     return None if zone is None else float(count) * _NS_OF_UNIT[unit] / 10**9 + _offset_s(zone)
 
 
-def _offset_s(zone: Written) -> float:
-    """Seconds that local time is ahead of UTC."""
+def _offset_s(zone: PickleStub) -> float:
+    """The offset of local time from UTC, in seconds."""
     if zone.kind == "utc":
         return 0.0
     if zone.kind == "FixedOffset":
@@ -218,6 +219,6 @@ def _offset_s(zone: Written) -> float:
     if zone.kind == "named_zone":
         return float(zone.arguments[1])
     if zone.kind != "timezone":
-        raise ValueError("no zone")
+        raise ValueError("not a time zone")
     days, seconds, _ = zone.arguments[0].arguments
     return float(days) * 86_400 + float(seconds)

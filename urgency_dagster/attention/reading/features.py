@@ -1,4 +1,4 @@
-"""The features as stored tables. No feature is computed here, and no model is known here."""
+"""Writes and reads the stored features, samples and summary."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from urgency_dagster.writing import read_json, write_json, write_table
 
 
 def write_features(data: AttentionData, paths: AttentionPaths) -> dict[str, Any]:
-    """Stores X, the samples and their summary, the summary last; returns the summary.
+    """Stores X, the samples and, last, their summary; returns the summary.
 
     The same data gives the same bytes.
     """
@@ -37,8 +37,8 @@ def read_features(paths: AttentionPaths) -> AttentionData:
     """The stored features and samples.
 
     Raises:
-        ArtefactError: a file is missing, or the files do not belong together.
-        AttentionError: the stored values break a rule of `AttentionData`.
+        ArtefactError: a file is missing, or the files have different numbers of rows.
+        AttentionError: a stored value breaks a rule of `AttentionData`.
     """
     import pyarrow.parquet as pq
 
@@ -50,7 +50,7 @@ def read_features(paths: AttentionPaths) -> AttentionData:
     summary = read_json(paths.summary)
     if not len(X) == len(samples) == summary["rows"]:
         received = f"{len(X)} rows of features, {len(samples)} samples, {summary['rows']} in the summary"
-        raise ArtefactError(received, "one number", "materialise attention_features again")
+        raise ArtefactError(received, "the same number in each", "materialise attention_features again")
     return AttentionData(
         X=X,
         y=checked_labels(samples["y"].to_numpy(), len(X)),

@@ -1,6 +1,6 @@
-"""What features there are: counts by stream, statistic and window, and the streams and columns that tell little.
+"""Counts features by stream, statistic and window, and flags missing streams and constant columns.
 
-Nothing is stored here. Which names are taken apart how is in `names`.
+`column_names` parses the names; `features` stores the summary.
 """
 
 from collections import Counter, defaultdict
@@ -13,18 +13,18 @@ from urgency_dagster.attention.reading.column_names import FeatureName, parse_fe
 from urgency_dagster.attention.reading.pickles import AttentionData
 
 NOT_SENSED = ("PIF", "ESM")
-"""What is known of participant and time comes from no sensor, so no participant can lack it."""
+"""Streams without a sensor (participant, time). They cannot be missing."""
 
-OUTSIDE = ""
-"""The stream of the names outside the grammar."""
+OUTSIDE_GRAMMAR = ""
+"""The stream of names that do not follow the grammar."""
 
 
 def summarise(data: AttentionData) -> dict[str, Any]:
-    """Counts of samples and of features by stream, statistic and window (seconds), and flags, as JSON values.
+    """Counts of samples, counts of features by stream, statistic and window (seconds), and flags, as JSON values.
 
-    `missing_streams` are the participants of whom a stream has nothing but zeros, by stream: the data set has no other
-    mark for a sensor that recorded nothing. `constant_within_participant` are the columns, by stream, that never change
-    while the participant stays the same: they can tell people apart and nothing else.
+    `missing_streams` lists, by stream, the participants whose columns hold zeros only; the data set marks a sensor
+    without recordings in this way. `constant_within_participant` lists, by stream, the columns with one value per
+    participant; they can identify a participant and nothing else.
     """
     names = {name: parse_feature_name(name) for name in data.X.columns}
     streams = _by_stream(names)
@@ -39,7 +39,7 @@ def summarise(data: AttentionData) -> dict[str, Any]:
             "total": len(names),
             "categorical": categorical,
             "numeric": len(names) - categorical,
-            "outside_grammar": len(streams.get(OUTSIDE, ())),
+            "outside_grammar": len(streams.get(OUTSIDE_GRAMMAR, ())),
             **_counts([name for name in names.values() if name is not None]),
         },
         "missing_streams": missing,
@@ -52,7 +52,7 @@ def summarise(data: AttentionData) -> dict[str, Any]:
 def _by_stream(names: Mapping[str, FeatureName | None]) -> dict[str, list[str]]:
     streams: dict[str, list[str]] = defaultdict(list)
     for column, name in names.items():
-        streams[OUTSIDE if name is None else name.stream].append(column)
+        streams[OUTSIDE_GRAMMAR if name is None else name.stream].append(column)
     return dict(streams)
 
 
@@ -71,30 +71,30 @@ def _count(values: Iterable[Hashable]) -> dict[str, int]:
 def _flags(
     data: AttentionData, streams: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Participants without each stream, and columns that are constant within every participant, where there are any."""
+    """The missing streams and the constant columns of `summarise`."""
     participants = np.unique(data.groups)
     missing: dict[str, list[str]] = {}
     constant: dict[str, list[str]] = {}
     for stream, columns in streams.items():
         lowest, highest = extremes(data.X[columns].to_numpy(dtype=np.float32), data.groups)
         empty = ((lowest == 0) & (highest == 0)).all(axis=1)
-        if empty.any() and stream not in (*NOT_SENSED, OUTSIDE):
+        if empty.any() and stream not in (*NOT_SENSED, OUTSIDE_GRAMMAR):
             missing[stream] = participants[empty].tolist()
-        steady = (lowest == highest).all(axis=0)
-        if steady.any():
-            constant[stream] = np.asarray(columns, dtype=object)[steady].tolist()
+        is_constant = (lowest == highest).all(axis=0)
+        if is_constant.any():
+            constant[stream] = np.asarray(columns, dtype=object)[is_constant].tolist()
     return missing, constant
 
 
 def extremes(X: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the greatest value of each column for each participant, sorted by participant.
+    """The minimum and maximum of each column for each participant.
 
     Args:
         X: (N, P).
         groups: (N,) the participant of each row.
 
     Returns:
-        Twice (participants, P), of the type of X.
+        Two (participants, P) arrays of the dtype of X, sorted by participant.
     """
     order = np.argsort(groups, kind="stable")
     starts = np.unique(groups[order], return_index=True)[1]

@@ -1,6 +1,6 @@
-"""A K-EmoPhone pickle becomes checked arrays. Reading is in `unpickler` and `decoding`; nothing is stored here.
+"""Reads a K-EmoPhone pickle into checked arrays. `unpickler` reads the file, `decoding` makes arrays of its content.
 
-The file is untrusted input: its size is capped, its names are on a list, and every element is checked before use.
+The file is untrusted: its size is limited, its names must be on an allow-list, and every element is checked.
 
 Source: Kang et al., "K-EmoPhone", Scientific Data 10, 351 (2023), and its supplementary code (the 5-tuple).
 """
@@ -15,39 +15,39 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from urgency_dagster.attention.reading.decoding import decoded_array, decoded_instants, decoded_table
-from urgency_dagster.attention.reading.unpickler import described, load_data
+from urgency_dagster.attention.reading.decoding import decoded_array, decoded_table, decoded_timestamps
+from urgency_dagster.attention.reading.unpickler import load_data, type_name
 from urgency_dagster.errors import AttentionError
 
 MAX_BYTES = 2 * 1024**3
-"""The real matrix has 34.5 MB; its tenfold replication, the largest known derivative, about 740 MB."""
+"""Default maximum of file and table. The real file has 34.5 MB; the largest known derivative has about 740 MB."""
 
-LONGEST_NAME = 200
-"""Letters of a column name or participant code. The original's longest have about 40."""
+MAX_NAME_LENGTH = 200
+"""Maximum length of a column name or participant code, in characters. The original's longest have about 40."""
 
-LEAST_SPAN_S = 3600
-"""A study lasts longer than this; a scale of answers, which some data sets have in the place of t, is shorter."""
+MIN_SPAN_S = 3600
+"""Minimum range of t, in seconds. A study lasts longer. Some data sets hold an answer scale in the place of t."""
 
 MIN_PARTICIPANTS = 5
-"""The default protocol has five folds, and no fold may share a participant with another."""
+"""Minimum number of participants: the default protocol has five folds of different participants."""
 
 SECONDS_PER_DAY = 86_400
 
 FEATURE_DTYPES = ("bool", "float32")
-"""bool means categorical, float32 numeric. The writer casts every column to one of the two."""
+"""The dtypes of X: bool is categorical, float32 is numeric. The K-EmoPhone code casts every column to one of them."""
 
 
 @dataclass(frozen=True)
 class AttentionData:
-    """The samples of one wearable-attention data set, checked.
+    """The checked samples of one data set.
 
     Attributes:
-        X: (N, P), unique string column names, bool (categorical) and float32 (numeric) only, all finite, RangeIndex.
-        y: (N,) int64, 0 or 1, both present.
+        X: (N, P) features with unique names and a RangeIndex; bool (categorical) or float32 (numeric), all finite.
+        y: (N,) int64 labels, 0 or 1; both occur.
         groups: (N,) str, the participant of each row.
-        t_s: (N,) float64, seconds since the local midnight of the earliest sample; None when unknown.
-        source_sha256: the SHA-256 of the pickle that this was read from.
-        warnings: what was dropped on the way in, one sentence each.
+        t_s: (N,) float64, seconds since the local midnight of the earliest sample; None if unknown.
+        source_sha256: SHA-256 of the pickle.
+        warnings: one sentence for each element that was dropped.
     """
 
     X: pd.DataFrame
@@ -59,30 +59,31 @@ class AttentionData:
 
     @property
     def participants(self) -> int:
-        """How many different participants there are."""
+        """Number of different participants."""
         return len(np.unique(self.groups))
 
 
 def load_attention_pickle(
     path: Path, *, max_bytes: int = MAX_BYTES, min_participants: int = MIN_PARTICIPANTS
 ) -> AttentionData:
-    """The data of a pickled (X, y, group, t) or (X, y, group, t, date_times), checked.
+    """The checked data of a pickled (X, y, group, t) or (X, y, group, t, date_times).
 
     Args:
-        path: the pickle, as written by the K-EmoPhone supplementary code.
-        max_bytes: larger files are refused unread, and so is a table X that is larger.
-        min_participants: the fewest different participants.
+        path: a pickle of the K-EmoPhone supplementary code.
+        max_bytes: maximum size of the file, and of X in memory.
+        min_participants: minimum number of different participants.
 
     Raises:
-        AttentionError: no such file; too large; a name outside the admitted list; not a tuple of 4 or 5; row counts
-            that differ; a column that is not bool or float32, not finite, or whose name is no string or not unique;
-            y other than integer 0 and 1 with both present; a participant that is no text; too few participants.
-        MemoryError: the file asks for more than there is.
+        AttentionError: the file is missing, too large or damaged; it names an object outside the allow-list; it is not
+            a tuple of 4 or 5; row counts differ; a column of X is not bool or float32, not finite, or has a repeated or
+            invalid name; y is not integer 0 and 1 with both values; a participant is not text; there are too few
+            participants.
+        MemoryError: the memory is not enough.
     """
     value, sha256 = _read(path, max_bytes)
     if not isinstance(value, tuple) or len(value) not in (4, 5):
         size = f" of {len(value)}" if isinstance(value, tuple) else ""
-        raise AttentionError(f"the pickle holds a {described(value)}{size}", "a tuple of 4 or 5", _REWRITE)
+        raise AttentionError(f"the pickle holds a {type_name(value)}{size}", "a tuple of 4 or 5", _REWRITE)
     table, y, group, t, *more = value
     X = checked_features(_of_bounded_size(decoded_table(table), max_bytes))
     labels = checked_labels(decoded_array(y), len(X))
@@ -97,7 +98,7 @@ _REWRITE = "write the file again with the K-EmoPhone code"
 
 
 def _read(path: Path, max_bytes: int) -> tuple[Any, str]:
-    """The unpickled object and the SHA-256 of the same open file."""
+    """The content of the pickle and the SHA-256 of the same open file."""
     if not path.is_file():
         raise AttentionError(f"there is no file {path.name}", "an attention pickle", f"put it into {path.parent}")
     with path.open("rb") as stream:
@@ -110,7 +111,7 @@ def _read(path: Path, max_bytes: int) -> tuple[Any, str]:
 
 
 def _of_bounded_size(X: pd.DataFrame, max_bytes: int) -> pd.DataFrame:
-    # One array may stand in the file once and in the table a million times.
+    # A pickle can hold one array once and refer to it a million times.
     size = int(X.memory_usage(index=False).sum())
     if size > max_bytes:
         raise AttentionError(f"X takes {size:,} bytes", f"at most {max_bytes:,}", "drop unneeded columns")
@@ -118,11 +119,11 @@ def _of_bounded_size(X: pd.DataFrame, max_bytes: int) -> pd.DataFrame:
 
 
 def checked_features(X: pd.DataFrame) -> pd.DataFrame:
-    """X itself, with a RangeIndex.
+    """X with a RangeIndex, if it is valid.
 
     Raises:
-        AttentionError: no row or column; names not unique strings; a dtype other than bool and float32; a value that
-            is not finite.
+        AttentionError: X has no row or no column; a name is not a unique string; a dtype is not bool or float32; a
+            value is not finite.
     """
     if X.shape[0] == 0 or X.shape[1] == 0:
         raise AttentionError(f"X has the shape {X.shape}", "at least one row and one column", _REWRITE)
@@ -136,18 +137,18 @@ def checked_features(X: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check_names(names: list[Any]) -> None:
-    other = [name for name in names if not _is_label(name)]
-    if other:
-        expected = f"printable strings of at most {LONGEST_NAME} letters"
-        raise AttentionError(f"{len(other)} column names of X are no text", expected, _REWRITE)
+    invalid = [name for name in names if not _is_name(name)]
+    if invalid:
+        expected = f"printable strings of at most {MAX_NAME_LENGTH} characters"
+        raise AttentionError(f"{len(invalid)} column names of X are not valid text", expected, _REWRITE)
     if len(set(names)) < len(names):
         repeated, _ = Counter(names).most_common(1)[0]
         raise AttentionError(f"the column {repeated!r} occurs more than once", "unique column names", "drop one")
 
 
-def _is_label(value: Any) -> bool:
-    """Whether a value can be written down as a name: no control characters, no lone surrogates."""
-    return isinstance(value, str) and value.isprintable() and len(value) <= LONGEST_NAME
+def _is_name(value: Any) -> bool:
+    """Whether a value is a printable string: no control characters, no lone surrogates."""
+    return isinstance(value, str) and value.isprintable() and len(value) <= MAX_NAME_LENGTH
 
 
 def _check_finite(X: pd.DataFrame) -> None:
@@ -163,7 +164,8 @@ def checked_labels(y: Any, rows: int) -> np.ndarray:
     """The labels as (N,) int64.
 
     Raises:
-        AttentionError: not a flat array of `rows` integers; a value other than 0 and 1; one class only.
+        AttentionError: y is not a one-dimensional array of `rows` integers, holds a value other than 0 and 1, or has
+            one class only.
     """
     labels = _flat("y", y, rows)
     if labels.dtype.kind not in "iub":
@@ -177,8 +179,8 @@ def checked_labels(y: Any, rows: int) -> np.ndarray:
 
 def _checked_groups(groups: Any, rows: int, min_participants: int) -> np.ndarray:
     values = _flat("group", groups, rows)
-    if not all(_is_label(value) and value for value in values):
-        raise AttentionError("group holds values that are no text", "participant codes such as 'P01'", _REWRITE)
+    if not all(_is_name(value) and value for value in values):
+        raise AttentionError("group holds values that are not text", "participant codes such as 'P01'", _REWRITE)
     participants = len(set(values.tolist()))
     if participants < min_participants:
         raise AttentionError(f"{participants} participants", f"at least {min_participants}", "add participants")
@@ -187,14 +189,14 @@ def _checked_groups(groups: Any, rows: int, min_participants: int) -> np.ndarray
 
 def _flat(name: str, value: Any, rows: int) -> np.ndarray:
     if not isinstance(value, np.ndarray) or value.ndim != 1:
-        raise AttentionError(f"{name} is a {described(value)}", "a one-dimensional array", _REWRITE)
+        raise AttentionError(f"{name} is a {type_name(value)}", "a one-dimensional array", _REWRITE)
     if len(value) != rows:
         raise AttentionError(f"{name} has {len(value)} values, X has {rows} rows", "one value per row", _REWRITE)
     return value
 
 
 def _usable_times(t: Any, date_times: Any, rows: int, warnings: list[str]) -> np.ndarray | None:
-    """Element 4 as float64 seconds, or None and a warning. It is never used for modelling, so it cannot be fatal."""
+    """Element 4 as float64 seconds, or None and a warning. No model uses it, so an invalid t is not an error."""
     local_s = _local_seconds(date_times, rows, warnings)
     if t is None:
         return None
@@ -207,17 +209,17 @@ def _usable_times(t: Any, date_times: Any, rows: int, warnings: list[str]) -> np
 
 def _fault_of_times(t: Any, rows: int) -> str:
     if not isinstance(t, np.ndarray) or t.ndim != 1 or t.dtype.kind not in "iuf":
-        return "is no flat array of numbers"
+        return "is not a one-dimensional array of numbers"
     if len(t) != rows:
         return f"has {len(t)} values for {rows} rows"
-    # A later data set of the same laboratory puts the raw label in this place: -3 to 3, or another short scale.
-    if not np.isfinite(t).all() or t.min() < 0 or np.ptp(t) < LEAST_SPAN_S:
-        return "holds values that are no seconds since a midnight"
+    # A later data set of the same laboratory holds the raw label in this place: -3 to 3, or another short scale.
+    if not np.isfinite(t).all() or t.min() < 0 or np.ptp(t) < MIN_SPAN_S:
+        return "holds values that are not seconds since a midnight"
     return ""
 
 
 def _fault_against(local_s: np.ndarray | None, t: np.ndarray) -> str:
-    """Whether t contradicts date_times, which are the same instants in local time."""
+    """How t contradicts date_times, the same timestamps in local time; empty if it does not."""
     if local_s is None:
         return ""
     midnight = local_s.min() // SECONDS_PER_DAY * SECONDS_PER_DAY
@@ -226,13 +228,13 @@ def _fault_against(local_s: np.ndarray | None, t: np.ndarray) -> str:
 
 
 def _local_seconds(date_times: Any, rows: int, warnings: list[str]) -> np.ndarray | None:
-    """Element 5 as local seconds since 1970, to compare t with; None and a warning if it cannot be used."""
+    """Element 5 as local seconds since 1970, for the comparison with t; None and a warning if it is unusable."""
     if date_times is None:
         return None
     try:
-        local_s = decoded_instants(date_times)
+        local_s = decoded_timestamps(date_times)
     except AttentionError:
-        warnings.append("date_times are no instants and were dropped")
+        warnings.append("date_times are not timestamps and were dropped")
         return None
     if local_s is None:
         warnings.append("date_times have no offset from UTC and were dropped")
@@ -243,7 +245,7 @@ def _local_seconds(date_times: Any, rows: int, warnings: list[str]) -> np.ndarra
 
 
 def _one_sided(y: np.ndarray, groups: np.ndarray) -> list[str]:
-    """A warning if there are participants with one class: a fold of them alone has no AUROC."""
+    """A warning if participants have one class only: a fold of such a participant has no AUROC."""
     rates = pd.Series(y).groupby(groups).mean()
-    alone = int(rates.isin([0, 1]).sum())
-    return [f"{alone} participants have one class only"] if alone else []
+    one_class = int(rates.isin([0, 1]).sum())
+    return [f"{one_class} participants have one class only"] if one_class else []

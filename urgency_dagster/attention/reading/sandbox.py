@@ -1,8 +1,8 @@
-"""An attention pickle is read by a process of its own, with little memory and time. What it may say is in `pickles`.
+"""Reads an attention pickle in a sandbox: a child process with limited memory and time.
 
-The process leaves Parquet and JSON, or a refusal as JSON; nothing that it says is unpickled. Whatever happens to it,
-the stored features are complete or what they were before. Linux enforces the memory limit; on other systems there is
-none, and the summary says so.
+The child process writes Parquet and JSON, or the reason of a refusal as JSON. This process unpickles nothing. If the
+child process fails, the features that were stored before stay unchanged. The memory limit works on Linux only; on other
+systems the summary holds a warning.
 """
 
 import json
@@ -25,23 +25,23 @@ from urgency_dagster.writing import read_json, replacing_folder, write_json
 
 MB = 1024**2
 
-LEAST_MEMORY_MB = 384
-"""What a small file may take on top of the libraries."""
+MIN_MEMORY_MB = 384
+"""Memory limit of a small file beyond the imported libraries, in megabytes."""
 
 MEMORY_PER_BYTE = 6
-"""The file, X in one piece, its copy in Arrow and what Parquet makes of it, with a reserve.
+"""Bytes of memory for each byte of the file: the file, X, its Arrow copy and the Parquet buffers, with a reserve.
 
 Source: measured; 2,619 rows and 3,356 columns need 2.4 to 2.7 on Linux.
 """
 
 REFUSED = 3
-"""The exit code of a process that has written down why it refused the file."""
+"""Exit code of a child process that refused the file and wrote the reason."""
 
-LONGEST_ANSWER = 16 * MB
-"""Bytes of a summary or refusal that are read. Half a megabyte tells of ten thousand columns."""
+MAX_RESPONSE_BYTES = 16 * MB
+"""Maximum size of the child's JSON files. A summary of ten thousand columns takes half a megabyte."""
 
-LONGEST_PART = 300
-"""Letters of each part of a refusal: a pickle can ask for a name of any length."""
+MAX_MESSAGE_LENGTH = 300
+"""Maximum length of each part of a refusal, in characters: a pickle can contain names of any length."""
 
 _REFUSAL = "refused.json"
 
@@ -51,7 +51,7 @@ _LITTLE_ADDRESS_SPACE = {
     "MALLOC_ARENA_MAX": "1",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
 }
-"""Threads, the heaps of threads and Arrow's own allocator reserve address space that they do not use."""
+"""Environment of the child process. Threads and Arrow's own allocator would reserve address space without using it."""
 
 
 class LoadingLimits(Configuration):
@@ -69,65 +69,65 @@ class LoadingLimits(Configuration):
 
     def memory_for(self, size: int) -> int:
         """The memory limit for a file of `size` bytes, in megabytes."""
-        return self.memory_mb or LEAST_MEMORY_MB + MEMORY_PER_BYTE * size // MB
+        return self.memory_mb or MIN_MEMORY_MB + MEMORY_PER_BYTE * size // MB
 
 
 def import_pickle(pickle: Path, paths: AttentionPaths, limits: LoadingLimits = LoadingLimits()) -> dict[str, Any]:
-    """Stores the features and samples of a pickle, and returns their summary.
+    """Stores the features and samples of a pickle; returns their summary (see `inventory.summarise`).
 
     Args:
-        pickle: the landed file. It is opened by another process only.
-        paths: where the features go. They are replaced when all are there, and else stay as they were.
-        limits: what reading may cost.
+        pickle: the landed file. Only the child process opens it.
+        paths: where the features go. Stored features are replaced only if everything succeeds.
+        limits: memory, time and size limits of reading.
 
     Raises:
-        AttentionError: the file is missing or refused (see `pickles.load_attention_pickle`), or reading it took too
-            much memory or time, or crashed.
+        AttentionError: the file is missing or refused (see `pickles.load_attention_pickle`); reading exceeds a limit
+            or crashes.
     """
     with replacing_folder(paths.features_folder) as folder:
         request = {"pickle": str(pickle.absolute()), "folder": str(folder.absolute()), "limits": limits.model_dump()}
-        _check(_code_of_reader(request, limits.time_s), folder, limits)
+        _check_exit(_run_child(request, limits.time_s), folder, limits)
         staged = replace(paths, features_folder=folder)
-        return _answer(staged.summary)
+        return _response(staged.summary)
 
 
-def _code_of_reader(request: dict[str, Any], time_s: int) -> int:
-    """The exit code of the process that did as the request says.
+def _run_child(request: dict[str, Any], time_s: int) -> int:
+    """Runs the child process; returns its exit code.
 
     Raises:
-        AttentionError: it took too long.
+        AttentionError: reading takes longer than `time_s`.
     """
-    # What this process can import, the other can: Ray and pytest extend the path at run time.
+    # The child process needs the same import path, which Ray and pytest extend at run time.
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     command = [sys.executable, "-P", "-m", "urgency_dagster.attention.reading.sandbox"]
     environment = {**os.environ, **_LITTLE_ADDRESS_SPACE, "PYTHONPATH": path}
     try:
-        done = subprocess.run(  # noqa: S603 - this module itself
+        completed = subprocess.run(  # noqa: S603 - runs this module
             command, input=json.dumps(request), text=True, env=environment, timeout=time_s, check=False
         )
     except subprocess.TimeoutExpired as error:
         expected, remedy = f"at most {time_s} s", "raise time_s if you trust the file"
         raise AttentionError("reading the pickle takes too long", expected, remedy) from error
-    return done.returncode
+    return completed.returncode
 
 
-def _check(code: int, folder: Path, limits: LoadingLimits) -> None:
-    """Nothing if the process did its work.
+def _check_exit(code: int, folder: Path, limits: LoadingLimits) -> None:
+    """Checks the exit code of the child process.
 
     Raises:
-        AttentionError: the process refused the file, or did not come to an end of its own.
+        AttentionError: the child process refused the file, crashed, or was killed.
     """
     if code == 0:
         return
     if code == REFUSED:
-        raise AttentionError(*_answer(folder / _REFUSAL))
-    received = f"the process that read the pickle was ended by {_signal_name(code)}"
+        raise AttentionError(*_response(folder / _REFUSAL))
+    received = f"the process that read the pickle was killed by {_signal_name(code)}"
     if code > 0:
-        received = f"the process that read the pickle ended with code {code}, as its last lines on stderr say"
-    # Libraries written in C++ meet the end of memory in ways of their own.
-    memory = f"{limits.memory_mb} MB" if limits.memory_mb else "the memory that the size of the file explains"
+        received = f"the process that read the pickle failed with exit code {code}; its last lines on stderr say why"
+    # C++ libraries crash in different ways when the memory is not enough.
+    memory = f"{limits.memory_mb} MB" if limits.memory_mb else "the memory limit that follows from the file size"
     remedy = "write the pickle again; if you trust it, raise memory_mb"
-    raise AttentionError(received, f"an end of its own, within {memory}", remedy)
+    raise AttentionError(received, f"exit code 0 within {memory}", remedy)
 
 
 def _signal_name(code: int) -> str:
@@ -137,30 +137,31 @@ def _signal_name(code: int) -> str:
         return f"signal {-code}"
 
 
-def _answer(file: Path) -> Any:
-    """What the process wrote."""
-    if not file.is_file() or file.stat().st_size > LONGEST_ANSWER:
-        raise AttentionError(f"the process that read the pickle left no usable {file.name}", "one", "try again")
+def _response(file: Path) -> Any:
+    """The JSON that the child process wrote."""
+    if not file.is_file() or file.stat().st_size > MAX_RESPONSE_BYTES:
+        expected = f"a JSON file of at most {MAX_RESPONSE_BYTES // MB} MB"
+        raise AttentionError(f"the process that read the pickle left no usable {file.name}", expected, "try again")
     return read_json(file)
 
 
 def main() -> None:
-    """Does what the request on stdin says, in this process, and exits."""
+    """Runs in the child process: reads the request from stdin, stores the features, and exits."""
     request = json.load(sys.stdin)
     folder, limits = Path(request["folder"]), LoadingLimits(**request["limits"])
     try:
         _store(Path(request["pickle"]), folder, limits)
     except UrgencyError as error:
-        write_json(folder / _REFUSAL, [_shown(str(part)) for part in error.args])
+        write_json(folder / _REFUSAL, [_printable(str(part)) for part in error.args])
         sys.exit(REFUSED)
 
 
 def _store(pickle: Path, folder: Path, limits: LoadingLimits) -> None:
-    # Before the limit, which counts what comes on top of the libraries.
+    # Imported before the limit is set: the limit counts memory beyond the libraries.
     import pyarrow.parquet  # noqa: F401
 
     memory_mb = limits.memory_for(pickle.stat().st_size if pickle.is_file() else 0)
-    limited = _limit(memory_mb, limits.time_s)
+    limited = _set_limits(memory_mb, limits.time_s)
     try:
         data = load_attention_pickle(pickle, max_bytes=limits.max_mb * MB)
         if not limited:
@@ -168,13 +169,13 @@ def _store(pickle: Path, folder: Path, limits: LoadingLimits) -> None:
         write_features(data, replace(StoragePaths(folder).attention, features_folder=folder))
     except MemoryError as error:
         received = f"reading the pickle takes more than {memory_mb} MB of memory"
-        raise AttentionError(received, "no more than its size explains", "raise memory_mb if you trust it") from error
+        raise AttentionError(received, "at most this memory limit", "raise memory_mb if you trust the file") from error
 
 
-def _limit(memory_mb: int, time_s: int) -> bool:
-    """Limits this process for good; whether its memory could be limited.
+def _set_limits(memory_mb: int, time_s: int) -> bool:
+    """Limits memory and processor time of this process; returns whether the system supports the memory limit.
 
-    The time is that of the processor, and a little more than its parent waits: it counts when the parent was killed.
+    The processor time is one second longer than the parent waits. It ends the child process if the parent was killed.
     """
     if sys.platform != "linux":
         return False
@@ -182,11 +183,11 @@ def _limit(memory_mb: int, time_s: int) -> bool:
 
     import psutil
 
-    most = psutil.Process().memory_info().vms + memory_mb * MB
+    max_address_space = psutil.Process().memory_info().vms + memory_mb * MB
     for kind, limit in (
-        (resource.RLIMIT_AS, most),
+        (resource.RLIMIT_AS, max_address_space),
         (resource.RLIMIT_CPU, time_s + 1),
-        # A crash is not to leave the participants' data in a core file.
+        # A core file would hold data of the participants.
         (resource.RLIMIT_CORE, 0),
     ):
         _, hard = resource.getrlimit(kind)
@@ -195,10 +196,10 @@ def _limit(memory_mb: int, time_s: int) -> bool:
     return True
 
 
-def _shown(text: str) -> str:
-    """A part of a refusal that fits a log: names in a pickle may hold anything."""
-    cut = text if len(text) <= LONGEST_PART else f"{text[:LONGEST_PART]}..."
-    return "".join(letter if letter.isprintable() else "?" for letter in cut)
+def _printable(text: str) -> str:
+    """A shortened text of printable characters: names in a pickle can hold any character."""
+    short = text if len(text) <= MAX_MESSAGE_LENGTH else f"{text[:MAX_MESSAGE_LENGTH]}..."
+    return "".join(character if character.isprintable() else "?" for character in short)
 
 
 if __name__ == "__main__":

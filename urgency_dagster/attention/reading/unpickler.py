@@ -1,8 +1,8 @@
-"""Unpickling without calling anything: what the pickle names is noted, not run. Arrays are made of it in `decoding`.
+"""Unpickles without running any code: every object becomes a stub. `decoding` makes arrays of the stubs.
 
-A pickle is a program that calls what it names. Here it may name only what pandas and numpy write, and even those names
-stand for nothing but a note of the arguments and the state that came with them. So no constructor of numpy, pandas or
-pyarrow ever sees an argument that the file chose.
+A pickle is a program that calls functions by name. Only the names that pandas and numpy write are allowed here. Each of
+them creates a `PickleStub`, which stores the arguments and the state of the call. No constructor of numpy, pandas or
+pyarrow receives an argument from the file.
 
 Source: the names were recorded from files written by pandas 1.3 to 3.1 with pickle protocols 4 and 5.
 """
@@ -17,7 +17,7 @@ from urgency_dagster.errors import AttentionError
 
 REMEDY = "write the tuple again as plain pandas and numpy data, with pandas 1.3 or later"
 
-ADMITTED: Mapping[tuple[str, str], str] = {
+ALLOWED: Mapping[tuple[str, str], str] = {
     ("builtins", "slice"): "slice",
     ("builtins", "bytearray"): "bytearray",
     ("functools", "partial"): "partial",
@@ -59,7 +59,7 @@ ADMITTED: Mapping[tuple[str, str], str] = {
     ("datetime", "timezone"): "timezone",
     ("datetime", "timedelta"): "timedelta",
 }
-"""The (module, name) pairs that a file may ask for, and what each of them is called here, whoever wrote it."""
+"""The allowed (module, name) pairs, and the kind of stub of each. Names of several versions share a kind."""
 
 _RECOGNISED: Mapping[str, str] = {
     "pandas.Series": "this may be the intermediate proc.pkl; take the file that is named after the label",
@@ -69,9 +69,9 @@ _RECOGNISED: Mapping[str, str] = {
     "cloudpickle.cloudpickle._make_skeleton_class": "this may be the result of a fold; take the file with the features",
     "zoneinfo.ZoneInfo": "write date_times with a fixed offset such as +09:00, or leave them out",
 }
-"""What else a file may turn out to be, by a name that it asks for."""
+"""Remedies for well-known files of another type, by a name that they contain."""
 
-# What unpickling and decoding raise on bytes that are cut short or make no sense.
+# The exceptions of unpickling and decoding for truncated or invalid bytes.
 _DAMAGE = (
     pickle.UnpicklingError,
     ArithmeticError,
@@ -84,13 +84,13 @@ _DAMAGE = (
 )
 
 
-class Written:
-    """One object as the pickle describes it. It does nothing.
+class PickleStub:
+    """A placeholder for one object of the pickle. It has no behaviour.
 
     Attributes:
-        kind: what was named, one of the values of `ADMITTED`.
-        arguments: what it was called with.
-        state: what was set on it afterwards, or None.
+        kind: one of the values of `ALLOWED`.
+        arguments: the arguments of its constructor.
+        state: the state that the pickle sets, or None.
     """
 
     __slots__ = ("arguments", "state")
@@ -99,85 +99,85 @@ class Written:
     state: Any
 
     def __new__(cls, *arguments: Any) -> Self:
-        """Notes a call."""
-        written = super().__new__(cls)
-        written.arguments, written.state = arguments, None
-        return written
+        """Stores the arguments of a call."""
+        stub = super().__new__(cls)
+        stub.arguments, stub.state = arguments, None
+        return stub
 
-    # Without this the pickle could set attributes, of the object and of its class.
+    # Without this method the pickle could set attributes of the object and of its class.
     def __setstate__(self, state: Any) -> None:
         self.state = state
 
 
-class WrittenPartial(Written):
-    """`functools.partial(new_block, ndim=2)`, which pandas 1.3 wrote, and then called, for each block of a table."""
+class PartialStub(PickleStub):
+    """`functools.partial(new_block, ndim=2)`, which pandas 1.3 writes and calls for each block of a table."""
 
     __slots__ = ()
     kind = "partial"
 
-    def __call__(self, *arguments: Any) -> Written:
-        """Notes a block."""
+    def __call__(self, *arguments: Any) -> PickleStub:
+        """The stub of a block."""
         function, *_ = self.state
-        if function is not written_class("new_block"):
-            raise AttentionError("the pickle asks for functools.partial of something else", "of new_block", REMEDY)
-        return written_class("new_block")(*arguments)
+        if function is not stub_class("new_block"):
+            raise AttentionError("the pickle uses functools.partial of another function", "new_block", REMEDY)
+        return stub_class("new_block")(*arguments)
 
 
 @cache
-def written_class(kind: str) -> type[Written]:
-    """The class of the notes of one kind: the same class for the same kind."""
-    if kind == WrittenPartial.kind:
-        return WrittenPartial
-    return type(kind, (Written,), {"__slots__": (), "kind": kind})
+def stub_class(kind: str) -> type[PickleStub]:
+    """The stub class of one kind; the same kind always gives the same class."""
+    if kind == PartialStub.kind:
+        return PartialStub
+    return type(kind, (PickleStub,), {"__slots__": (), "kind": kind})
 
 
-def described(value: Any) -> str:
-    """What a value is, in one word."""
-    if not isinstance(value, Written):
+def type_name(value: Any) -> str:
+    """The type of a value, or of the object that a stub stands for."""
+    if not isinstance(value, PickleStub):
         return type(value).__name__
     return "ndarray" if value.kind in ("reconstruct", "frombuffer") else value.kind
 
 
 class DataUnpickler(pickle.Unpickler):
-    """An unpickler that knows the names of plain pandas and numpy data and refuses every other."""
+    """An unpickler that allows the names of plain pandas and numpy data only."""
 
-    def find_class(self, module: str, name: str) -> type[Written]:
-        """The class that notes what is done with an admitted name.
+    def find_class(self, module: str, name: str) -> type[PickleStub]:
+        """The stub class of an allowed name.
 
         Raises:
-            AttentionError: the pair is not on the list.
+            AttentionError: the name is not in `ALLOWED`.
         """
-        kind = ADMITTED.get((module, name))
+        kind = ALLOWED.get((module, name))
         if kind is None:
-            asked = f"{module}.{name}"
-            expected = "nothing but pandas and numpy data"
-            raise AttentionError(f"the pickle asks for {asked}", expected, _RECOGNISED.get(asked, REMEDY))
-        return written_class(kind)
+            received = f"{module}.{name}"
+            expected = "pandas and numpy data only"
+            raise AttentionError(f"the pickle names {received}", expected, _RECOGNISED.get(received, REMEDY))
+        return stub_class(kind)
 
     def persistent_load(self, pid: Any) -> Any:
-        """Refuses an object that is not in the file.
+        """Refuses a reference to an object outside the file.
 
         Raises:
             AttentionError: always.
         """
-        raise AttentionError(f"the pickle refers to something outside of it ({type(pid).__name__})", "data", REMEDY)
+        raise AttentionError(f"the pickle refers to an object outside the file ({type(pid).__name__})", "data", REMEDY)
 
 
 @contextmanager
 def damage_refused() -> Iterator[None]:
-    """Turns what nonsensical bytes lead to into an AttentionError. A lack of memory stays a MemoryError."""
+    """Turns the exceptions of invalid bytes into an AttentionError. A MemoryError passes unchanged."""
     try:
         yield
     except _DAMAGE as error:
-        raise AttentionError(f"the pickle is damaged ({type(error).__name__})", "a whole file", REMEDY) from error
+        raise AttentionError(f"the pickle is damaged ({type(error).__name__})", "a complete file", REMEDY) from error
 
 
 @damage_refused()
 def load_data(stream: BinaryIO) -> Any:
-    """What a pickle describes: plain Python values, and `Written` in the place of everything else.
+    """The content of a pickle: plain Python values, and a `PickleStub` for every other object.
 
     Raises:
-        AttentionError: the pickle asks for a name that is not admitted, or its bytes are damaged.
-        MemoryError: there is not enough memory for it.
+        AttentionError: the pickle names an object outside `ALLOWED`, or its bytes are damaged.
+        MemoryError: the memory is not enough.
     """
     return DataUnpickler(stream).load()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from urgency_dagster.attention.reading.decoding import decoded_array, decoded_instants, decoded_table
+from urgency_dagster.attention.reading.decoding import decoded_array, decoded_timestamps, decoded_table
 from urgency_dagster.attention.reading.unpickler import load_data
 from urgency_dagster.errors import AttentionError
 
@@ -16,26 +16,26 @@ PLAIN = npst.boolean_dtypes() | npst.integer_dtypes() | npst.unsigned_integer_dt
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
 
-def described(value, protocol=5):
+def stubbed(value, protocol=5):
     return load_data(io.BytesIO(pickle.dumps(value, protocol)))
 
 
 @given(npst.arrays(PLAIN, npst.array_shapes(max_dims=2, min_side=0)), st.integers(3, 5), st.booleans())
 def test_any_plain_array_comes_back(array, protocol, transposed):
     array = array.T if transposed else array
-    decoded = decoded_array(described(array, protocol))
+    decoded = decoded_array(stubbed(array, protocol))
     assert decoded.dtype == array.dtype.newbyteorder("=")
     np.testing.assert_array_equal(decoded, array)
 
 
 @given(npst.arrays(npst.unicode_string_dtypes(max_len=5), st.integers(0, 4)), st.integers(3, 5))
 def test_any_array_of_texts_comes_back(array, protocol):
-    assert decoded_array(described(array, protocol)).tolist() == array.tolist()
+    assert decoded_array(stubbed(array, protocol)).tolist() == array.tolist()
 
 
 @pytest.mark.parametrize("value", [None, 7, "text", [1, 2], (1,), {}])
 def test_what_is_no_array_comes_back_as_it_is(value):
-    assert decoded_array(described(value)) == value
+    assert decoded_array(stubbed(value)) == value
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=6, unique=True), st.integers(3, 5), st.booleans())
@@ -44,7 +44,7 @@ def test_any_table_comes_back(names, protocol, as_objects):
     X[names[0]] = X[names[0]] > 1
     if as_objects:
         X.columns = X.columns.astype(object)
-    decoded = decoded_table(described(X, protocol))
+    decoded = decoded_table(stubbed(X, protocol))
     assert list(decoded) == names
     for name in names:
         assert decoded[name].dtype == X[name].dtype
@@ -54,7 +54,7 @@ def test_any_table_comes_back(names, protocol, as_objects):
 @pytest.mark.parametrize("rows", [[5, 6, 9], ["x", "y", "z"], [0.5, 1.5, 2.5]], ids=str)
 def test_row_labels_do_not_matter(rows):
     X = pd.DataFrame({"a": [1.0, 2.0, 3.0]}, index=rows)
-    assert decoded_table(described(X)).index.tolist() == [0, 1, 2]
+    assert decoded_table(stubbed(X)).index.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
@@ -62,23 +62,23 @@ def test_row_labels_do_not_matter(rows):
 def test_instants_of_every_unit_come_back_in_local_seconds(unit, protocol):
     index = pd.DatetimeIndex(["2019-04-30 10:00", "2019-05-01 00:00:30"]).as_unit(unit).tz_localize("+09:00")
     expected = [(stamp.tz_localize(None) - pd.Timestamp(0)).total_seconds() for stamp in index]
-    assert decoded_instants(described(index, protocol)).tolist() == expected
-    assert decoded_instants(described(np.array(list(index), dtype=object), protocol)).tolist() == expected
+    assert decoded_timestamps(stubbed(index, protocol)).tolist() == expected
+    assert decoded_timestamps(stubbed(np.array(list(index), dtype=object), protocol)).tolist() == expected
 
 
 def test_instants_before_1970_and_behind_utc_come_back():
     index = pd.DatetimeIndex(["1969-12-31 22:00"]).tz_localize("-03:30")
-    assert decoded_instants(described(index)).tolist() == [-7200.0]
+    assert decoded_timestamps(stubbed(index)).tolist() == [-7200.0]
 
 
 def test_an_instant_that_is_missing_is_no_instant():
     stamps = np.array([pd.Timestamp("2019-04-30", tz="UTC"), None], dtype=object)
     with pytest.raises(AttentionError, match="damaged"):
-        decoded_instants(described(stamps))
+        decoded_timestamps(stubbed(stamps))
 
 
 def test_a_table_of_an_older_pandas_is_told():
-    written = described(pd.DataFrame({"a": [1.0]}))
+    written = stubbed(pd.DataFrame({"a": [1.0]}))
     written.state["_mgr"].arguments = ()
     with pytest.raises(AttentionError, match=r"layout of pandas before 1\.3"):
         decoded_table(written)

@@ -35,11 +35,11 @@ def test_four_elements_and_an_empty_fifth_load(write_pickle, as_tuple):
     ("t", "said"),
     [
         (np.arange(7.0), "7 values for 300 rows"),
-        (np.full(300, np.nan), "no seconds"),
-        (np.tile([-3.0, 2.0], 150), "no seconds"),
-        (np.tile([1.0, 7.0], 150), "no seconds"),
-        (np.array(["x"] * 300), "no flat array"),
-        ([1.0] * 300, "no flat array"),
+        (np.full(300, np.nan), "not seconds"),
+        (np.tile([-3.0, 2.0], 150), "not seconds"),
+        (np.tile([1.0, 7.0], 150), "not seconds"),
+        (np.array(["x"] * 300), "not a one-dimensional array"),
+        ([1.0] * 300, "not a one-dimensional array"),
         (np.arange(300.0) * 60 + 9 * 3600, "differs from date_times in 300 rows"),
         (np.arange(300.0) * 60 + 2 * (np.arange(300) == 7), "differs from date_times in 1 rows"),
     ],
@@ -77,10 +77,10 @@ def test_times_are_compared_with_instants_of_any_zone(data, write_pickle, as_tup
         (lambda instants: instants.tz_localize(None).to_numpy(), "have no offset from UTC"),
         (lambda instants: instants.tz_convert(pytz.timezone("Asia/Seoul")), "have no offset from UTC"),
         (lambda instants: instants[:7], "have 7 values for 300 rows"),
-        (lambda instants: np.array(["2019-04-30"] * 300, dtype=object), "are no instants"),
-        (lambda instants: np.arange(300), "are no instants"),
-        (lambda instants: ["2019-04-30"] * 300, "are no instants"),
-        (lambda instants: 7, "are no instants"),
+        (lambda instants: np.array(["2019-04-30"] * 300, dtype=object), "are not timestamps"),
+        (lambda instants: np.arange(300), "are not timestamps"),
+        (lambda instants: ["2019-04-30"] * 300, "are not timestamps"),
+        (lambda instants: 7, "are not timestamps"),
     ],
 )
 def test_unusable_instants_are_dropped_with_a_warning_and_t_is_kept(data, write_pickle, as_tuple, make, said):
@@ -150,20 +150,20 @@ def broken(data, name):
         ("float64", "'HRT#VAL': float64"),
         ("text", "'extra': str"),
         ("object", "'extra': object"),
-        ("category", r"asks for pandas\.Categorical"),
+        ("category", r"names pandas\.Categorical"),
         ("time", "'extra': datetime64"),
         ("time with zone", "'extra': datetime64"),
-        ("nullable", r"asks for pandas\.arrays\.BooleanArray"),
-        ("unprintable", "1 column names of X are no text"),
-        ("long name", "1 column names of X are no text"),
-        ("levels", r"asks for pandas\.MultiIndex"),
-        ("series", r"asks for pandas\.Series"),
+        ("nullable", r"names pandas\.arrays\.BooleanArray"),
+        ("unprintable", "1 column names of X are not valid text"),
+        ("long name", "1 column names of X are not valid text"),
+        ("levels", r"names pandas\.MultiIndex"),
+        ("series", r"names pandas\.Series"),
         ("no row", "at least one row"),
         ("None y", "y is a NoneType"),
-        ("unprintable group", "no text"),
-        ("long group", "no text"),
+        ("unprintable group", "not text"),
+        ("long group", "not text"),
         ("duplicate", "'HRT#VAL' occurs more than once"),
-        ("number as name", "no text"),
+        ("number as name", "not valid text"),
         ("array", "element 1 is a ndarray"),
         ("no column", "at least one row and one column"),
         ("short y", "y has 299 values, X has 300 rows"),
@@ -173,9 +173,9 @@ def broken(data, name):
         ("one class", "values 0;"),
         ("flat y", "one-dimensional"),
         ("list y", "y is a list"),
-        ("numbers as groups", "no text"),
+        ("numbers as groups", "not text"),
         ("few participants", "2 participants; expected at least 5"),
-        ("blank group", "no text"),
+        ("blank group", "not text"),
     ],
 )
 def test_each_rule_has_its_own_answer(data, write_pickle, as_tuple, name, said):
@@ -235,11 +235,11 @@ class TestVariants:
         raw = np.tile([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], 50)
         loaded = load_attention_pickle(write_pickle(as_tuple(X=data.X.rename(columns=others), t=raw)))
         assert "HRT#AVG#ImmediatePast_15" in loaded.X
-        assert loaded.warnings == ("t holds values that are no seconds since a midnight and was dropped",)
+        assert loaded.warnings == ("t holds values that are not seconds since a midnight and was dropped",)
 
     def test_the_intermediate_series(self, write_pickle):
         rows = pd.MultiIndex.from_product([["P01"], [1, 2]], names=["pcode", "timestamp"])
-        with pytest.raises(AttentionError, match=r"asks for pandas\.Series; .*this may be the intermediate proc\.pkl"):
+        with pytest.raises(AttentionError, match=r"names pandas\.Series; .*this may be the intermediate proc\.pkl"):
             load_attention_pickle(write_pickle({"HRT": pd.Series([1.0, 2.0], index=rows)}))
 
     def test_a_stream_and_its_values_as_a_dictionary_of_arrays(self, write_pickle):
@@ -253,7 +253,7 @@ class TestVariants:
     def test_instants_in_a_named_zone_of_pandas_3(self, data, write_pickle, as_tuple):
         instants = pd.date_range("2019-04-30", periods=300, freq="min", tz="Asia/Seoul")
         value = as_tuple(date_times=np.array(list(instants), dtype=object))
-        with pytest.raises(AttentionError, match=r"asks for (builtins\.getattr|zoneinfo\.ZoneInfo)"):
+        with pytest.raises(AttentionError, match=r"names (builtins\.getattr|zoneinfo\.ZoneInfo)"):
             load_attention_pickle(write_pickle(value))
 
     def test_a_file_that_is_no_pickle(self, tmp_path):

@@ -12,9 +12,9 @@ import pandas as pd
 import psutil
 import pytest
 
-from urgency_dagster.attention.reading import sandbox as quarantine
+from urgency_dagster.attention.reading import sandbox
 from urgency_dagster.attention.reading.features import read_features
-from urgency_dagster.attention.reading.sandbox import LEAST_MEMORY_MB, LoadingLimits, import_pickle
+from urgency_dagster.attention.reading.sandbox import MIN_MEMORY_MB, LoadingLimits, import_pickle
 from urgency_dagster.errors import AttentionError, SettingsError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.writing import read_json
@@ -77,7 +77,7 @@ def test_the_parent_reads_no_pickle(honest, paths, monkeypatch):
     def refuse(*_, **__):
         raise RuntimeError
 
-    monkeypatch.setattr(quarantine, "load_attention_pickle", refuse)
+    monkeypatch.setattr(sandbox, "load_attention_pickle", refuse)
     for name in ("load", "loads", "Unpickler"):
         monkeypatch.setattr(pickle, name, refuse)
     assert import_pickle(honest, paths, LoadingLimits())["rows"] == 300
@@ -88,13 +88,13 @@ def test_a_refusal_reaches_the_parent_word_for_word(tmp_path, landed, paths):
     with pytest.raises(AttentionError) as refusal:
         import_pickle(path, paths, LoadingLimits())
     received, expected, remedy = refusal.value.args
-    assert (received, expected) == ("the pickle asks for os.system", "nothing but pandas and numpy data")
+    assert (received, expected) == ("the pickle names os.system", "pandas and numpy data only")
     assert "pandas 1.3 or later" in remedy
     assert [path.name for path in tmp_path.iterdir()] == ["landing"]
 
 
 def test_a_refused_file_leaves_what_was_there(landed, paths, stored):
-    with pytest.raises(AttentionError, match=r"asks for builtins\.eval"):
+    with pytest.raises(AttentionError, match=r"names builtins\.eval"):
         import_pickle(landed(five(X=call("builtins", "eval", plain("1")))), paths, LoadingLimits())
     stored()
 
@@ -104,7 +104,7 @@ def test_names_of_any_length_and_content_are_cut_and_cleaned(landed, paths):
     with pytest.raises(AttentionError) as refusal:
         import_pickle(path, paths, LoadingLimits())
     received = refusal.value.args[0]
-    assert received.startswith("the pickle asks for os??[31m.aaa")
+    assert received.startswith("the pickle names os??[31m.aaa")
     assert len(received) < 400
 
 
@@ -161,7 +161,7 @@ BOMBS = {
 def test_memory_bombs_end_at_the_limit(landed, paths, stored, bomb):
     path = landed(five(X=BOMBS[bomb]))
     before, start = psutil.Process().memory_info().rss, time.monotonic()
-    with pytest.raises(AttentionError, match=f"takes more than {LEAST_MEMORY_MB} MB of memory; .*raise memory_mb"):
+    with pytest.raises(AttentionError, match=f"takes more than {MIN_MEMORY_MB} MB of memory; .*raise memory_mb"):
         import_pickle(path, paths, LoadingLimits())
     assert time.monotonic() - start < 60
     assert psutil.Process().memory_info().rss - before < 100 * 1024**2
@@ -202,11 +202,11 @@ def test_time_bombs_end_at_the_limit(landed, paths, stored):
 
 
 CRASHES = {
-    "a crash": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "was ended by SIGSEGV; .*raise memory_mb"),
-    "a kill": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was ended by SIGKILL"),
-    "an unknown signal": ("import os; os.kill(os.getpid(), 40)", r"was ended by (signal 40|SIGRTMIN\+\d+)"),
-    "an exit": ("import os; os._exit(7)", "ended with code 7, .*raise memory_mb"),
-    "an error of its own": ("raise OSError('no space')", "ended with code 1"),
+    "a crash": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "was killed by SIGSEGV; .*raise memory_mb"),
+    "a kill": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was killed by SIGKILL"),
+    "an unknown signal": ("import os; os.kill(os.getpid(), 40)", r"was killed by (signal 40|SIGRTMIN\+\d+)"),
+    "an exit": ("import os; os._exit(7)", "failed with exit code 7; .*raise memory_mb"),
+    "an error of its own": ("raise OSError('no space')", "failed with exit code 1"),
     "nothing done": ("import os; os._exit(0)", "left no usable features.json"),
     "a refusal without words": ("import os; os._exit(3)", "left no usable refused.json"),
 }
@@ -241,21 +241,21 @@ def test_a_process_that_does_not_end_is_an_error(honest, paths, stored, in_the_p
 
 
 def test_a_summary_of_any_length_is_not_read(honest, paths, monkeypatch):
-    monkeypatch.setattr(quarantine, "LONGEST_ANSWER", 100)
+    monkeypatch.setattr(sandbox, "MAX_RESPONSE_BYTES", 100)
     with pytest.raises(AttentionError, match=r"left no usable features\.json"):
         import_pickle(honest, paths, LoadingLimits())
 
 
 def test_a_system_without_the_limit_says_so(honest, tmp_path, monkeypatch):
-    monkeypatch.setattr(quarantine, "_limit", lambda *_: False)
-    quarantine._store(honest, tmp_path, LoadingLimits())
+    monkeypatch.setattr(sandbox, "_set_limits", lambda *_: False)
+    sandbox._store(honest, tmp_path, LoadingLimits())
     assert read_json(tmp_path / "features.json")["warnings"] == ["this system could not limit the memory of reading"]
 
 
 class TestLimits:
     def test_the_memory_follows_the_size_of_the_file(self):
         full_size = 34_700_000
-        assert LoadingLimits().memory_for(0) == LEAST_MEMORY_MB
+        assert LoadingLimits().memory_for(0) == MIN_MEMORY_MB
         assert 3 * full_size < LoadingLimits().memory_for(full_size) * 1024**2 < 20 * full_size
         assert LoadingLimits(memory_mb=7).memory_for(full_size) == 7
 
@@ -268,7 +268,7 @@ class TestLimits:
     @linux
     def test_no_core_file_and_no_more_time_than_the_parent_waits(self):
         code = (
-            "import resource as r; from urgency_dagster.attention.reading.sandbox import _limit; print(_limit(100, 9), "
+            "import resource as r; from urgency_dagster.attention.reading.sandbox import _set_limits; print(_set_limits(100, 9), "
             "r.getrlimit(r.RLIMIT_CORE), r.getrlimit(r.RLIMIT_CPU))"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from urgency_dagster.attention.reading import unpickler
-from urgency_dagster.attention.reading.unpickler import ADMITTED, DataUnpickler, Written, load_data, written_class
+from urgency_dagster.attention.reading.unpickler import ALLOWED, DataUnpickler, PickleStub, load_data, stub_class
 from urgency_dagster.errors import AttentionError
 
 
@@ -33,7 +33,7 @@ def test_plain_values_come_back():
 
 def test_what_is_named_is_noted_and_not_called():
     written = load(datetime.timedelta(days=2))
-    assert type(written) is written_class("timedelta")
+    assert type(written) is stub_class("timedelta")
     assert (written.kind, written.arguments, written.state) == ("timedelta", (2, 0, 0), None)
 
 
@@ -42,13 +42,13 @@ def test_state_is_noted():
 
 
 def test_classes_are_noted_too():
-    assert load(pd.DataFrame) is written_class("DataFrame")
+    assert load(pd.DataFrame) is stub_class("DataFrame")
 
 
 def test_the_list_is_that_of_the_six_writers():
     """Section 6.3 of the facts, and `pandas.arrays.StringArray`, which pandas 3 writes where there is no pyarrow."""
     by_module = {}
-    for module, name in ADMITTED:
+    for module, name in ALLOWED:
         by_module.setdefault(module, set()).add(name)
     assert by_module == {
         "builtins": {"slice", "bytearray"},
@@ -78,11 +78,11 @@ def test_the_list_is_that_of_the_six_writers():
     }
 
 
-@pytest.mark.parametrize("pair", ADMITTED, ids=".".join)
+@pytest.mark.parametrize("pair", ALLOWED, ids=".".join)
 def test_no_admitted_name_leads_to_the_thing_itself(pair):
     found = DataUnpickler(io.BytesIO()).find_class(*pair)
-    assert issubclass(found, Written)
-    assert isinstance(found(), Written)
+    assert issubclass(found, PickleStub)
+    assert isinstance(found(), PickleStub)
 
 
 def test_the_partial_of_pandas_1_3_notes_a_block():
@@ -112,7 +112,7 @@ def test_a_file_that_is_cut_short_is_damaged(keep):
 )
 def test_a_refusal_says_what_to_do(asked, hint):
     module, _, name = asked.rpartition(".")
-    with pytest.raises(AttentionError, match=f"asks for {asked}; .*{hint}"):
+    with pytest.raises(AttentionError, match=f"names {asked}; .*{hint}"):
         DataUnpickler(io.BytesIO()).find_class(module, name)
 
 
