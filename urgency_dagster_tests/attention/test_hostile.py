@@ -171,8 +171,8 @@ def test_the_result_of_a_fold_is_refused_and_recognised(refused):
 
 
 NOT_DATA = {
-    "persistent id": (plain("id") + b"Q", "something outside the file"),
-    "persistent id in text": (b"Ppwned\n", "something outside the file"),
+    "persistent id": (plain("id") + b"Q", "an object outside the file"),
+    "persistent id in text": (b"Ppwned\n", "an object outside the file"),
     "extension of one byte": (b"\x82\x01", "damaged"),
     "extension of two bytes": (b"\x83\x01\x01", "damaged"),
     "extension of four bytes": (b"\x84\x01\x01\x01\x01", "damaged"),

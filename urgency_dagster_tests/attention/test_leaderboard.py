@@ -132,7 +132,7 @@ def test_the_report_cites_the_audit(stored):
 @pytest.mark.parametrize("other", [{"source_sha256": "1" * 64}, {"protocol": {"splitter": "logo"}}])
 def test_an_audit_of_other_data_or_folds_is_named(stored, other):
     write_json(stored.audit, {**read_json(stored.audit), **other})
-    with pytest.raises(ArtefactError, match="the audit is of other data or folds than the models"):
+    with pytest.raises(ArtefactError, match="audit and models have different data or folds"):
         write_leaderboard(stored, MODELS)
 
 

@@ -1,1 +1,1 @@
-"""What makes attention scores better than they are: leaks, copies, identifiers and label history."""
+"""The audit: reasons why scores may be too high, such as leaks, copies, identifiers and label history."""

@@ -1,6 +1,6 @@
-"""The honesty audit of the cross-validated models: what speaks against their scores, looked for in data and results.
+"""The honesty audit of the cross-validated models: runs all checks on data and results, and stores their findings.
 
-What is looked for is in `crossing`, `leaking_columns`, `history` and `controls`; here it is put together and stored.
+The checks are in `overlap`, `leaking_columns`, `label_history` and `controls`.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from urgency_dagster.attention.audit.controls import ControlConfig, Controls, co
 from urgency_dagster.attention.audit.findings import Finding, Kind, Level
 from urgency_dagster.attention.audit.label_history import history_findings, verifiable_columns
 from urgency_dagster.attention.audit.leaking_columns import column_findings
-from urgency_dagster.attention.audit.overlap import crossing_findings
+from urgency_dagster.attention.audit.overlap import overlap_findings
 from urgency_dagster.attention.audit.report import audit_report
 from urgency_dagster.attention.reading.features import read_features
 from urgency_dagster.attention.reading.pickles import AttentionData
@@ -28,12 +28,12 @@ from urgency_dagster.writing import read_json, write_json, write_text
 
 
 @dataclass(frozen=True)
-class JudgedModels:
-    """The stored cross-validations of some models, of the same data and folds.
+class StoredResults:
+    """The stored cross-validations of some models on the same data and folds.
 
     Attributes:
-        metrics: by model, what `results.write_results` returned.
-        predictions: by model, one out-of-fold row per sample, in the order of X.
+        metrics: content of `metrics.json` by model.
+        predictions: out-of-fold rows by model, one per sample, in the order of X.
     """
 
     metrics: Mapping[str, Mapping[str, Any]]
@@ -42,64 +42,64 @@ class JudgedModels:
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit came to.
+    """The result of an audit.
 
     Attributes:
-        findings: certain ones first.
-        controls: the cross-validations it ran.
+        findings: all findings, certain ones first.
+        controls: the scores of the control cross-validations.
     """
 
     findings: tuple[Finding, ...]
     controls: Controls
 
     def of(self, level: Level) -> list[Finding]:
-        """The findings of a level."""
+        """The findings of one level."""
         return [finding for finding in self.findings if finding.level == level]
 
 
 def audit(
     data: AttentionData,
-    judged: JudgedModels,
+    results: StoredResults,
     config: ControlConfig,
     protocol: CrossValidationConfig,
     progress: Progress = silent,
 ) -> Audit:
-    """Looks for everything that makes scores better than they are.
+    """Looks for reasons why the scores may be too high.
 
     Args:
-        data: the samples that the models were judged on.
-        judged: the models, those of `config` and the baseline among them.
-        config: what is run again.
-        protocol: that of the judged run.
-        progress: told the number of finished cross-validations.
+        data: the samples of the cross-validations.
+        results: the stored cross-validations, including the control models and the baseline.
+        config: the controls to run.
+        protocol: the protocol of the stored cross-validations.
+        progress: receives the number of finished cross-validations and the total.
     """
-    found = [
-        *crossing_findings(data, judged.predictions),
+    findings = [
+        *overlap_findings(data, results.predictions),
         *column_findings(data, verifiable_columns(data).keys()),
         *history_findings(data),
-        *_implausible(judged.metrics),
+        *_implausible(results.metrics),
     ]
-    controls = run_controls(data, judged.metrics, config, protocol, progress)
-    found += control_findings(controls)
+    controls = run_controls(data, results.metrics, config, protocol, progress)
+    findings += control_findings(controls)
     order = list(Level)
-    return Audit(tuple(sorted(found, key=lambda finding: order.index(finding.level))), controls)
+    return Audit(tuple(sorted(findings, key=lambda finding: order.index(finding.level))), controls)
 
 
 def _implausible(metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
-    scores = {model: float(found["mean"]["f1_macro"]) for model, found in metrics.items()}
+    scores = {model: float(of_model["mean"]["f1_macro"]) for model, of_model in metrics.items()}
     above = {model: score for model, score in scores.items() if score > LEAKAGE_SUSPICION}
     if above:
         message = (
-            f"These models reach a macro-F1 above {LEAKAGE_SUSPICION:.2f}, honest ones 0.50 to 0.55 on this data set."
+            f"These models reach a macro-F1 above {LEAKAGE_SUSPICION:.2f}. Honest models reach 0.50 to 0.55 here."
         )
         yield Finding.of_names(Level.SUSPICION, Kind.IMPLAUSIBLE_SCORE, message, list(above), above)
 
 
-def read_judged(paths: AttentionPaths, models: Sequence[str], data: AttentionData) -> JudgedModels:
+def read_results(paths: AttentionPaths, models: Sequence[str], data: AttentionData) -> StoredResults:
     """The stored cross-validations of the models.
 
     Raises:
-        ArtefactError: one is missing, or of other samples than `data`, or they were judged differently.
+        ArtefactError: a cross-validation is missing, was run on other samples than `data`, or by another protocol.
     """
     metrics = {model: read_metrics(paths, model) for model in models}
     predictions = {model: read_result_table(paths, model, PREDICTIONS) for model in models}
@@ -109,9 +109,9 @@ def read_judged(paths: AttentionPaths, models: Sequence[str], data: AttentionDat
         )
         same_protocol = metrics[model]["protocol"] == metrics[models[0]]["protocol"]
         if not (same_rows and same_protocol and metrics[model]["data"]["source_sha256"] == data.source_sha256):
-            received = f"{model} was judged on other samples or folds"
+            received = f"{model} was cross-validated on other samples or folds"
             raise ArtefactError(received, "the stored features", f"materialise attention_cv/{model} again")
-    return JudgedModels(metrics, predictions)
+    return StoredResults(metrics, predictions)
 
 
 def write_audit(
@@ -124,40 +124,40 @@ def write_audit(
     """Audits the stored models and stores `audit.md` and, last, `audit.json`.
 
     Args:
-        paths: where features and cross-validations are.
-        models: the models that were judged, the control models and the baseline among them.
-        config: what is run again.
-        backend: where the fits run; the protocol is that of the judged run.
-        progress: told the number of finished cross-validations.
+        paths: where features and cross-validations are, and where the audit goes.
+        models: the cross-validated models, including the control models and the baseline.
+        config: the controls to run.
+        backend: where the fits run. The protocol is taken from the stored cross-validations.
+        progress: receives the number of finished cross-validations and the total.
 
     Raises:
-        ArtefactError: a cross-validation is missing, or of other data or folds than the others.
+        ArtefactError: a cross-validation is missing, or the cross-validations have different data or folds.
     """
-    not_judged = sorted({*config.models, BASELINE}.difference(models))
-    if not_judged:
-        received = f"{', '.join(not_judged)} were not judged, but the controls need them"
+    missing = sorted({*config.models, BASELINE}.difference(models))
+    if missing:
+        received = f"{', '.join(missing)} were not cross-validated, but the controls need them"
         raise ArtefactError(received, f"some of {', '.join(models)}", "correct models")
     data = read_features(paths)
-    judged = read_judged(paths, models, data)
-    protocol = backend.changed(**read_protocol(judged.metrics[models[0]]).model_dump())
-    done = audit(data, judged, config, protocol, progress)
-    write_text(paths.audit_report, audit_report(done.findings, done.controls))
-    write_json(paths.audit, _to_json(done, judged.metrics[models[0]], config))
-    return done
+    results = read_results(paths, models, data)
+    protocol = backend.changed(**read_protocol(results.metrics[models[0]]).model_dump())
+    result = audit(data, results, config, protocol, progress)
+    write_text(paths.audit_report, audit_report(result.findings, result.controls))
+    write_json(paths.audit, _to_json(result, results.metrics[models[0]], config))
+    return result
 
 
-def _to_json(done: Audit, judged: Mapping[str, Any], config: ControlConfig) -> dict[str, Any]:
+def _to_json(result: Audit, metrics: Mapping[str, Any], config: ControlConfig) -> dict[str, Any]:
     return {
-        **_judged_on(judged),
-        "counts": {level.value: len(done.of(level)) for level in Level},
-        "findings": [finding.to_json() for finding in done.findings],
-        "controls": dataclasses.asdict(done.controls),
+        **_identity(metrics),
+        "counts": {level.value: len(result.of(level)) for level in Level},
+        "findings": [finding.to_json() for finding in result.findings],
+        "controls": dataclasses.asdict(result.controls),
         "config": config.model_dump(mode="json"),
     }
 
 
-def _judged_on(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """What an audit and the models that it is of have in common."""
+def _identity(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Data and protocol, which an audit and its models have in common."""
     return {"source_sha256": metrics["data"]["source_sha256"], "protocol": metrics["protocol"]}
 
 
@@ -166,16 +166,16 @@ def read_findings(paths: AttentionPaths, metrics: Mapping[str, Any]) -> list[Fin
 
     Args:
         paths: where the audit is.
-        metrics: of one of the models that it must be of.
+        metrics: stored metrics of one of the audited models.
 
     Raises:
-        ArtefactError: there was none, or it was of other data or folds.
+        ArtefactError: there is no audit, or it is of other data or folds.
     """
     remedy = "materialise attention_audit"
     if not paths.audit.is_file():
         raise ArtefactError(f"{paths.audit.name} is missing", "an audit", remedy)
     stored = read_json(paths.audit)
-    expected = _judged_on(metrics)
+    expected = _identity(metrics)
     if {key: stored.get(key) for key in expected} != expected:
-        raise ArtefactError("the audit is of other data or folds than the models", "an audit of these models", remedy)
+        raise ArtefactError("audit and models have different data or folds", "an audit of these models", remedy)
     return [Finding.from_json(finding) for finding in stored["findings"]]

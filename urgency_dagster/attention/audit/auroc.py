@@ -1,7 +1,7 @@
-"""The area under the ROC curve of many columns at once: over all rows, and within participants, with its interval.
+"""The AUROC of many columns at once: over all rows, and within participants with a bootstrap interval.
 
-Source: Mann and Whitney, Annals of Mathematical Statistics 18 (1947): the area is the share of pairs of a positive and
-a negative row that a column puts in order, a tie counting half.
+Source: Mann and Whitney, Annals of Mathematical Statistics 18 (1947). The AUROC is the share of (positive, negative)
+pairs of rows that a column orders correctly; a tie counts half.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 PERCENTILES = (0.5, 99.5)
-"""Ends of an interval. Several models are asked at once, so that one wrong alarm in a hundred is enough."""
+"""Percentiles of a 99 % interval. Several models are tested at once, so 95 % would give too many false alarms."""
 
 RESAMPLES = 2000
 """Bootstrap samples of the participants."""
@@ -17,11 +17,11 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class OrderedPairs:
-    """How many pairs of rows of one participant a column puts in order.
+    """Pairs of rows of the same participant, and how many of them each column orders correctly.
 
     Attributes:
-        ordered: (G, P) float64, of each participant and column; ties count half.
-        pairs: (G,) float64, all pairs of a positive and a negative row of each participant.
+        ordered: (G, P) float64, correctly ordered pairs of each participant and column; ties count half.
+        pairs: (G,) float64, number of (positive, negative) pairs of each participant.
     """
 
     ordered: np.ndarray
@@ -29,23 +29,23 @@ class OrderedPairs:
 
     @property
     def auroc(self) -> np.ndarray:
-        """(P,) over all participants; NaN when nobody has both labels."""
+        """(P,) AUROC over all participants; NaN if no participant has both labels."""
         total = self.pairs.sum()
         return self.ordered.sum(axis=0) / total if total else np.full(self.ordered.shape[1], np.nan)
 
     def resampled(self, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
-        """(resamples, P): the area in bootstrap samples of the participants; NaN where nobody has both labels.
+        """(resamples, P) AUROC in bootstrap samples of the participants; NaN without a participant with both labels.
 
-        Rows of one participant are alike, so that drawing rows would make intervals too narrow.
+        Whole participants are drawn. Rows of one participant are similar, so drawing rows gives too narrow intervals.
         """
         G = len(self.pairs)
-        drawn = np.random.default_rng(seed).multinomial(G, np.full(G, 1 / G), size=resamples).astype(np.float64)
-        total = drawn @ self.pairs
-        return (drawn @ self.ordered) / np.where(total > 0, total, np.nan)[:, None]
+        counts = np.random.default_rng(seed).multinomial(G, np.full(G, 1 / G), size=resamples).astype(np.float64)
+        total = counts @ self.pairs
+        return (counts @ self.ordered) / np.where(total > 0, total, np.nan)[:, None]
 
 
 def interval(resampled: np.ndarray) -> tuple[float, float]:
-    """The ends of the interval of one (resamples,) score.
+    """The low and high end of the interval of one (resamples,) score.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3 (percentile interval).
     """
@@ -54,18 +54,18 @@ def interval(resampled: np.ndarray) -> tuple[float, float]:
 
 
 def overall_auroc(X: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(P,) the area of each column over all rows.
+    """The (P,) AUROC of each column over all rows.
 
     Args:
         X: (N, P) numbers.
-        y: (N,) 0 or 1, both present.
+        y: (N,) 0 or 1; both occur.
     """
     positives = int(y.sum())
     return _ordered(X, y) / (positives * (len(y) - positives))
 
 
 def within_participants(X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> OrderedPairs:
-    """The pairs of rows of the same participant, whatever differs between participants.
+    """The pairs of rows of the same participant. Differences between participants have no effect.
 
     Args:
         X: (N, P) numbers.
@@ -79,7 +79,7 @@ def within_participants(X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> Ord
 
 
 def _ordered(X: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(P,) the number of pairs that each column orders; ties count half."""
+    """The (P,) number of pairs that each column orders correctly; ties count half."""
     from scipy.stats import rankdata
 
     positives = int(y.sum())

@@ -1,6 +1,6 @@
-"""Cross-validations that an honest protocol must pass: on shuffled labels, and without the label history.
+"""Control cross-validations: on shuffled labels, and without the label history columns.
 
-The same folds, scaler, selector and models as in the judged run; only the data differs.
+Folds, scaler, selector and models are those of the audited cross-validation; only the data differs.
 """
 
 import dataclasses
@@ -24,12 +24,12 @@ from urgency_dagster.errors import NoFeatureError
 from urgency_dagster.progress import Progress, silent
 
 CONTROL_MODELS: tuple[Literal["logreg"], Literal["lgbm"]] = ("logreg", "lgbm")
-"""One linear and one tree model: what leaks through scaler, selector or folds reaches both, and both are cheap."""
+"""One linear and one tree model. A leak through scaler, selector or folds affects both, and both are fast."""
 
-HISTORY_DROP = 0.05
-"""A macro-F1 that falls by more than this without label history rests on it.
+MAX_HISTORY_DROP = 0.05
+"""Maximum drop in macro-F1 without label history. A model with a larger drop depends on the label history.
 
-Honest models on this data set differ by as much from worst to best, 0.50 to 0.55.
+The scores of honest models on this data set, 0.50 to 0.55, have the same range.
 """
 
 
@@ -51,13 +51,13 @@ class ControlConfig(Configuration):
 
 @dataclass(frozen=True)
 class ShuffledScore:
-    """How a model does on shuffled labels.
+    """The score of one model on shuffled labels.
 
     Attributes:
-        auroc: within participants, over all permutations; None when the selector kept no feature in any of them.
-        low: the lower end of its interval over participants.
-        high: the upper end.
-        permutations: how many of the permutations could be fitted.
+        auroc: AUROC within participants over all permutations; None if the selector kept no feature in any of them.
+        low: low end of its 99 % interval over participants.
+        high: high end of the interval.
+        permutations: number of permutations that could be fitted.
     """
 
     auroc: float | None
@@ -67,18 +67,18 @@ class ShuffledScore:
 
     @property
     def at_chance(self) -> bool:
-        """Whether 0.5 lies in the interval; models that found nothing to be fitted on are at chance too."""
+        """Whether 0.5 is in the interval. A model without features is at chance, too."""
         return self.low is None or self.high is None or self.low <= 0.5 <= self.high
 
 
 @dataclass(frozen=True)
 class Controls:
-    """What the controls came to.
+    """The scores of the control cross-validations.
 
     Attributes:
-        shuffled: by model; empty when no permutation was asked for.
-        with_history: mean scores over folds of the judged run, by model and score.
-        without_history: the same without the label history columns; empty when there are none, or not asked for.
+        shuffled: scores on shuffled labels by model; empty without permutations.
+        with_history: mean scores over folds of the audited cross-validation, by model and score.
+        without_history: the same without the label history columns; empty if there are none or the control is off.
     """
 
     shuffled: Mapping[str, ShuffledScore] = field(default_factory=dict)
@@ -88,28 +88,28 @@ class Controls:
 
 def run_controls(
     data: AttentionData,
-    judged: Mapping[str, Mapping[str, Any]],
+    metrics: Mapping[str, Mapping[str, Any]],
     config: ControlConfig,
     protocol: CrossValidationConfig,
     progress: Progress = silent,
 ) -> Controls:
-    """Both controls; 2,619 rows of 3,356 columns take half a minute to a minute each time on one core.
+    """Runs the control cross-validations.
 
     Args:
         data: the samples.
-        judged: the metrics of the judged models, the control models and the baseline among them.
-        config: what is run again.
-        protocol: that of the judged run.
-        progress: told the number of finished cross-validations.
+        metrics: stored metrics by model, including the control models and the baseline.
+        config: the controls to run.
+        protocol: the protocol of the audited cross-validation.
+        progress: receives the number of finished cross-validations and the total.
     """
     columns = list(history_columns(data)) if config.without_history else []
     total = config.permutations + bool(columns)
-    # One private Ray for all cross-validations: starting it takes longer than a small one of them.
+    # One private Ray cluster for all: starting it takes longer than a small cross-validation.
     with connected(protocol.address) if protocol.backend == "ray" and total else nullcontext():
-        shuffled = shuffled_scores(data, config, protocol, progress, more=bool(columns))
-        without = _scores_without(data, columns, judged, config.models, protocol) if columns else {}
+        shuffled = shuffled_scores(data, config, protocol, progress, remaining=bool(columns))
+        without = _scores_without(data, columns, metrics, config.models, protocol) if columns else {}
     progress(total, total)
-    return Controls(shuffled, {model: dict(judged[model]["mean"]) for model in without}, without)
+    return Controls(shuffled, {model: dict(metrics[model]["mean"]) for model in without}, without)
 
 
 def shuffled_scores(
@@ -118,32 +118,31 @@ def shuffled_scores(
     protocol: CrossValidationConfig,
     progress: Progress = silent,
     *,
-    more: int = 0,
+    remaining: int = 0,
 ) -> dict[str, ShuffledScore]:
-    """Each control model fitted and judged on shuffled labels, where it must not be better or worse than a coin.
+    """Cross-validates the control models on shuffled labels, where the expected AUROC is exactly 0.5.
 
-    Labels change places within a participant only, and pairs of rows are compared within a participant only. Everybody
-    keeps their base rate, so that the folds stay what they are, and what features tell of people who answer alike,
-    which is no leak, cannot move the score: whatever the models learn, its expectation is exactly 0.5. The interval is
-    a little narrow, because each participant's labels are in the models that judge the others: of 150 honest runs on
-    20 participants, 96 % of the 99 % intervals held 0.5.
+    Labels are shuffled within each participant, and the AUROC compares rows of the same participant. Each participant
+    keeps the same base rate, so the folds stay the same. Features that separate participants with different base rates
+    are not a leak and do not change the score. The interval is slightly too narrow, because the labels of a participant
+    are in the training rows of the others: in 150 honest runs with 20 participants, 96 % of the 99 % intervals held 0.5.
 
     Args:
         data: the samples.
-        config: models and permutations.
-        protocol: that of the judged run.
-        progress: told the number of finished cross-validations.
-        more: how many will follow these.
+        config: models and number of permutations.
+        protocol: the protocol of the audited cross-validation.
+        progress: receives the number of finished cross-validations and the total.
+        remaining: number of cross-validations that follow, for the total.
     """
     runs = []
     for number in range(config.permutations):
         runs.append(_shuffled_run(shuffled_labels(data, protocol.seed + number), config.models, protocol))
-        progress(number + 1, config.permutations + more)
+        progress(number + 1, config.permutations + remaining)
     return {model: _pooled([run[model] for run in runs if run]) for model in config.models} if runs else {}
 
 
 def shuffled_labels(data: AttentionData, seed: int) -> AttentionData:
-    """The data with the labels of each participant in another order."""
+    """The data with the labels shuffled within each participant."""
     rng = np.random.default_rng(seed)
     y = data.y.copy()
     for participant in np.unique(data.groups):
@@ -155,7 +154,7 @@ def shuffled_labels(data: AttentionData, seed: int) -> AttentionData:
 def _shuffled_run(
     data: AttentionData, models: Sequence[str], protocol: CrossValidationConfig
 ) -> dict[str, OrderedPairs]:
-    """Each model's ordered pairs; none when the selector finds nothing in the shuffled labels, as it should."""
+    """The ordered pairs of each model; empty if the selector keeps no feature, as expected on shuffled labels."""
     try:
         results = cross_validate(data, models, protocol)
     except NoFeatureError:
@@ -177,27 +176,27 @@ def _pooled(runs: Sequence[OrderedPairs]) -> ShuffledScore:
 def _scores_without(
     data: AttentionData,
     columns: Sequence[str],
-    judged: Mapping[str, Mapping[str, Any]],
+    metrics: Mapping[str, Mapping[str, Any]],
     models: Sequence[str],
     protocol: CrossValidationConfig,
 ) -> dict[str, dict[str, float]]:
-    """Mean scores over folds without some columns; those of the baseline when the selector keeps nothing else."""
+    """Mean scores over folds without some columns; the baseline's scores if the selector keeps no other feature."""
     scores = ("accuracy", "f1_macro", "roc_auc")
-    fewer = dataclasses.replace(data, X=data.X.drop(columns=list(columns)))
+    reduced = dataclasses.replace(data, X=data.X.drop(columns=list(columns)))
     try:
-        results = cross_validate(fewer, models, protocol)
+        results = cross_validate(reduced, models, protocol)
     except NoFeatureError:
-        return {model: {score: judged[BASELINE]["mean"][score] for score in scores} for model in models}
+        return {model: {score: metrics[BASELINE]["mean"][score] for score in scores} for model in models}
     return {model: {score: float(result.folds[score].mean()) for score in scores} for model, result in results.items()}
 
 
 def control_findings(controls: Controls) -> Iterator[Finding]:
-    """What the controls say about the scores."""
-    away = {model: score for model, score in controls.shuffled.items() if not score.at_chance}
-    if away:
-        message = "On shuffled labels these models are not at chance: something of the test rows reaches the training."
-        figures = {model: score.auroc for model, score in away.items() if score.auroc is not None}
-        yield Finding.of_names(Level.SUSPICION, Kind.NOT_AT_CHANCE, message, list(away), figures)
+    """The findings of the controls."""
+    off_chance = {model: score for model, score in controls.shuffled.items() if not score.at_chance}
+    if off_chance:
+        message = "On shuffled labels these models are not at chance: training uses information of the test rows."
+        figures = {model: score.auroc for model, score in off_chance.items() if score.auroc is not None}
+        yield Finding.of_names(Level.SUSPICION, Kind.NOT_AT_CHANCE, message, list(off_chance), figures)
     elif controls.shuffled:
         message = "On shuffled labels every control model is at chance."
         figures = {model: score.auroc for model, score in controls.shuffled.items() if score.auroc is not None}
@@ -206,7 +205,7 @@ def control_findings(controls: Controls) -> Iterator[Finding]:
         model: controls.with_history[model]["f1_macro"] - scores["f1_macro"]
         for model, scores in controls.without_history.items()
     }
-    carried = {model: drop for model, drop in drops.items() if drop > HISTORY_DROP}
-    if carried:
-        message = f"Without label history the macro-F1 of these models falls by more than {HISTORY_DROP:.2f}."
-        yield Finding.of_names(Level.SUSPICION, Kind.HISTORY_CARRIES, message, list(carried), carried)
+    dependent = {model: drop for model, drop in drops.items() if drop > MAX_HISTORY_DROP}
+    if dependent:
+        message = f"Without label history the macro-F1 of these models drops by more than {MAX_HISTORY_DROP:.2f}."
+        yield Finding.of_names(Level.SUSPICION, Kind.HISTORY_CARRIES, message, list(dependent), dependent)

@@ -1,29 +1,29 @@
-"""What an audit says: findings with a level, a kind, names and figures. Nothing is looked for here."""
+"""The type of a finding: level, kind, message, names and figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-NAMES_KEPT = 20
-"""Names that a finding lists; it counts all."""
+MAX_NAMES = 20
+"""Maximum number of names that a finding lists. `count` holds their total."""
 
 
 class Level(StrEnum):
-    """How much a finding weighs."""
+    """The severity of a finding."""
 
     CERTAIN = "certain"
-    """The scores are wrong: no honest data or protocol looks like this."""
+    """The scores are wrong. Valid data and a valid protocol never give this finding."""
 
     SUSPICION = "suspicion"
-    """The scores may be wrong: somebody has to look."""
+    """The scores may be wrong. A person must check the finding."""
 
     NOTE = "note"
-    """What a reader of the scores has to know; the data set is like this."""
+    """A property of the data set that a reader of the scores must know."""
 
 
 class Kind(StrEnum):
-    """What a finding is about. A closed set."""
+    """The subject of a finding; a closed set."""
 
     PARTICIPANT_IN_TWO_FOLDS = "participant_in_two_folds"
     COPY_IN_TWO_FOLDS = "copy_in_two_folds"
@@ -43,15 +43,15 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that the audit found.
+    """One finding of the audit.
 
     Attributes:
-        level: how much it weighs.
-        kind: what it is about.
+        level: its severity.
+        kind: its subject.
         message: one sentence.
-        count: how many columns, participants, rows or models it concerns.
-        names: the first of them in alphabetical order, at most NAMES_KEPT; none for rows.
-        figures: what was measured.
+        count: number of affected columns, participants, rows or models.
+        names: the first MAX_NAMES of them in alphabetical order; empty for rows.
+        figures: measured values by name.
     """
 
     level: Level
@@ -65,11 +65,11 @@ class Finding:
     def of_names(
         cls, level: Level, kind: Kind, message: str, names: Sequence[str], figures: Mapping[str, float] | None = None
     ) -> "Finding":
-        """A finding about named things, of which it keeps the first."""
-        return cls(level, kind, message, len(names), tuple(sorted(names)[:NAMES_KEPT]), figures or {})
+        """A finding about named columns, participants or models; it lists the first names."""
+        return cls(level, kind, message, len(names), tuple(sorted(names)[:MAX_NAMES]), figures or {})
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The finding as JSON values."""
         return {
             "level": self.level.value,
             "kind": self.kind.value,
@@ -81,7 +81,7 @@ class Finding:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Finding":
-        """What `to_json` gave."""
+        """The finding of the JSON values of `to_json`."""
         return cls(
             level=Level(stored["level"]),
             kind=Kind(stored["kind"]),

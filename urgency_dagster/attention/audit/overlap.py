@@ -1,4 +1,4 @@
-"""What stands on both sides of a fold, or more often than it was answered: participants, prompts and copies of rows."""
+"""Finds overlap between folds (participants, copies of rows) and replicated prompts."""
 
 from collections.abc import Iterator, Mapping
 
@@ -16,17 +16,17 @@ from urgency_dagster.attention.reading.column_names import parse_feature_name
 from urgency_dagster.attention.reading.pickles import AttentionData
 
 REPLICATED_SUSPICION = 0.05
-"""From this share of rows that may be copies on, somebody has to look."""
+"""From this share of possible replicates on, a person must check the data."""
 
-DISTINCTIVE_VALUES = 8
-"""Numbers other than 0 that a row must hold before an equal row counts as its copy.
+MIN_NONZERO_VALUES = 8
+"""Minimum number of non-zero numbers in a row before an equal row counts as its copy.
 
-A participant without a band and with a silent phone has rows of zeros, which are alike without being copies.
+Without a wristband and with an idle phone, a participant has rows of zeros. Such rows are equal, but not copies.
 """
 
 
-def crossing_findings(data: AttentionData, predictions: Mapping[str, pd.DataFrame]) -> list[Finding]:
-    """What the stored folds have on both sides, and what inflates their number of rows.
+def overlap_findings(data: AttentionData, predictions: Mapping[str, pd.DataFrame]) -> list[Finding]:
+    """Findings about participants or copies in several folds, and about replicated prompts.
 
     Args:
         data: the samples.
@@ -37,43 +37,43 @@ def crossing_findings(data: AttentionData, predictions: Mapping[str, pd.DataFram
 
 
 def _participants(predictions: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
-    crossing: set[str] = set()
+    overlapping: set[str] = set()
     for table in predictions.values():
         folds = table.groupby("participant")["fold"].nunique()
-        crossing |= set(folds.index[folds > 1].astype(str))
-    if crossing:
-        message = "Participants are judged in several folds: models were fitted on the people they are judged on."
-        yield Finding.of_names(Level.CERTAIN, Kind.PARTICIPANT_IN_TWO_FOLDS, message, sorted(crossing))
+        overlapping |= set(folds.index[folds > 1].astype(str))
+    if overlapping:
+        message = "Participants are in several folds: models were fitted and tested on the same people."
+        yield Finding.of_names(Level.CERTAIN, Kind.PARTICIPANT_IN_TWO_FOLDS, message, sorted(overlapping))
 
 
 def _copies(data: AttentionData, folds: Mapping[str, np.ndarray]) -> Iterator[Finding]:
     copies = copied_rows(data)
     if copies.empty:
         return
-    crossing = {
+    overlaps = {
         model: int((copies.assign(fold=fold[copies.index]).groupby("copy")["fold"].nunique() > 1).sum())
         for model, fold in folds.items()
     }
-    figures = {"distinct_rows": int(copies["copy"].nunique()), "crossing": max(crossing.values(), default=0)}
+    figures = {"distinct_rows": int(copies["copy"].nunique()), "crossing": max(overlaps.values(), default=0)}
     if figures["crossing"]:
-        message = "Rows with equal features and label are in several folds: models were fitted on what they are asked."
+        message = "Rows with equal features and label are in several folds: models were fitted on their test rows."
         yield Finding(Level.CERTAIN, Kind.COPY_IN_TWO_FOLDS, message, len(copies), figures=figures)
     else:
-        message = "Rows with equal features and label occur more than once and count as often."
+        message = "Rows with equal features and label occur more than once and are counted more than once."
         yield Finding(Level.SUSPICION, Kind.COPIES, message, len(copies), figures=figures)
 
 
 def copied_rows(data: AttentionData) -> pd.DataFrame:
-    """The rows that have an equal one with the same label, by row number; those with one value of `copy` are equal.
+    """The rows that occur more than once, by row number; equal rows have the same value of `copy`.
 
-    Time and label history (`ESM#...`) may differ, as copies of a prompt at other times have other ones.
+    Features and label must be equal. Time and label history (`ESM#...`) may differ: copies at other times differ there.
     """
     columns = [name for name in data.X.columns if (parts := parse_feature_name(name)) is None or parts.stream != "ESM"]
     X = data.X[columns]
     numbers = X.select_dtypes("float32")
-    distinctive = (numbers.to_numpy() != 0).sum(axis=1) >= DISTINCTIVE_VALUES
+    nonzero_enough = (numbers.to_numpy() != 0).sum(axis=1) >= MIN_NONZERO_VALUES
     rows = pd.DataFrame({"features": pd.util.hash_pandas_object(X, index=False), "y": data.y})
-    repeated = rows[rows.duplicated(keep=False) & distinctive]
+    repeated = rows[rows.duplicated(keep=False) & nonzero_enough]
     return pd.DataFrame({"copy": repeated.groupby(["features", "y"]).ngroup()})
 
 
@@ -83,8 +83,8 @@ def _replicated(data: AttentionData) -> Iterator[Finding]:
     share = replicated_share(data, data.t_s)
     if share >= REPLICATED_SUSPICION:
         message = (
-            f"Rows of one participant with one label are less than {REPLICA_GAP_S / 60:.0f} minutes apart: replicated "
-            "prompts count several times, and those after the answer know what came after it."
+            f"Rows of one participant with the same label are less than {REPLICA_GAP_S / 60:.0f} minutes apart: "
+            "replicated prompts are counted several times, and replicates after the answer contain later information."
         )
         figures = {"share": share}
         if share >= REPLICATED_SHARE:

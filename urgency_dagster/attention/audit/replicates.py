@@ -1,4 +1,4 @@
-"""Which rows are of the same prompt: some data sets hold each prompt many times, a minute apart, with one label.
+"""Finds replicated prompts: some data sets hold each prompt many times, a minute apart, with the same label.
 
 Source: derivatives of K-EmoPhone that replicate every prompt up to 10 minutes before and after it.
 """
@@ -8,14 +8,14 @@ import numpy as np
 from urgency_dagster.attention.reading.pickles import AttentionData
 
 REPLICA_GAP_S = 600.0
-"""Rows of one participant that are nearer than this and have one label may be copies; prompts are 40 minutes apart."""
+"""Rows of one participant within this time and with the same label may be replicates. Prompts are 40 minutes apart."""
 
 REPLICATED_SHARE = 0.5
-"""From this share of such rows on they are copies: replication spares no prompt, and prompts are seldom that near."""
+"""From this share of possible replicates on, the data set counts as replicated: replication covers every prompt."""
 
 
 def replicated_share(data: AttentionData, t_s: np.ndarray) -> float:
-    """The share of rows that may be a copy of the row before.
+    """The share of rows that may be a replicate of the previous row.
 
     Args:
         data: the samples.
@@ -25,7 +25,7 @@ def replicated_share(data: AttentionData, t_s: np.ndarray) -> float:
 
 
 def prompt_numbers(data: AttentionData, t_s: np.ndarray) -> np.ndarray:
-    """(N,) int64, equal for rows of the same prompt; in data that is not replicated every row is a prompt of its own.
+    """(N,) int64, the prompt number of each row. Without replication each row has its own number.
 
     Args:
         data: the samples.
@@ -39,12 +39,12 @@ def prompt_numbers(data: AttentionData, t_s: np.ndarray) -> np.ndarray:
 
 
 def _order(data: AttentionData, t_s: np.ndarray) -> np.ndarray:
-    """Row numbers, by participant and time."""
+    """Row numbers sorted by participant and time."""
     return np.lexsort((t_s, data.groups))
 
 
 def _follows(data: AttentionData, t_s: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """(N,) whether each row, in that order, is near the one before it, of the same participant and label."""
+    """(N,) bool in that order: whether a row may be a replicate of the previous row."""
     groups, y, times = data.groups[order], data.y[order], t_s[order]
     near = (groups[1:] == groups[:-1]) & (y[1:] == y[:-1]) & (np.diff(times) < REPLICA_GAP_S)
     return np.concatenate([[False], near])

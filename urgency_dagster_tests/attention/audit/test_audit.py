@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from urgency_dagster.attention.audit.audit import JudgedModels, audit, read_findings, read_judged, write_audit
+from urgency_dagster.attention.audit.audit import StoredResults, audit, read_findings, read_results, write_audit
 from urgency_dagster.attention.audit.controls import ControlConfig
 from urgency_dagster.attention.audit.findings import Kind, Level
 from urgency_dagster.attention.reading.features import write_features
@@ -45,18 +45,18 @@ def stored(stored_root, copy_of):
     return copy_of(stored_root)
 
 
-def judged_of(results):
+def stored_results(results):
     metrics = {model: {"mean": result.folds.mean().to_dict()} for model, result in results.items()}
-    return JudgedModels(metrics, {model: result.predictions for model, result in results.items()})
+    return StoredResults(metrics, {model: result.predictions for model, result in results.items()})
 
 
 def certain(data, results):
-    done = audit(data, judged_of(results), NO_CONTROLS, SEQUENTIAL)
+    done = audit(data, stored_results(results), NO_CONTROLS, SEQUENTIAL)
     return [finding.kind for finding in done.of(Level.CERTAIN)]
 
 
 def test_honest_data_and_models_pass_everything(data, results):
-    done = audit(data, judged_of(results), ControlConfig(permutations=2, models=("logreg",)), SEQUENTIAL)
+    done = audit(data, stored_results(results), ControlConfig(permutations=2, models=("logreg",)), SEQUENTIAL)
     assert done.of(Level.CERTAIN) == []
     assert done.of(Level.SUSPICION) == []
     assert {finding.kind for finding in done.of(Level.NOTE)} == {Kind.IDENTIFIER, Kind.LABEL_HISTORY, Kind.AT_CHANCE}
@@ -79,7 +79,7 @@ def test_a_history_of_the_own_label_is_caught(data, results):
 
 @pytest.mark.parametrize(("score", "suspicious"), [(0.71, True), (0.70, False)])
 def test_a_score_that_is_too_good_is_suspicious(data, results, score, suspicious):
-    judged = judged_of(results)
+    judged = stored_results(results)
     judged.metrics["logreg"]["mean"]["f1_macro"] = score
     done = audit(data, judged, NO_CONTROLS, SEQUENTIAL)
     assert [f.names for f in done.findings if f.kind == Kind.IMPLAUSIBLE_SCORE] == [("logreg",)] * suspicious
@@ -121,20 +121,20 @@ def test_folds_and_seed_are_those_of_the_judged_run(stored, monkeypatch):
 
 def test_models_of_other_samples_or_folds_are_not_audited(stored, data):
     other = dataclasses.replace(data, y=data.y[::-1].copy())
-    with pytest.raises(ArtefactError, match="logreg was judged on other samples or folds"):
-        read_judged(stored, MODELS, other)
-    with pytest.raises(ArtefactError, match="logreg was judged on other samples or folds"):
-        read_judged(stored, MODELS, dataclasses.replace(data, source_sha256="1" * 64))
+    with pytest.raises(ArtefactError, match="logreg was cross-validated on other samples or folds"):
+        read_results(stored, MODELS, other)
+    with pytest.raises(ArtefactError, match="logreg was cross-validated on other samples or folds"):
+        read_results(stored, MODELS, dataclasses.replace(data, source_sha256="1" * 64))
     metrics = stored.results("dummy") / "metrics.json"
     write_json(metrics, {**read_json(metrics), "protocol": {"seed": 1}})
-    with pytest.raises(ArtefactError, match="dummy was judged on other samples or folds"):
-        read_judged(stored, MODELS, data)
+    with pytest.raises(ArtefactError, match="dummy was cross-validated on other samples or folds"):
+        read_results(stored, MODELS, data)
 
 
 def test_what_is_missing_is_named(stored):
-    with pytest.raises(ArtefactError, match="lgbm were not judged, but the controls need them"):
+    with pytest.raises(ArtefactError, match="lgbm were not cross-validated, but the controls need them"):
         write_audit(stored, MODELS, ControlConfig(), SEQUENTIAL)
-    with pytest.raises(ArtefactError, match="dummy were not judged"):
+    with pytest.raises(ArtefactError, match="dummy were not cross-validated"):
         write_audit(stored, ["logreg"], NO_CONTROLS, SEQUENTIAL)
     (stored.results("dummy") / "predictions.parquet").unlink()
     with pytest.raises(ArtefactError, match=r"dummy has no predictions\.parquet"):

@@ -1,13 +1,13 @@
 import json
 
-from urgency_dagster.attention.audit.findings import NAMES_KEPT, Finding, Kind, Level
+from urgency_dagster.attention.audit.findings import MAX_NAMES, Finding, Kind, Level
 
 
 def test_a_finding_counts_all_names_and_keeps_the_first():
-    names = [f"C{n:02d}" for n in range(NAMES_KEPT + 5)][::-1]
+    names = [f"C{n:02d}" for n in range(MAX_NAMES + 5)][::-1]
     finding = Finding.of_names(Level.NOTE, Kind.IDENTIFIER, "Said.", names)
-    assert finding.count == NAMES_KEPT + 5
-    assert finding.names == tuple(sorted(names)[:NAMES_KEPT])
+    assert finding.count == MAX_NAMES + 5
+    assert finding.names == tuple(sorted(names)[:MAX_NAMES])
 
 
 def test_a_finding_survives_json():

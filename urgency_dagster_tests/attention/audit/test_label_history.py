@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from urgency_dagster.attention.audit.findings import Kind, Level
-from urgency_dagster.attention.audit.label_history import history_findings, recompute
+from urgency_dagster.attention.audit.label_history import Histories, history_findings, recompute
+from urgency_dagster.attention.audit.replicates import prompt_numbers
 from urgency_dagster.attention.reading.pickles import AttentionData, load_attention_pickle
 from urgency_dagster.demo.wearables import attention_pickle
 from urgency_dagster_tests.attention.conftest import make_data
@@ -20,9 +21,14 @@ def kinds(data):
     return {finding.kind: finding for finding in history_findings(data)}
 
 
+def recomputed(data: AttentionData, window_s: float) -> Histories:
+    t_s = np.asarray(data.t_s)
+    return recompute(data, t_s, prompt_numbers(data, t_s), int(window_s))
+
+
 def test_the_recomputed_history_is_the_definition(honest):
     for name, window_s in WINDOWS_S.items():
-        np.testing.assert_allclose(recompute(honest, honest.t_s, int(window_s)).honest, honest.X[name], atol=1e-6)
+        np.testing.assert_allclose(recomputed(honest, window_s).honest, honest.X[name], atol=1e-6)
 
 
 def test_an_honest_history_is_only_noted(honest):
@@ -61,7 +67,7 @@ def test_copies_of_the_own_prompt_are_its_own_label(honest):
 
 def test_copies_with_the_history_of_their_prompt_are_not(honest):
     data = replicated(honest)
-    honest_again = {name: recompute(data, data.t_s, int(w)).honest.astype("float32") for name, w in WINDOWS_S.items()}
+    honest_again = {name: recomputed(data, w).honest.astype("float32") for name, w in WINDOWS_S.items()}
     assert set(kinds(with_columns(data, **honest_again))) == {Kind.LABEL_HISTORY}
 
 

@@ -74,11 +74,11 @@ def test_a_column_is_strong_above_the_bound_in_either_direction(honest, shift, s
     assert all(finding.figures["HRT#VAL"] > STRONG_AUROC for finding in findings)
 
 
-def test_a_column_that_is_judged_elsewhere_may_be_strong(honest):
+def test_a_column_that_is_excluded_may_be_strong(honest):
     values = (np.random.default_rng(0).normal(size=len(honest.y)) + 2 * honest.y).astype("float32")
     leaking = with_columns(honest, ESM__LIK__H06=values)
     assert found(leaking, Kind.STRONG_COLUMN)
-    assert not found(leaking, Kind.STRONG_COLUMN, judged_elsewhere={"ESM#LIK#H06"})
+    assert not found(leaking, Kind.STRONG_COLUMN, excluded={"ESM#LIK#H06"})
 
 
 def test_too_few_labels_prove_nothing():

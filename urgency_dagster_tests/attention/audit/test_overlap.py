@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from urgency_dagster.attention.audit.findings import Kind, Level
-from urgency_dagster.attention.audit.overlap import copied_rows, crossing_findings
+from urgency_dagster.attention.audit.overlap import copied_rows, overlap_findings
 from urgency_dagster.attention.validation.folds import split_folds
 from urgency_dagster.attention.validation.protocol import CrossValidationConfig
 from urgency_dagster_tests.attention.honest import honest_data, replicated
@@ -26,7 +26,7 @@ def predictions(data, fold=None):
 
 
 def kinds(data, **tables):
-    return {finding.kind: finding for finding in crossing_findings(data, tables or {"rf": predictions(data)})}
+    return {finding.kind: finding for finding in overlap_findings(data, tables or {"rf": predictions(data)})}
 
 
 def copied(data, rows, groups):

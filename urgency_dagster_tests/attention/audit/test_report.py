@@ -15,7 +15,7 @@ def test_findings_are_told_by_level_with_names_and_figures():
     assert "(25). They are strong." in text
     assert "and 5 more." in text
     assert "(HRT#AVG#1 0.8)" in text
-    assert "## To know" not in text
+    assert "## Notes" not in text
     assert "shuffled" not in text
 
 
@@ -30,5 +30,5 @@ def test_controls_are_tables():
     lower = {"rf": {"f1_macro": 0.53, "roc_auc": 0.58}}
     text = audit_report([], Controls(shuffled, scores, lower))
     assert "| rf | 0.510 | 0.490 to 0.530 | 3 |" in text
-    assert "| xgb | | nothing was left to be fitted on | 0 |" in text
+    assert "| xgb | | the selector kept no feature | 0 |" in text
     assert "| rf | 0.550 | 0.530 | 0.600 | 0.580 |" in text

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from urgency_dagster.attention.reading.decoding import decoded_array, decoded_timestamps, decoded_table
+from urgency_dagster.attention.reading.decoding import decoded_array, decoded_table, decoded_timestamps
 from urgency_dagster.attention.reading.unpickler import load_data
 from urgency_dagster.errors import AttentionError
 
