@@ -1,0 +1,58 @@
+"""Loads the trained models of a storage root, asks them, and prints what they answer as JSON.
+
+`test_core_only` runs this file in two environments, so it imports nothing of the tests: `python ask_models.py ROOT`.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+ROWS = 16
+"""Utterances and samples to predict."""
+
+
+def main(root: Path) -> None:
+    """Prints the urgency of some utterances, and the probabilities of each exported model for random features."""
+    answers = {"urgency": urgency_answers(root), "attention": attention_answers(root / "models" / "attention")}
+    sys.stdout.write(json.dumps(answers, ensure_ascii=False))
+
+
+def urgency_answers(root: Path) -> list[list[float]]:
+    """The urgency logits of the first utterances of the first archive: (ROWS, classes)."""
+    import torch
+
+    from urgency_dagster.urgency.package.model_folder import load_urgency_model
+
+    archive = min(path for path in (root / "calls").iterdir() if path.is_dir())
+    texts = pd.read_csv(archive / "processed_data.csv", encoding="utf-8-sig")["text"].tolist()[:ROWS]
+    vectors = np.load(archive / "wav2vec2_embeddings.npy")[:ROWS, None]
+    model = load_urgency_model(root / "urgency" / "model")
+    tokens = model.tokenizer(texts, padding=True, truncation=True, max_length=model.max_length, return_tensors="pt")
+    with torch.inference_mode():
+        logits = model.network(tokens["input_ids"], tokens["attention_mask"], torch.from_numpy(vectors))
+    return logits.urgency.tolist()
+
+
+def attention_answers(folder: Path) -> dict[str, Any]:
+    """The probabilities of every exported file, (ROWS, 2), by its name."""
+    from urgency_dagster.attention.export.files import load_attention_model
+
+    files = sorted(path for path in folder.iterdir() if path.suffix in {".pkl", ".skops"})
+    return {path.name: load_attention_model(path).predict_proba(features(path)).tolist() for path in files}
+
+
+def features(path: Path) -> pd.DataFrame:
+    """Random rows with the columns of a model's card."""
+    generator = np.random.default_rng(0)
+    columns = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["columns"]
+    numbers = {entry["name"]: generator.normal(size=ROWS) for entry in columns}
+    kinds = {entry["name"]: entry["dtype"] for entry in columns}
+    return pd.DataFrame({name: drawn > 0 if kinds[name] == "bool" else drawn for name, drawn in numbers.items()})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
