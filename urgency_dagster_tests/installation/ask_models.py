@@ -34,7 +34,8 @@ def urgency_answers(root: Path) -> list[list[float]]:
     tokens = model.tokenizer(texts, padding=True, truncation=True, max_length=model.max_length, return_tensors="pt")
     with torch.inference_mode():
         logits = model.network(tokens["input_ids"], tokens["attention_mask"], torch.from_numpy(vectors))
-    return logits.urgency.tolist()
+    answers: list[list[float]] = logits.urgency.tolist()
+    return answers
 
 
 def attention_answers(folder: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from urgency_dagster.extras import MODULES
+from urgency_dagster.extras import MODULES, Extra
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "urgency_dagster")
@@ -137,7 +137,7 @@ def test_the_core_has_all_that_its_packages_require(core: Core) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("command", "extra"), [("run", "pipelines"), ("dev", "pipelines"), ("demo", "demo")])
-def test_a_command_of_an_extra_names_it(core: Core, command: str, extra: str) -> None:
+def test_a_command_of_an_extra_names_it(core: Core, command: str, extra: Extra) -> None:
     done = core.run("urgency-dagster", command)
     assert (done.returncode, done.stdout) == (1, "")
     module = next(name for name in MODULES[extra] if name in ("accelerate", "dagster", "espeakng_loader"))
