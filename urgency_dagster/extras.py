@@ -12,8 +12,8 @@ Extra = Literal["pipelines", "demo"]
 
 MODULES: dict[Extra, tuple[str, ...]] = {
     "pipelines": (
-        "accelerate",
         "dagster",
+        "accelerate",
         "dagster_ray",
         "dagster_webserver",
         "filelock",

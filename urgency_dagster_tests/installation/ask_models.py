@@ -5,6 +5,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,34 +17,28 @@ ROWS = 16
 
 
 def main(root: Path) -> None:
-    """Prints the urgency of some utterances, and the probabilities of each exported model for random features."""
+    """Prints the predictions for some utterances, and the probabilities of each exported model for random features."""
     answers = {"urgency": urgency_answers(root), "attention": attention_answers(root / "models" / "attention")}
     sys.stdout.write(json.dumps(answers, ensure_ascii=False))
 
 
-def urgency_answers(root: Path) -> list[list[float]]:
-    """The urgency logits of the first utterances of the first archive: (ROWS, classes)."""
-    import torch
-
-    from urgency_dagster.urgency.package.model_folder import load_urgency_model
+def urgency_answers(root: Path) -> dict[str, Any]:
+    """The predictions for the first utterances of the first archive and for their calls."""
+    from urgency_dagster.urgency import load_model
 
     archive = min(path for path in (root / "calls").iterdir() if path.is_dir())
-    texts = pd.read_csv(archive / "processed_data.csv", encoding="utf-8-sig")["text"].tolist()[:ROWS]
-    vectors = np.load(archive / "wav2vec2_embeddings.npy")[:ROWS, None]
-    model = load_urgency_model(root / "urgency" / "model")
-    tokens = model.tokenizer(texts, padding=True, truncation=True, max_length=model.max_length, return_tensors="pt")
-    with torch.inference_mode():
-        logits = model.network(tokens["input_ids"], tokens["attention_mask"], torch.from_numpy(vectors))
-    answers: list[list[float]] = logits.urgency.tolist()
-    return answers
+    rows = pd.read_csv(archive / "processed_data.csv", encoding="utf-8-sig").head(ROWS)
+    vectors = np.load(archive / "wav2vec2_embeddings.npy")[:ROWS]
+    model = load_model(root / "urgency" / "model", device="cpu")
+    return asdict(model.predict(rows["text"].tolist(), vectors, rows["_id"].tolist()))
 
 
-def attention_answers(folder: Path) -> dict[str, Any]:
+def attention_answers(folder: Path) -> dict[str, list[list[float]]]:
     """The probabilities of every exported file, (ROWS, 2), by its name."""
-    from urgency_dagster.attention.export.files import load_attention_model
+    from urgency_dagster.attention import load_model
 
     files = sorted(path for path in folder.iterdir() if path.suffix in {".pkl", ".skops"})
-    return {path.name: load_attention_model(path).predict_proba(features(path)).tolist() for path in files}
+    return {path.name: load_model(path).predict_proba(features(path)).tolist() for path in files}
 
 
 def features(path: Path) -> pd.DataFrame:
