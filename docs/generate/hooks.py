@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from docs.generate import assets, commands, modules, options
+from docs.generate import assets, columns, commands, modules, options
 
 PARTS: dict[str, Callable[[], str]] = {
     "asset options": options.asset_options,
@@ -17,6 +17,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "doors": modules.door_tables,
     "import rules": modules.import_rules,
     "modules": modules.module_tables,
+    "prosody columns": columns.prosody_columns,
 }
 
 MARKER = re.compile(r"^<!-- generate: (.+) -->$", re.MULTILINE)

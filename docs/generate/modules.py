@@ -76,14 +76,15 @@ def _all_of(door: ast.Module) -> list[str]:
 
 
 def _summary_of_name(module: str, name: str) -> str:
-    """The first line of the docstring of a function, class or constant."""
-    body = _parsed(ROOT / f"{module.replace('.', '/')}.py").body
+    """The first line of the docstring of a function, class or constant; of its module if it has none."""
+    file = ROOT / f"{module.replace('.', '/')}.py"
+    body = _parsed(file).body
     for node, following in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
             return first_line(ast.get_docstring(node))
         if _assigns(node, name) and isinstance(following, ast.Expr):
             return first_line(str(ast.literal_eval(following.value)))
-    return ""
+    return summary_of(file)
 
 
 def _assigns(node: ast.stmt, name: str) -> bool:

@@ -13,7 +13,7 @@ from docs.generate.definitions import makers
 from docs.generate.tables import first_line, table
 
 BOUNDS = {Ge: ("ge", "≥"), Gt: ("gt", ">"), Le: ("le", "≤"), Lt: ("lt", "<")}
-LENGTHS = {MinLen: ("min_length", "at least"), MaxLen: ("max_length", "at most")}
+LENGTHS = {MinLen: ("min_length", "length ≥"), MaxLen: ("max_length", "length ≤")}
 
 
 def asset_options() -> str:
@@ -63,7 +63,7 @@ def _bounds(field: FieldInfo) -> str:
         if name_and_sign := BOUNDS.get(type(constraint)):
             found.append(f"{name_and_sign[1]} {getattr(constraint, name_and_sign[0])}")
         if name_and_word := LENGTHS.get(type(constraint)):
-            found.append(f"{name_and_word[1]} {getattr(constraint, name_and_word[0])} entries")
+            found.append(f"{name_and_word[1]} {getattr(constraint, name_and_word[0])}")
     return ", ".join(found)
 
 

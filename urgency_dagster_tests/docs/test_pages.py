@@ -37,6 +37,13 @@ def test_the_level_of_every_reject_reason_is_named() -> None:
     assert {row[1] for row in table[1:]} == {"member", "call", "utterance"}
 
 
+def test_the_columns_of_the_utterance_table() -> None:
+    from urgency_dagster.tables import UTTERANCES
+
+    table = next(table for table in tables(read("docs/results.md")) if table[0] == ["column", "type", "meaning"])
+    assert [(row[0].strip("`"), row[1]) for row in table[1:]] == [(field.name, str(field.type)) for field in UTTERANCES]
+
+
 def test_settings_and_their_defaults() -> None:
     table = next(table for table in tables(read("docs/options.md")) if "variable" in table[0])
     defaults = {code_spans(row[0])[0]: code_spans(row[1])[0] for row in table[1:]}

@@ -36,4 +36,4 @@ def test_bounds_are_written_as_signs() -> None:
         names: list[str] = Field(["a"], min_length=1)
 
     assert _bounds(Options.model_fields["share"]) == "≥ 0, < 1"
-    assert _bounds(Options.model_fields["names"]) == "at least 1 entries"
+    assert _bounds(Options.model_fields["names"]) == "length ≥ 1"
