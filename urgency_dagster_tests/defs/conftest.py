@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -16,6 +17,7 @@ from urgency_dagster.operations.environment import STEP_ENVIRONMENT
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
 from urgency_dagster.writing import replacing, replacing_folder
+from urgency_dagster_tests.defs.command_server import CommandServer
 from urgency_dagster_tests.defs.materialising import materialise
 
 CALLS, SAMPLES = 24, 400
@@ -110,6 +112,14 @@ def run_command(root: Path, *arguments: str, **more: str) -> subprocess.Complete
 
 
 @pytest.fixture(scope="session")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandServer]:
+    """Runs commands without their start-up, for tests that run many."""
+    server = CommandServer(environment, tmp_path_factory.mktemp("commands"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
 def audit(shared: Path) -> dict[str, str]:
     """Variables that make every Python process note its outgoing connections in AUDIT_FILE."""
     import socket
@@ -121,7 +131,8 @@ def audit(shared: Path) -> dict[str, str]:
     with replacing(folder / "sitecustomize.py") as module:  # processes that are at work may be reading it
         module.write_text(AUDIT)
     own = {"OWN_ADDRESS": ray.util.get_node_ip_address(), "OWN_NAME": socket.gethostname()}
-    return {"PYTHONPATH": str(folder), "AUDIT_FILE": str(folder / "connections.txt"), **own}
+    search_path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    return {"PYTHONPATH": search_path, "AUDIT_FILE": str(folder / "connections.txt"), **own}
 
 
 @pytest.fixture(scope="session")

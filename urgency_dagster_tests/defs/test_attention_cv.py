@@ -21,8 +21,9 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
 from urgency_dagster.writing import read_json
 from urgency_dagster_tests.attention.conftest import make_data
-from urgency_dagster_tests.defs.conftest import instance_of, run_command
-from urgency_dagster_tests.defs.killing import running, wait
+from urgency_dagster_tests.defs.command_server import CommandServer
+from urgency_dagster_tests.defs.conftest import instance_of
+from urgency_dagster_tests.defs.killing import wait
 
 pytestmark = pytest.mark.slow
 
@@ -121,16 +122,16 @@ def test_a_task_that_raises_fails_the_asset_with_its_traceback(paths: StoragePat
     assert not (paths.attention.results("rf") / "metrics.json").exists()
 
 
-def test_a_killed_cross_validation_goes_on_where_it_was(paths: StoragePaths) -> None:
-    land(paths, make_data(rows=1200))
+def test_a_killed_cross_validation_keeps_its_finished_fits(paths: StoragePaths, forked: CommandServer) -> None:
+    land(paths, make_data(rows=900))
     paths.run_config.write_text("attention_audit: {permutations: 0, without_history: false}\n")
-    with running(paths.root, "attention") as process:
-        wait(process, lambda: len(kept(paths)) >= 3)
+    with forked.running(paths.root, "attention") as command:
+        wait(command, lambda: len(kept(paths)) >= 3)
     before = kept(paths)
     assert 3 <= len(before) < 25
     assert not list(paths.attention.results_folder.glob("*/metrics.json"))
 
-    done = run_command(paths.root, "--only", "attention")
+    done = forked.run(paths.root, "--only", "attention")
     assert done.returncode == 0, done.stdout
     with instance_of(paths.root) as instance:
         events = {model: instance.get_latest_materialization_event(cv_key(model)) for model in CROSS_VALIDATED}

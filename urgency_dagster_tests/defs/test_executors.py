@@ -18,6 +18,7 @@ from urgency_dagster.errors import SettingsError
 from urgency_dagster.operations.placement import GPU_TAGS, RAY_CONFIG, check_ray_cluster
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
+from urgency_dagster_tests.defs.command_server import CommandServer
 from urgency_dagster_tests.defs.conftest import environment, executed_steps, instance_of, run_command
 
 BIN = Path(sys.executable).parent
@@ -53,9 +54,9 @@ sys.exit(not result.success)
 
 
 @pytest.mark.slow
-def test_accelerated_steps_of_two_runs_take_turns(storage_root: Path) -> None:
+def test_accelerated_steps_of_two_runs_take_turns(storage_root: Path, forked: CommandServer) -> None:
     # A first look registers the partitions and the pool; nothing lands for attention, so nothing is made.
-    assert run_command(storage_root, "--only", "urgency").returncode == 0
+    assert forked.run(storage_root, "--only", "urgency").returncode == 0
     home = {"DAGSTER_HOME": str(StoragePaths(storage_root).dagster_home)}
     env = {**environment(storage_root, **home), **Settings.load(storage_root, environment={}).environment()}
     with ExitStack() as stack:

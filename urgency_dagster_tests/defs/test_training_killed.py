@@ -1,4 +1,4 @@
-"""`urgency-dagster run`, killed in the third epoch of the training, and then left alone."""
+"""`urgency-dagster run`, killed in the third epoch of the training, then run to its end."""
 
 import shutil
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.urgency.package.checkpoints import read_checkpoint
 from urgency_dagster.urgency.training.resume import LAST
-from urgency_dagster_tests.defs.conftest import run_command
-from urgency_dagster_tests.defs.killing import running, wait
+from urgency_dagster_tests.defs.command_server import CommandServer
+from urgency_dagster_tests.defs.killing import wait
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -17,26 +17,26 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def epochs_done(root: Path) -> int:
-    """How many epochs a training that was interrupted, or is at work, will not do again."""
+    """The number of epochs that a resumed training skips."""
     last = StoragePaths(root).urgency.interrupted / LAST
     return len(read_checkpoint(last)["history"]) if last.is_file() else 0
 
 
-def kill_in_epoch(root: Path, epoch: int) -> None:
-    """Kills all processes of a `run` command as soon as the epoch before is over, again where that came too late."""
+def kill_in_epoch(root: Path, epoch: int, forked: CommandServer) -> None:
+    """Kills all processes of a `run` command as soon as the epoch before is over; tries again after a late kill."""
     while epochs_done(root) != epoch - 1:
         shutil.rmtree(StoragePaths(root).urgency.interrupted, ignore_errors=True)
-        with running(root, "urgency") as process:
-            wait(process, lambda: epochs_done(root) >= epoch - 1)
+        with forked.running(root, "urgency") as command:
+            wait(command, lambda: epochs_done(root) >= epoch - 1)
 
 
 @pytest.mark.slow
-def test_a_training_that_is_killed_in_epoch_3_comes_to_the_same(finished_root: Path) -> None:
+def test_a_training_that_is_killed_in_epoch_3_gives_the_same_files(finished_root: Path, forked: CommandServer) -> None:
     paths = StoragePaths(finished_root)
     undisturbed = contents(paths.urgency.folder)
     paths.urgency.checkpoint.unlink()
-    kill_in_epoch(finished_root, 3)
+    kill_in_epoch(finished_root, 3, forked)
     assert not paths.urgency.checkpoint.exists()
-    done = run_command(finished_root, "--only", "urgency")
+    done = forked.run(finished_root, "--only", "urgency")
     assert done.returncode == 0, done.stdout
     assert contents(paths.urgency.folder) == undisturbed

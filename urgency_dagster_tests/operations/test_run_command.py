@@ -17,6 +17,7 @@ from urgency_dagster.attention import load_model
 from urgency_dagster.attention.reading.features import read_features
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.urgency.package.model_folder import load_urgency_model
+from urgency_dagster_tests.defs.command_server import CommandServer
 from urgency_dagster_tests.defs.conftest import COMMAND, executed_steps, instance_of, run_command
 from urgency_dagster_tests.defs.killing import running, wait
 
@@ -125,13 +126,13 @@ class TestSecondRun:
         assert "nothing to do: everything is up to date" in done.stdout
         assert executed_steps(finished_root) == before
 
-    def test_a_deleted_file_and_what_depends_on_it(self, finished_root: Path) -> None:
+    def test_a_deleted_file_and_what_depends_on_it(self, finished_root: Path, forked: CommandServer) -> None:
         before = executed_steps(finished_root)
         paths = StoragePaths(finished_root)
         embeddings = paths.archive("T_서울_화재").embeddings
         content = embeddings.read_bytes()
         embeddings.unlink()
-        done = run_command(finished_root)
+        done = forked.run(finished_root)
         assert done.returncode == 0, done.stdout + done.stderr
         assert executed_steps(finished_root)[len(before) :] == [
             "utterance_embeddings[T_서울_화재]",
@@ -140,30 +141,30 @@ class TestSecondRun:
         ]
         assert embeddings.read_bytes() == content
 
-    def test_a_deleted_run_history_costs_nothing(self, finished_root: Path) -> None:
+    def test_a_deleted_run_history_costs_nothing(self, finished_root: Path, forked: CommandServer) -> None:
         shutil.rmtree(StoragePaths(finished_root).dagster_home)
-        done = run_command(finished_root)
+        done = forked.run(finished_root)
         assert "nothing to do: everything is up to date" in done.stdout
 
 
 class TestTrouble:
-    def test_one_part_alone(self, finished_root: Path) -> None:
+    def test_one_part_alone(self, finished_root: Path, forked: CommandServer) -> None:
         paths = StoragePaths(finished_root)
         before = executed_steps(finished_root)
         shutil.rmtree(finished_root / "calls")
         paths.attention.leaderboard.unlink()
-        done = run_command(finished_root, "--only", "attention")
+        done = forked.run(finished_root, "--only", "attention")
         assert done.returncode == 0, done.stdout + done.stderr
         assert executed_steps(finished_root)[len(before) :] == ["attention_leaderboard"]
         assert paths.attention.leaderboard.is_file()
         assert not (finished_root / "calls").exists()
 
-    def test_an_unreachable_hub_is_one_sentence_and_exit_1(self, storage_root: Path) -> None:
+    def test_an_unreachable_hub_is_one_sentence_and_exit_1(self, storage_root: Path, forked: CommandServer) -> None:
         (storage_root / "settings.env").unlink()
         for zip_file in StoragePaths(storage_root).landing_calls.rglob("T?_서울_화재.zip"):
             zip_file.unlink()
         started = time.monotonic()
-        done = run_command(storage_root, "--only", "calls")
+        done = forked.run(storage_root, "--only", "calls")
         assert done.returncode == 1
         failures = [line for line in done.stdout.splitlines() if "FAILED" in line]
         assert len(failures) == 2
@@ -171,14 +172,14 @@ class TestTrouble:
         assert "Traceback" not in done.stdout
         assert time.monotonic() - started < 120
 
-    def test_a_failed_archive_does_not_hold_up_the_others(self, finished_root: Path) -> None:
+    def test_a_failed_archive_does_not_hold_up_the_others(self, finished_root: Path, forked: CommandServer) -> None:
         paths = StoragePaths(finished_root)
         before = executed_steps(finished_root)
         forget(paths, "T_서울_화재")
         with zipfile.ZipFile(next(paths.landing_calls.rglob("TL_서울_화재.zip")), "w"):
             pass  # no label at all, so that every call is rejected
         paths.archive("V_광주_구급").processed_csv.unlink()
-        done = run_command(finished_root)
+        done = forked.run(finished_root)
         assert done.returncode == 1
         assert "ERROR   check few_rejects of utterances" in done.stdout
         assert not paths.archive("T_서울_화재").embeddings.exists()
@@ -189,13 +190,15 @@ class TestTrouble:
             *URGENCY,
         ]
 
-    def test_a_killed_run_is_taken_up_where_it_was(self, storage_root: Path, first_run: FirstRun) -> None:
+    def test_a_killed_run_is_taken_up_where_it_was(
+        self, storage_root: Path, first_run: FirstRun, forked: CommandServer
+    ) -> None:
         paths = StoragePaths(storage_root)
         for zip_file in (*paths.landing_calls.rglob("*_서울_화재.zip"), *paths.landing_calls.rglob("V*.zip")):
             zip_file.unlink()
-        with running(storage_root) as process:
-            wait(process, paths.manifest("utterances", ARCHIVES[0]).exists)
-        done = run_command(storage_root, "--only", "calls")
+        with forked.running(storage_root) as command:
+            wait(command, paths.manifest("utterances", ARCHIVES[0]).exists)
+        done = forked.run(storage_root, "--only", "calls")
         assert done.returncode == 0, done.stdout + done.stderr
         assert "1 runs of processes that are gone were marked as failed" in done.stdout
         assert executed_steps(storage_root).count(f"utterances[{ARCHIVES[0]}]") == 1
@@ -204,10 +207,10 @@ class TestTrouble:
             undisturbed = StoragePaths(first_run[0]).archive(ARCHIVES[0]).folder / name
             assert (paths.archive(ARCHIVES[0]).folder / name).read_bytes() == undisturbed.read_bytes()
 
-    def test_a_second_one_meanwhile_is_refused(self, storage_root: Path) -> None:
-        with running(storage_root) as process:
-            wait(process, StoragePaths(storage_root).manifest("call_recordings", ARCHIVES[0]).exists)
-            second = run_command(storage_root)
+    def test_a_second_one_meanwhile_is_refused(self, storage_root: Path, forked: CommandServer) -> None:
+        with forked.running(storage_root) as command:
+            wait(command, StoragePaths(storage_root).manifest("call_recordings", ARCHIVES[0]).exists)
+            second = forked.run(storage_root)
         assert second.returncode == 1
         assert "another `urgency-dagster run` is at work here" in second.stderr
 
