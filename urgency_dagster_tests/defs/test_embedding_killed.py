@@ -61,7 +61,8 @@ def last_metadata(root: Path) -> dict[str, object]:
     """The metadata of the last materialisation of the embeddings."""
     with instance_of(root) as instance:
         event = instance.get_latest_materialization_event(EMBEDDINGS)
-        assert event and event.asset_materialization
+        assert event
+        assert event.asset_materialization
         return {name: value.value for name, value in event.asset_materialization.metadata.items()}
 
 

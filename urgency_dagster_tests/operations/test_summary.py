@@ -55,8 +55,10 @@ def test_nothing_made_gives_nothing_to_tell(paths):
 
 def test_an_archive_is_told_by_its_counts_and_reasons(calls):
     assert list(summary_lines(calls)) == [
-        "calls         T_x: 3 utterances kept, 4 (bad_times 1, missing_audio 3) rejected; "
-        "calls and files rejected: 1 (missing_audio 1)"
+        (
+            "calls         T_x: 3 utterances kept, 4 (bad_times 1, missing_audio 3) rejected; "
+            "calls and files rejected: 1 (missing_audio 1)"
+        )
     ]
 
 

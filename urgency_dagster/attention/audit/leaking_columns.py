@@ -4,7 +4,8 @@ Each column is compared with the label, over all rows and within participants. O
 is fitted to the labels, so held-out participants are not needed. Label history columns are in `label_history`.
 """
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,7 @@ PARTICIPANT_STREAM = "PIF"
 """The stream of columns about the participant."""
 
 
-def column_findings(data: AttentionData, excluded: Set[str] = frozenset()) -> list[Finding]:
+def column_findings(data: AttentionData, excluded: AbstractSet[str] = frozenset()) -> list[Finding]:
     """Findings about single columns.
 
     Args:
@@ -79,9 +80,7 @@ def label_bits(data: AttentionData) -> float:
     return float((gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)).sum() / np.log(2))
 
 
-def _rule_bits(
-    X: np.ndarray, data: AttentionData, separates: np.ndarray, separates_within: np.ndarray
-) -> np.ndarray:
+def _rule_bits(X: np.ndarray, data: AttentionData, separates: np.ndarray, separates_within: np.ndarray) -> np.ndarray:
     """(P,) length in bits of the shortest rule that gives the label of every row; infinite without such a rule.
 
     Three rules are tried: one label per value; one threshold and a direction; one threshold per participant and a
@@ -114,7 +113,10 @@ def _identifying(X: np.ndarray, groups: np.ndarray) -> np.ndarray:
 def _leaking(names: list[str]) -> Iterator[Finding]:
     if names:
         yield Finding.of_names(
-            Level.CERTAIN, Kind.COLUMN_TELLS_LABEL, "Each of these columns gives the label of every row without an error.", names
+            Level.CERTAIN,
+            Kind.COLUMN_TELLS_LABEL,
+            "Each of these columns gives the label of every row without an error.",
+            names,
         )
 
 

@@ -3,7 +3,8 @@
 One fold is in `folds`, the Ray tasks are in `parallel`.
 """
 
-from collections.abc import Generator, Sequence, Set
+from collections.abc import Generator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import closing
 
 from urgency_dagster.attention.reading.pickles import AttentionData
@@ -114,7 +115,7 @@ def _result(
     model: str,
     folds: Sequence[Fold],
     outcomes: Outcomes,
-    reused: Set[tuple[str, int]],
+    reused: AbstractSet[tuple[str, int]],
     config: CrossValidationConfig,
 ) -> ModelResult:
     members = VOTERS if model == VOTING else (model,)

@@ -79,9 +79,7 @@ def fit_preprocessing(X: pd.DataFrame, y: np.ndarray, seed: int) -> Pipeline:
     """
     preprocessing = make_preprocessing(seed).fit(X, y)
     if not preprocessing["select"].get_support().any():
-        raise NoFeatureError(
-            f"the selector keeps none of {X.shape[1]} features", "at least one", "check the features"
-        )
+        raise NoFeatureError(f"the selector keeps none of {X.shape[1]} features", "at least one", "check the features")
     return preprocessing
 
 

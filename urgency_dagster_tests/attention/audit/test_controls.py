@@ -115,7 +115,11 @@ def test_scores_that_rest_on_label_history_are_suspicious(data):
     judged = {"logreg": {"mean": mean_scores(leaking)}}
     seen = []
     controls = run_controls(
-        leaking, judged, ControlConfig(permutations=1, models=("logreg",)), SEQUENTIAL, lambda done, total, **_: seen.append((done, total))
+        leaking,
+        judged,
+        ControlConfig(permutations=1, models=("logreg",)),
+        SEQUENTIAL,
+        lambda done, total, **_: seen.append((done, total)),
     )
     assert seen[-1] == (2, 2)
     assert (1, 2) in seen
@@ -130,7 +134,9 @@ def test_without_any_feature_left_the_scores_are_those_of_the_baseline(data):
     empty = pd.DataFrame({"HRT#VAL": np.ones(len(data.y), "float32"), "ESM#LIK#H06": data.X["ESM#LIK#H06"]})
     baseline = {"accuracy": 0.5, "f1_macro": 0.33, "roc_auc": 0.5}
     judged = {"logreg": {"mean": {"f1_macro": 0.6}}, "dummy": {"mean": baseline}}
-    controls = run_controls(dataclasses.replace(data, X=empty), judged, ControlConfig(permutations=0, models=("logreg",)), SEQUENTIAL)
+    controls = run_controls(
+        dataclasses.replace(data, X=empty), judged, ControlConfig(permutations=0, models=("logreg",)), SEQUENTIAL
+    )
     assert controls.without_history == {"logreg": baseline}
 
 

@@ -79,8 +79,6 @@ def test_only_cross_validated_models_of_the_same_data_are_exported(data, cross_v
     assert not cross_validated.model("logreg").exists()
 
 
-
-
 def test_scaler_and_selector_are_fitted_once_and_the_bytes_stay_the_same(data, cross_validated, monkeypatch):
     alone = {}
     for model in MODEL_NAMES:

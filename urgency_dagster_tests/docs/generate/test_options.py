@@ -12,7 +12,8 @@ def test_every_option_of_every_asset_is_described() -> None:
         section = page.partition(f"### `{asset}`\n")[2].partition("\n### ")[0]
         for name, field in config.model_fields.items():
             row = next(line for line in section.splitlines() if line.startswith(f"| `{name}` |"))
-            assert field.description and " ".join(field.description.split()).replace("|", r"\|") in row
+            assert field.description
+            assert " ".join(field.description.split()).replace("|", r"\|") in row
 
 
 def test_every_asset_with_options_is_there() -> None:
