@@ -1,4 +1,4 @@
-"""All cross-validated models side by side: a table, a report and pictures, made from stored metrics and their audit."""
+"""The leaderboard: compares all cross-validated models in tables, a report and pictures."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -10,9 +10,9 @@ import pandas as pd
 from urgency_dagster.attention.audit.audit import read_findings
 from urgency_dagster.attention.audit.findings import Finding
 from urgency_dagster.attention.audit.report import audit_summary
+from urgency_dagster.attention.validation.bootstrap import intervals
 from urgency_dagster.attention.validation.protocol import BASELINE, LEAKAGE_SUSPICION
-from urgency_dagster.attention.validation.resampling import intervals, resampled_scores
-from urgency_dagster.attention.validation.results import PARTICIPANTS, PREDICTIONS, read_metrics, read_result_table
+from urgency_dagster.attention.validation.results import PARTICIPANTS, read_bootstrap, read_metrics, read_result_table
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import AttentionPaths
 from urgency_dagster.pictures import BLUE, GREY, ORANGE, picture
@@ -21,27 +21,27 @@ from urgency_dagster.writing import replacing, write_text
 
 RANKED_BY = "f1_macro"
 COMPARED = {"accuracy": "accuracy", "f1_macro": "macro-F1", "roc_auc": "AUROC"}
-"""The scores that are compared, and how the report calls them."""
+"""The compared scores, and their names in the report."""
 
 PICTURES = {
     "f1_macro.png": "macro-F1 by model",
     "roc_auc.png": "AUROC by model",
-    "calibration.png": "probability and share",
+    "calibration.png": "calibration",
     "participants.png": "accuracy by participant",
 }
-"""What the report shows, in this order."""
+"""The pictures of the report, in order, with their titles."""
 
 
 def write_leaderboard(paths: AttentionPaths, models: Sequence[str]) -> pd.DataFrame:
     """Stores `leaderboard.csv`, `differences.csv`, `report.md` and pictures; returns the table, best macro-F1 first.
 
     Args:
-        paths: where the stored metrics and their audit are, and where the leaderboard goes.
-        models: the models to compare, the baseline among them.
+        paths: where the stored results and the audit are, and where the leaderboard goes.
+        models: the models to compare, including the baseline.
 
     Raises:
-        ArtefactError: a model has no stored metrics, the baseline is not among them, they were measured on different
-            data or folds, or they were not audited.
+        ArtefactError: a model has no stored metrics, the baseline is missing, the models have different data or folds,
+            or there is no audit of them.
     """
     if BASELINE not in models:
         raise ArtefactError("the leaderboard has no baseline", f"{BASELINE!r} among the models", "add it")
@@ -50,8 +50,8 @@ def write_leaderboard(paths: AttentionPaths, models: Sequence[str]) -> pd.DataFr
     findings = read_findings(paths, metrics[BASELINE])
     table = leaderboard(metrics)
     ranked = table["model"].tolist()
-    predictions = {model: read_result_table(paths, model, PREDICTIONS) for model in ranked}
-    differences = paired_differences(metrics, predictions)
+    samples = {model: read_bootstrap(paths, model, metrics[model]["protocol"]["seed"]) for model in ranked}
+    differences = paired_differences(metrics, samples)
     for target, rows in ((paths.leaderboard, table), (paths.differences, differences)):
         with replacing(target) as temporary:
             rows.to_csv(temporary, index=False, lineterminator="\n")
@@ -66,22 +66,21 @@ def write_leaderboard(paths: AttentionPaths, models: Sequence[str]) -> pd.DataFr
 
 
 def paired_differences(
-    metrics: Mapping[str, Mapping[str, Any]], predictions: Mapping[str, pd.DataFrame]
+    metrics: Mapping[str, Mapping[str, Any]], samples: Mapping[str, pd.DataFrame]
 ) -> pd.DataFrame:
-    """How far apart any two models are on the same rows, and how sure that is.
+    """The difference of every pair of models, with a paired bootstrap interval.
 
-    Both models of a pair are asked about the same samples of the participants: what is easy or hard for both does not
-    widen the interval of their difference.
+    Both models of a pair are scored on the same bootstrap samples. Participants that are easy or hard for both models
+    therefore do not widen the interval of the difference.
 
     Args:
-        metrics: as stored, by model, in the order in which the models are to be compared.
-        predictions: the out-of-fold rows of each, with the columns of ATTENTION_PREDICTIONS.
+        metrics: stored metrics by model.
+        samples: scores on bootstrap samples by model (see `bootstrap_scores`), in the order of the comparison.
 
     Returns:
-        One row per pair and compared score: `model, than, score, difference` (of the scores of all rows together),
-        `low` and `high` of its 95 % interval.
+        One row per pair and compared score: `model, than, score, difference` (of the pooled scores), and `low` and
+        `high` of the 95 % interval.
     """
-    samples = {model: resampled_scores(rows, metrics[model]["protocol"]["seed"]) for model, rows in predictions.items()}
     rows = []
     for model, than in combinations(samples, 2):
         bounds = intervals(samples[model] - samples[than])
@@ -96,24 +95,24 @@ def paired_differences(
 
 def _check_comparable(metrics: dict[str, dict[str, Any]]) -> None:
     expected = metrics[BASELINE]
-    for model, found in metrics.items():
-        if (found["data"], found["protocol"]) != (expected["data"], expected["protocol"]):
-            received = f"{model} and {BASELINE} were judged on different data or folds"
+    for model, of_model in metrics.items():
+        if (of_model["data"], of_model["protocol"]) != (expected["data"], expected["protocol"]):
+            received = f"{model} and {BASELINE} were cross-validated on different data or folds"
             raise ArtefactError(received, "one data set and one protocol", "materialise attention_cv of all models")
 
 
 def leaderboard(metrics: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    """One row per model: mean, sample SD over folds and difference to the baseline of each compared score."""
+    """One row per model: mean and sample SD over folds of each compared score, and its difference to the baseline."""
     baseline = metrics[BASELINE]["mean"]
     rows = []
-    for model, found in metrics.items():
+    for model, of_model in metrics.items():
         row: dict[str, Any] = {"model": model}
         for score in COMPARED:
-            row[f"{score}_mean"] = found["mean"][score]
-            row[f"{score}_sd"] = found["sd"][score]
-            row[f"{score}_vs_{BASELINE}"] = found["mean"][score] - baseline[score]
+            row[f"{score}_mean"] = of_model["mean"][score]
+            row[f"{score}_sd"] = of_model["sd"][score]
+            row[f"{score}_vs_{BASELINE}"] = of_model["mean"][score] - baseline[score]
         rows.append(row)
-    # The name decides ties, so that the order never depends on that of the input.
+    # Ties are sorted by name, so that the order of the input has no effect.
     order = [f"{RANKED_BY}_mean", "model"]
     return pd.DataFrame(rows).sort_values(order, ascending=[False, True], ignore_index=True)
 
@@ -143,9 +142,9 @@ def _fold_section(baseline: Mapping[str, Any], table: pd.DataFrame) -> Iterator[
     exception = f" (macro-F1 and AUROC without {of_one_class} folds of one class)" if of_one_class else ""
     yield (
         f"{data['rows']:,} samples of {data['participants']} participants, {data['positive_rate']:.1%} of them "
-        f"attentive; {folds} folds ({protocol['splitter']}, seed {protocol['seed']}) that share no "
-        "participant. Scaler and selector are fitted on the training rows of each fold. Mean and sample standard "
-        f"deviation over folds{exception}:\n"
+        f"attentive; {folds} folds ({protocol['splitter']}, seed {protocol['seed']}) of different participants. Scaler "
+        "and selector are fitted on the training rows of each fold. Mean and sample standard deviation over "
+        f"folds{exception}:\n"
     )
     yield from _header("model", *COMPARED.values(), f"macro-F1 over {BASELINE}")
     yield from (_report_row(row) for row in table.to_dict("records"))
@@ -154,8 +153,8 @@ def _fold_section(baseline: Mapping[str, Any], table: pd.DataFrame) -> Iterator[
 
 def _pooled_section(metrics: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield (
-        f"All out-of-fold rows together, with 95 % intervals over participants ({RESAMPLES:,} resamples), and the "
-        "training rows' macro-F1, which says how much was learnt by heart:\n"
+        f"Scores of all out-of-fold rows, with 95 % bootstrap intervals over participants ({RESAMPLES:,} samples). A "
+        "much higher macro-F1 of the training rows is a sign of overfitting:\n"
     )
     yield from _header("model", *COMPARED.values(), "calibration error", "macro-F1 of training rows")
     yield from map(_pooled_row, metrics)
@@ -165,8 +164,8 @@ def _pooled_section(metrics: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def _difference_section(differences: pd.DataFrame, ranked: Sequence[str]) -> Iterator[str]:
     yield "## Differences\n"
     yield (
-        "Macro-F1 of all rows together, of two models on the same samples of the participants. An interval that holds "
-        "0 says that neither is shown to be better. All pairs and scores: `differences.csv`.\n"
+        "Difference in macro-F1 of all out-of-fold rows, with a paired bootstrap interval over participants. If the "
+        "interval contains 0, neither model is shown to be better. All pairs and scores: `differences.csv`.\n"
     )
     yield from _header("", "difference", "95 % interval")
     yield from _difference_rows(differences, ranked)
@@ -183,12 +182,11 @@ def _report_row(row: dict[Any, Any]) -> str:
     return f"| {row['model']} | {' | '.join(cells)} | {row[f'{RANKED_BY}_vs_{BASELINE}']:+.3f} |"
 
 
-def _pooled_row(found: Mapping[str, Any]) -> str:
-    cells = [
-        f"{found['pooled'][score]:.3f} {_brackets(found['interval_participants'][score])}".strip() for score in COMPARED
-    ]
-    cells += [f"{found['calibration']['error']:.3f}", f"{found['train_mean'][RANKED_BY]:.3f}"]
-    return f"| {found['model']} | {' | '.join(cells)} |"
+def _pooled_row(metrics: Mapping[str, Any]) -> str:
+    pooled, intervals_by_score = metrics["pooled"], metrics["interval_participants"]
+    cells = [f"{pooled[score]:.3f} {_brackets(intervals_by_score[score])}".strip() for score in COMPARED]
+    cells += [f"{metrics['calibration']['error']:.3f}", f"{metrics['train_mean'][RANKED_BY]:.3f}"]
+    return f"| {metrics['model']} | {' | '.join(cells)} |"
 
 
 def _brackets(bounds: Sequence[float] | None) -> str:
@@ -197,18 +195,18 @@ def _brackets(bounds: Sequence[float] | None) -> str:
 
 def _difference_rows(differences: pd.DataFrame, ranked: Sequence[str]) -> Iterator[str]:
     """The best model against the others, and the others against the baseline."""
-    told = differences[differences["score"] == RANKED_BY]
-    best = told["model"] == ranked[0]
-    over_baseline = told["than"] == BASELINE
-    for row in told[best | over_baseline].to_dict("records"):
+    rows = differences[differences["score"] == RANKED_BY]
+    best = rows["model"] == ranked[0]
+    over_baseline = rows["than"] == BASELINE
+    for row in rows[best | over_baseline].to_dict("records"):
         interval = f"[{row['low']:+.3f}, {row['high']:+.3f}]"
         yield f"| {row['model']} over {row['than']} | {row['difference']:+.3f} | {interval} |"
 
 
 def _remarks(table: pd.DataFrame) -> list[str]:
     suspicious = table.loc[table[f"{RANKED_BY}_mean"] > LEAKAGE_SUSPICION, "model"].tolist()
-    behind = (table[f"{RANKED_BY}_vs_{BASELINE}"] <= 0) & (table["model"] != BASELINE)
-    not_better = table.loc[behind, "model"].tolist()
+    below_baseline = (table[f"{RANKED_BY}_vs_{BASELINE}"] <= 0) & (table["model"] != BASELINE)
+    not_better = table.loc[below_baseline, "model"].tolist()
     remarks = []
     if suspicious:
         remarks.append(
@@ -222,8 +220,8 @@ def _remarks(table: pd.DataFrame) -> list[str]:
 
 
 def _draw(target: Path, metrics: dict[str, dict[str, Any]], table: pd.DataFrame, score: str) -> None:
-    """Each fold a dot, the mean of each model a line; the baseline's mean across."""
-    # A label that starts with an underscore stays out of the legend.
+    """One dot per fold, a line for the mean of each model, and a dashed line for the mean of the baseline."""
+    # matplotlib leaves labels that start with an underscore out of the legend.
     models = table["model"].tolist()
     with picture(target) as axes:
         baseline = metrics[BASELINE]["mean"][score]
@@ -239,11 +237,11 @@ def _draw(target: Path, metrics: dict[str, dict[str, Any]], table: pd.DataFrame,
 
 
 def draw_calibration(target: Path, metrics: Mapping[str, Mapping[str, Any]]) -> None:
-    """The share of class 1 against its probability, a line for each model; on the diagonal the two are equal."""
+    """The share of class 1 against its predicted probability, one line per model, and the diagonal of equal values."""
     with picture(target, width_in=4.6, height_in=4.0) as axes:
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
-        for model, found in metrics.items():
-            points = found["calibration"]["bins"]
+        for model, of_model in metrics.items():
+            points = of_model["calibration"]["bins"]
             positions = [[point[name] for point in points] for name in ("probability", "positive")]
             axes.plot(*positions, marker="o", markersize=3, linewidth=1.2, label=model)
         axes.set_xlim(0, 1)
@@ -254,12 +252,12 @@ def draw_calibration(target: Path, metrics: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def draw_participants(target: Path, table: pd.DataFrame, model: str) -> None:
-    """The accuracy of each participant next to the share of their more frequent class, worst first.
+    """The accuracy of each participant beside the share of their more frequent class, lowest accuracy first.
 
     Args:
-        target: of the picture.
-        table: with the columns of ATTENTION_PARTICIPANTS.
-        model: whose accuracies they are.
+        target: path of the picture.
+        table: a table with the columns of ATTENTION_PARTICIPANTS.
+        model: name of the model.
     """
     ordered = table.sort_values(["accuracy", "participant"])
     positions = range(len(ordered))

@@ -41,6 +41,10 @@ ATTENTION_SCORES = (
 """The scores of each fold. `f1_<class>` is the F1 of one class; `pr_auc` is the average precision of class 1."""
 
 
+ATTENTION_BOOTSTRAP = pa.schema([pa.field(name, pa.float64()) for name in ATTENTION_SCORES])
+"""One row per bootstrap sample of the participants: scores of all rows; null if a score is undefined."""
+
+
 ATTENTION_FOLDS = pa.schema(
     [
         pa.field("fold", pa.int64(), nullable=False),

@@ -9,9 +9,10 @@ from urgency_dagster.attention.audit.audit import write_audit
 from urgency_dagster.attention.audit.controls import ControlConfig
 from urgency_dagster.attention.leaderboard import paired_differences, write_leaderboard
 from urgency_dagster.attention.reading.features import write_features
+from urgency_dagster.attention.validation.bootstrap import bootstrap_scores
 from urgency_dagster.attention.validation.cross_validation import cross_validate
 from urgency_dagster.attention.validation.protocol import CrossValidationConfig
-from urgency_dagster.attention.validation.results import read_metrics, summarise, write_results
+from urgency_dagster.attention.validation.results import read_bootstrap, read_metrics, result_metrics, write_results
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.writing import read_json, write_json
@@ -70,7 +71,7 @@ def test_the_report_names_models_data_and_pictures(stored):
         assert (stored.report.parent / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_report_tells_how_sure_each_score_is(stored):
+def test_the_report_shows_the_interval_of_each_score(stored):
     write_leaderboard(stored, MODELS)
     text = stored.report.read_text()
     for model in MODELS:
@@ -91,20 +92,35 @@ class TestDifferences:
             assert row["difference"] == pytest.approx(pooled[0] - pooled[1])
             assert row["low"] <= row["difference"] <= row["high"]
 
-    def test_a_model_is_no_different_from_its_copy(self, results):
-        metrics = {name: summarise(results["logreg"]) for name in ("one", "two")}
-        predictions = dict.fromkeys(("one", "two"), results["logreg"].predictions)
-        table = paired_differences(metrics, predictions)
+    def test_a_model_does_not_differ_from_its_copy(self, results):
+        samples = bootstrap_scores(results["logreg"].predictions, 42)
+        metrics = dict.fromkeys(("one", "two"), result_metrics(results["logreg"], samples))
+        table = paired_differences(metrics, dict.fromkeys(("one", "two"), samples))
         assert (table[["difference", "low", "high"]] == 0).all(axis=None)
 
-    def test_what_is_hard_for_both_does_not_widen_the_interval(self, results):
+    def test_rows_that_are_hard_for_both_models_do_not_widen_the_interval(self, results):
         """The interval of a difference is narrower than two independent ones would make it."""
         names = ("logreg", "lgbm")
-        metrics = {name: summarise(results[name]) for name in names}
-        table = paired_differences(metrics, {name: results[name].predictions for name in names})
+        samples = {name: bootstrap_scores(results[name].predictions, 42) for name in names}
+        metrics = {name: result_metrics(results[name], samples[name]) for name in names}
+        table = paired_differences(metrics, samples)
         row = table[table["score"] == "roc_auc"].iloc[0]
         widths = [np.diff(metrics[name]["interval_participants"]["roc_auc"])[0] for name in names]
         assert row["high"] - row["low"] < np.hypot(*widths)
+
+    def test_stored_bootstrap_samples_are_used_and_older_results_without_them_give_the_same(
+        self, stored, results, monkeypatch
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr("urgency_dagster.attention.validation.results.bootstrap_scores", lambda *_: pytest.fail("drawn"))
+            write_leaderboard(stored, MODELS)
+        differences = stored.differences.read_bytes()
+        for model in MODELS:
+            samples = read_bootstrap(stored, model, 42)
+            pd.testing.assert_frame_equal(samples, bootstrap_scores(results[model].predictions, 42), check_exact=True)
+            (stored.results(model) / "bootstrap.parquet").unlink()
+        write_leaderboard(stored, MODELS)
+        assert stored.differences.read_bytes() == differences
 
     def test_the_report_compares_the_best_with_all_and_all_with_the_baseline(self, stored):
         first, second, _ = write_leaderboard(stored, MODELS)["model"]
@@ -167,9 +183,9 @@ def test_the_same_metrics_give_the_same_bytes_in_any_order(stored):
     assert {file.name: file.read_bytes() for file in files} == first
 
 
-def test_models_judged_differently_are_not_compared(stored):
+def test_models_of_different_protocols_are_not_compared(stored):
     change(stored, "lgbm", protocol={**read_metrics(stored, "lgbm")["protocol"], "seed": 1})
-    with pytest.raises(ArtefactError, match="lgbm and dummy were judged on different data or folds"):
+    with pytest.raises(ArtefactError, match="lgbm and dummy were cross-validated on different data or folds"):
         write_leaderboard(stored, MODELS)
 
 
@@ -179,7 +195,7 @@ def test_what_is_missing_is_named(stored, models, said):
         write_leaderboard(stored, models)
 
 
-def test_folds_of_one_class_are_told_and_left_out(data, paths):
+def test_folds_of_one_class_are_named_and_left_out(data, paths):
     one_sided = dataclasses.replace(data, y=np.where(data.groups == "P03", 0, data.y))
     config = CrossValidationConfig(splitter="logo", backend="sequential")
     write_features(one_sided, paths)
@@ -193,7 +209,7 @@ def test_folds_of_one_class_are_told_and_left_out(data, paths):
     assert "deviation over folds (macro-F1 and AUROC without 1 folds of one class):" in text
 
 
-def test_without_such_folds_nothing_is_said_of_them(stored):
+def test_without_such_folds_the_report_does_not_mention_them(stored):
     write_leaderboard(stored, MODELS)
     assert "5 folds (stratified_group, seed 42)" in stored.report.read_text()
     assert "one class" not in stored.report.read_text()

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from urgency_dagster.attention import tables
-from urgency_dagster.attention.reading.inventory import summarise
+from urgency_dagster.attention.reading.inventory import feature_summary
 from urgency_dagster.attention.reading.pickles import AttentionData, checked_features, checked_labels
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import AttentionPaths
@@ -28,7 +28,7 @@ def write_features(data: AttentionData, paths: AttentionPaths) -> dict[str, Any]
         "t_s": [None] * len(X) if data.t_s is None else data.t_s,
     }
     write_table(paths.samples, pa.table(samples, schema=tables.ATTENTION_SAMPLES))
-    summary = summarise(data)
+    summary = feature_summary(data)
     write_json(paths.summary, summary)
     return summary
 

@@ -19,7 +19,7 @@ OUTSIDE_GRAMMAR = ""
 """The stream of names that do not follow the grammar."""
 
 
-def summarise(data: AttentionData) -> dict[str, Any]:
+def feature_summary(data: AttentionData) -> dict[str, Any]:
     """Counts of samples, counts of features by stream, statistic and window (seconds), and flags, as JSON values.
 
     `missing_streams` lists, by stream, the participants whose columns hold zeros only; the data set marks a sensor
@@ -71,7 +71,7 @@ def _count(values: Iterable[Hashable]) -> dict[str, int]:
 def _flags(
     data: AttentionData, streams: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """The missing streams and the constant columns of `summarise`."""
+    """The missing streams and the constant columns of `feature_summary`."""
     participants = np.unique(data.groups)
     missing: dict[str, list[str]] = {}
     constant: dict[str, list[str]] = {}

@@ -73,7 +73,7 @@ class LoadingLimits(Configuration):
 
 
 def import_pickle(pickle: Path, paths: AttentionPaths, limits: LoadingLimits = LoadingLimits()) -> dict[str, Any]:
-    """Stores the features and samples of a pickle; returns their summary (see `inventory.summarise`).
+    """Stores the features and samples of a pickle; returns their summary (see `inventory.feature_summary`).
 
     Args:
         pickle: the landed file. Only the child process opens it.

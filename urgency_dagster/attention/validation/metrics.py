@@ -1,6 +1,6 @@
-"""Scores of a fold, and tables of them. Nothing is fitted, read or written here.
+"""Computes the scores of a fold, and the tables of predictions, scores and importances.
 
-Source: scikit-learn's definitions; the choice follows the K-EmoPhone supplementary code.
+Source: scikit-learn's definitions; the selection follows the K-EmoPhone supplementary code.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ RELIABILITY_BINS = 10
 
 
 def scores(y: np.ndarray, predicted: np.ndarray, probability: np.ndarray) -> dict[str, float]:
-    """The ATTENTION_SCORES of some rows; NaN for those that do not exist because the rows are of one class.
+    """The ATTENTION_SCORES of some rows. A score that needs both classes is NaN if the rows have one class.
 
     Args:
         y: (N,) 0 or 1.
         predicted: (N,) 0 or 1.
-        probability: (N,) of class 1.
+        probability: (N,) probability of class 1.
     """
     from sklearn import metrics
 
@@ -47,7 +47,7 @@ def scores(y: np.ndarray, predicted: np.ndarray, probability: np.ndarray) -> dic
 
 
 def _scores_of_one_class(y: np.ndarray, predicted: np.ndarray, probability: np.ndarray) -> dict[str, float]:
-    """What can be said of rows of one class; a mean over classes, a rank and the other class's F1 cannot."""
+    """The scores that rows of one class have; the other scores are NaN."""
     from sklearn import metrics
 
     present = int(y[0])
@@ -61,7 +61,7 @@ def _scores_of_one_class(y: np.ndarray, predicted: np.ndarray, probability: np.n
 
 
 def prediction_table(data: AttentionData, folds: Sequence[Fold], outcomes: Sequence[FoldOutcome]) -> pd.DataFrame:
-    """The out-of-fold rows of one model, in the order of X; `outcomes` are in the order of `folds`."""
+    """The ATTENTION_PREDICTIONS rows of one model, in the order of X; `outcomes` are in the order of `folds`."""
     rows = np.concatenate([fold.test for fold in folds])
     probability = np.concatenate([outcome.probability for outcome in outcomes])
     table = pd.DataFrame(
@@ -99,7 +99,7 @@ def _fold_row(data: AttentionData, fold: Fold, outcome: FoldOutcome) -> dict[str
 def importance_table(outcomes: Sequence[FoldOutcome]) -> pd.DataFrame:
     """The ATTENTION_IMPORTANCES rows of one model, the most important first.
 
-    A feature that a fold did not select counts as 0 there.
+    The importance is the mean over folds; in a fold that did not select the feature it is 0.
     """
     parts = [pd.DataFrame({"feature": one.features, "importance": one.importances}) for one in outcomes]
     grouped = pd.concat(parts).groupby("feature")["importance"]
@@ -108,16 +108,20 @@ def importance_table(outcomes: Sequence[FoldOutcome]) -> pd.DataFrame:
 
 
 def participant_table(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The ATTENTION_PARTICIPANTS rows of one model: how well each participant is read by a model without them."""
+    """The ATTENTION_PARTICIPANTS rows of one model: out-of-fold scores of each participant."""
     return pd.DataFrame([_participant_row(str(name), rows) for name, rows in predictions.groupby("participant")])
 
 
 def _participant_row(name: str, rows: pd.DataFrame) -> dict[str, Any]:
     y, predicted = rows["y"].to_numpy(), rows["predicted"].to_numpy()
-    found: dict[str, Any] = {"participant": name, "n": len(rows), "n_positive": int(y.sum())}
-    found["majority_share"] = float(max(y.mean(), 1 - y.mean()))
-    told = scores(y, predicted, rows["probability"].to_numpy())
-    return found | {score: told[score] for score in ("accuracy", "f1_macro", "roc_auc")}
+    values = scores(y, predicted, rows["probability"].to_numpy())
+    return {
+        "participant": name,
+        "n": len(rows),
+        "n_positive": int(y.sum()),
+        "majority_share": float(max(y.mean(), 1 - y.mean())),
+        **{score: values[score] for score in ("accuracy", "f1_macro", "roc_auc")},
+    }
 
 
 def reliability_bins(predictions: pd.DataFrame, bins: int = RELIABILITY_BINS) -> list[dict[str, float]]:

@@ -1,4 +1,4 @@
-"""The stored results of one cross-validated model. Nothing is fitted or compared here (see `leaderboard`)."""
+"""Writes and reads the stored results of one cross-validated model. `leaderboard` compares models."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,35 +7,40 @@ import numpy as np
 import pandas as pd
 
 from urgency_dagster.attention import tables
+from urgency_dagster.attention.validation.bootstrap import bootstrap_scores, intervals
 from urgency_dagster.attention.validation.metrics import calibration_error, participant_table, reliability_bins, scores
 from urgency_dagster.attention.validation.protocol import THRESHOLD, ModelResult, Protocol
-from urgency_dagster.attention.validation.resampling import intervals, resampled_scores
 from urgency_dagster.errors import ArtefactError, SettingsError
 from urgency_dagster.paths import AttentionPaths
 from urgency_dagster.writing import read_json, write_json, write_table
 
 METRICS, PREDICTIONS, PARTICIPANTS = "metrics.json", "predictions.parquet", "participants.parquet"
+BOOTSTRAP = "bootstrap.parquet"
 
 
-def summarise(result: ModelResult) -> dict[str, Any]:
-    """The scores of each fold and of all rows together, how sure they are, and what they were measured on.
+def result_metrics(result: ModelResult, samples: pd.DataFrame) -> dict[str, Any]:
+    """The content of `metrics.json`: scores, intervals, calibration, data and protocol.
+
+    Args:
+        result: the cross-validation of one model.
+        samples: its scores on bootstrap samples (see `bootstrap_scores`).
 
     Returns:
-        `folds`, their `mean`, `sd` (of the sample) and `interval_folds` (95 %, Student's t); `pooled` scores of all
-        out-of-fold rows with `interval_participants` (95 %, bootstrap over participants); `train_mean`; `calibration`.
-        What is told of folds is over those that have the score, which `folds_with_score` counts.
+        `folds`, their `mean`, sample standard deviation `sd` and `interval_folds` (95 %, Student's t); `pooled` scores
+        of all out-of-fold rows and `interval_participants` (95 %, bootstrap over participants); `train_mean`;
+        `calibration`. Means over folds use the folds in which a score is defined; `folds_with_score` counts them.
     """
     of_folds = result.folds[list(tables.ATTENTION_SCORES)]
     return {
         "model": result.model,
-        # JSON has no NaN: a score that does not exist in a fold is null.
+        # JSON has no NaN: an undefined score is null.
         "folds": result.folds.astype(object).where(result.folds.notna(), None).to_dict("records"),
         "folds_with_score": {name: int(n) for name, n in of_folds.notna().sum().items()},
         "mean": of_folds.mean().to_dict(),
         "sd": of_folds.std(ddof=1).to_dict(),
         "interval_folds": _fold_intervals(of_folds),
         "pooled": _pooled(result),
-        "interval_participants": intervals(resampled_scores(result.predictions, result.config.seed)),
+        "interval_participants": intervals(samples),
         "train_mean": {name: float(result.folds[f"train_{name}"].mean()) for name in tables.ATTENTION_SCORES},
         "calibration": _calibration(result),
         "threshold": THRESHOLD,
@@ -50,7 +55,7 @@ def summarise(result: ModelResult) -> dict[str, Any]:
 
 
 def _fold_intervals(of_folds: pd.DataFrame) -> dict[str, list[float]]:
-    """The 95 % interval of the mean over folds. They share training rows, so it is rather too narrow."""
+    """The 95 % interval of the mean over folds. Folds share training rows, so the interval is too narrow."""
     from scipy.stats import t
 
     folds = of_folds.notna().sum()
@@ -69,26 +74,28 @@ def _calibration(result: ModelResult) -> dict[str, Any]:
 
 
 def write_results(result: ModelResult, paths: AttentionPaths) -> dict[str, Any]:
-    """Stores the tables of a model and, last, `metrics.json`; returns what the last one holds."""
+    """Stores the tables of a model and, last, `metrics.json`; returns the content of `metrics.json`."""
     import pyarrow as pa
 
     folder = paths.results(result.model)
+    samples = bootstrap_scores(result.predictions, result.config.seed)
     for name, table, schema in (
         (PREDICTIONS, result.predictions, tables.ATTENTION_PREDICTIONS),
         ("folds.parquet", result.folds, tables.ATTENTION_FOLDS),
         ("importances.parquet", result.importances, tables.ATTENTION_IMPORTANCES),
         (PARTICIPANTS, participant_table(result.predictions), tables.ATTENTION_PARTICIPANTS),
+        (BOOTSTRAP, samples, tables.ATTENTION_BOOTSTRAP),
     ):
-        # The schema alone is stored, without pandas' own metadata, whose version would change the bytes.
+        # pandas would add metadata with its own version, which would change the bytes.
         columns = {field.name: pa.array(table[field.name], field.type) for field in schema}
         write_table(folder / name, pa.table(columns, schema=schema))
-    summary = summarise(result)
-    write_json(folder / METRICS, summary)
-    return summary
+    metrics = result_metrics(result, samples)
+    write_json(folder / METRICS, metrics)
+    return metrics
 
 
 def read_result_table(paths: AttentionPaths, model: str, name: str) -> pd.DataFrame:
-    """A table that `write_results` stored for a model.
+    """A table of a model that `write_results` stored.
 
     Raises:
         ArtefactError: the model was not cross-validated.
@@ -102,8 +109,18 @@ def read_result_table(paths: AttentionPaths, model: str, name: str) -> pd.DataFr
     return table
 
 
+def read_bootstrap(paths: AttentionPaths, model: str, seed: int) -> pd.DataFrame:
+    """The scores of a model on bootstrap samples (see `bootstrap_scores`).
+
+    Older versions stored no bootstrap samples. They are computed then, with the same result.
+    """
+    if (paths.results(model) / BOOTSTRAP).is_file():
+        return read_result_table(paths, model, BOOTSTRAP)
+    return bootstrap_scores(read_result_table(paths, model, PREDICTIONS), seed)
+
+
 def read_metrics(paths: AttentionPaths, model: str) -> dict[str, Any]:
-    """What `write_results` stored last for a model.
+    """The content of a model's `metrics.json`.
 
     Raises:
         ArtefactError: the model was not cross-validated.
@@ -116,13 +133,13 @@ def read_metrics(paths: AttentionPaths, model: str) -> dict[str, Any]:
 
 
 def read_protocol(metrics: Mapping[str, Any]) -> Protocol:
-    """The protocol that a model was judged by, from its stored metrics.
+    """The protocol of a cross-validation, from its stored metrics.
 
     Raises:
-        ArtefactError: it is not one that this version knows.
+        ArtefactError: this version does not know the protocol.
     """
     try:
         return Protocol(**metrics["protocol"])
     except (KeyError, TypeError, SettingsError) as error:
         received, model = "the metrics hold an unknown protocol", metrics.get("model", "<model>")
-        raise ArtefactError(received, "one of this version", f"materialise attention_cv/{model} again") from error
+        raise ArtefactError(received, "a protocol of this version", f"materialise attention_cv/{model} again") from error

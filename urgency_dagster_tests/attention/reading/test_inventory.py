@@ -4,12 +4,12 @@ import json
 import numpy as np
 import pytest
 
-from urgency_dagster.attention.reading.inventory import summarise
+from urgency_dagster.attention.reading.inventory import feature_summary
 from urgency_dagster.attention.reading.pickles import AttentionData
 
 
 def test_features_are_counted_by_stream_statistic_and_window(data):
-    summary = summarise(data)
+    summary = feature_summary(data)
     features = summary["features"]
     assert (summary["rows"], summary["participants"]) == (300, 10)
     assert summary["positive_rate"] == pytest.approx(data.y.mean())
@@ -23,7 +23,7 @@ def test_features_are_counted_by_stream_statistic_and_window(data):
 
 def test_names_outside_the_grammar_are_counted(data):
     odd = renamed(data, {"HRT#VAL": "HRT#VAL#ImmediatePast_15"})
-    assert summarise(odd)["features"]["outside_grammar"] == 1
+    assert feature_summary(odd)["features"]["outside_grammar"] == 1
 
 
 def renamed(data: AttentionData, names: dict[str, str]) -> AttentionData:
@@ -40,11 +40,11 @@ def zeroed(data: AttentionData, participant: str, *prefixes: str) -> AttentionDa
 
 class TestMissingStreams:
     def test_none_is_missing(self, data):
-        assert summarise(data)["missing_streams"] == {}
+        assert feature_summary(data)["missing_streams"] == {}
 
     def test_participants_with_nothing_but_zeros_lack_the_stream(self, data):
         lacking = zeroed(zeroed(data, "P03", "DST_MOT#", "HRT#"), "P05", "DST_MOT#")
-        assert summarise(lacking)["missing_streams"] == {"HRT": ["P03"], "DST_MOT": ["P03", "P05"]}
+        assert feature_summary(lacking)["missing_streams"] == {"HRT": ["P03"], "DST_MOT": ["P03", "P05"]}
 
     def test_rows_of_a_participant_need_not_be_together(self, data):
         lacking = zeroed(data, "P03", "HRT#")
@@ -52,29 +52,29 @@ class TestMissingStreams:
         mixed = dataclasses.replace(
             lacking, X=lacking.X.iloc[order].reset_index(drop=True), y=data.y[order], groups=data.groups[order]
         )
-        assert summarise(mixed)["missing_streams"] == {"HRT": ["P03"]}
+        assert feature_summary(mixed)["missing_streams"] == {"HRT": ["P03"]}
 
     def test_one_value_is_enough_to_have_it(self, data):
         lacking = zeroed(data, "P03", "HRT#")
         lacking.X.loc[int(np.argmax(data.groups == "P03")), "HRT#AVG#M05"] = np.float32(-1)
-        assert summarise(lacking)["missing_streams"] == {}
+        assert feature_summary(lacking)["missing_streams"] == {}
 
     def test_what_is_no_sensor_is_never_missing(self, data):
-        assert summarise(zeroed(data, "P03", "PIF#", "ESM#"))["missing_streams"] == {}
+        assert feature_summary(zeroed(data, "P03", "PIF#", "ESM#"))["missing_streams"] == {}
 
 
 class TestConstantWithinParticipant:
     def test_what_is_known_of_the_person_is_constant(self, data):
-        assert summarise(data)["constant_within_participant"] == {"PIF": ["PIF#AGE"]}
+        assert feature_summary(data)["constant_within_participant"] == {"PIF": ["PIF#AGE"]}
 
     def test_a_column_that_is_the_same_for_all_is_constant_too(self, data):
         still = dataclasses.replace(data, X=data.X.assign(**{"EDA#VAL": np.float32(340330)}))
-        assert summarise(still)["constant_within_participant"] == {"PIF": ["PIF#AGE"], "EDA": ["EDA#VAL"]}
+        assert feature_summary(still)["constant_within_participant"] == {"PIF": ["PIF#AGE"], "EDA": ["EDA#VAL"]}
 
     def test_a_change_in_one_participant_is_enough(self, data):
         X = data.X.copy()
         X.loc[int(np.argmax(data.groups == "P07")), "PIF#AGE"] = np.float32(1)
-        assert summarise(dataclasses.replace(data, X=X))["constant_within_participant"] == {}
+        assert feature_summary(dataclasses.replace(data, X=X))["constant_within_participant"] == {}
 
     def test_columns_outside_the_grammar_are_looked_at_too(self, data):
-        assert summarise(renamed(data, {"PIF#AGE": "age"}))["constant_within_participant"] == {"": ["age"]}
+        assert feature_summary(renamed(data, {"PIF#AGE": "age"}))["constant_within_participant"] == {"": ["age"]}

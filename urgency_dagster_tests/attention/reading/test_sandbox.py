@@ -268,8 +268,8 @@ class TestLimits:
     @linux
     def test_no_core_file_and_no_more_time_than_the_parent_waits(self):
         code = (
-            "import resource as r; from urgency_dagster.attention.reading.sandbox import _set_limits; print(_set_limits(100, 9), "
-            "r.getrlimit(r.RLIMIT_CORE), r.getrlimit(r.RLIMIT_CPU))"
+            "import resource as r; from urgency_dagster.attention.reading.sandbox import _set_limits\n"
+            "print(_set_limits(100, 9), r.getrlimit(r.RLIMIT_CORE), r.getrlimit(r.RLIMIT_CPU))"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "True (0, 0) (10, 10)"

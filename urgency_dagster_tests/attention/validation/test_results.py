@@ -75,14 +75,14 @@ def test_every_score_has_its_intervals(result, paths):
     )
 
 
-def test_the_training_rows_are_judged_too(result, paths):
+def test_the_training_rows_are_scored_too(result, paths):
     stored = write_results(result, paths)
     assert stored["train_mean"].keys() == stored["mean"].keys()
     assert stored["train_mean"]["f1_macro"] > stored["mean"]["f1_macro"]
     assert stored["train_mean"]["f1_macro"] == pytest.approx(result.folds["train_f1_macro"].mean())
 
 
-def test_a_participant_of_one_class_has_no_area(result, paths):
+def test_a_participant_with_one_class_has_no_auroc(result, paths):
     changed = dataclasses.replace(result, predictions=result.predictions.copy())
     first = changed.predictions["participant"] == "P01"
     changed.predictions.loc[first, "y"] = 1
@@ -101,6 +101,7 @@ def test_writing_again_gives_the_same_bytes(data, result, paths):
     write_results(again, paths)
     assert {file.name: file.read_bytes() for file in paths.results("logreg").iterdir()} == first
     assert sorted(first) == [
+        "bootstrap.parquet",
         "folds.parquet",
         "importances.parquet",
         "metrics.json",
@@ -109,7 +110,7 @@ def test_writing_again_gives_the_same_bytes(data, result, paths):
     ]
 
 
-def test_a_model_that_was_not_judged_is_named(paths):
+def test_a_model_that_was_not_cross_validated_is_named(paths):
     with pytest.raises(ArtefactError, match="attention_cv/rf"):
         read_metrics(paths, "rf")
     with pytest.raises(ArtefactError, match=r"rf has no folds.parquet"):

@@ -11,7 +11,7 @@ from urgency_dagster.statistics.bootstrap import RESAMPLES, BootstrapConfig, gro
 from urgency_dagster.statistics.intervals import percentile_interval
 
 
-def resampled_scores(predictions: pd.DataFrame, seed: int, resamples: int = RESAMPLES) -> pd.DataFrame:
+def bootstrap_scores(predictions: pd.DataFrame, seed: int, resamples: int = RESAMPLES) -> pd.DataFrame:
     """The ATTENTION_SCORES of all rows together, one row for each bootstrap sample of the participants.
 
     The same participants and the same seed give the same samples, so the scores of two models can be subtracted.
@@ -31,7 +31,7 @@ def resampled_scores(predictions: pd.DataFrame, seed: int, resamples: int = RESA
 
 
 def intervals(samples: pd.DataFrame) -> dict[str, list[float] | None]:
-    """The 95 % interval of each column, over the samples that have a value; None without any."""
+    """The 95 % interval of each column over its defined values; None if no value is defined."""
     bounds = {str(name): percentile_interval(values, max_undefined=1) for name, values in samples.items()}
     return {name: list(interval) if interval else None for name, interval in bounds.items()}
 
@@ -39,21 +39,21 @@ def intervals(samples: pd.DataFrame) -> dict[str, list[float] | None]:
 def weighted_scores(
     y: np.ndarray, predicted: np.ndarray, probability: np.ndarray, weights: np.ndarray
 ) -> dict[str, float]:
-    """The ATTENTION_SCORES of rows that count several times, or not at all.
+    """The ATTENTION_SCORES of weighted rows; NaN for a score that needs both classes if there is one class.
 
     Args:
         y: (N,) 0 or 1.
         predicted: (N,) 0 or 1.
-        probability: (N,) of class 1.
-        weights: (N,) how often each row counts.
+        probability: (N,) probability of class 1.
+        weights: (N,) how often each row is counted, 0 or more.
     """
-    tn, fp, fn, tp = (float(weights[(y == true) & (predicted == said)].sum()) for true in (0, 1) for said in (0, 1))
+    tn, fp, fn, tp = (float(weights[(y == true) & (predicted == label)].sum()) for true in (0, 1) for label in (0, 1))
     total, positive = tn + fp + fn + tp, fn + tp
     f1_0, f1_1 = _ratio(2 * tn, 2 * tn + fp + fn), _ratio(2 * tp, 2 * tp + fp + fn)
     both = 0 < positive < total
-    spread = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    mcc_scale = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
     roc_auc, pr_auc = _areas(y, probability, weights) if both else (np.nan, np.nan)
-    certainty = np.clip(np.where(y == 1, probability, 1 - probability), np.finfo(np.float64).eps, 1)
+    likelihood = np.clip(np.where(y == 1, probability, 1 - probability), np.finfo(np.float64).eps, 1)
     values = {
         "accuracy": (tn + tp) / total,
         "balanced_accuracy": (tn / (tn + fp) + tp / positive) / 2 if both else np.nan,
@@ -62,19 +62,19 @@ def weighted_scores(
         "f1_1": f1_1,
         "roc_auc": roc_auc,
         "pr_auc": pr_auc,
-        "mcc": _ratio(tp * tn - fp * fn, spread),
+        "mcc": _ratio(tp * tn - fp * fn, mcc_scale),
         "brier": np.average((probability - y) ** 2, weights=weights),
-        "log_loss": np.average(-np.log(certainty), weights=weights),
+        "log_loss": np.average(-np.log(likelihood), weights=weights),
     }
     return {name: float(values[name]) for name in tables.ATTENTION_SCORES}
 
 
 def _areas(y: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """The area under the ROC curve, and the average precision.
+    """The AUROC and the average precision.
 
     Source: scikit-learn's definitions; rows of equal probability are one step of both curves.
     """
-    values, codes = np.unique(-probability, return_inverse=True)  # the surest first
+    values, codes = np.unique(-probability, return_inverse=True)  # highest probability first
     positive = np.bincount(codes, weights * y, minlength=len(values))
     negative = np.bincount(codes, weights * (1 - y), minlength=len(values))
     true, false = positive.cumsum(), negative.cumsum()

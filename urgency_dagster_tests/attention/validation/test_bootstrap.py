@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from urgency_dagster.attention import tables
+from urgency_dagster.attention.validation.bootstrap import bootstrap_scores, intervals, weighted_scores
 from urgency_dagster.attention.validation.metrics import scores
-from urgency_dagster.attention.validation.resampling import intervals, resampled_scores, weighted_scores
 
 
 def drawn(rows: int, participants: int, skill: float = 1.0, seed: int = 0) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def test_what_does_not_exist_for_one_class_is_no_number():
 
 def test_the_interval_holds_the_score_of_all_rows():
     predictions = drawn(400, 20)
-    found = intervals(resampled_scores(predictions, seed=1))
+    found = intervals(bootstrap_scores(predictions, seed=1))
     pooled = scores(*(predictions[name].to_numpy() for name in ("y", "predicted", "probability")))
     assert tuple(found) == tables.ATTENTION_SCORES
     for name, (low, high) in found.items():
@@ -49,10 +49,10 @@ def test_the_interval_holds_the_score_of_all_rows():
 
 def test_the_seed_decides_and_the_order_of_the_rows_does_not():
     predictions = drawn(200, 10)
-    first = resampled_scores(predictions, seed=1, resamples=50)
-    turned = resampled_scores(predictions.sample(frac=1, random_state=3), seed=1, resamples=50)
+    first = bootstrap_scores(predictions, seed=1, resamples=50)
+    turned = bootstrap_scores(predictions.sample(frac=1, random_state=3), seed=1, resamples=50)
     pd.testing.assert_frame_equal(first, turned)
-    assert not first.equals(resampled_scores(predictions, seed=2, resamples=50))
+    assert not first.equals(bootstrap_scores(predictions, seed=2, resamples=50))
 
 
 def test_participants_are_drawn_and_not_rows():
@@ -61,7 +61,7 @@ def test_participants_are_drawn_and_not_rows():
     copied = pd.concat([few] * 5)
     many = few.assign(participant=[f"Q{n}" for n in range(len(few))])
     width = {
-        name: np.diff(intervals(resampled_scores(table, seed=1))["f1_macro"])[0]
+        name: np.diff(intervals(bootstrap_scores(table, seed=1))["f1_macro"])[0]
         for name, table in (("few", few), ("copied", copied), ("many", many))
     }
     assert width["copied"] == pytest.approx(width["few"])
