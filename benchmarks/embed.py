@@ -19,18 +19,17 @@ from benchmarks.memory import ARCHIVE, growth_of_memory, make_table, write_extra
 from benchmarks.report import Comparison, by_rate
 from urgency_dagster.calls.audio import SAMPLE_RATE
 from urgency_dagster.calls.embedding.archive import (
-    EmbeddingSummary,
-    Prepared,
-    duration_s,
+    audio_seconds,
     embed_rows,
-    prepare,
     utterance_rows,
 )
 from urgency_dagster.calls.embedding.configuration import EmbeddingConfig
 from urgency_dagster.calls.embedding.encoder import FLOAT32
+from urgency_dagster.calls.embedding.preparation import PreparedEncoder, prepare_encoder
 from urgency_dagster.calls.embedding.speech_model import load_speech_model
+from urgency_dagster.calls.embedding.summary import EmbeddingSummary
 from urgency_dagster.calls.embedding.verification import Verification
-from urgency_dagster.calls.segments import Recording, decoded_pieces, recording_segments
+from urgency_dagster.calls.segments import Recording, decoded_segments, recording_segments
 from urgency_dagster.devices import AUTO, matmul_gflops, resolve_device
 from urgency_dagster.errors import BenchmarkError
 from urgency_dagster.paths import StoragePaths
@@ -148,7 +147,7 @@ def _found(
         BenchmarkError: the vectors are not those of one segment at a time.
     """
     summary, rate = timed.result, timed.rate(step.audio_s)
-    check_proved(summary.proof)
+    check_verified(summary.verification)
     precision = summary.made_with["precision"]
     peak = matmul_gflops(summary.device, precision, GEMM_SIZE)
     return {
@@ -159,25 +158,27 @@ def _found(
         "ratio": rate.median / reference,
         "gemm_peak_gflop_per_s": peak,
         "share_of_peak": rate.median * gflop_per_s / peak,
-        "proof": asdict(summary.proof),
+        "verification": asdict(summary.verification),
     }
 
 
-def check_proved(proof: Verification) -> None:
+def check_verified(verification: Verification) -> None:
     """Refuses to compare vectors that are others.
 
     Raises:
         BenchmarkError: the proof failed.
     """
-    if not proof.passed:
-        raise BenchmarkError(f"the vectors are others ({proof})", proof.bound, "correct the encoder")
+    if not verification.passed:
+        raise BenchmarkError(
+            f"the vectors differ from the reference ({verification})", verification.bound, "correct the encoder"
+        )
 
 
 @dataclass(frozen=True)
 class TimedPreparation:
     """An encoder that is ready, and the seconds that loading, converting, choosing and the reference took."""
 
-    prepared: Prepared
+    prepared: PreparedEncoder
     config: EmbeddingConfig
     seconds: float
 
@@ -210,14 +211,14 @@ class EmbeddingStep:
         write_extracted(paths, recordings, size.calls)
         make_table(str(paths.root))
         rows = utterance_rows(paths, ARCHIVE)
-        return cls(paths, model_folder, recordings, rows, duration_s(rows))
+        return cls(paths, model_folder, recordings, rows, audio_seconds(rows))
 
     def prepared(self, precision: str) -> TimedPreparation:
         """The encoder that the step uses for a precision."""
         config = EmbeddingConfig(precision=precision)
         model = find_pretrained(str(self.model_folder), "URGENCY_SPEECH_MODEL")
         timed, _ = in_turns(
-            Side(lambda: prepare(self.paths.root, self.rows, load_speech_model(model), config), 1),
+            Side(lambda: prepare_encoder(self.paths.root, self.rows, load_speech_model(model), config), 1),
             Side(lambda: None, 1),
         )
         return TimedPreparation(timed.result, config, timed.duration().median)
@@ -234,7 +235,7 @@ def decoding_rate(step: EmbeddingStep) -> dict[str, float]:
     """Seconds of audio that decoding and cutting gives per second: one process alone, and the workers of a run."""
 
     def all_workers() -> int:
-        return sum(len(segments) for segments in decoded_pieces([step.rows] * DECODING_PASSES, step.paths.root, -1))
+        return sum(len(segments) for segments in decoded_segments([step.rows] * DECODING_PASSES, step.paths.root, -1))
 
     def one_process() -> int:
         return sum(len(recording_segments(recording)) for recording in step.recordings)
@@ -335,4 +336,4 @@ def model_gflop(shape: SpeechShape, segments: "Sequence[np.ndarray]") -> float:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             for segment in segments:
                 model(torch.empty(1, len(segment)))
-    return counter.get_total_flops() / 1e9
+    return float(counter.get_total_flops()) / 1e9

@@ -17,9 +17,10 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from urgency_dagster.calls.embedding.archive import Prepared, embed_archive, embed_rows, utterance_rows
+from urgency_dagster.calls.embedding.archive import embed_archive, embed_rows, utterance_rows
 from urgency_dagster.calls.embedding.configuration import EmbeddingConfig
 from urgency_dagster.calls.embedding.encoder import Piece
+from urgency_dagster.calls.embedding.preparation import PreparedEncoder
 from urgency_dagster.calls.embedding.speech_model import SpeechModel, load_speech_model
 from urgency_dagster.calls.segments import Recording
 from urgency_dagster.calls.table.utterances import build_utterance_table
@@ -161,7 +162,7 @@ def cut_segments(root: str) -> None:
 
     paths = StoragePaths(Path(root))
     speech = load_speech_model(_model(paths))
-    prepared = Prepared(NoEncoder(speech), [], np.empty((0, speech.width), dtype=np.float32))
+    prepared = PreparedEncoder(NoEncoder(speech), [], np.empty((0, speech.width), dtype=np.float32))
     embed_rows(paths, ARCHIVE, utterance_rows(paths, ARCHIVE), prepared, EmbeddingConfig())
 
 

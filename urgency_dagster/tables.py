@@ -1,6 +1,6 @@
-"""The schema, column names and closed value sets of every table. Nothing is read or written here.
+"""The tables that several subjects read: schemas, column names and closed sets of values.
 
-Source: AI Hub data set 71768 for the label values; the column names are those of the original pipeline.
+Source: the label values are those of AI Hub data set 71768, the column names those of the original pipeline.
 """
 
 import pyarrow as pa
@@ -9,10 +9,10 @@ URGENCY_LEVELS = ("하", "중", "상")
 """Urgency names in the order of their fixed ids: 하 (low) 0, 중 (mid) 1, 상 (high) 2."""
 
 LOW, _, HIGH = URGENCY_LEVELS
-"""The levels whose confusion costs most: a high one read as low."""
+"""The levels with the most expensive confusion: a high level predicted as low."""
 
 SENTIMENTS = ("기타부정", "당황/난처", "불안/걱정", "중립")
-"""The sentiment names of the data set, sorted. Ids are the sorted names that the training set holds."""
+"""The sentiment names of the data set, sorted. Ids are positions in the sorted names of the training set."""
 
 ENGLISH = {
     "하": "low",
@@ -23,10 +23,10 @@ ENGLISH = {
     "불안/걱정": "anxious",
     "중립": "neutral",
 }
-"""English class names for pictures, whose default font has no Hangul."""
+"""English class names for pictures: the default font of matplotlib has no Hangul."""
 
 CALL_TAKER, CALLER = 0, 1
-"""Values of `speaker`: a role, not a person."""
+"""Values of `speaker`. They are roles, not persons."""
 
 
 UTTERANCES = pa.schema(
@@ -53,26 +53,31 @@ UTTERANCES = pa.schema(
         pa.field("audio_sha256", pa.string(), nullable=False),
     ]
 )
-"""One row per kept utterance, sorted by `_id`, `startAt`, `utterance_id`. Times are the label's milliseconds.
+"""One row per kept utterance, sorted by `_id`, `startAt`, `utterance_id`. Times are those of the label, in ms.
 
-The four flags tell what is wrong with the audio of the utterance; `audio_sha256` identifies its whole recording.
+The four flags mark possible defects in the audio of the utterance. `audio_sha256` is the hash of the whole recording.
 """
+
+UTTERANCE_KEY = ("_id", "utterance_id")
+"""The columns that identify a row of UTTERANCES within its archive."""
 
 
 AUDIO_FLAGS = ("silent", "has_nan", "clipped", "tone_660hz")
-"""The columns of UTTERANCES that tell what is wrong with the audio."""
+"""The columns of UTTERANCES that mark possible defects in the audio."""
 
 EMBEDDING = "wav2vec2_embedding"
 
 VECTOR_KEY = ("audio_sha256", "startAt", "endAt")
-"""The columns of UTTERANCES that say what sound a vector is of, whatever the call is called."""
+"""The columns of UTTERANCES that identify the audio of a vector, independent of the call id."""
 
 
 def embeddings_schema(width: int) -> pa.Schema:
-    """The schema of `embeddings.parquet` for rows of `width` float32: the vectors of an utterance, one after another.
+    """The schema of `embeddings.parquet`.
 
-    The columns of VECTOR_KEY are those of the utterance, so that the vector can serve again when the archive is sent
-    again.
+    The columns of VECTOR_KEY make a vector reusable when the archive lands again.
+
+    Args:
+        width: float32 values per row: the vectors of an utterance, one after another.
     """
     vector = pa.list_(pa.float32(), width)
     return pa.schema(

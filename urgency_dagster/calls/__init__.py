@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from urgency_dagster.calls.audio import load_waveform
-    from urgency_dagster.calls.embedding.archive import EmbeddingSummary, embed_archive
+    from urgency_dagster.calls.embedding.archive import embed_archive
     from urgency_dagster.calls.embedding.configuration import EmbeddingConfig
+    from urgency_dagster.calls.embedding.summary import EmbeddingSummary
     from urgency_dagster.calls.embedding.throughput import draw_throughput
     from urgency_dagster.calls.embedding.verification import Verification
     from urgency_dagster.calls.landing.cache import LandingCache
@@ -65,7 +66,7 @@ _MODULES = {
     "FUNNEL_LEVELS": "table.funnel",
     "ArchivePair": "landing.pairs",
     "EmbeddingConfig": "embedding.configuration",
-    "EmbeddingSummary": "embedding.archive",
+    "EmbeddingSummary": "embedding.summary",
     "ExtractionConfig": "unpacking.configuration",
     "Funnel": "table.funnel",
     "Landing": "landing.pairs",

@@ -1,7 +1,4 @@
-"""Rows of the utterance table become segments of audio: each recording is decoded once, in row order.
-
-How a recording is decoded is in `audio`.
-"""
+"""Rows of the utterance table become audio segments. Each recording is decoded once, in row order."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,14 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording and the times in ms of its utterances, in row order."""
+    """A recording, and the intervals of its utterances.
+
+    Attributes:
+        path: the WAV file.
+        times_ms: start and end of each utterance in ms, in row order.
+    """
 
     path: Path
     times_ms: list[tuple[int, int]]
 
 
 def recording_segments(recording: Recording) -> "list[np.ndarray]":
-    """The segments of one recording, which is decoded and resampled once; each mono float32 at 16 kHz.
+    """Decodes and resamples a recording once; returns its segments, each mono float32 at 16 kHz of shape (samples,).
 
     Raises:
         AudioError: see `audio.decode`.
@@ -37,40 +39,40 @@ def recording_segments(recording: Recording) -> "list[np.ndarray]":
 
 
 def recordings_of(rows: pa.Table, root: Path) -> list[Recording]:
-    """The recordings that some rows need, in the order of the rows; the rows of one call follow each other.
+    """The recordings of some rows, in row order.
 
     Args:
-        rows: some of the utterance table, with `wav_file_path`, `startAt` and `endAt`.
+        rows: rows of the utterance table, with `wav_file_path`, `startAt` and `endAt`; those of a call are consecutive.
         root: the storage root.
     """
     times: dict[str, list[tuple[int, int]]] = {}
     for row in rows.select(["wav_file_path", "startAt", "endAt"]).to_pylist():
         times.setdefault(row["wav_file_path"], []).append((row["startAt"], row["endAt"]))
-    return [Recording(root / path, of_path) for path, of_path in times.items()]
+    return [Recording(root / path, times_ms) for path, times_ms in times.items()]
 
 
-def decoded_pieces(pieces: list[pa.Table], root: Path, workers: int) -> "Iterator[list[np.ndarray]]":
-    """The segments of each piece of the utterance table, while worker processes decode ahead.
+def decoded_segments(tables: list[pa.Table], root: Path, workers: int) -> "Iterator[list[np.ndarray]]":
+    """Yields the segments of each table, in row order. Worker processes decode the next recordings meanwhile.
 
     Args:
-        pieces: whole calls each, see `whole_calls`.
+        tables: rows of the utterance table; a call must not be split over two tables, see `whole_calls`.
         root: the storage root.
         workers: processes; see `workers.ordered_map`.
 
     Raises:
-        AudioError: a recording is gone or changed since its rows were made.
+        AudioError: a recording is missing or has changed.
     """
-    wanted = (recording for piece in pieces for recording in recordings_of(piece, root))
-    decoded = ordered_map(recording_segments, wanted, workers)
-    for piece in pieces:
+    recordings = (recording for table in tables for recording in recordings_of(table, root))
+    decoded = ordered_map(recording_segments, recordings, workers)
+    for table in tables:
         segments: list[np.ndarray] = []
-        while len(segments) < piece.num_rows:
+        while len(segments) < table.num_rows:
             segments += next(decoded)
         yield segments
 
 
 def whole_calls(rows: pa.Table, max_rows: int) -> Iterator[pa.Table]:
-    """The rows in slices of about `max_rows` that end between two calls."""
+    """Yields slices of about `max_rows` rows that end between two calls. Only a long call makes a slice longer."""
     if not rows.num_rows:
         return
     ids = rows["_id"]

@@ -1,4 +1,4 @@
-"""The tables of the calls pipeline that no other subject reads, and the reasons for rejecting."""
+"""The tables that only this subject reads and writes, and the reasons for a rejection."""
 
 from enum import StrEnum
 
@@ -41,7 +41,7 @@ MEMBERS = pa.schema(
         pa.field("detail", pa.string()),
     ]
 )
-"""One row per ZIP member: `kind` is audio or label, `path` is where it lies (null when rejected)."""
+"""One row per ZIP member. `kind` is audio or label; `path` is the extracted file, null for a rejected member."""
 
 
 REJECTS = pa.schema(
@@ -54,8 +54,8 @@ REJECTS = pa.schema(
         pa.field("detail", pa.string()),
     ]
 )
-"""One row per thing that is not in the utterance table.
+"""One row per rejected member, call or utterance.
 
-`_id` is null on the row of a member, `utterance_id` on that of a whole call; each labelled utterance of a rejected
-call has a row of its own besides.
+`_id` is null in the row of a member, and `utterance_id` in the row of a call. A rejected call has one more row for each
+of its labelled utterances.
 """

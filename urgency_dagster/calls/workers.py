@@ -1,4 +1,4 @@
-"""Work on many files in several processes, in order and with flat memory; and work ahead in a thread."""
+"""Parallel work: an ordered map over worker processes with bounded memory, and a one-item look-ahead in a thread."""
 
 import multiprocessing
 import os
@@ -13,24 +13,27 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 AHEAD_PER_WORKER = 4
-"""Results that may wait for a slow consumer, per process: enough to keep all busy, few enough for memory."""
+"""Maximum results per worker that wait for the consumer: enough to keep all workers busy, few enough for memory."""
 
 
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Generator[Result, None, None]:
-    """Yields `function(item)` for each item in order.
+    """Yields `function(item)` for each item, in order.
+
+    `joblib.Parallel(return_as="generator")` is not used because it does not wait for its consumer: while a consumer
+    slept, it took 1,000 of 1,000 items, this function 8.
 
     Args:
         function: a module-level function, or a `functools.partial` of one.
-        items: what to work on.
-        workers: processes; 1 works in this process, -1 is one process per core.
+        items: the items; they are taken at most AHEAD_PER_WORKER per worker ahead of the consumer.
+        workers: number of processes. 1 works in this process, -1 is one process per core.
     """
     count = (os.cpu_count() or 1) if workers < 1 else workers
     if count == 1:
         yield from map(function, items)
         return
-    # Not forked from this process: it may hold threads and a GPU context.
+    # Not a fork of this process: it may have threads and a CUDA context.
     context = multiprocessing.get_context("forkserver")
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_end_with_parent)
     try:
@@ -46,7 +49,7 @@ def ordered_map(
 
 
 def one_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
-    """Yields the items, while a thread already makes the next one."""
+    """Yields the items. A thread computes the next item while the consumer uses the current one."""
     with ThreadPoolExecutor(1) as thread:
         upcoming = thread.submit(lambda: [*islice(items, 1)])
         while item := upcoming.result():
@@ -55,9 +58,9 @@ def one_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
 
 
 def _end_with_parent() -> None:
-    """Lets this worker end at once when the process that started it is killed.
+    """Makes this worker end at once when its parent process is killed.
 
-    Otherwise it would wait for work for ever, or go on writing while the next run begins.
+    Otherwise it would wait for work for ever, or write files while the next run begins.
     """
     threading.Thread(target=_exit_after_parent, daemon=True).start()
 

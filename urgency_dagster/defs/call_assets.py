@@ -151,7 +151,7 @@ def utterance_embeddings(
     options = EmbeddingConfig(**config.model_dump())
     with shown_progress(context, "utterances") as progress:
         summary = embed_archive(storage.paths, archive, models.speech_model(), options, progress)
-    checks = [vectors_fit_rows(storage.paths, archive), same_as_one_by_one(summary.proof)]
+    checks = [vectors_fit_rows(storage.paths, archive), same_as_one_by_one(summary.verification)]
     return record.close([storage.paths.archive(archive).embeddings], embedding_metadata(summary), checks=checks)
 
 

@@ -155,17 +155,17 @@ def vectors_fit_rows(paths: StoragePaths, archive: str) -> dg.AssetCheckResult:
     )
 
 
-def same_as_one_by_one(proof: Verification) -> dg.AssetCheckResult:
-    """The proof of an archive's vectors, as figures."""
+def same_as_one_by_one(verification: Verification) -> dg.AssetCheckResult:
+    """Shows the verification of an archive's vectors."""
     return dg.AssetCheckResult(
         check_name=SAME_AS_ONE_BY_ONE.name,
-        passed=proof.passed,
+        passed=verification.passed,
         metadata={
-            "utterances": proof.utterances,
-            "precision": proof.precision,
-            "bound": proof.bound,
-            "largest_difference": figure(proof.largest_difference),
-            "least_cosine": figure(proof.least_cosine),
+            "utterances": verification.utterances,
+            "precision": verification.precision,
+            "bound": verification.bound,
+            "max_difference": figure(verification.max_difference),
+            "min_cosine": figure(verification.min_cosine),
             "remedy": "materialise it with `precision: float32`; if that fails too, with `engine: torch`",
         },
     )

@@ -7,7 +7,7 @@ from benchmarks.embed import (
     EmbeddingStep,
     EmbedSize,
     SpeechShape,
-    check_proved,
+    check_verified,
     compare_embedding,
     kept_lengths_s,
     model_gflop,
@@ -28,8 +28,8 @@ def test_the_benchmark_runs_and_tells_what_it_found():
     details = comparison.details
     assert details["utterances"] == {"ours": 2 * UTTERANCES_PER_CALL, "reference": 4}
     exact, chosen = details["float32"], details["chosen"]
-    assert exact["proof"]["largest_difference"] <= MAX_DIFFERENCE
-    assert chosen["precision"] == "float32" or chosen["proof"]["least_cosine"] >= MIN_COSINE
+    assert exact["verification"]["max_difference"] <= MAX_DIFFERENCE
+    assert chosen["precision"] == "float32" or chosen["verification"]["min_cosine"] >= MIN_COSINE
     assert chosen["ratio"] == pytest.approx(comparison.ratio)
     for side in (chosen, exact):
         expected = details["gflop_per_audio_s"] * side["x_real_time"]["median"] / side["gemm_peak_gflop_per_s"]
@@ -48,9 +48,11 @@ def test_a_step_that_is_timed_starts_from_nothing(tmp_path):
 
 
 def test_vectors_that_are_others_cannot_be_compared():
-    check_proved(Verification(32, "float32", 1e-6, 1.0, passed=True))
-    with pytest.raises(BenchmarkError, match=r"the vectors are others .*expected largest_difference at most 0\.0001"):
-        check_proved(Verification(32, "float32", 0.1, 0.9, passed=False))
+    check_verified(Verification(32, "float32", 1e-6, 1.0, passed=True))
+    with pytest.raises(
+        BenchmarkError, match=r"the vectors differ from the reference .*expected max_difference at most 0\.0001"
+    ):
+        check_verified(Verification(32, "float32", 0.1, 0.9, passed=False))
 
 
 def test_the_calls_hold_all_lengths_one_after_the_other(tmp_path):

@@ -141,7 +141,7 @@ def test_vectors_of_other_rows_are_refused(paths, change):
         "other": [{**keys[0], "_id": "x"}, *keys[1:]],
     }
     write(paths, rows, changed[change])
-    with pytest.raises(ArtefactError, match="not those of its utterance table"):
+    with pytest.raises(ArtefactError, match="do not belong to its utterance table"):
         write_processed_data(paths, ARCHIVE)
     assert not paths.archive(ARCHIVE).processed_csv.exists()
     assert not paths.archive(ARCHIVE).vectors.exists()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from urgency_dagster.calls.audio import cut, load_waveform
-from urgency_dagster.calls.segments import Recording, decoded_pieces, recordings_of, whole_calls
+from urgency_dagster.calls.segments import Recording, decoded_segments, recordings_of, whole_calls
 from urgency_dagster.errors import AudioError
 
 
@@ -47,7 +47,7 @@ class TestRecordings:
             (tmp_path / name).write_bytes(build.wav(2000, seed=ord(name[0])))
         both = table(("a.wav", 0, 600), ("a.wav", 700, 1500), ("b.wav", 0, 800))
         pieces = [both, table(), table(("b.wav", 100, 900))]
-        found = list(decoded_pieces(pieces, tmp_path, workers))
+        found = list(decoded_segments(pieces, tmp_path, workers))
         assert [len(segments) for segments in found] == [3, 0, 1]
         for piece, segments in zip(pieces, found, strict=True):
             for row, segment in zip(piece.to_pylist(), segments, strict=True):
@@ -56,4 +56,4 @@ class TestRecordings:
 
     def test_a_recording_that_is_gone_is_an_error(self, tmp_path):
         with pytest.raises(AudioError):
-            list(decoded_pieces([table(("a.wav", 0, 600))], tmp_path, 1))
+            list(decoded_segments([table(("a.wav", 0, 600))], tmp_path, 1))

@@ -161,15 +161,15 @@ def test_scores_that_are_too_good_are_named() -> None:
     assert suspicious.metadata["above_limit"].value == "rf, xgb"
 
 
-def test_the_proof_of_the_vectors_is_the_check() -> None:
+def test_the_check_shows_the_verification_of_the_vectors() -> None:
     check = same_as_one_by_one(Verification(32, "bfloat16", 0.02, 0.9997, passed=True))
     assert (check.passed, check.severity) == (True, dg.AssetCheckSeverity.ERROR)
     figures = {name: value.value for name, value in check.metadata.items()}
-    assert figures["least_cosine"] == 0.9997
-    assert (figures["utterances"], figures["bound"]) == (32, "least_cosine at least 0.995")
+    assert figures["min_cosine"] == 0.9997
+    assert (figures["utterances"], figures["bound"]) == (32, "min_cosine at least 0.995")
 
 
-def test_vectors_without_a_proof_do_not_pass() -> None:
+def test_vectors_without_a_verification_do_not_pass() -> None:
     check = same_as_one_by_one(Verification(3, "float32", None, None, passed=False))
     assert not check.passed
-    assert check.metadata["largest_difference"].value == "none"
+    assert check.metadata["max_difference"].value == "none"

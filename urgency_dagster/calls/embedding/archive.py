@@ -1,8 +1,8 @@
-"""Kept utterances become wav2vec2 vectors, one per row of the utterance table and in its order.
+"""The embedding step: one row of `embeddings.parquet` for each row of the utterance table, in the same order.
 
-An embedding is the mean over the valid frames of the last hidden state of that segment alone, or over each of several
-equal spans of them. Neither batching nor the library nor the precision may change it beyond a stated bound, and a
-sample of every archive proves that they did not.
+An embedding is the mean over the frames of the last hidden state of one segment, or over each of several equal spans
+of them. Batching, library and precision may change it only within a stated bound, and a sample of every archive is
+verified against that bound.
 """
 
 import shutil
@@ -15,21 +15,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from urgency_dagster.calls.audio import SAMPLE_RATE
-from urgency_dagster.calls.embedding.batching import Budget, embed_segments
-from urgency_dagster.calls.embedding.choice import encoders
+from urgency_dagster.calls.embedding.batching import embed_segments
 from urgency_dagster.calls.embedding.configuration import EmbeddingConfig
-from urgency_dagster.calls.embedding.encoder import FLOAT32, Encoder
-from urgency_dagster.calls.embedding.shards import AUDIO_TOKENS, VERIFIED, FormerVectors, Shard, plan_shards, vectors_at
-from urgency_dagster.calls.embedding.speech_model import SpeechModel, load_speech_model
+from urgency_dagster.calls.embedding.encoder import Encoder
+from urgency_dagster.calls.embedding.preparation import PreparedEncoder, batch_budget, prepare_encoder
+from urgency_dagster.calls.embedding.shards import (
+    AUDIO_TOKENS,
+    VERIFIED,
+    FormerVectors,
+    Shard,
+    plan_shards,
+    tables_with_sample,
+)
+from urgency_dagster.calls.embedding.speech_model import load_speech_model
+from urgency_dagster.calls.embedding.summary import EmbeddingCounts, EmbeddingSummary
 from urgency_dagster.calls.embedding.throughput import Throughput
-from urgency_dagster.calls.embedding.torch_encoder import ReferenceEncoder
-from urgency_dagster.calls.embedding.verification import MIN_UTTERANCES_FOR_COSINE, Verification, sample_rows, verify
-from urgency_dagster.calls.segments import decoded_pieces
-from urgency_dagster.calls.table.rows import MIN_DURATION_MS
+from urgency_dagster.calls.embedding.verification import Verification, verify
+from urgency_dagster.calls.segments import decoded_segments
 from urgency_dagster.calls.versions import RECIPE
 from urgency_dagster.calls.workers import one_ahead
-from urgency_dagster.errors import ArtefactError, SettingsError
+from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.progress import Progress, silent
@@ -40,78 +45,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-@dataclass(frozen=True)
-class Counts:
-    """How many utterances, and where their vectors came from.
-
-    Attributes:
-        utterances: rows of the table.
-        calls: calls of the table.
-        computed: utterances embedded now.
-        reused: utterances whose vectors were in the former file.
-        resumed: utterances of shards that a run before had finished.
-        shards: of the archive.
-        resumed_shards: of those, finished before.
-    """
-
-    utterances: int
-    calls: int
-    computed: int
-    reused: int
-    resumed: int
-    shards: int
-    resumed_shards: int
-
-
-@dataclass(frozen=True)
-class EmbeddingSummary:
-    """What was embedded, on what, how fast, and the proof.
-
-    Attributes:
-        counts: of utterances and shards.
-        audio_s: seconds of audio of all rows.
-        width: of a vector.
-        made_with: model, revision, hash of the weights, precision and the rest that makes the vectors what they are.
-        engine: the library.
-        device: where it ran.
-        seconds: that embedding, decoding and writing took, without loading the model and the proof.
-        figures: the rates of `Throughput.figures`, of what was embedded now.
-        points: as `Throughput.points`.
-        proof: of a sample.
-    """
-
-    counts: Counts
-    audio_s: float
-    width: int
-    made_with: Mapping[str, str]
-    engine: str
-    device: str
-    seconds: float
-    figures: Mapping[str, float]
-    points: list[tuple[float, float]]
-    proof: Verification
-
-    @property
-    def row_width(self) -> int:
-        """The values in a row of the file: the vectors of an utterance, one after another."""
-        return self.width * int(self.made_with[AUDIO_TOKENS])
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """An encoder that was chosen for an archive, and the sample that decided.
-
-    Attributes:
-        encoder: the fastest that passes the proof on the sample.
-        sample: rows of the utterance table, ascending.
-        reference: their vectors, one at a time in float32 by torch; float32 of shape (rows of the sample, T * D).
-    """
-
-    encoder: Encoder
-    sample: Sequence[int]
-    reference: "np.ndarray"
-
-
 def embed_archive(
     paths: StoragePaths,
     archive: str,
@@ -119,34 +52,35 @@ def embed_archive(
     config: EmbeddingConfig,
     progress: Progress = silent,
 ) -> EmbeddingSummary:
-    """Writes `embeddings.parquet`: the vectors of each row of `utterances.parquet`, in its order.
+    """Writes `embeddings.parquet` of one archive.
 
-    What a killed run had finished is not embedded again, nor is what the former file holds of the same sound.
+    Two kinds of vectors are not computed again: those in shards that an interrupted run finished, and those that the
+    former file holds for the same audio and interval.
 
     Args:
         paths: the storage root.
-        archive: the archive.
+        archive: the archive name.
         model: the speech model.
-        config: how to embed.
-        progress: told the utterances done, and the figures of `Throughput.figures`.
+        config: the options.
+        progress: receives the number of finished utterances and `Throughput.figures`.
 
     Raises:
         ArtefactError: the archive has no utterance table.
-        AudioError: a recording is gone or changed since.
+        AudioError: a recording is missing or has changed.
         ModelError: the model cannot be used, or the device has no memory for one segment.
-        SettingsError: the device, the engine or the precision does not exist here, or an utterance has fewer frames
-            than `audio_tokens`.
+        SettingsError: the device, engine or precision is not available here, or an utterance has fewer frames than
+            `audio_tokens`.
     """
     rows = utterance_rows(paths, archive)
-    prepared = prepare(paths.root, rows, load_speech_model(model), config)
+    prepared = prepare_encoder(paths.root, rows, load_speech_model(model), config)
     return embed_rows(paths, archive, rows, prepared, config, progress)
 
 
 def utterance_rows(paths: StoragePaths, archive: str) -> pa.Table:
-    """What this step needs of the utterance table.
+    """The utterance table, with the columns that this step reads.
 
     Raises:
-        ArtefactError: the archive has none.
+        ArtefactError: the archive has no utterance table.
     """
     source = paths.archive(archive).utterances
     if not source.is_file():
@@ -154,77 +88,22 @@ def utterance_rows(paths: StoragePaths, archive: str) -> pa.Table:
     return pq.read_table(source, columns=["_id", "utterance_id", "wav_file_path", "duration_s", *VECTOR_KEY])
 
 
-def prepare(root: Path, rows: pa.Table, speech: SpeechModel, config: EmbeddingConfig) -> Prepared:
-    """The encoder for an archive: of those that the configuration allows, the fastest that passes the proof.
-
-    The model itself is not timed: the choice must be the same in every run on one machine.
-
-    Args:
-        root: the storage root.
-        rows: of the utterance table.
-        speech: the model.
-        config: how to embed.
-
-    Raises:
-        AudioError: a recording of the sample is gone.
-        ModelError: the device has no memory for one segment.
-        SettingsError: the device, the engine or the precision does not exist here, or an utterance has fewer frames
-            than `audio_tokens`.
-    """
-    _check_tokens(speech, config.audio_tokens)
-    small = rows.num_rows < MIN_UTTERANCES_FOR_COSINE
-    allowed = encoders(speech, config.changed(precision=FLOAT32) if small else config)
-    encoder = next(allowed)
-    sample = sample_rows(rows.num_rows, config.proof_utterances, seed=rows.num_rows)
-    drawn = rows.take(pa.array(sample, pa.int64()))
-    (segments,) = decoded_pieces([drawn], root, workers=1)
-    segments = [speech.normalised(segment) for segment in segments]
-    one_by_one = ReferenceEncoder(speech, encoder.device)
-    reference = embed_segments(one_by_one, segments, config.segment_max_s, Budget(0), audio_tokens=config.audio_tokens)
-    while not _passes(encoder, segments, reference, config) and (slower := next(allowed, None)):
-        encoder = slower
-    return Prepared(encoder, sample, reference)
-
-
-def _check_tokens(speech: SpeechModel, audio_tokens: int) -> None:
-    # One sample less: times are cut down to whole samples, and the end of an utterance may lose one to its start.
-    most = speech.frames(MIN_DURATION_MS * SAMPLE_RATE // 1000 - 1)
-    if not 1 <= audio_tokens <= most:
-        raise SettingsError(
-            f"audio_tokens is {audio_tokens}",
-            f"from 1 to {most}, the frames that {speech.source.name} makes of {MIN_DURATION_MS} ms",
-            "correct `audio_tokens`",
-        )
-
-
-def _passes(
-    encoder: Encoder, segments: "Sequence[np.ndarray]", reference: "np.ndarray", config: EmbeddingConfig
-) -> bool:
-    budget = _budget(encoder, config)
-    vectors = embed_segments(encoder, segments, config.segment_max_s, budget, audio_tokens=config.audio_tokens)
-    return verify(vectors, reference, encoder.precision).passed
-
-
-def _budget(encoder: Encoder, config: EmbeddingConfig) -> Budget:
-    return Budget(config.batch_audio_s or encoder.batch_audio_s)
-
-
 def embed_rows(
     paths: StoragePaths,
     archive: str,
     rows: pa.Table,
-    prepared: Prepared,
+    prepared: PreparedEncoder,
     config: EmbeddingConfig,
     progress: Progress = silent,
 ) -> EmbeddingSummary:
-    """`embed_archive` with an encoder that is ready.
+    """Does the work of `embed_archive` with an encoder that is already chosen.
 
     Args:
         paths: the storage root.
-        archive: the archive.
-        rows: of `utterance_rows`.
-        prepared: the encoder for them.
-        config: how to embed.
+        archive: the archive name.
+        rows: see `utterance_rows`.
+        prepared: the encoder for these rows.
+        config: the options.
         progress: see `embed_archive`.
     """
     files, encoder = paths.archive(archive), prepared.encoder
@@ -232,24 +111,23 @@ def embed_rows(
     row_width = encoder.speech.width * config.audio_tokens
     shards = plan_shards(rows, files.shards, made_with, row_width, config.shard_utterances)
     former = FormerVectors(files.embeddings, made_with)
-    at = former.find(rows)
-    left = [Work(shard, at[shard.start :][: shard.rows.num_rows]) for shard in shards if shard.vectors() is None]
-    counts = _counts(rows, shards, left)
-    meter = Throughput(sum(duration_s(work.rows) for work in left))
+    unfinished = unfinished_shards(shards, former.find(rows))
+    counts = _counts(rows, shards, unfinished)
+    meter = Throughput(sum(audio_seconds(shard.missing_rows) for shard in unfinished))
 
-    def embedded(utterances: float, audio_s: float) -> None:
+    def report(utterances: float, audio_s: float) -> None:
         meter.add(utterances, audio_s)
         done = counts.utterances - counts.computed + round(meter.utterances)
         progress(done, counts.utterances, **meter.figures())
 
-    embed_shards(paths.root, left, former, encoder, config, embedded)
-    proof = _assemble(files.embeddings, shards, made_with, prepared)
+    embed_shards(paths.root, unfinished, former, encoder, config, report)
+    verification = _write_embeddings(files.embeddings, shards, made_with, prepared)
     shutil.rmtree(files.shards, ignore_errors=True)
     seconds, figures = meter.seconds, meter.figures()
     progress(counts.utterances, counts.utterances, **figures)
     return EmbeddingSummary(
         counts=counts,
-        audio_s=round(duration_s(rows), 3),
+        audio_s=round(audio_seconds(rows), 3),
         width=encoder.speech.width,
         made_with=made_with,
         engine=encoder.engine,
@@ -257,26 +135,12 @@ def embed_rows(
         seconds=seconds,
         figures=figures,
         points=meter.points,
-        proof=proof,
-    )
-
-
-def _counts(rows: pa.Table, shards: "Sequence[Shard]", left: "Sequence[Work]") -> Counts:
-    unfinished = sum(work.shard.rows.num_rows for work in left)
-    computed = sum(int((work.at < 0).sum()) for work in left)
-    return Counts(
-        utterances=rows.num_rows,
-        calls=len(rows["_id"].unique()),
-        computed=computed,
-        reused=unfinished - computed,
-        resumed=rows.num_rows - unfinished,
-        shards=len(shards),
-        resumed_shards=len(shards) - len(left),
+        verification=verification,
     )
 
 
 def _made_with(encoder: Encoder, config: EmbeddingConfig) -> dict[str, str]:
-    """What the vectors of all rows are made with; also the metadata of the file."""
+    """The identity of the vectors of all rows; it is also the metadata of the file."""
     source = encoder.speech.source
     return {
         "model": source.name,
@@ -289,81 +153,120 @@ def _made_with(encoder: Encoder, config: EmbeddingConfig) -> dict[str, str]:
     }
 
 
-def duration_s(rows: pa.Table) -> float:
-    """Seconds of audio of some rows."""
+def audio_seconds(rows: pa.Table) -> float:
+    """The seconds of audio of some rows."""
     return float(pc.sum(rows["duration_s"]).as_py() or 0.0)
 
 
 @dataclass(frozen=True)
-class Work:
-    """A shard that is to be finished.
+class UnfinishedShard:
+    """A shard whose vectors are not complete.
 
     Attributes:
         shard: the shard.
-        at: for each of its rows, the row of the former file with its vector, or -1.
+        former_rows: for each row of the shard, the row of the former file with its vector, or -1.
     """
 
     shard: Shard
-    at: "np.ndarray"
+    former_rows: "np.ndarray"
 
     @property
-    def rows(self) -> pa.Table:
-        """The rows that must be embedded."""
-        return self.shard.rows.filter(pa.array(self.at < 0))
+    def is_missing(self) -> "np.ndarray":
+        """The rows that must be embedded: bool, (rows,)."""
+        missing: np.ndarray = self.former_rows < 0
+        return missing
+
+    @property
+    def missing_rows(self) -> pa.Table:
+        """The rows of the utterance table that must be embedded."""
+        return self.shard.rows.filter(pa.array(self.is_missing))
+
+
+def unfinished_shards(shards: Sequence[Shard], former_rows: "np.ndarray") -> list[UnfinishedShard]:
+    """The shards that have no finished vectors.
+
+    Args:
+        shards: all shards of an archive.
+        former_rows: see `FormerVectors.find`, for all rows of the archive.
+    """
+    return [
+        UnfinishedShard(shard, former_rows[shard.start :][: shard.rows.num_rows])
+        for shard in shards
+        if shard.vectors() is None
+    ]
+
+
+def _counts(rows: pa.Table, shards: Sequence[Shard], unfinished: Sequence[UnfinishedShard]) -> EmbeddingCounts:
+    unfinished_rows = sum(len(shard.former_rows) for shard in unfinished)
+    computed = sum(int(shard.is_missing.sum()) for shard in unfinished)
+    return EmbeddingCounts(
+        utterances=rows.num_rows,
+        calls=len(rows["_id"].unique()),
+        computed=computed,
+        reused=unfinished_rows - computed,
+        resumed=rows.num_rows - unfinished_rows,
+        shards=len(shards),
+        resumed_shards=len(shards) - len(unfinished),
+    )
 
 
 def embed_shards(
     root: Path,
-    left: Sequence[Work],
+    unfinished: Sequence[UnfinishedShard],
     former: FormerVectors,
     encoder: Encoder,
     config: EmbeddingConfig,
-    embedded: Callable[[float, float], None],
+    report: Callable[[float, float], None],
 ) -> None:
-    """Finishes shards, while those to come are decoded.
+    """Finishes shards one after another. The next shard is decoded meanwhile.
 
     Args:
         root: the storage root.
-        left: what is to be finished.
-        former: where vectors are that serve again.
-        encoder: for the others.
-        config: how to embed.
-        embedded: told utterances and seconds of audio after each batch.
+        unfinished: the shards.
+        former: vectors that can be reused.
+        encoder: computes the other vectors.
+        config: the options.
+        report: receives the utterances and the seconds of audio of each finished batch.
     """
     import numpy as np
 
-    budget = _budget(encoder, config)
-    decoded = decoded_pieces([work.rows for work in left], root, config.workers)
+    budget = batch_budget(encoder, config)
+    decoded = decoded_segments([shard.missing_rows for shard in unfinished], root, config.workers)
     normalised = ([encoder.speech.normalised(segment) for segment in segments] for segments in decoded)
-    for work, segments in zip(left, one_ahead(normalised), strict=True):
-        vectors = np.empty((len(work.at), work.shard.width), dtype=np.float32)
-        former.fill(vectors, work.at)
-        vectors[work.at < 0] = embed_segments(
-            encoder, segments, config.segment_max_s, budget, embedded, config.audio_tokens
+    for work, segments in zip(unfinished, one_ahead(normalised), strict=True):
+        vectors = np.empty((len(work.former_rows), work.shard.width), dtype=np.float32)
+        former.copy_into(vectors, work.former_rows)
+        vectors[work.is_missing] = embed_segments(
+            encoder, segments, config.segment_max_s, budget, report, config.audio_tokens
         )
         work.shard.finish(vectors)
 
 
-def _assemble(target: Path, shards: Sequence[Shard], made_with: Mapping[str, str], prepared: Prepared) -> Verification:
-    """Writes the file, a row group for each shard, with the proof of what went into it."""
+def _write_embeddings(
+    target: Path, shards: Sequence[Shard], made_with: Mapping[str, str], prepared: PreparedEncoder
+) -> Verification:
+    """Writes the file with one row group per shard; verifies the sample of the vectors in it."""
     import numpy as np
 
     encoder = prepared.encoder
     schema = embeddings_schema(prepared.reference.shape[1]).with_metadata(dict(made_with))
     sampled = [prepared.reference[:0]]
+    tables = (_rows_with_vectors(shard, schema) for shard in shards)
     with replacing(target) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        for table, vectors in vectors_at((_rows_with_vectors(shard, schema) for shard in shards), prepared.sample):
+        for table, vectors in tables_with_sample(tables, prepared.sample):
             writer.write_table(table)
             sampled.append(vectors)
-        proof = verify(np.concatenate(sampled), prepared.reference, encoder.precision)
-        writer.add_key_value_metadata({VERIFIED: str(proof.passed).lower()})
-    return proof
+        verification = verify(np.concatenate(sampled), prepared.reference, encoder.precision)
+        writer.add_key_value_metadata({VERIFIED: str(verification.passed).lower()})
+    return verification
 
 
 def _rows_with_vectors(shard: Shard, schema: pa.Schema) -> pa.Table:
     vectors = shard.vectors()
     if vectors is None:
-        raise ArtefactError(f"{shard.path.name} is gone", "the vectors just made", "materialise utterance_embeddings")
+        raise ArtefactError(
+            f"{shard.path.name} is missing", "the vectors of a finished shard", "materialise utterance_embeddings"
+        )
     flat = pa.array(vectors.reshape(-1), type=pa.float32())
     column = pa.FixedSizeListArray.from_arrays(flat, type=schema.field(EMBEDDING).type)
     keys = [shard.rows[name].combine_chunks() for name in schema.names if name != EMBEDDING]

@@ -1,7 +1,4 @@
-"""Many segments of any length through an encoder: pieces, batches by length, and what to do when memory runs out.
-
-What each frame of a segment counts in its vectors is decided here too.
-"""
+"""Segments of any length through an encoder: split into pieces, batched by length, retried when memory runs out."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Budget:
-    """How much audio a batch may hold, padding included; it shrinks when a device runs out of memory.
+    """The maximum audio in one batch, padding included. It is halved when the device runs out of memory.
 
     Attributes:
         audio_s: seconds of audio.
@@ -34,19 +31,19 @@ class Budget:
         return int(self.audio_s * SAMPLE_RATE)
 
     def halve(self, longest: int) -> None:
-        """Makes the next batches half as large.
+        """Halves the size of the next batches.
 
         Args:
-            longest: samples of the longest piece that is left.
+            longest: samples of the longest piece that is not embedded yet.
 
         Raises:
-            ModelError: a batch of that piece alone was too large already.
+            ModelError: that piece was already in a batch of its own.
         """
         if self.samples <= longest:
             raise ModelError(
                 f"the device has no memory for {longest / SAMPLE_RATE:.1f} s of audio",
-                "room for one segment",
-                "free the device, lower `segment_max_s`, or choose another `device`",
+                "memory for one segment",
+                "free memory on the device, lower `segment_max_s`, or choose another `device`",
             )
         self.audio_s /= 2
 
@@ -54,13 +51,13 @@ class Budget:
 def pieces_of(
     segments: "Sequence[np.ndarray]", max_samples: int, frames: Callable[[int], int], audio_tokens: int = 1
 ) -> Iterator[Piece]:
-    """The segments, those longer than `max_samples` in as few equal parts as may be.
+    """Splits segments longer than `max_samples` into the smallest number of equal pieces.
 
     Args:
         segments: waveforms.
-        max_samples: of a piece.
-        frames: how many the model makes of so many samples.
-        audio_tokens: vectors of a segment, whose frames are those of its pieces one after another.
+        max_samples: maximum samples of a piece.
+        frames: returns the number of frames that the model makes of a number of samples.
+        audio_tokens: vectors of a segment. Its frames are those of its pieces, concatenated.
     """
     for position, segment in enumerate(segments):
         count = max(1, -(-len(segment) // max_samples))
@@ -73,15 +70,15 @@ def pieces_of(
 
 
 def equal_spans(length: int, count: int) -> list[int]:
-    """The `count` + 1 bounds of spans that cover `length` and differ by one at most."""
+    """The `count` + 1 bounds of spans that cover `length`. Their lengths differ by at most one."""
     return [length * span // count for span in range(count + 1)]
 
 
 def span_weights(frames: int, audio_tokens: int) -> "np.ndarray":
-    """The weights whose sum over frames is the mean of each span: float32 of shape (T, frames).
+    """The weights whose sum over the frames is the mean of each span: float32 of shape (T, frames).
 
     Args:
-        frames: of a segment, at least as many as spans.
+        frames: frames of a segment, at least one per span.
         audio_tokens: the number of spans, T.
     """
     import numpy as np
@@ -93,9 +90,10 @@ def span_weights(frames: int, audio_tokens: int) -> "np.ndarray":
 
 
 def batches(lengths: Sequence[int], max_samples: int, can_pad: bool) -> Iterator[list[int]]:
-    """Positions grouped so that a batch, padded to its longest, holds at most `max_samples` samples.
+    """Yields batches of positions, from the longest to the shortest.
 
-    One that is longer than that is a batch of its own. Without padding only equal lengths share a batch.
+    A batch holds at most `max_samples` samples after padding to its longest piece. A longer piece has a batch of its
+    own. If the model cannot be padded, only pieces of equal length share a batch.
     """
     batch: list[int] = []
     for position in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
@@ -108,8 +106,8 @@ def batches(lengths: Sequence[int], max_samples: int, can_pad: bool) -> Iterator
         yield batch
 
 
-def unheard(segments: float, audio_s: float) -> None:
-    """Ignores what was embedded."""
+def no_report(segments: float, audio_s: float) -> None:
+    """Ignores the progress."""
 
 
 def embed_segments(
@@ -117,47 +115,48 @@ def embed_segments(
     segments: "Sequence[np.ndarray]",
     segment_max_s: float,
     budget: Budget,
-    embedded: Callable[[float, float], None] = unheard,
+    report: Callable[[float, float], None] = no_report,
     audio_tokens: int = 1,
 ) -> "np.ndarray":
-    """The vectors of many segments in their order, those of a segment one after another: float32 of shape (N, T * D).
-
-    A segment longer than `segment_max_s` is embedded in parts, whose frames are pooled as if they were of one.
+    """The vectors of segments, in order, the T vectors of a segment side by side: float32 of shape (N, T * D).
 
     Args:
-        encoder: what embeds a batch.
-        segments: as `SpeechModel.normalised` gives them.
-        segment_max_s: seconds that the model sees at once.
-        budget: of a batch; it is halved, and stays so, whenever the device runs out of memory.
-        embedded: told after each batch how many segments and seconds of audio were embedded.
-        audio_tokens: vectors of a segment, T: the means over so many equal spans of its frames.
+        encoder: embeds one batch.
+        segments: normalised waveforms, see `SpeechModel.normalised`.
+        segment_max_s: maximum seconds in one forward pass. A longer segment is split, and its frames are pooled as if
+            they came from one pass.
+        budget: the batch size; it stays halved after the device ran out of memory.
+        report: receives the segments and the seconds of audio of each finished batch.
+        audio_tokens: vectors per segment, T: the means over this many equal spans of its frames.
 
     Raises:
-        ModelError: the device has no memory even for one piece.
+        ModelError: the device has no memory for one piece.
     """
     import numpy as np
     import torch
 
     pieces = list(pieces_of(segments, int(segment_max_s * SAMPLE_RATE), encoder.speech.frames, audio_tokens))
     vectors = np.zeros((len(segments), audio_tokens, encoder.speech.width), dtype=np.float32)
-    left = dict(enumerate(pieces))
-    while left:
+    remaining = dict(enumerate(pieces))
+    while remaining:
         try:
-            for batch, found in _embedded(encoder, left, budget):
-                for number, of_piece in zip(batch, found, strict=True):
-                    vectors[left.pop(number).segment] += of_piece
+            for batch, sums in _embedded(encoder, remaining, budget):
+                for number, piece_sums in zip(batch, sums, strict=True):
+                    vectors[remaining.pop(number).segment] += piece_sums
                 done = [pieces[number] for number in batch]
-                embedded(sum(p.share for p in done), sum(len(p.waveform) for p in done) / SAMPLE_RATE)
+                report(sum(p.share for p in done), sum(len(p.waveform) for p in done) / SAMPLE_RATE)
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
-            budget.halve(max(len(piece.waveform) for piece in left.values()))
+            budget.halve(max(len(piece.waveform) for piece in remaining.values()))
     return vectors.reshape(len(segments), audio_tokens * encoder.speech.width)
 
 
-def _embedded(encoder: "Encoder", left: dict[int, Piece], budget: Budget) -> "Iterator[tuple[list[int], np.ndarray]]":
-    """The numbers and the vectors of each batch of the pieces that are left now."""
-    numbers, pieces = list(left), list(left.values())
+def _embedded(
+    encoder: "Encoder", remaining: dict[int, Piece], budget: Budget
+) -> "Iterator[tuple[list[int], np.ndarray]]":
+    """Yields the piece numbers and the vectors of each batch of the remaining pieces."""
+    numbers, pieces = list(remaining), list(remaining.values())
     planned = list(batches([len(piece.waveform) for piece in pieces], budget.samples, encoder.speech.can_pad))
-    found = encoder.vectors([pieces[position] for position in batch] for batch in planned)
-    for batch, vectors in zip(planned, found, strict=True):
+    embedded = encoder.vectors([pieces[position] for position in batch] for batch in planned)
+    for batch, vectors in zip(planned, embedded, strict=True):
         yield [numbers[position] for position in batch], vectors

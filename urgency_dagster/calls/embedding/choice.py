@@ -1,6 +1,6 @@
-"""What a speech model runs on: the device, the library and the precision, and which of them is the fastest here.
+"""The candidate encoders of a configuration on this machine: device, library and precision, the fastest first.
 
-Torch in float32 is the reference that every other way is compared with.
+Torch in float32 is the reference that every other encoder is compared with.
 """
 
 from collections.abc import Iterator
@@ -14,32 +14,33 @@ from urgency_dagster.devices import AUTO, matmul_gflops, resolve_device
 from urgency_dagster.errors import ModelError, SettingsError
 
 MIN_BFLOAT16_SPEEDUP = 1.25
-"""Times as fast as in float32 that products must be in bfloat16 on a CPU for it to be taken.
+"""Minimum speed-up of a bfloat16 matmul over float32 at which bfloat16 is chosen on a CPU.
 
-Far from both of what was measured, 0.4 to 0.6 on one processor and 4 on another, so that a busy machine does not make a
-run choose otherwise than the one before.
+Measured speed-ups are 0.4 to 0.6 on one processor and 4 on another. The threshold is far from both, so that the choice
+is the same on a busy machine.
 """
 
 
 def encoders(speech: SpeechModel, config: EncoderConfig) -> "Iterator[Encoder]":
-    """The ways to run a model that a configuration allows, each made when it is asked for, fastest first.
+    """Yields the candidate encoders from the fastest to the slowest; each is created when it is requested.
 
-    The last is always torch in float32 when the precision is free.
+    With `precision: auto` the last one is torch in float32.
 
     Raises:
-        SettingsError: the configuration names what does not exist, or not here.
+        SettingsError: the device, engine or precision is not available on this machine.
+        ModelError: `engine: openvino`, and OpenVINO cannot convert the model.
     """
     device = resolve_device(config.device)
-    _check(config, device)
+    _check_available(config, device)
     for engine in _engines(config, device):
         for precision in _precisions(config, device):
-            made = _made(speech, config, device, engine, precision)
-            if made:
-                yield made
+            encoder = _encoder(speech, config, device, engine, precision)
+            if encoder:
+                yield encoder
 
 
-def _made(speech: SpeechModel, config: EncoderConfig, device: str, engine: str, precision: str) -> Encoder | None:
-    """The encoder, or None when the model cannot be converted and torch may take its place."""
+def _encoder(speech: SpeechModel, config: EncoderConfig, device: str, engine: str, precision: str) -> Encoder | None:
+    """The encoder, or None with `engine: auto` when OpenVINO cannot convert the model."""
     if engine == TORCH:
         return TorchEncoder(speech, device, precision, compiled=config.compile)
     from urgency_dagster.calls.embedding.openvino_encoder import OpenVinoEncoder
@@ -62,15 +63,15 @@ def _engines(config: EncoderConfig, device: str) -> tuple[str, ...]:
 def _precisions(config: EncoderConfig, device: str) -> tuple[str, ...]:
     if config.precision != AUTO:
         return (config.precision,)
-    fast = native_reduced_precision(device)
-    return (fast, FLOAT32) if fast else (FLOAT32,)
+    reduced = native_reduced_precision(device)
+    return (reduced, FLOAT32) if reduced else (FLOAT32,)
 
 
 def native_reduced_precision(device: str) -> str | None:
-    """The precision that a device computes faster than float32 in hardware, or None.
+    """The reduced precision that the hardware of a device computes faster than float32, or None.
 
-    That a processor has bfloat16 does not make it fast: without AMX an Intel Xeon multiplies in it at half the speed
-    of float32, an AMD EPYC at four times. So products are timed, with MIN_BFLOAT16_SPEEDUP between yes and no.
+    A CPU with bfloat16 instructions can still be slower in bfloat16: an Intel Xeon without AMX reaches half the speed
+    of float32, an AMD EPYC four times. For that reason a matrix product is timed in both.
     """
     import torch
 
@@ -78,21 +79,21 @@ def native_reduced_precision(device: str) -> str | None:
         return BFLOAT16 if torch.cuda.is_bf16_supported(including_emulation=False) else FLOAT16
     capabilities: Any = torch.cpu.get_capabilities()
     native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return BFLOAT16 if device == "cpu" and native and _bfloat16_gains() else None
+    return BFLOAT16 if device == "cpu" and native and _bfloat16_is_faster() else None
 
 
-def _bfloat16_gains() -> bool:
+def _bfloat16_is_faster() -> bool:
     return matmul_gflops("cpu", BFLOAT16) > MIN_BFLOAT16_SPEEDUP * matmul_gflops("cpu", FLOAT32)
 
 
 def openvino_is_installed() -> bool:
-    """Whether the extra `openvino` is there."""
+    """Whether the extra `openvino` is installed."""
     from importlib.util import find_spec
 
     return find_spec("openvino") is not None
 
 
-def _check(config: EncoderConfig, device: str) -> None:
+def _check_available(config: EncoderConfig, device: str) -> None:
     if config.engine == OPENVINO and not openvino_is_installed():
         raise SettingsError(
             "engine is 'openvino', which is not installed", "the extra `openvino`", "pip install '.[openvino]'"

@@ -1,4 +1,4 @@
-"""What every encoder takes and gives: pieces of segments, and their weighted sums."""
+"""The interface of all encoders: pieces of segments in, weighted sums of frames out."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,31 +9,30 @@ from urgency_dagster.calls.embedding.speech_model import SpeechModel
 if TYPE_CHECKING:
     import numpy as np
 
-
 TORCH, OPENVINO = "torch", "openvino"
-
 
 FLOAT32, BFLOAT16, FLOAT16 = "float32", "bfloat16", "float16"
 
-
 CPU_BATCH_S = 8.0
-"""Seconds of audio in one batch on a CPU. Measured: less leaves the matrix products small, more leaves the caches."""
+"""Seconds of audio in one batch on a CPU.
 
+Measured: with smaller batches the matrix products are too small, with larger ones the data no longer fits the caches.
+"""
 
 GPU_BATCH_S = 320.0
-"""Seconds of audio in one batch elsewhere. Measured on an H200: up to 320 s more is faster, 640 s gains nothing."""
+"""Seconds of audio in one batch on other devices. Measured on an H200: 640 s is not faster than 320 s."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a segment that the model sees at once; nearly always all of it.
+    """The part of a segment in one forward pass. Only a segment longer than `segment_max_s` has several pieces.
 
     Attributes:
-        segment: the position of the segment.
+        segment: the index of the segment.
         waveform: float32 of shape (samples,).
-        share: of the segment's frames that are in this piece.
-        weights: what each frame of the piece counts in each vector of the segment, float32 of shape (T, frames). What
-            the pieces of a segment come to is added.
+        share: the share of the segment's frames in this piece, from 0 to 1.
+        weights: the weight of each frame of the piece in each vector of the segment, float32 of shape (T, frames). The
+            vectors of a segment are the sums over its pieces.
     """
 
     segment: int
@@ -43,14 +42,14 @@ class Piece:
 
 
 class Encoder(Protocol):
-    """A speech model ready to embed batches.
+    """A speech model that is ready to embed batches.
 
     Attributes:
         speech: the model.
-        engine: the library, one of ENGINES.
-        precision: of the arithmetic, one of PRECISIONS.
-        device: where it runs.
-        batch_audio_s: seconds of audio in one batch that suit the device.
+        engine: the library, `torch` or `openvino`.
+        precision: of the arithmetic, `float32`, `bfloat16` or `float16`.
+        device: the device of the model.
+        batch_audio_s: the default seconds of audio in one batch.
     """
 
     speech: SpeechModel
@@ -60,22 +59,22 @@ class Encoder(Protocol):
     batch_audio_s: float
 
     def vectors(self, batches: Iterable[Sequence[Piece]]) -> "Iterator[np.ndarray]":
-        """The weighted sums of the frames of each batch in order, while later batches are at work.
+        """Yields the weighted sums of the frames of each batch, in order. Later batches may already be running.
 
         Args:
-            batches: pieces of what `SpeechModel.normalised` gives; of one length if the model cannot be padded.
+            batches: pieces with normalised waveforms; of equal length if the model cannot be padded.
 
         Returns:
-            What each piece adds to the vectors of its segment, float32 of shape (B, T, D).
+            For each batch the contribution of each piece to its segment, float32 of shape (B, T, D).
         """
 
 
 def padded_weights(pieces: Sequence[Piece]) -> "np.ndarray":
-    """The weights of a batch, 0 beyond the frames of each piece: float32 of shape (B, T, frames of the longest)."""
+    """The weights of a batch, 0 after the last frame of each piece: float32 of shape (B, T, frames of the longest)."""
     import numpy as np
 
-    tokens, longest = len(pieces[0].weights), max(piece.weights.shape[1] for piece in pieces)
-    weights = np.zeros((len(pieces), tokens, longest), dtype=np.float32)
+    tokens, max_frames = len(pieces[0].weights), max(piece.weights.shape[1] for piece in pieces)
+    weights = np.zeros((len(pieces), tokens, max_frames), dtype=np.float32)
     for row, piece in zip(weights, pieces, strict=True):
         row[:, : piece.weights.shape[1]] = piece.weights
     return weights

@@ -1,6 +1,6 @@
-"""A speech model on CPUs through OpenVINO: converted from torch in memory, several batches at once.
+"""An encoder for CPUs in OpenVINO: converted from torch in memory, with several batches in parallel.
 
-Importing this module imports torch; it is imported when an encoder is made.
+Importing this module imports torch, so it is imported when an encoder is created.
 """
 
 import sys
@@ -25,7 +25,7 @@ HINTS = {FLOAT32: "f32", BFLOAT16: "bf16"}
 """OpenVINO's names of precisions."""
 
 LAYER_NORM = "layer"
-"""`feat_extract_norm` of models that normalise each frame over its channels."""
+"""`feat_extract_norm` of models that normalise each frame over its channels (layer norm)."""
 
 
 class OpenVinoEncoder:
@@ -46,7 +46,7 @@ class OpenVinoEncoder:
     def __init__(self, speech: SpeechModel, precision: str) -> None:
         openvino = import_openvino()
         self.speech, self.precision = speech, precision
-        # For throughput OpenVINO runs as many batches at once as suit the cores, each on few of them.
+        # THROUGHPUT: OpenVINO chooses the number of parallel batches, each of which uses few cores.
         properties = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": HINTS[precision]}
         try:
             compiled = openvino.Core().compile_model(_converted(openvino, speech), "CPU", properties)
@@ -60,29 +60,29 @@ class OpenVinoEncoder:
 
     def vectors(self, batches: Iterable[Sequence[Piece]]) -> "Iterator[np.ndarray]":
         """See `Encoder.vectors`."""
-        found: dict[int, np.ndarray] = {}
+        finished: dict[int, np.ndarray] = {}
 
-        def keep(request: Any, job: tuple[int, Sequence[Piece]]) -> None:
+        def store(request: Any, job: tuple[int, Sequence[Piece]]) -> None:
             number, pieces = job
-            found[number] = _pooled(request.get_output_tensor(0).data, pieces)
+            finished[number] = _pooled(request.get_output_tensor(0).data, pieces)
 
-        self._requests.set_callback(keep)
-        number = awaited = 0
+        self._requests.set_callback(store)
+        number = next_number = 0
         try:
             for batch in batches:
                 inputs = [tensor.numpy() for tensor in self.speech.padded([p.waveform for p in batch]).values()]
                 self._requests.start_async(inputs, (number, batch))
                 number += 1
-                while awaited in found:
-                    yield found.pop(awaited)
-                    awaited += 1
+                while next_number in finished:
+                    yield finished.pop(next_number)
+                    next_number += 1
         finally:
             self._requests.wait_all()
-        yield from (found[done] for done in range(awaited, number))
+        yield from (finished[done] for done in range(next_number, number))
 
 
 def _pooled(hidden: "np.ndarray", pieces: Sequence[Piece]) -> "np.ndarray":
-    """`speech_model.pooled` in NumPy, and no matrix product: torch's or BLAS's threads would take OpenVINO's cores."""
+    """`speech_model.pooled` in NumPy. einsum and not matmul, because BLAS threads would compete with OpenVINO's."""
     import numpy as np
 
     return np.stack(
@@ -94,8 +94,8 @@ def _pooled(hidden: "np.ndarray", pieces: Sequence[Piece]) -> "np.ndarray":
 
 
 def import_openvino() -> Any:
-    """The library, without the part that reports usage to its makers whenever it is imported."""
-    # A module that cannot be imported is what OpenVINO itself provides for: it then has nothing to report with.
+    """Imports OpenVINO without its telemetry, which would report usage over the network."""
+    # OpenVINO works without its telemetry package; None makes the import of that package fail.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
@@ -103,7 +103,7 @@ def import_openvino() -> Any:
 
 
 class _HiddenStates(nn.Module):
-    """The network with tensors in and one tensor out, as a graph needs them."""
+    """The network with tensors as arguments and one tensor as result, as tracing requires."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ def _converted(openvino: Any, speech: SpeechModel) -> Any:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Keeps warnings about tracing off: what they are afraid of, other shapes, is proved for every archive."""
+    """Suppresses the warnings that a traced model may fail for other input shapes: every archive is verified."""
     from transformers.utils import logging
 
     verbosity = logging.get_verbosity()
@@ -141,11 +141,11 @@ def _quietly() -> Iterator[None]:
 
 
 def _channels_last(network: nn.Module) -> nn.Module:
-    """The network with the convolutions at its beginning as matrix products, where that changes nothing else.
+    """A layer-norm model with its feature extractor as matrix products; other models as they are.
 
-    Layer norm wants channels last and convolutions want them first, so that OpenVINO copies the largest tensors of the
-    model forth and back between them. As matrix products over frames the same sums need no copies:
-    11 % faster in bfloat16 and 7 % in float32, measured at full size on two cores.
+    Layer norm needs channels last, convolutions need channels first: OpenVINO would transpose the largest tensors of
+    the model twice per layer. Matrix products over frames compute the same sums without the copies. Measured at full
+    size on two cores: 11 % faster in bfloat16, 7 % in float32.
     """
     layers = getattr(network.feature_extractor, "conv_layers", None)
     if getattr(network.config, "feat_extract_norm", None) != LAYER_NORM or layers is None:
@@ -184,7 +184,7 @@ class _FrameConvolution(nn.Module):
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """The next layer's input, (B, (T - kernel) // stride + 1, channels)."""
         frames = (hidden.shape[1] - self.kernel) // self.stride + 1
-        # Together the first samples of every stride are a view; only what a kernel has beyond its stride is copied.
+        # The first `stride` inputs of each frame are a view; only the overlap of kernels is copied.
         head = hidden[:, : frames * self.stride].reshape(hidden.shape[0], frames, -1)
         reach = (frames - 1) * self.stride + 1
         tail = [hidden[:, offset : offset + reach : self.stride] for offset in range(self.stride, self.kernel)]

@@ -1,6 +1,7 @@
-"""The vectors of an archive in pieces: finished ones outlive a killed run, and those of a former file are used again.
+"""Vectors in shards, so that finished ones survive a killed run; and vectors of a former file, to be reused.
 
-A vector is known by what it was made from: the sound of the recording, the interval, the model and the precision.
+The identity of a vector is what it was computed from: the audio of the recording, the interval, the model and the
+options.
 """
 
 import json
@@ -23,21 +24,21 @@ if TYPE_CHECKING:
     import numpy as np
 
 AUDIO_TOKENS = "audio_tokens"
-"""In the metadata of `embeddings.parquet`: how many vectors an utterance has."""
+"""Metadata key of `embeddings.parquet`: the number of vectors per utterance."""
 
 VERIFIED = b"proved"
-"""In the metadata of `embeddings.parquet`: whether its vectors passed the proof. Others are never used again."""
+"""Metadata key of `embeddings.parquet`: `true` if the vectors passed the verification. Only those are reused."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Some whole calls of an archive.
+    """Some complete calls of an archive.
 
     Attributes:
-        start: the first row.
-        rows: of the utterance table.
-        path: where the vectors are kept until all shards are finished, named after what they are made from.
-        width: of a row: the vectors of an utterance, one after another.
+        start: the first row in the utterance table.
+        rows: rows of the utterance table.
+        path: the file of the finished vectors; its name is their identity.
+        width: values per row, T * D: the vectors of an utterance, one after another.
     """
 
     start: int
@@ -46,18 +47,18 @@ class Shard:
     width: int
 
     def vectors(self) -> "np.ndarray | None":
-        """The finished vectors, float32 of shape (rows, width), as a memory map; None when they are not (all) there."""
+        """The finished vectors as a memory map, float32 of shape (rows, width); None when the file is incomplete."""
         import numpy as np
 
         try:
             vectors: np.ndarray = np.load(self.path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
-        right = vectors.shape == (self.rows.num_rows, self.width) and vectors.dtype == np.float32
-        return vectors if right else None
+        complete = vectors.shape == (self.rows.num_rows, self.width) and vectors.dtype == np.float32
+        return vectors if complete else None
 
     def finish(self, vectors: "np.ndarray") -> None:
-        """Keeps the vectors."""
+        """Stores the vectors."""
         import numpy as np
 
         with replacing(self.path) as temporary, temporary.open("wb") as stream:
@@ -65,93 +66,94 @@ class Shard:
 
 
 def plan_shards(rows: pa.Table, folder: Path, made_with: Mapping[str, str], width: int, max_rows: int) -> list[Shard]:
-    """The shards of an utterance table, about `max_rows` rows each.
+    """Divides an utterance table into shards of about `max_rows` rows.
 
     Args:
         rows: the table, with the columns of VECTOR_KEY.
-        folder: of the finished shards.
-        made_with: what else the vectors are made from: model, precision and the like.
-        width: of a row: the vectors of an utterance, one after another.
-        max_rows: rows of a shard, more only where a single call has more.
+        folder: the folder of the finished shards.
+        made_with: the rest of the identity: model, precision and options.
+        width: values per row, T * D.
+        max_rows: rows of a shard. Only a shard with one long call has more.
     """
     shards, start = [], 0
-    for piece in whole_calls(rows, max_rows):
-        identity = text_hash(json.dumps(dict(made_with), sort_keys=True), *_keys(piece).to_pylist())
-        shards.append(Shard(start, piece, folder / f"{identity[:32]}.npy", width))
-        start += piece.num_rows
+    for calls in whole_calls(rows, max_rows):
+        identity = text_hash(json.dumps(dict(made_with), sort_keys=True), *_row_keys(calls).to_pylist())
+        shards.append(Shard(start, calls, folder / f"{identity[:32]}.npy", width))
+        start += calls.num_rows
     return shards
 
 
 class FormerVectors:
-    """The vectors of an `embeddings.parquet` that may serve again.
+    """The vectors of a former `embeddings.parquet` that can be reused.
 
     Args:
-        source: the file; it may be missing, damaged, or made otherwise, and then serves nothing.
-        made_with: what the vectors must have been made with.
+        source: the file. Nothing is reused if it is missing or damaged, or its vectors have another identity.
+        made_with: the required identity, less the columns of VECTOR_KEY.
     """
 
     def __init__(self, source: Path, made_with: Mapping[str, str]) -> None:
-        self._file = _usable(source, made_with)
+        self._file = _reusable_file(source, made_with)
         if self._file:
             counts = [self._file.metadata.row_group(n).num_rows for n in range(self._file.num_row_groups)]
             self._starts = [0, *accumulate(counts)][:-1]
             self._group = lru_cache(maxsize=2)(partial(_row_group, self._file))
 
     def find(self, rows: pa.Table) -> "np.ndarray":
-        """For each row of an utterance table, the row of the former file with its vector, or -1: int64, (rows,)."""
+        """The row of the former file for each row of an utterance table, or -1: int64, (rows,)."""
         import numpy as np
 
         if self._file is None:
             return np.full(rows.num_rows, -1)
-        known = _keys(self._file.read(columns=list(VECTOR_KEY)))
-        found = pc.index_in(_keys(rows), value_set=known)
-        return pc.fill_null(found, -1).to_numpy().astype(np.int64)
+        former_keys = _row_keys(self._file.read(columns=list(VECTOR_KEY)))
+        positions = pc.index_in(_row_keys(rows), value_set=former_keys)
+        former_rows: np.ndarray = pc.fill_null(positions, -1).to_numpy().astype(np.int64)
+        return former_rows
 
-    def fill(self, vectors: "np.ndarray", at: "np.ndarray") -> None:
-        """Copies vectors of the former file; it is read a row group at a time, fastest in ascending order.
+    def copy_into(self, vectors: "np.ndarray", former_rows: "np.ndarray") -> None:
+        """Copies vectors of the former file. One row group is read at a time; ascending rows are the fastest.
 
         Args:
-            vectors: float32 of shape (rows, T * D), of which only the rows that are found are written.
-            at: for each row what `find` says.
+            vectors: float32 of shape (rows, T * D). Only rows that the former file has are written.
+            former_rows: see `find`.
         """
         import numpy as np
 
-        known = np.flatnonzero(at >= 0)
-        groups = np.searchsorted(self._starts, at[known], side="right") - 1 if len(known) else known
-        for row, group in zip(known.tolist(), groups.tolist(), strict=True):
-            vectors[row] = self._group(group)[at[row] - self._starts[group]]
+        reused = np.flatnonzero(former_rows >= 0)
+        groups = np.searchsorted(self._starts, former_rows[reused], side="right") - 1 if len(reused) else reused
+        for row, group in zip(reused.tolist(), groups.tolist(), strict=True):
+            vectors[row] = self._group(group)[former_rows[row] - self._starts[group]]
 
 
 def _row_group(file: pq.ParquetFile, number: int) -> "np.ndarray":
     return vectors_of(file.read_row_group(number, columns=[EMBEDDING]))
 
 
-def _usable(source: Path, made_with: Mapping[str, str]) -> pq.ParquetFile | None:
-    """The file when it is whole, proved, and made with the same."""
+def _reusable_file(source: Path, made_with: Mapping[str, str]) -> pq.ParquetFile | None:
+    """The file if it is complete and verified, and its vectors have the required identity."""
     try:
         file = pq.ParquetFile(source)
     except (OSError, pa.ArrowException):
         return None
-    noted = noted_in(file)
-    wanted = {name.encode(): value.encode() for name, value in made_with.items()} | {VERIFIED: b"true"}
-    if any(noted.get(name) != value for name, value in wanted.items()):
+    metadata = file_metadata(file)
+    required = {name.encode(): value.encode() for name, value in made_with.items()} | {VERIFIED: b"true"}
+    if any(metadata.get(name) != value for name, value in required.items()):
         return None
     return file if {*VECTOR_KEY, EMBEDDING} <= set(file.schema_arrow.names) else None
 
 
-def noted_in(file: pq.ParquetFile) -> dict[bytes, bytes]:
-    """The metadata of an `embeddings.parquet`; utterances of one that does not say how many vectors have one each."""
+def file_metadata(file: pq.ParquetFile) -> dict[bytes, bytes]:
+    """The metadata of an `embeddings.parquet`. Early files lack AUDIO_TOKENS and have one vector per utterance."""
     return {AUDIO_TOKENS.encode(): b"1"} | (file.metadata.metadata or {})
 
 
-def _keys(rows: pa.Table) -> pa.Array:
-    """What each row's vector is known by, beyond what all have in common, as one text."""
+def _row_keys(rows: pa.Table) -> pa.Array:
+    """The columns of VECTOR_KEY of each row as one text."""
     texts = [rows[name].combine_chunks().cast(pa.string()) for name in VECTOR_KEY]
     return pc.binary_join_element_wise(*texts, "/")
 
 
 def vectors_of(rows: pa.Table) -> "np.ndarray":
-    """The column of vectors of a table as a matrix, float32 of shape (rows, T * D)."""
+    """The vectors of a table as a matrix, float32 of shape (rows, T * D)."""
     import numpy as np
 
     column = rows[EMBEDDING]
@@ -160,10 +162,15 @@ def vectors_of(rows: pa.Table) -> "np.ndarray":
     return np.concatenate(parts) if parts else np.empty((0, width), dtype=np.float32)
 
 
-def vectors_at(tables: Iterator[pa.Table], at: Sequence[int]) -> Iterator[tuple[pa.Table, "np.ndarray"]]:
-    """Each of the consecutive tables, with the vectors of those of the rows `at` (ascending) that are in it."""
+def tables_with_sample(tables: Iterator[pa.Table], sample: Sequence[int]) -> Iterator[tuple[pa.Table, "np.ndarray"]]:
+    """Yields consecutive tables, each with the vectors of its sampled rows.
+
+    Args:
+        tables: tables of `embeddings.parquet`, one after another.
+        sample: row numbers over all tables, ascending.
+    """
     start = 0
     for table in tables:
-        here = [row - start for row in at if start <= row < start + table.num_rows]
-        yield table, vectors_of(table.take(pa.array(here, pa.int64())))
+        sampled = [row - start for row in sample if start <= row < start + table.num_rows]
+        yield table, vectors_of(table.take(pa.array(sampled, pa.int64())))
         start += table.num_rows

@@ -1,6 +1,6 @@
-"""A pretrained wav2vec2-family model: what it needs as input, and how many frames it makes of it.
+"""A pretrained wav2vec2-family model: the preparation of its input, and the number of its output frames.
 
-On what it runs, and how fast, is in `encoders`.
+The library and the device are the encoder's concern.
 """
 
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     import torch
 
 GROUP_NORM = "group"
-"""`feat_extract_norm` of models whose first layer normalises over time, padding included: never pad them."""
+"""`feat_extract_norm` of models whose first layer normalises over time. Padding would change their output."""
 
 MASK_ONLY = {"masked_spec_embed"}
-"""A parameter of pretraining that some checkpoints lack and inference does not use."""
+"""Parameters that only pretraining uses. Some checkpoints lack them."""
 
 PADDED_TO_SAMPLES = 640
-"""Padded batches are a multiple of this long, 40 ms or two frames.
+"""Batches are padded to a multiple of this many samples: 40 ms, or two frames.
 
-Every new length of a batch costs the libraries that compute it time to prepare; so few lengths are soon all known.
+The inference libraries prepare each new batch length once. With few distinct lengths that cost ends soon.
 """
 
 
@@ -35,9 +35,9 @@ class SpeechModel:
     """A loaded model with its feature extractor.
 
     Attributes:
-        source: where the files lie, and what they are.
+        source: the folder and the identity of the model.
         network: the model in eval mode, float32, on the CPU.
-        extractor: normalises and pads waveforms as the model was trained on them.
+        extractor: normalises and pads waveforms as in the model's training.
     """
 
     source: PretrainedModel
@@ -46,7 +46,7 @@ class SpeechModel:
 
     @property
     def width(self) -> int:
-        """The length of a vector."""
+        """The dimension D of a vector."""
         return int(self.network.config.hidden_size)
 
     @cached_property
@@ -60,7 +60,7 @@ class SpeechModel:
         return getattr(self.network.config, "feat_extract_norm", GROUP_NORM) != GROUP_NORM
 
     def frames(self, samples: int) -> int:
-        """The frames that the convolutions make of a segment.
+        """The number of frames that the convolutions make of a segment.
 
         Source: the output length of an unpadded convolution, (n - kernel) // stride + 1, layer by layer.
         """
@@ -69,7 +69,7 @@ class SpeechModel:
         return samples
 
     def normalised(self, segment: "np.ndarray") -> "np.ndarray":
-        """A segment as the model expects it, normalised by itself alone: float32 of shape (samples,).
+        """The segment normalised by its own mean and variance, if the model expects that: float32 of shape (samples,).
 
         Args:
             segment: mono float32 at 16 kHz.
@@ -81,7 +81,7 @@ class SpeechModel:
         """The arguments of the network for a batch: `input_values` (B, samples), and `attention_mask` if it can pad.
 
         Args:
-            segments: as `normalised` gives them; all of one length if the model cannot be padded.
+            segments: normalised waveforms; of equal length if the model cannot be padded.
         """
         inputs = self.extractor.pad(
             {"input_values": list(segments)},
@@ -98,22 +98,22 @@ def pooled(hidden: "torch.Tensor", weights: "torch.Tensor") -> "torch.Tensor":
 
     Args:
         hidden: the last hidden state, (B, F, D).
-        weights: what each frame counts in each sum, float32 of shape (B, T, at most F), on the same device.
+        weights: the weight of each frame in each sum, float32 of shape (B, T, at most F), on the same device.
     """
     return weights @ hidden[:, : weights.shape[2]].float()
 
 
 def load_speech_model(source: PretrainedModel) -> SpeechModel:
-    """The model of a folder.
+    """Loads a model from its folder.
 
     Raises:
-        ModelError: the folder holds no usable speech model, one that lacks weights, or one whose frames cannot be
-            counted.
+        ModelError: the folder has no usable speech model, the model lacks weights, or the number of its frames cannot
+            be computed.
     """
     extractor, network = _load(source)
     config = network.config
-    frames_known = hasattr(config, "conv_kernel") and not getattr(config, "add_adapter", False)
-    if not frames_known or extractor.sampling_rate != SAMPLE_RATE:
+    is_countable = hasattr(config, "conv_kernel") and not getattr(config, "add_adapter", False)
+    if not is_countable or extractor.sampling_rate != SAMPLE_RATE:
         raise ModelError(
             f"{source.name} is a {config.model_type} for {extractor.sampling_rate} Hz",
             f"a wav2vec2-family encoder without an adapter, for {SAMPLE_RATE} Hz",
@@ -126,7 +126,8 @@ def _load(source: PretrainedModel) -> tuple[Any, Any]:
     """The feature extractor and the model of a folder.
 
     Raises:
-        ModelError: one is missing or damaged, or the model lacks weights, which would be filled with random ones.
+        ModelError: a file is missing or damaged, or the model lacks weights. transformers would fill them with random
+            numbers.
     """
     import torch
     from huggingface_hub.errors import StrictDataclassError
@@ -135,17 +136,17 @@ def _load(source: PretrainedModel) -> tuple[Any, Any]:
 
     unusable_files = (OSError, ValueError, TypeError, RuntimeError, SafetensorError, StrictDataclassError)
     damaged_pickles = (EOFError, UnpicklingError)  # `pytorch_model.bin`
-    needed = ("a wav2vec2-family model with its feature extractor", "set URGENCY_SPEECH_MODEL to one")
+    expected = ("a wav2vec2-family model with its feature extractor", "set URGENCY_SPEECH_MODEL to one")
     try:
         extractor = AutoFeatureExtractor.from_pretrained(source.folder, local_files_only=True)
-        # Float32 whatever the checkpoint was saved in: it is the reference of every other precision.
+        # Float32 for every checkpoint: it is the reference of all other precisions.
         network, report = AutoModel.from_pretrained(
             source.folder, dtype=torch.float32, local_files_only=True, weights_only=True, output_loading_info=True
         )
     except (*unusable_files, *damaged_pickles) as error:
         raise ModelError(
-            f"{source.name} cannot be loaded as a speech model ({type(error).__name__})", *needed
+            f"{source.name} cannot be loaded as a speech model ({type(error).__name__})", *expected
         ) from error
     if missing := set(report["missing_keys"]) - MASK_ONLY:
-        raise ModelError(f"{source.name} holds no weights for {len(missing)} of its parameters", *needed)
+        raise ModelError(f"{source.name} holds no weights for {len(missing)} of its parameters", *expected)
     return extractor, network

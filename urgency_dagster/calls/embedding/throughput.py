@@ -1,4 +1,4 @@
-"""How fast a step goes: utterances and audio per second, how long it will still take, and a picture of it."""
+"""The speed of a step: utterances and audio per second, remaining time, and a picture of the rate over time."""
 
 import time
 from collections.abc import Callable
@@ -8,19 +8,19 @@ from pathlib import Path
 from urgency_dagster.pictures import BLUE, GREY, picture
 
 MAX_POINTS = 512
-"""Measurements that are kept for the picture; every other one goes when there are more."""
+"""Maximum number of measurements kept for the picture. Every second one is dropped when there are more."""
 
 
 @dataclass
 class Throughput:
-    """A meter of work that is measured in seconds of audio.
+    """A meter of work in seconds of audio.
 
     Attributes:
-        audio_s: seconds of audio to work on.
-        clock: gives the time in seconds.
-        utterances: worked on so far.
-        audio_done_s: worked on so far.
-        points: the seconds since the start and the seconds of audio by then, at some moments.
+        audio_s: seconds of audio in total.
+        clock: returns the time in seconds.
+        utterances: finished utterances.
+        audio_done_s: finished seconds of audio.
+        points: pairs of the seconds since the start and the seconds of audio finished by then.
     """
 
     audio_s: float
@@ -41,7 +41,7 @@ class Throughput:
         return self.clock() - self._started
 
     def add(self, utterances: float, audio_s: float) -> None:
-        """Counts work that is done."""
+        """Counts finished work."""
         self.utterances += utterances
         self.audio_done_s += audio_s
         self._skipped += 1
@@ -53,40 +53,49 @@ class Throughput:
             self._every *= 2
 
     def figures(self) -> dict[str, float]:
-        """Utterances per second, seconds of audio per second, and the seconds that are left at this rate."""
+        """Utterances per second, seconds of audio per second (x real time), and the estimated remaining seconds."""
         seconds = max(self.seconds, 1e-9)
         rate = self.audio_done_s / seconds
-        left_s = (self.audio_s - self.audio_done_s) / rate if rate else 0.0
+        remaining_s = (self.audio_s - self.audio_done_s) / rate if rate else 0.0
         return {
             "utterances_per_s": self.utterances / seconds,
             "x_real_time": rate,
-            "eta_s": max(0.0, left_s),
+            "eta_s": max(0.0, remaining_s),
         }
 
 
 def rates(points: list[tuple[float, float]], parts: int = 60) -> list[tuple[float, float]]:
-    """The seconds since the start and the rate, x real time, of up to `parts` stretches of about equal length.
+    """The rate over time: pairs of the seconds since the start and the rate (x real time) of the interval before.
 
     Args:
-        points: as `Throughput.points`.
-        parts: how finely to look.
+        points: see `Throughput.points`.
+        parts: maximum number of intervals; they have about equal length.
     """
     step = max(points[-1][0] / parts, 1e-9)
-    found: list[tuple[float, float]] = []
-    start_s, before_s = points[0]
+    intervals: list[tuple[float, float]] = []
+    start_s, start_audio_s = points[0]
     for time_s, audio_s in points[1:]:
         if time_s - start_s >= step or (time_s, audio_s) == points[-1]:
-            found.append((time_s, (audio_s - before_s) / max(time_s - start_s, 1e-9)))
-            start_s, before_s = time_s, audio_s
-    return found
+            intervals.append((time_s, (audio_s - start_audio_s) / max(time_s - start_s, 1e-9)))
+            start_s, start_audio_s = time_s, audio_s
+    return intervals
 
 
 def draw_throughput(points: list[tuple[float, float]], target: Path) -> None:
-    """The rate over time, and the mean as a line."""
-    found = rates(points)
+    """Draws the rate over time as steps, and the mean rate as a dashed line.
+
+    Args:
+        points: see `Throughput.points`.
+        target: the PNG file.
+    """
+    intervals = rates(points)
     with picture(target, width_in=6.4, height_in=2.6) as axes:
-        if found:
-            axes.step([0.0, *(time_s for time_s, _ in found)], [found[0][1], *(r for _, r in found)], color=BLUE)
+        if intervals:
+            axes.step(
+                [0.0, *(time_s for time_s, _ in intervals)],
+                [intervals[0][1], *(rate for _, rate in intervals)],
+                color=BLUE,
+            )
             axes.axhline(points[-1][1] / max(points[-1][0], 1e-9), color=GREY, linewidth=1, linestyle="--")
         axes.set_ylim(bottom=0)
         axes.set_xlabel("seconds")

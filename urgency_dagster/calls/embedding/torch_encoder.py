@@ -1,4 +1,4 @@
-"""A speech model in torch: the reference in float32, or any precision on any device."""
+"""Encoders in torch: any precision on any device, and the float32 reference."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class TorchEncoder:
-    """The model in torch; on CUDA, one batch is copied while the one before is computed.
+    """The model in torch. On CUDA, the next batch is copied while the current one is computed.
 
     Args:
-        speech: the model. In float32 its own network moves to the device.
+        speech: the model. In float32 its own network moves to the device; otherwise a copy does.
         device: a torch device.
         precision: of weights and arithmetic.
         compiled: whether torch compiles the network.
@@ -41,44 +41,43 @@ class TorchEncoder:
 
     def vectors(self, batches: Iterable[Sequence[Piece]]) -> "Iterator[np.ndarray]":
         """See `Encoder.vectors`."""
-        under_way: deque[tuple[torch.Tensor, torch.cuda.Event | None]] = deque()
+        running: deque[tuple[torch.Tensor, torch.cuda.Event | None]] = deque()
         for batch in batches:
-            under_way.append(self._started(batch))
-            if len(under_way) > self._asynchronous:
-                yield _finished(*under_way.popleft())
-        while under_way:
-            yield _finished(*under_way.popleft())
+            running.append(self._start(batch))
+            if len(running) > self._asynchronous:
+                yield _finished(*running.popleft())
+        while running:
+            yield _finished(*running.popleft())
 
-    def _started(self, batch: Sequence[Piece]) -> "tuple[torch.Tensor, torch.cuda.Event | None]":
-        """The vectors on the host, which are there when the event has happened."""
+    def _start(self, batch: Sequence[Piece]) -> "tuple[torch.Tensor, torch.cuda.Event | None]":
+        """Starts a batch; returns its vectors on the host, and the event after which they are valid."""
         import torch
 
-        inputs = {name: self._in_precision(self._sent(tensor)) for name, tensor in self._inputs(batch).items()}
-        weights = self._sent(torch.from_numpy(padded_weights(batch)))
+        inputs = {name: self._in_precision(self._on_device(tensor)) for name, tensor in self._inputs(batch).items()}
+        weights = self._on_device(torch.from_numpy(padded_weights(batch)))
         with torch.inference_mode(), full_float32():
-            found = pooled(self._network(**inputs).last_hidden_state, weights)
+            sums = pooled(self._network(**inputs).last_hidden_state, weights)
         if not self._asynchronous:
-            return found.cpu(), None
-        vectors = torch.empty(found.shape, dtype=found.dtype, pin_memory=True).copy_(found, non_blocking=True)
-        event = torch.cuda.Event()
+            return sums.cpu(), None
+        vectors = torch.empty(sums.shape, dtype=sums.dtype, pin_memory=True).copy_(sums, non_blocking=True)
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record()
         return vectors, event
 
     def _inputs(self, batch: Sequence[Piece]) -> "dict[str, torch.Tensor]":
         return self.speech.padded([piece.waveform for piece in batch])
 
-    def _sent(self, tensor: "torch.Tensor") -> "torch.Tensor":
-        """A tensor on the device."""
+    def _on_device(self, tensor: "torch.Tensor") -> "torch.Tensor":
         host = tensor.pin_memory() if self._asynchronous else tensor
         return host.to(self.device, non_blocking=True)
 
     def _in_precision(self, tensor: "torch.Tensor") -> "torch.Tensor":
-        """A waveform in the model's precision, a mask as it is."""
+        """The waveforms in the model's precision; the attention mask is not changed."""
         return tensor.to(self._dtype) if tensor.is_floating_point() else tensor
 
 
 class ReferenceEncoder(TorchEncoder):
-    """The model in torch and float32, for batches of one piece, to which nothing is added and nothing masked."""
+    """The reference: torch in float32, batches of one piece without padding and without attention mask."""
 
     def _inputs(self, batch: Sequence[Piece]) -> "dict[str, torch.Tensor]":
         import torch
@@ -90,5 +89,5 @@ class ReferenceEncoder(TorchEncoder):
 def _finished(vectors: "torch.Tensor", event: "torch.cuda.Event | None") -> "np.ndarray":
     if event is not None:
         event.synchronize()
-    found: np.ndarray = vectors.numpy()
-    return found
+    finished: np.ndarray = vectors.numpy()
+    return finished

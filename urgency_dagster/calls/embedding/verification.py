@@ -1,7 +1,4 @@
-"""Verification that batching, conversion and precision changed nothing: some vectors against one segment at a time.
-
-The reference is torch in float32, a segment a batch. What is embedded is not decided here.
-"""
+"""Verification of the vectors: a sample of them against the reference, torch in float32 with one segment per batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,64 +10,66 @@ if TYPE_CHECKING:
     import numpy as np
 
 MAX_DIFFERENCE = 1e-4
-"""How far a float32 vector may be from the reference in any element."""
+"""Maximum absolute difference of any element of a float32 vector from the reference."""
 
 MIN_COSINE = 0.995
-"""The least cosine of a vector of reduced precision and its reference, both less the mean vector of the sample.
+"""Minimum cosine similarity of a reduced-precision vector and its reference.
 
-Without the subtraction it would verify nothing: vectors of any two utterances already have a cosine of about 0.98.
+The mean vector of the sample is subtracted from both first: without it, the vectors of any two utterances already have
+a cosine of about 0.98.
 """
 
 MIN_UTTERANCES_FOR_COSINE = 8
-"""Utterances below which the mean vector of a sample says too little; so small an archive is embedded in float32."""
+"""Minimum sample size for a meaningful mean vector. Smaller archives are embedded in float32."""
 
 
 @dataclass(frozen=True)
 class Verification:
-    """How a sample of the vectors compares with the reference.
+    """The comparison of a sample of the vectors with the reference.
 
     Attributes:
-        utterances: how many were embedded again.
-        precision: that of the vectors.
-        largest_difference: of any two elements; None when a vector is not finite.
-        least_cosine: of any utterance, after subtracting each side's mean vector; None where it has no meaning.
+        utterances: the sample size.
+        precision: the precision of the vectors.
+        max_difference: maximum absolute difference of any element; None when a vector is not finite.
+        min_cosine: minimum cosine similarity after centring; None for a sample that is too small, and when a centred
+            vector is zero.
         passed: whether the bound of the precision holds.
     """
 
     utterances: int
     precision: str
-    largest_difference: float | None
-    least_cosine: float | None
+    max_difference: float | None
+    min_cosine: float | None
     passed: bool
 
     @property
     def bound(self) -> str:
-        """What must hold, in words."""
+        """The bound of the precision, in words."""
         if self.precision == FLOAT32:
-            return f"largest_difference at most {MAX_DIFFERENCE:g}"
-        return f"least_cosine at least {MIN_COSINE:g}"
+            return f"max_difference at most {MAX_DIFFERENCE:g}"
+        return f"min_cosine at least {MIN_COSINE:g}"
 
 
 def verify(vectors: "np.ndarray", reference: "np.ndarray", precision: str) -> Verification:
-    """Compares vectors with the same utterances embedded one at a time in float32.
+    """Compares vectors with the reference vectors of the same utterances.
 
     Args:
-        vectors: float32 of shape (N, D), made in `precision`.
-        reference: the same shape.
-        precision: one of `encoders.PRECISIONS` but `auto`.
+        vectors: float32 of shape (N, D), computed in `precision`.
+        reference: float32 of shape (N, D).
+        precision: `float32`, `bfloat16` or `float16`.
     """
     import numpy as np
 
     if not np.isfinite(vectors).all():
         return Verification(len(vectors), precision, None, None, passed=False)
     difference = float(np.abs(vectors - reference).max()) if len(vectors) else 0.0
-    cosine = _least_cosine(vectors, reference)
+    cosine = _min_cosine(vectors, reference)
     passed = difference <= MAX_DIFFERENCE if precision == FLOAT32 else cosine is not None and cosine >= MIN_COSINE
     return Verification(len(vectors), precision, difference, cosine, passed)
 
 
-def _least_cosine(vectors: "np.ndarray", reference: "np.ndarray") -> float | None:
-    """The least cosine of two rows after centring, or None for a sample too small or with a row without direction."""
+def _min_cosine(vectors: "np.ndarray", reference: "np.ndarray") -> float | None:
+    """The minimum cosine of two corresponding rows after centring; None if it is undefined."""
     import numpy as np
 
     if len(vectors) < MIN_UTTERANCES_FOR_COSINE:
@@ -81,7 +80,7 @@ def _least_cosine(vectors: "np.ndarray", reference: "np.ndarray") -> float | Non
 
 
 def sample_rows(rows: int, size: int, seed: int) -> Sequence[int]:
-    """Some rows at random, ascending; all of them when there are no more than `size`."""
+    """At most `size` random row numbers below `rows`, without repetition, ascending."""
     import numpy as np
 
     drawn = np.random.default_rng(seed).choice(rows, min(size, rows), replace=False)

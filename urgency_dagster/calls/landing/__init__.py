@@ -1,1 +1,1 @@
-"""Which pairs of ZIPs have landed, and why other files cannot be used."""
+"""The pairs of ZIPs that landed, and the reasons why other files cannot be used."""

@@ -1,6 +1,6 @@
-"""What was found out about landed files by reading them, kept until a file is touched.
+"""Content hashes and defects of landed files, cached until a file changes.
 
-A look at the landing folder happens every few seconds and must not read tens of gigabytes each time.
+The landing folder is scanned every few seconds. A scan must not read tens of gigabytes each time.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from filelock import FileLock
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from urgency_dagster.calls.landing.names import same_name
 from urgency_dagster.calls.landing.parts import LandedZip
@@ -23,29 +23,31 @@ from urgency_dagster.writing import text_hash, write_json
 NOT_WHOLE = "not a complete ZIP; still being copied, or damaged"
 
 HASH, DIRECTORY = "sha256", "directory"
-"""What is found out: the hash of the content, and why its list of members cannot be read (or an empty text)."""
+"""The cached facts: the hash of the content; and why the central directory is unreadable, or an empty text."""
 
 
-class Known(BaseModel):
-    """What is known of one landed file or ZIP.
+class CachedFacts(BaseModel):
+    """The facts about one landed file or ZIP.
 
     Attributes:
-        look: size, time in ns and inode of each of its parts when it was read.
-        facts: what was found out, by `HASH` or `DIRECTORY`.
+        fingerprint: `LandedZip.fingerprint` at the time of reading.
+        facts: the values of HASH and DIRECTORY.
     """
 
-    look: list[int]
+    model_config = ConfigDict(populate_by_name=True)
+
+    fingerprint: list[int] = Field(alias="look")
     facts: dict[str, str]
 
 
-STORED = TypeAdapter(dict[str, Known])
+CACHE_FILE = TypeAdapter(dict[str, CachedFacts])
 
 
 class LandingCache:
-    """Facts about landed files, found out once per (path, size, mtime, inode) of every part.
+    """A cache of facts about landed files, by path and fingerprint.
 
-    They are kept in one JSON file that several processes may use at the same time. Entries of files that are gone are
-    dropped whenever something is added; a file that cannot be read as JSON counts as empty.
+    The facts are in one JSON file, which several processes can use at the same time. Adding a fact removes the entries
+    of deleted files. An unreadable cache file counts as empty.
 
     Args:
         paths: the storage root.
@@ -54,18 +56,18 @@ class LandingCache:
     def __init__(self, paths: StoragePaths) -> None:
         self._root = paths.root
         self._file = paths.landing_hashes
-        self._known = self._stored()
+        self._entries = self._read()
 
     def of_file(self, path: Path) -> str:
         """The SHA-256 of a landed file, in hex.
 
         Raises:
-            ArchiveError: it cannot be read, or changed while it was read.
+            ArchiveError: the file cannot be read, or changed while it was read.
         """
         return self.content_hash(LandedZip.whole(path))
 
     def of_pair(self, audio: LandedZip, labels: LandedZip) -> str:
-        """The identity of a pair's content: the same bytes under any path and time, joined or not, give the same text.
+        """A hash of the content of a pair. It does not depend on paths, times, or a division into parts.
 
         Raises:
             ArchiveError: a file cannot be read, or changed while it was read.
@@ -73,7 +75,7 @@ class LandingCache:
         return text_hash(self.content_hash(audio), self.content_hash(labels))
 
     def content_hash(self, landed: LandedZip) -> str:
-        """The SHA-256 of the content, in hex; for a ZIP in parts that of the joined ZIP.
+        """The SHA-256 of the content in hex. A ZIP in parts has the hash of the joined file.
 
         Raises:
             ArchiveError: a file cannot be read, or changed while it was read.
@@ -81,54 +83,55 @@ class LandingCache:
         return self._fact(landed, HASH, _content_hash)
 
     def why_unreadable(self, landed: LandedZip) -> str:
-        """Why the members of a ZIP cannot be listed, or an empty text.
+        """Why the central directory of a ZIP cannot be read, or an empty text.
 
         Raises:
             ArchiveError: a file cannot be read, or changed while it was read.
         """
         return self._fact(landed, DIRECTORY, why_unreadable)
 
-    def _fact(self, landed: LandedZip, name: str, find: Callable[[LandedZip], str]) -> str:
-        """A fact from memory, from the file, or found out now."""
-        look = landed.fingerprint()
+    def _fact(self, landed: LandedZip, name: str, compute: Callable[[LandedZip], str]) -> str:
+        """A fact from memory or from the cache file; computed if neither has it."""
+        fingerprint = landed.fingerprint()
         key = self._key(landed)
-        fact = _recalled(self._known, key, look, name)
-        if fact is None:  # another process may have found it out meanwhile
-            self._known = self._stored()
-            fact = _recalled(self._known, key, look, name)
+        fact = _lookup(self._entries, key, fingerprint, name)
+        if fact is None:  # another process may have added it
+            self._entries = self._read()
+            fact = _lookup(self._entries, key, fingerprint, name)
         if fact is None:
-            fact = find(landed)
-            if landed.fingerprint() != look:
+            fact = compute(landed)
+            if landed.fingerprint() != fingerprint:
                 raise ArchiveError("changed while it was read", "a file that is complete", "wait until it is copied")
-            self._remember(key, look, name, fact)
+            self._add(key, fingerprint, name, fact)
         return fact
 
     def _key(self, landed: LandedZip) -> str:
-        # Names may hold bytes that are no UTF-8, which JSON cannot store. Relative, so that the root can be moved.
+        # Quoted, because names can have invalid UTF-8. Relative, so that the storage root can be moved.
         return quote_from_bytes(os.fsencode(os.path.relpath(landed.parts[0], self._root)))
 
-    def _stored(self) -> dict[str, Known]:
+    def _read(self) -> dict[str, CachedFacts]:
         try:
-            return STORED.validate_json(self._file.read_bytes())
-        except (OSError, ValueError):  # absent, damaged or of another version
+            return CACHE_FILE.validate_json(self._file.read_bytes())
+        except (OSError, ValueError):  # missing, damaged, or of another version
             return {}
 
-    def _remember(self, key: str, look: list[int], name: str, fact: str) -> None:
-        with FileLock(f"{self._file}.lock"):  # makes the folder too
-            stored = self._stored()
-            before = stored.get(key)
-            facts = before.facts if before and before.look == look else {}
-            kept = {key: known for key, known in stored.items() if self._is_there(key)}
-            self._known = {**kept, key: Known(look=look, facts={**facts, name: fact})}
-            write_json(self._file, {key: known.model_dump() for key, known in self._known.items()})
+    def _add(self, key: str, fingerprint: list[int], name: str, fact: str) -> None:
+        with FileLock(f"{self._file}.lock"):  # creates the folder too
+            entries = self._read()
+            former = entries.get(key)
+            facts = former.facts if former and former.fingerprint == fingerprint else {}
+            kept = {key: entry for key, entry in entries.items() if self._exists(key)}
+            added = CachedFacts(fingerprint=fingerprint, facts={**facts, name: fact})
+            self._entries = {**kept, key: added}
+            write_json(self._file, {key: entry.model_dump(by_alias=True) for key, entry in self._entries.items()})
 
-    def _is_there(self, key: str) -> bool:
+    def _exists(self, key: str) -> bool:
         return os.path.lexists(self._root / os.fsdecode(unquote_to_bytes(key)))
 
 
-def _recalled(known: dict[str, Known], key: str, look: list[int], name: str) -> str | None:
-    entry = known.get(key)
-    return entry.facts.get(name) if entry and entry.look == look else None
+def _lookup(entries: dict[str, CachedFacts], key: str, fingerprint: list[int], name: str) -> str | None:
+    entry = entries.get(key)
+    return entry.facts.get(name) if entry and entry.fingerprint == fingerprint else None
 
 
 def _content_hash(landed: LandedZip) -> str:
@@ -140,15 +143,15 @@ def _content_hash(landed: LandedZip) -> str:
 
 
 def _unreachable(error: OSError) -> ArchiveError:
-    """A missing permission or a disk that fails, which another look may find mended."""
+    """The error for a missing permission or a failing disk. It is not cached: the next scan tries again."""
     return ArchiveError(f"cannot be read ({error.strerror})", "a file that can be read", "copy it again")
 
 
 def why_unreadable(landed: LandedZip) -> str:
-    """Why the members of a ZIP cannot be listed, or an empty text.
+    """Why the central directory of a ZIP cannot be read, or an empty text.
 
     Raises:
-        ArchiveError: the file cannot be read at all.
+        ArchiveError: the file itself cannot be read.
     """
     try:
         with landed.open() as stream, listed(stream):
@@ -160,7 +163,7 @@ def why_unreadable(landed: LandedZip) -> str:
 
 
 def _missing_end(landed: LandedZip) -> str:
-    """What to look for when the end of a ZIP in parts is not there: nothing else tells that a last part is missing."""
+    """A hint for a ZIP in parts without an end: its last part may be missing, which no file name reveals."""
     if same_name(landed.parts[0].name).endswith(".zip"):
         return ""
     return f", or its last part is missing: {landed.name}.part{landed.size_bytes}"

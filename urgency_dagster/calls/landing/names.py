@@ -1,18 +1,18 @@
-"""How names of landed files are shown and compared. Nothing is opened here."""
+"""Names of landed files: printable, normalised, and comparable."""
 
 import unicodedata
 
 
 def printable(name: str) -> str:
-    """A file name as it can be shown and stored: in NFC, control characters and undecodable bytes replaced."""
+    """A file name in NFC, with a replacement character for control characters and undecodable bytes."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in composed(name))
 
 
 def composed(name: str) -> str:
-    """The name in NFC: copies from macOS carry decomposed Hangul."""
+    """The name in NFC. Copies from macOS have decomposed Hangul."""
     return unicodedata.normalize("NFC", name)
 
 
 def same_name(name: str) -> str:
-    """Equal for names that a disk may take for one: in another case, or composed in another way."""
+    """A key that is equal for two names that a file system can treat as one: other case, or other normalisation."""
     return composed(name.casefold())

@@ -1,4 +1,4 @@
-"""Which archive pairs have landed and can be read, and why the other files cannot be used. Nothing is unpacked here."""
+"""The readable archive pairs in the landing folder, and the reasons why other files cannot be used."""
 
 import re
 from collections import defaultdict
@@ -24,7 +24,7 @@ class ArchivePair:
     """The audio ZIP and the label ZIP of one region, category and split.
 
     Attributes:
-        archive: the pair's name less its S/L letter, e.g. `T_광주_구급`; also the partition key.
+        archive: the common name without the letter S or L, e.g. `T_광주_구급`; it is the partition key.
         audio: `TS_….zip` or `VS_….zip`.
         labels: `TL_….zip` or `VL_….zip`.
     """
@@ -34,7 +34,7 @@ class ArchivePair:
     labels: LandedZip
 
     def fingerprint(self) -> list[int]:
-        """What changes when one of the files is touched."""
+        """The fingerprints of both ZIPs, see `LandedZip.fingerprint`."""
         return [*self.audio.fingerprint(), *self.labels.fingerprint()]
 
     @property
@@ -45,13 +45,12 @@ class ArchivePair:
 
 @dataclass(frozen=True)
 class Landing:
-    """What lies in the landing folder.
+    """The result of a scan of the landing folder.
 
     Attributes:
         folder: the landing folder.
-        pairs: the pairs that can be read, by archive.
-        problems: every other file that belongs to a ZIP, by its printable name below the folder, with the reason why
-            it cannot be used (yet).
+        pairs: the readable pairs, by archive.
+        problems: for every other file of a ZIP, by its printable relative name, the reason why it cannot be used.
     """
 
     folder: Path
@@ -59,38 +58,37 @@ class Landing:
     problems: dict[str, str] = field(default_factory=dict)
 
     def refuse(self, file: Path, reason: str) -> None:
-        """Notes why a file cannot be used."""
+        """Adds a file that cannot be used, with the reason."""
         shown = printable(file.relative_to(self.folder).as_posix())
         name, number = shown, 1
-        while name in self.problems:  # names may differ only in how they are composed, or in what cannot be printed
+        while name in self.problems:  # two files can have the same printable name
             number += 1
             name = f"{shown} ({number})"
         self.problems[name] = reason
 
     def withdraw(self, archive: str, reason: str) -> None:
-        """Takes back a pair that proved unusable when it was read."""
+        """Removes a pair that cannot be read, and adds its files to the problems."""
         pair = self.pairs.pop(archive)
         for file in (*pair.audio.parts, *pair.labels.parts):
             self.refuse(file, reason)
 
 
 def scan_landing(folder: Path, cache: LandingCache | None = None) -> Landing:
-    """The pairs below `folder`, at any depth, that are complete and can be read, and the reasons why others cannot.
+    """Finds the complete and readable pairs below a folder, at any depth, and the reasons for all other files.
 
-    Names are compared in NFC and without regard to case, so that no two archives share a folder on any disk. Names
-    that no partition key can have (not printable, which includes bytes that are no UTF-8; or with `...`, which means
-    a range of keys) are refused.
+    Names are compared in NFC and without case, so that two archives never share a folder on any file system. Names that
+    cannot be partition keys are refused: unprintable ones, and those with `...`, which means a range of keys.
 
     Args:
-        folder: the landing folder; none is an empty one.
-        cache: what is known of the ZIPs; without it the list of members of each is read.
+        folder: the landing folder. A missing one counts as empty.
+        cache: results of former scans. Without it, the central directory of each ZIP is read.
     """
-    found = find_zips(folder)
+    scan = find_zips(folder)
     landing = Landing(folder)
-    for file, reason in found.problems.items():
+    for file, reason in scan.problems.items():
         landing.refuse(file, reason)
     named: dict[str, list[_Candidate]] = defaultdict(list)
-    for candidate in _candidates(found.zips, landing):
+    for candidate in _candidates(scan.zips, landing):
         named[same_name(candidate.archive)].append(candidate)
     for _, candidates in sorted(named.items()):
         _add_pair(landing, candidates, cache)
@@ -99,21 +97,21 @@ def scan_landing(folder: Path, cache: LandingCache | None = None) -> Landing:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A ZIP that is named like one side of a pair."""
+    """A ZIP with the name of one half of a pair."""
 
     archive: str
     kind: str
-    found: FoundZip
+    found_zip: FoundZip
 
 
 def _candidates(zips: list[FoundZip], landing: Landing) -> Iterator[_Candidate]:
-    for found in zips:
-        name = found.zip.name
+    for found_zip in zips:
+        name = found_zip.zip.name
         match = PAIR_NAME.fullmatch(name)
         if match is None or "..." in name or not name.isprintable():
-            _refuse_zip(landing, found.zip, _why_other_name(name))
+            _refuse_zip(landing, found_zip.zip, _why_other_name(name))
         else:
-            yield _Candidate(f"{match['split'].upper()}_{match['rest']}", match["kind"].upper(), found)
+            yield _Candidate(f"{match['split'].upper()}_{match['rest']}", match["kind"].upper(), found_zip)
 
 
 def _why_other_name(name: str) -> str:
@@ -130,29 +128,33 @@ def _refuse_zip(landing: Landing, landed: LandedZip, reason: str) -> None:
 
 
 def _add_pair(landing: Landing, candidates: list[_Candidate], cache: LandingCache | None) -> None:
-    """Adds the pair when both of its ZIPs are there once, complete and readable, otherwise the reasons why not."""
-    sides = {kind: [candidate for candidate in candidates if candidate.kind == kind] for kind in (AUDIO, LABEL)}
-    own = {kind: [_own_problem(candidate, side, cache) for candidate in side] for kind, side in sides.items()}
-    if all(own[kind] == [""] for kind in sides):
-        (audio,), (labels,) = sides[AUDIO], sides[LABEL]
-        landing.pairs[audio.archive] = ArchivePair(audio.archive, audio.found.zip, labels.found.zip)
+    """Adds the pair if each of its ZIPs exists once and is readable; otherwise the reasons for its files."""
+    by_kind = {kind: [candidate for candidate in candidates if candidate.kind == kind] for kind in (AUDIO, LABEL)}
+    problems = {
+        kind: [_own_problem(candidate, same_kind, cache) for candidate in same_kind]
+        for kind, same_kind in by_kind.items()
+    }
+    if all(problems[kind] == [""] for kind in by_kind):
+        (audio,), (labels,) = by_kind[AUDIO], by_kind[LABEL]
+        landing.pairs[audio.archive] = ArchivePair(audio.archive, audio.found_zip.zip, labels.found_zip.zip)
         return
     for kind, other in ((AUDIO, LABEL), (LABEL, AUDIO)):
-        for candidate, problem in zip(sides[kind], own[kind], strict=True):
+        for candidate, problem in zip(by_kind[kind], problems[kind], strict=True):
             partner = f"its partner {candidate.archive[0]}{other}{candidate.archive[1:]}.zip"
-            waits = f"{partner} cannot be used yet" if sides[other] else f"{partner} has not landed"
-            _refuse_zip(landing, candidate.found.zip, problem or waits)
+            waits = f"{partner} cannot be used yet" if by_kind[other] else f"{partner} has not landed"
+            _refuse_zip(landing, candidate.found_zip.zip, problem or waits)
 
 
-def _own_problem(candidate: _Candidate, side: list[_Candidate], cache: LandingCache | None) -> str:
-    """Why a ZIP cannot be used whatever its partner is like, or an empty text."""
-    if candidate.found.problem:
-        return candidate.found.problem
-    if len(side) > 1:
-        differ = len({other.archive for other in side}) > 1
+def _own_problem(candidate: _Candidate, same_kind: list[_Candidate], cache: LandingCache | None) -> str:
+    """Why a ZIP cannot be used, independent of its partner; empty if it can."""
+    if candidate.found_zip.problem:
+        return candidate.found_zip.problem
+    if len(same_kind) > 1:
+        differ = len({other.archive for other in same_kind}) > 1
         names = ", under names that differ only in case" if differ else ""
-        return f"lies here {len(side)} times{names}; leave one copy"
+        return f"lies here {len(same_kind)} times{names}; leave one copy"
+    landed = candidate.found_zip.zip
     try:
-        return cache.why_unreadable(candidate.found.zip) if cache else why_unreadable(candidate.found.zip)
+        return cache.why_unreadable(landed) if cache else why_unreadable(landed)
     except ArchiveError as error:
         return str(error.args[0])

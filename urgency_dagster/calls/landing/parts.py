@@ -1,4 +1,4 @@
-"""A ZIP as it lies in `landing/`: whole, or in the parts that AI Hub's shell tool downloads. Never written to."""
+"""A ZIP in `landing/`: one file, or the parts that AI Hub's shell tool downloads. It is never written to."""
 
 import errno
 import io
@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import cast
 
 GONE = (0, 0, 0)
-"""The look of a part that is not there (any more); no file has inode 0."""
+"""The fingerprint of a missing part; no file has inode 0."""
 
 
 @dataclass(frozen=True)
 class LandedZip:
-    """One ZIP, read as one stream however many files it lies in.
+    """One ZIP, read as one stream from one or several files.
 
     Attributes:
-        name: the ZIP's own name, e.g. `TS_광주_구급.zip`.
-        parts: the files that make it up, in order; one for a whole ZIP.
+        name: the name of the ZIP, e.g. `TS_광주_구급.zip`.
+        parts: its files in order.
     """
 
     name: str
@@ -28,16 +28,16 @@ class LandedZip:
 
     @classmethod
     def whole(cls, path: Path) -> "LandedZip":
-        """The ZIP that is one file."""
+        """A ZIP in one file."""
         return cls(path.name, (path,))
 
     @property
     def size_bytes(self) -> int:
-        """The bytes of all parts that are there."""
+        """The bytes of all existing parts."""
         return sum(file_fingerprint(part)[0] for part in self.parts)
 
     def fingerprint(self) -> list[int]:
-        """Size, time in ns and inode of each part: what changes when a part is touched. `GONE` for a missing one."""
+        """Size, modification time in ns and inode of each part, `GONE` for a missing one."""
         return [number for part in self.parts for number in file_fingerprint(part)]
 
     @contextmanager
@@ -45,7 +45,7 @@ class LandedZip:
         """Yields the content as one seekable stream.
 
         Raises:
-            OSError: a part cannot be read, or became shorter meanwhile.
+            OSError: a part cannot be read, or was truncated.
         """
         if len(self.parts) == 1:
             with self.parts[0].open("rb") as stream:
@@ -56,7 +56,7 @@ class LandedZip:
 
 
 def file_fingerprint(part: Path) -> tuple[int, int, int]:
-    """Size, time in ns and inode of a file; `GONE` when it is not there."""
+    """Size, modification time in ns and inode of a file; `GONE` if it does not exist."""
     try:
         stat = part.stat()
     except OSError:
@@ -65,39 +65,39 @@ def file_fingerprint(part: Path) -> tuple[int, int, int]:
 
 
 class JoinedParts(io.RawIOBase):
-    """Several files read one after another, without a joined copy. One of them is open at a time.
+    """Several files as one stream, without a joined copy. One of them is open at a time.
 
     Args:
         parts: the files in order.
 
     Raises:
-        OSError: a part cannot be opened; later also when one became shorter than it was at the beginning.
+        OSError: a part cannot be opened; later also when a part was truncated.
     """
 
     def __init__(self, parts: tuple[Path, ...]) -> None:
-        self._stream: io.FileIO | None = None  # first, because `close` is called even when the rest fails
+        self._stream: io.FileIO | None = None  # first: `close` runs even if the rest fails
         self._parts = parts
         self._ends = list(accumulate(part.stat().st_size for part in parts))
         self._position = 0
         self._number = -1
 
     def readable(self) -> bool:
-        """True: it is for reading."""
+        """Always True."""
         return True
 
     def seekable(self) -> bool:
-        """True: every byte can be reached."""
+        """Always True."""
         return True
 
     def tell(self) -> int:
-        """The position in the joined content."""
+        """The position in the stream."""
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Moves to a position of the joined content, which may lie past its end.
+        """Moves to a position in the stream. It can be after the end.
 
         Raises:
-            OSError: the position is negative. `zipfile` relies on this when a file is too short to be a ZIP.
+            OSError: the position is negative. `zipfile` relies on this for a file that is too short.
         """
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._ends[-1]}[whence]
         if base + offset < 0:
@@ -106,10 +106,10 @@ class JoinedParts(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Reads up to the end of one part; 0 at the end of the last.
+        """Reads up to the end of one part; returns the number of bytes, 0 at the end of the last part.
 
         Raises:
-            OSError: the part is gone, or ends earlier than it did.
+            OSError: the part is missing or was truncated.
         """
         number = bisect_right(self._ends, self._position)
         if number == len(self._ends) or not len(buffer):
@@ -117,7 +117,7 @@ class JoinedParts(io.RawIOBase):
         stream = self._opened(number)
         stream.seek(self._position - (self._ends[number - 1] if number else 0))
         count = stream.readinto(memoryview(buffer)[: self._ends[number] - self._position])
-        if not count:  # 0 would be taken for the end of the whole
+        if not count:  # 0 would mean the end of the stream
             raise OSError(errno.EIO, "a part became shorter while it was read")
         self._position += count
         return count
@@ -134,6 +134,6 @@ class JoinedParts(io.RawIOBase):
             self._stream = None
 
     def close(self) -> None:
-        """Closes the part that is open."""
+        """Closes the open part."""
         self._shut()
         super().close()

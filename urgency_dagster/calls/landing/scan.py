@@ -1,6 +1,6 @@
-"""Which files below `landing/` make up a ZIP, and which of them are not complete by their names and sizes.
+"""The files below `landing/` that form ZIPs, and the incomplete ones among them.
 
-Names and sizes are all that is looked at here; what the ZIPs are called and hold is not.
+Only names and sizes are read here, not the content.
 """
 
 import os
@@ -17,27 +17,27 @@ from urgency_dagster.calls.landing.parts import LandedZip
 ANY_CASE = re.ASCII | re.IGNORECASE | re.DOTALL
 
 ZIP_FILE = re.compile(r"(?P<zip>.*\.zip)(?:\.part(?P<offset>[0-9]+))?", ANY_CASE)
-"""A whole ZIP, or a part of one with its first byte's offset. Source: AI Hub's shell tool `aihubshell`."""
+"""A complete ZIP, or a part of one with the offset of its first byte. Source: AI Hub's shell tool `aihubshell`."""
 
 UNFINISHED = re.compile(
     r"\.?(?P<file>.*\.(?:zip|tar))(?:\.[^.]+)?\.(?:crdownload|part|tmp|partial|filepart|download|opdownload|aria2)",
     ANY_CASE,
 )
-"""A file that a browser or a copying tool writes beside its target, and renames or removes in the end.
+"""A temporary file of a browser or a copying tool, beside its target.
 
-The suffixes are those of Chrome, Firefox, Edge, WinSCP, Safari, Opera and aria2; the name may carry a random word.
+The suffixes are those of Chrome, Firefox, Edge, WinSCP, Safari, Opera and aria2. The name can have a random part.
 """
 
 FIREFOX = re.compile(r"(?P<stem>.*)\.[^.]+(?P<suffix>\.zip)\.part", ANY_CASE)
-"""Firefox puts its random word before the suffix: `x.<random>.zip.part` becomes `x.zip`."""
+"""A temporary file of Firefox: `x.<random>.zip.part` becomes `x.zip`."""
 
 RSYNC = re.compile(r"\.(?P<file>.*\.(?:zip|tar)(?:\.part[0-9]+)?)\.[a-z0-9]{6}", ANY_CASE)
-"""A hidden file with six random characters. Source: rsync(1), option `--temp-dir`."""
+"""A temporary file of rsync: hidden, with six random characters. Source: rsync(1), option `--temp-dir`."""
 
-MAY_MATTER = re.compile(r"(?!\._).*\.(?:zip|tar)", ANY_CASE)
-"""The names of all of these begin so, those of macOS's side files (`._*`) do not.
+CANDIDATE = re.compile(r"(?!\._).*\.(?:zip|tar)", ANY_CASE)
+"""The start of all names above. The side files of macOS (`._*`) do not match.
 
-One look at it spares the unpacked trees that people keep beside their ZIPs.
+It skips unpacked files beside the ZIPs with one comparison each.
 """
 
 TAR = re.compile(r".*\.tar", ANY_CASE)
@@ -45,18 +45,18 @@ TAR = re.compile(r".*\.tar", ANY_CASE)
 TAR_WAITS = (
     "not opened, because nothing but you writes to the landing folder; unpack it there (tar -xf), then delete it"
 )
-SET_ASIDE = "in a folder where copying tools keep unfinished files; move it out to use it"
+TEMPORARY_FOLDER = "in a folder where copying tools keep unfinished files; move it out to use it"
 NO_FILE = "a folder, not a file"
 LINKED_FOLDER = "a link to a folder, which is not followed; link the ZIPs themselves, or the whole landing folder"
 
 
 @dataclass(frozen=True)
 class FoundZip:
-    """A ZIP that lies in the landing folder.
+    """A ZIP in the landing folder.
 
     Attributes:
         zip: its files.
-        problem: why it cannot be complete, or an empty text.
+        problem: why it is incomplete, or an empty text.
     """
 
     zip: LandedZip
@@ -64,12 +64,12 @@ class FoundZip:
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What lies in the landing folder, less the files that have nothing to do with ZIPs.
+class LandedFiles:
+    """The result of a search for ZIPs.
 
     Attributes:
-        zips: every ZIP that is there at least in part.
-        problems: the other files that matter, and folders that cannot be read, with the reason why they are no use.
+        zips: every ZIP of which at least one part exists.
+        problems: other files of ZIPs, and unreadable folders, with the reason why they cannot be used.
     """
 
     zips: list[FoundZip] = field(default_factory=list)
@@ -77,41 +77,41 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class _Shelf:
-    """The files of one folder by the ZIP that they belong to."""
+class _FolderFiles:
+    """The files of one folder, by the key of their ZIP."""
 
     wholes: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
     parts: dict[str, list[tuple[int, Path]]] = field(default_factory=lambda: defaultdict(list))
     unfinished: dict[str, Path] = field(default_factory=dict)
 
 
-def find_zips(folder: Path) -> Findings:
-    """Every ZIP below `folder`, at any depth; nothing when there is no such folder. Links to files are followed."""
-    found = Findings()
-    for parent, entries in _folders(folder, found):
-        aside = any(_is_set_aside(part) for part in parent.relative_to(folder).parts)
-        shelf = _Shelf()
+def find_zips(folder: Path) -> LandedFiles:
+    """Finds every ZIP below a folder, at any depth. Links to files are followed. A missing folder counts as empty."""
+    result = LandedFiles()
+    for parent, entries in _folders(folder, result):
+        is_temporary = any(_is_temporary(part) for part in parent.relative_to(folder).parts)
+        files = _FolderFiles()
         for entry in entries:
             if _is_folder(entry) and entry.is_symlink():
-                found.problems[parent / entry.name] = LINKED_FOLDER
-            elif MAY_MATTER.match(entry.name):
-                _sort_in(entry, parent / entry.name, aside, shelf, found)
-        found.zips.extend(_on_shelf(shelf))
-    return found
+                result.problems[parent / entry.name] = LINKED_FOLDER
+            elif CANDIDATE.match(entry.name):
+                _sort_in(entry, parent / entry.name, is_temporary, files, result)
+        result.zips.extend(_zips_in(files))
+    return result
 
 
-def _folders(top: Path, found: Findings) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
-    """Yields each folder with its entries, sorted. No recursion: a path may be two thousand folders deep."""
+def _folders(top: Path, result: LandedFiles) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
+    """Yields each folder with its sorted entries. Not recursive: a path can be two thousand folders deep."""
     waiting = [top]
     while waiting:
         folder = waiting.pop()
         try:
             with os.scandir(folder) as listed:
                 entries = sorted(listed, key=lambda entry: entry.name)
-        except FileNotFoundError:  # gone since it was listed, or nothing has landed yet
+        except FileNotFoundError:  # deleted since it was listed, or nothing has landed yet
             continue
         except OSError as error:
-            found.problems[folder] = f"cannot be read ({error.strerror})"
+            result.problems[folder] = f"cannot be read ({error.strerror})"
             continue
         yield folder, entries
         waiting += [folder / entry.name for entry in reversed(entries) if _is_folder(entry) and not entry.is_symlink()]
@@ -124,71 +124,71 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _is_set_aside(folder: str) -> bool:
-    """Whether a folder is hidden (rsync's, the waste basket's) or a download of Safari, which is a folder."""
+def _is_temporary(folder: str) -> bool:
+    """Whether a folder is hidden, as those of rsync and the trash are, or is an unfinished download of Safari."""
     return folder.startswith(".") or UNFINISHED.fullmatch(composed(folder)) is not None
 
 
-def _sort_in(entry: os.DirEntry[str], path: Path, aside: bool, shelf: _Shelf, found: Findings) -> None:
+def _sort_in(entry: os.DirEntry[str], path: Path, is_temporary: bool, files: _FolderFiles, result: LandedFiles) -> None:
     name = composed(entry.name)
     is_folder = _is_folder(entry)
     targets = _unfinished(name)
     match = ZIP_FILE.fullmatch(name)
     if targets:
-        found.problems[path] = f"an unfinished {targets[-1]}: still being copied; delete it if that was given up"
-        shelf.unfinished.update({same_name(target): path for target in targets})
+        result.problems[path] = f"an unfinished {targets[-1]}: still being copied; delete it if that was given up"
+        files.unfinished.update({same_name(target): path for target in targets})
     elif not match and not TAR.fullmatch(name):
         return
-    elif is_folder or aside:
-        found.problems[path] = NO_FILE if is_folder else SET_ASIDE
+    elif is_folder or is_temporary:
+        result.problems[path] = NO_FILE if is_folder else TEMPORARY_FOLDER
     elif not match:
-        found.problems[path] = TAR_WAITS
+        result.problems[path] = TAR_WAITS
     elif match["offset"] is None:
-        shelf.wholes[same_name(name)].append(path)
+        files.wholes[same_name(name)].append(path)
     else:
-        shelf.parts[same_name(match["zip"])].append((int(match["offset"]), path))
+        files.parts[same_name(match["zip"])].append((int(match["offset"]), path))
 
 
 def _unfinished(name: str) -> list[str]:
-    """The files that this one may become, the likeliest last; none when it is no unfinished copy."""
-    # A part that is still being copied makes its whole ZIP wait.
+    """The possible target names of a temporary file, the likeliest last; empty for other files."""
+    # A part that is still being copied makes its ZIP incomplete.
     targets = [match["file"] for pattern in (UNFINISHED, RSYNC) if (match := pattern.fullmatch(name))]
     targets += [match["stem"] + match["suffix"] for match in [FIREFOX.fullmatch(name)] if match]
-    return [_less_part(target) for target in targets]
+    return [_without_part(target) for target in targets]
 
 
-def _less_part(name: str) -> str:
+def _without_part(name: str) -> str:
     match = ZIP_FILE.fullmatch(name)
     return match["zip"] if match else name
 
 
-def _on_shelf(shelf: _Shelf) -> Iterator[FoundZip]:
-    for key, paths in shelf.wholes.items():
-        both = "its parts lie beside it and may still be joined; leave either it or them" if key in shelf.parts else ""
+def _zips_in(files: _FolderFiles) -> Iterator[FoundZip]:
+    for key, paths in files.wholes.items():
+        both = "its parts lie beside it and may still be joined; leave either it or them" if key in files.parts else ""
         for path in paths:
             landed = LandedZip(composed(path.name), (path,))
-            yield FoundZip(landed, _no_files(landed) or both or _beside(key, shelf))
-    for key, numbered in shelf.parts.items():
+            yield FoundZip(landed, _no_files(landed) or both or _beside(key, files))
+    for key, numbered in files.parts.items():
         numbered.sort()
         first = composed(numbered[0][1].name)
-        landed = LandedZip(_less_part(first), tuple(path for _, path in numbered))
+        landed = LandedZip(_without_part(first), tuple(path for _, path in numbered))
         both = f"{landed.name} lies beside it and may still be written; leave either it or its parts"
         problem = (
             _no_files(landed)
-            or (both if key in shelf.wholes else "")
+            or (both if key in files.wholes else "")
             or _gap(landed, [offset for offset, _ in numbered])
         )
-        yield FoundZip(landed, problem or _beside(key, shelf))
+        yield FoundZip(landed, problem or _beside(key, files))
 
 
-def _beside(key: str, shelf: _Shelf) -> str:
-    if key not in shelf.unfinished:
+def _beside(key: str, files: _FolderFiles) -> str:
+    if key not in files.unfinished:
         return ""
-    return f"{printable(shelf.unfinished[key].name)} lies beside it, so it is still being copied"
+    return f"{printable(files.unfinished[key].name)} lies beside it, so it is still being copied"
 
 
 def _no_files(landed: LandedZip) -> str:
-    """The first part that is no file which can be read."""
+    """Why a part cannot be read; empty if all can."""
     reasons = ((part, _no_file(part)) for part in landed.parts)
     part, reason = next(((part, reason) for part, reason in reasons if reason), (None, ""))
     return f"{printable(part.name)} is {reason}" if part and len(landed.parts) > 1 else reason
@@ -206,7 +206,7 @@ def _no_file(path: Path) -> str:
 
 
 def _gap(landed: LandedZip, offsets: list[int]) -> str:
-    """Where the parts do not follow each other, which the offsets in their names tell."""
+    """Where a part is missing or two parts overlap, from the offsets in their names; empty if they are complete."""
     end, before = 0, -1
     for offset, part, size in zip(offsets, landed.parts, landed.fingerprint()[::3], strict=True):
         if offset > end:

@@ -1,7 +1,7 @@
-"""The members of a ZIP that nobody trusts: what its directory says of them, and their content, piece by piece.
+"""The members of an untrusted ZIP: the entries of its central directory, and their content in pieces.
 
-`zipfile` reads the format. What it leaves to its callers is here: bounds for memory, members that share their bytes,
-and one kind of error for all that may be wrong. No name is judged and nothing is written.
+`zipfile` reads the format. This module adds bounds for memory, checks for overlapping members, and one type of error
+for all defects.
 """
 
 import struct
@@ -16,48 +16,49 @@ from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.errors import ArchiveError, Rejected
 
 MAX_DIRECTORY_BYTES = 32 << 20
-"""The longest list of members that is read: 350,000 names of AI Hub, whose largest archive has 78 thousand.
+"""Maximum size of a central directory: 350,000 names of AI Hub. The largest archive there has 78,000.
 
-`zipfile` reads the list into memory as a whole, and a damaged ZIP may say that it is as long as the file.
+`zipfile` reads the central directory into memory, and a damaged ZIP can claim that it is as long as the file.
 """
 
 PIECE_BYTES = 1 << 20
+"""Bytes that are unpacked at a time."""
 
 UTF8_NAME, ENCRYPTED = 0x800, 0x1 | 0x40 | 0x2000
-"""Bits of a member's flags; of encryption, those of the content, strong, and of the directory.
+"""Bits of a member's flags. Encryption: of the content, strong, and of the central directory.
 
 Source: PKWARE APPNOTE 4.4.4.
 """
 
 AES = 99
-"""The method that encrypted members of WinZip have."""
+"""The compression method of members that WinZip encrypted."""
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""What ZIPs use in practice. The others cannot be unpacked in small pieces, so a bomb would fill the memory."""
+"""The accepted compression methods. Others cannot be unpacked in small pieces, so a ZIP bomb would fill the memory."""
 
 LOCAL_HEADER_BYTES = 30
-"""A member begins with so many bytes and its name. Source: PKWARE APPNOTE 4.3.7."""
+"""Bytes before the name of a member in its local header. Source: PKWARE APPNOTE 4.3.7."""
 
 UNREADABLE = (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error)
-"""What `zipfile` raises on a list of members that it cannot read; bytes that are no UTF-8 are a ValueError."""
+"""The errors of `zipfile` for an unreadable central directory. Invalid UTF-8 is a ValueError."""
 
 DAMAGED = (*UNREADABLE, zlib.error, EOFError)
-"""What `zipfile` raises on a member that it cannot read."""
+"""The errors of `zipfile` for an unreadable member."""
 
 
 class Entry(NamedTuple):
-    """What the directory says about one member; none of it has been tested.
+    """The entry of one member in the central directory. Its values are not verified.
 
     Attributes:
-        number: its place in the directory, from 0.
-        raw_name: the name as stored; in which code page is not known.
+        number: position in the central directory, from 0.
+        raw_name: the stored bytes of the name, in an unknown code page.
         flags: bits of APPNOTE 4.4.4.
-        method: how it is packed.
+        method: compression method.
         crc32: checksum of the unpacked content.
         packed_bytes: size in the ZIP.
         size_bytes: size of the unpacked content.
-        offset: where it begins in the file; may lie outside.
-        mode: file type and permissions of Unix, 0 when they are not recorded.
+        offset: start of the member in the file; can be outside of it.
+        mode: file type and permissions of Unix, or 0.
     """
 
     number: int
@@ -72,7 +73,7 @@ class Entry(NamedTuple):
 
 
 class BoundedReads:
-    """A stream for `zipfile.ZipFile` that refuses to read more at once than a list of members may take.
+    """A stream for `zipfile.ZipFile` that refuses to read more than MAX_DIRECTORY_BYTES at once.
 
     Args:
         stream: the content of the ZIP.
@@ -82,7 +83,7 @@ class BoundedReads:
         self._stream = stream
 
     def seekable(self) -> bool:
-        """True: a ZIP is read from its end."""
+        """Always True; a ZIP is read from its end."""
         return True
 
     def tell(self) -> int:
@@ -93,18 +94,18 @@ class BoundedReads:
         """Moves to a position of the ZIP.
 
         Raises:
-            BadZipFile: it lies before the beginning, where only a damaged list of members points.
+            BadZipFile: the position is before the start of the file, so the central directory is damaged.
         """
         if whence == 0 and offset < 0:
             raise zipfile.BadZipFile("a member or the list of members is said to begin before the file")
         return self._stream.seek(offset, whence)
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes; all that are left for a negative size, as of a file.
+        """Reads the next bytes; all of them for a negative size.
 
         Raises:
-            BadZipFile: more is asked for than a list of members may take.
-            ArchiveError: the file cannot be read. Not an OSError, which `zipfile` takes for the end of the file.
+            BadZipFile: the size is larger than MAX_DIRECTORY_BYTES.
+            ArchiveError: the file cannot be read. An OSError would mean the end of the file to `zipfile`.
         """
         if size > MAX_DIRECTORY_BYTES:
             raise zipfile.BadZipFile(f"its list of members would take {size} bytes, of {MAX_DIRECTORY_BYTES} at most")
@@ -117,26 +118,26 @@ class BoundedReads:
 
 
 def listed(stream: BinaryIO) -> zipfile.ZipFile:
-    """The ZIP with its list of members read.
+    """Reads the central directory of a ZIP.
 
     Raises:
-        BadZipFile: the list cannot be read.
+        BadZipFile: the central directory cannot be read.
         ArchiveError: the file cannot be read.
     """
     try:
         return zipfile.ZipFile(cast(IO[bytes], BoundedReads(stream)))
     except UNREADABLE as error:
-        # The messages of other errors than BadZipFile may quote names.
-        shown = str(error) if isinstance(error, zipfile.BadZipFile) else type(error).__name__
-        raise zipfile.BadZipFile(shown) from error
+        # Messages of other errors can quote member names.
+        message = str(error) if isinstance(error, zipfile.BadZipFile) else type(error).__name__
+        raise zipfile.BadZipFile(message) from error
 
 
 @contextmanager
 def opened(landed: LandedZip) -> Iterator[zipfile.ZipFile]:
-    """Yields the ZIP with its list of members read.
+    """Opens a ZIP and reads its central directory.
 
     Raises:
-        ArchiveError: the list cannot be read, or the file.
+        ArchiveError: the central directory or the file cannot be read.
         OSError: the file cannot be opened.
     """
     with landed.open() as stream:
@@ -151,19 +152,19 @@ def opened(landed: LandedZip) -> Iterator[zipfile.ZipFile]:
 
 
 def entries(archive: zipfile.ZipFile) -> Iterator[Entry]:
-    """The members in their order."""
+    """Yields the entries of the central directory in order."""
     for number, info in enumerate(archive.infolist()):
-        # zipfile decodes other names as CP437, which maps all 256 bytes, so the bytes can be had back.
+        # zipfile decodes other names as CP437, which maps all 256 bytes, so encoding restores them.
         raw_name = info.orig_filename.encode("utf-8" if info.flag_bits & UTF8_NAME else "cp437")
         numbers = info.flag_bits, info.compress_type, info.CRC, info.compress_size, info.file_size
         yield Entry(number, raw_name, *numbers, info.header_offset, info.external_attr >> 16)
 
 
 def check_readable(entry: Entry) -> None:
-    """Refuses what could not be unpacked whatever the bytes are.
+    """Checks that a member can be unpacked.
 
     Raises:
-        Rejected: the entry is encrypted or packed in an unusual way.
+        Rejected: the member is encrypted, or has another compression method than METHODS.
     """
     if entry.flags & ENCRYPTED or entry.method == AES:
         raise Rejected(RejectReason.ENCRYPTED, "the member is encrypted")
@@ -172,16 +173,16 @@ def check_readable(entry: Entry) -> None:
 
 
 def unpacked(archive: zipfile.ZipFile, entry: Entry, end: int) -> Iterator[bytes]:
-    """The content in pieces of at most `PIECE_BYTES`, with flat memory.
+    """Yields the content of a member in pieces of at most PIECE_BYTES.
 
     Args:
         archive: the ZIP.
-        entry: one that `check_readable` passed.
-        end: where the next member or the directory begins.
+        entry: an entry that passed `check_readable`.
+        end: the offset of the next member or of the central directory.
 
     Raises:
-        Rejected: the local header tells another story than the directory, the bytes are those of other members too,
-            or the content has another size or checksum.
+        Rejected: the local header and the central directory differ, the member overlaps another one, or the content
+            has another size or checksum.
     """
     if not 0 <= entry.offset < end:
         raise Rejected(RejectReason.CORRUPT, "said to begin outside the archive")

@@ -1,1 +1,1 @@
-"""Recordings and labels become the utterance table and the reject table."""
+"""Extracted labels and recordings become the utterance table and the reject table."""

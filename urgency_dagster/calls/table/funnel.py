@@ -1,6 +1,6 @@
-"""What became of everything that landed, level by level: archives, members, calls, utterances, segments, vectors.
+"""The funnel: counts of archives, members, calls, utterances, segments and vectors, and the rejects at each level.
 
-The figures are read from the artefacts themselves, so they tell what is there and not what a step believed.
+All counts are read from the stored artefacts.
 """
 
 from collections import Counter
@@ -15,27 +15,27 @@ import pyarrow.parquet as pq
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pictures import BLUE, GREY, picture
-from urgency_dagster.tables import AUDIO_FLAGS
+from urgency_dagster.tables import AUDIO_FLAGS, UTTERANCE_KEY
 
-KEY = ["_id", "utterance_id"]
+KEY = list(UTTERANCE_KEY)
 
 FUNNEL_LEVELS = ("members", "calls", "utterances")
-"""Where something can be rejected."""
+"""The levels with rejects."""
 
 
 @dataclass(frozen=True)
 class Funnel:
-    """Counts of one archive, or of several together.
+    """The counts of one archive, or the sums over several.
 
     Attributes:
-        archives: archive pairs that were unpacked.
-        members: members of their ZIPs, litter not counted.
-        calls: call ids that unpacked members carry.
+        archives: extracted archive pairs.
+        members: members of their ZIPs, without folders and files of macOS.
+        calls: call ids of extracted members.
         utterances: labelled utterances.
-        segments: utterances that are kept, each with at least half a second of audio.
-        vectors: segments that were embedded.
-        rejected: for each of FUNNEL_LEVELS, how many were left out by reason.
-        flagged: kept utterances by what is wrong with their audio.
+        segments: kept utterances, each with at least 0.5 s of audio.
+        vectors: embedded segments.
+        rejected: for each of FUNNEL_LEVELS, the number of rejects by reason.
+        flagged: for each audio flag, the number of kept utterances with it.
     """
 
     archives: int = 0
@@ -49,24 +49,24 @@ class Funnel:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many there are at each level, in order."""
+        """The count of each level, in order."""
         return {name: value for name, value in vars(self).items() if isinstance(value, int)}
 
     def rejects(self, level: str) -> int:
-        """How many were left out at a level."""
+        """The number of rejects at a level."""
         return sum(self.rejected.get(level, {}).values())
 
     def share_rejected(self, level: str) -> float:
-        """The share that was left out at a level, 0 when there was nothing."""
-        total = getattr(self, level)
-        return self.rejects(level) / total if total else 0.0
+        """The rejected share of a level, from 0 to 1; 0 for an empty level."""
+        count = getattr(self, level)
+        return self.rejects(level) / count if count else 0.0
 
 
 def read_funnel(paths: StoragePaths, archive: str) -> Funnel:
-    """The figures of one archive; vectors are 0 until those of its utterance table are there.
+    """Reads the counts of one archive. `vectors` is 0 while the vectors do not belong to its utterance table.
 
     Raises:
-        ArtefactError: it was not extracted, or has no utterance table.
+        ArtefactError: the archive is not extracted, or has no utterance table.
     """
     files = paths.archive(archive)
     for path in (files.members, files.utterances, files.rejects):
@@ -87,14 +87,14 @@ def read_funnel(paths: StoragePaths, archive: str) -> Funnel:
 
 
 def _vectors(embeddings: Path, keys: pa.Table) -> int:
-    """How many rows are embedded; vectors of a table before this one do not count."""
+    """The number of vectors; 0 if they belong to a former utterance table."""
     if not embeddings.is_file() or not pq.read_table(embeddings, columns=KEY).equals(keys):
         return 0
-    return keys.num_rows
+    return int(keys.num_rows)
 
 
 def _rejected(rejects: pa.Table) -> dict[str, dict[str, int]]:
-    """Counts by reason of each level; a call with several members on record counts once."""
+    """The number of rejects by level and reason. A call with several rejected members counts once."""
     of_member = pc.is_null(rejects["_id"])
     of_utterance = pc.is_valid(rejects["utterance_id"])
     calls = rejects.filter(pc.invert(pc.or_(of_member, of_utterance))).group_by(["_id", "reason"]).aggregate([])
@@ -110,8 +110,8 @@ def _by_reason(rejects: pa.Table) -> dict[str, int]:
     return dict(zip(counts["reason"].to_pylist(), counts["count_all"].to_pylist(), strict=True))
 
 
-def total(funnels: Iterable[Funnel]) -> Funnel:
-    """The figures of several archives together."""
+def add_funnels(funnels: Iterable[Funnel]) -> Funnel:
+    """The sums of several funnels."""
     counts: Counter[str] = Counter()
     flagged: Counter[str] = Counter()
     rejected: dict[str, Counter[str]] = {level: Counter() for level in FUNNEL_LEVELS}
@@ -125,23 +125,28 @@ def total(funnels: Iterable[Funnel]) -> Funnel:
 
 
 def total_funnel(paths: StoragePaths, archives: Iterable[str]) -> Funnel:
-    """The figures of some archives together.
+    """Reads the sums over several archives.
 
     Raises:
-        ArtefactError: one has no utterance table.
+        ArtefactError: an archive has no utterance table.
     """
-    return total(read_funnel(paths, archive) for archive in archives)
+    return add_funnels(read_funnel(paths, archive) for archive in archives)
 
 
 def draw_funnel(funnel: Funnel, target: Path) -> None:
-    """A bar for each level: the share that is kept, and the share that was left out there."""
+    """Draws a bar for each level, with its kept and its rejected share.
+
+    Args:
+        funnel: the counts.
+        target: the PNG file.
+    """
     with picture(target, width_in=6.4, height_in=3.0) as axes:
-        for place, (level, count) in enumerate(funnel.counts.items()):
-            out = funnel.rejects(level)
-            share = funnel.share_rejected(level) if out else 0.0
-            axes.barh(place, 1 - share if count else 0, color=BLUE)
-            axes.barh(place, share, left=1 - share, color=GREY)
-            axes.text(1.02, place, _told(count, out), va="center", fontsize=8)
+        for position, (level, count) in enumerate(funnel.counts.items()):
+            rejects = funnel.rejects(level)
+            share = funnel.share_rejected(level) if rejects else 0.0
+            axes.barh(position, 1 - share if count else 0, color=BLUE)
+            axes.barh(position, share, left=1 - share, color=GREY)
+            axes.text(1.02, position, _caption(count, rejects), va="center", fontsize=8)
         axes.set_yticks(range(len(funnel.counts)), list(funnel.counts))
         axes.invert_yaxis()
         axes.set_xlim(0, 1)
@@ -149,7 +154,7 @@ def draw_funnel(funnel: Funnel, target: Path) -> None:
         axes.set_title("Kept at each level", fontsize=10)
 
 
-def _told(count: int, out: int) -> str:
+def _caption(count: int, rejects: int) -> str:
     if not count:
         return "none yet"
-    return f"{count:,}, {out:,} left out" if out else f"{count:,}"
+    return f"{count:,}, {rejects:,} rejected" if rejects else f"{count:,}"

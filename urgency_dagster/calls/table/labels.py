@@ -1,4 +1,4 @@
-"""A label JSON becomes a typed call. Audio is not looked at here.
+"""Parsing of label JSON files into typed calls and utterances.
 
 Source: the label format of AI Hub data set 71768.
 """
@@ -17,13 +17,13 @@ from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.errors import LabelError
 
 MAX_LABEL_BYTES = 4 << 20
-"""A label of the data set has about 10 kB; parsed JSON takes up to 30 times its size."""
+"""Maximum bytes of a label file. Labels of the data set have about 10 kB; parsed JSON can take 30 times its size."""
 
 MAX_UTTERANCES = 10_000
-"""The longest calls of the data set last 180 s and have some hundred utterances."""
+"""Maximum utterances of a call. The longest calls of the data set have 180 s and some hundred utterances."""
 
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-"""JSON can spell halves of a surrogate pair (`\\ud800`); no file can store them."""
+"""Half of a surrogate pair. JSON can contain one (`\\ud800`), but UTF-8 cannot encode it."""
 
 
 def _no_bool(value: Any) -> Any:
@@ -43,21 +43,21 @@ def _text_or_none(value: Any) -> str | None:
 
 
 Number = Annotated[int, BeforeValidator(_no_bool), Field(ge=-(1 << 63), lt=1 << 63)]
-"""An int64 that is written as an int, an integral float or a numeric text; all three occur in copies."""
+"""An int64, written as an integer, an integral float or a numeric text. All three occur in real labels."""
 
 Text = Annotated[str, AfterValidator(_no_lone_surrogate)]
 
 Attribute = Annotated[str | None, BeforeValidator(_text_or_none)]
-"""A text about the whole call; anything else counts as missing, and whether that matters is decided elsewhere."""
+"""A text about the whole call. Any other type counts as missing."""
 
 MAX_ID_LENGTH = 200
-"""Ids of the data set have at most 24 characters."""
+"""Maximum characters of an id. Ids of the data set have at most 24."""
 
 Key = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_ID_LENGTH)]
 
 
 class Utterance(BaseModel):
-    """One labelled utterance. `start_ms` and `end_ms` count from the start of the recording; None when missing."""
+    """One labelled utterance. `start_ms` and `end_ms` are relative to the start of the recording; None if missing."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -69,7 +69,7 @@ class Utterance(BaseModel):
 
 
 class CallLabel(BaseModel):
-    """The labels of one call. `address` is not a field: it is dropped by parsing."""
+    """The labels of one call. There is no field `address`, so parsing drops it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -84,7 +84,7 @@ class CallLabel(BaseModel):
 
 @dataclass(frozen=True)
 class BadUtterance:
-    """An entry of `utterances` that is not an utterance; `id` is its own or `#<position>`."""
+    """An invalid entry of `utterances`. `id` is its own id, or `#<position>` without one."""
 
     id: str
     reason: RejectReason
@@ -92,10 +92,13 @@ class BadUtterance:
 
 
 def parse_label(data: bytes) -> CallLabel:
-    """The call in a label file: UTF-8 with or without BOM, else CP949.
+    """Parses a label file.
+
+    Args:
+        data: JSON in UTF-8, with or without BOM, or in CP949.
 
     Raises:
-        LabelError: the bytes are neither encoding, not JSON, or not an object with `_id` and `utterances`.
+        LabelError: the bytes are in another encoding, not JSON, or not an object with `_id` and `utterances`.
     """
     try:
         return CallLabel.model_validate(json.loads(_decode(data)))
@@ -107,10 +110,10 @@ def parse_label(data: bytes) -> CallLabel:
 
 
 def read_label(path: Path) -> bytes:
-    """The content of a label file.
+    """Reads a label file.
 
     Raises:
-        LabelError: it is far larger than any label, and would fill the memory when parsed.
+        LabelError: the file is larger than MAX_LABEL_BYTES, so parsing it could exhaust the memory.
     """
     size_bytes = path.stat().st_size
     if size_bytes > MAX_LABEL_BYTES:
@@ -126,7 +129,7 @@ def _decode(data: bytes) -> str:
 
 
 def labelled_entries(data: bytes) -> Sequence[Any]:
-    """The entries of `utterances` in a label file that need not be a usable call; none if they cannot be read."""
+    """The entries of `utterances` in a label file of a rejected call. Empty if they cannot be read."""
     try:
         label = json.loads(_decode(data))
     except (UnicodeDecodeError, ValueError, RecursionError):
@@ -136,9 +139,9 @@ def labelled_entries(data: bytes) -> Sequence[Any]:
 
 
 def parse_utterances(entries: Sequence[Any]) -> tuple[list[Utterance], list[BadUtterance]]:
-    """The utterances among the entries of a call in label order, and the entries that are none.
+    """Validates the entries of a call; returns the valid utterances in label order, and the invalid entries.
 
-    Ids that occur more than once are bad in every copy, because nothing tells which one is meant.
+    All utterances with the same id are invalid, because the correct one is unknown.
     """
     good, bad = [], []
     for position, entry in enumerate(entries):
@@ -159,6 +162,6 @@ def _bad_entry(position: int, entry: Any, error: ValidationError) -> BadUtteranc
     fields = {str(item["loc"][0]) for item in error.errors() if item["loc"]}
     reason = RejectReason.BAD_TIMES if fields and fields <= {"startAt", "endAt"} else RejectReason.BAD_UTTERANCE
     own_id = _text_or_none(entry.get("id")) if isinstance(entry, dict) else None
-    # The position stands in for an id that is missing or no text; values are never quoted, they may be call text.
-    shown = (own_id or "").strip()[:MAX_ID_LENGTH] or f"#{position}"
-    return BadUtterance(shown, reason, f"wrong or missing: {', '.join(sorted(fields)) or 'the entry'}")
+    # Values of the entry are not quoted: they can be call text.
+    shown_id = (own_id or "").strip()[:MAX_ID_LENGTH] or f"#{position}"
+    return BadUtterance(shown_id, reason, f"wrong or missing: {', '.join(sorted(fields)) or 'the entry'}")

@@ -1,6 +1,6 @@
-"""What a recording is like: its length, its identity, and what may be wrong with any part of it.
+"""The quality of a recording: its length, its hash, and flags for possible defects in any part of it.
 
-Everything is found in one decoding. Nothing is decided here: a flag never drops an utterance.
+The recording is decoded once. A flag does not reject an utterance.
 """
 
 import hashlib
@@ -23,57 +23,58 @@ if TYPE_CHECKING:
     import numpy as np
 
 SILENCE_RMS = 1e-3
-"""Root mean square, full scale being 1, below which a part is silent: -60 dBFS.
+"""A part with a lower root mean square is silent: -60 dBFS, where full scale is 1.
 
-Dither of 16 bits lies at -90 dBFS and the quantisation of mu-law at rest below -70; a faint voice on the telephone is
-above -50.
+For comparison: 16-bit dither is at -90 dBFS, quantisation noise of idle mu-law below -70 dBFS, a faint telephone voice
+above -50 dBFS.
 """
 
 FULL_SCALE = 32_124 * PCM16_STEP
-"""The least sample that is full scale: the last code of mu-law, as 16 bits. A-law ends at 32,256, PCM at 32,767.
+"""Minimum absolute value of a full-scale sample: the largest code of mu-law, as 16 bits.
 
-Source: ITU-T G.711. Calls are recorded behind a telephone exchange, so 16-bit copies end where its codes end.
+Calls pass a telephone exchange, so 16-bit copies end at the largest code of its companding: 32,124 for mu-law, 32,256
+for A-law. PCM ends at 32,767. Source: ITU-T G.711.
 """
 
 CLIPPED_RUN = 3
-"""Equal samples at full scale, one after the other, that are clipping.
+"""Number of consecutive equal full-scale samples that count as clipping.
 
-A wave touches full scale with one or two samples; what is cut off is flat. Source: Audacity's Find Clipping.
+An unclipped wave reaches full scale with one or two samples; a clipped one is flat. Source: Audacity's Find Clipping.
 """
 
 TONE_HZ = 660.0
-"""The steady tone that some calls of data set 71768 carry, probably laid over private words."""
+"""Frequency of a steady tone in some calls of data set 71768. It probably masks private words."""
 
 TONE_TOLERANCE_HZ = 12
-"""How far the tone may be off. The nearest tones of the telephone, 620 and 697 Hz, are 37 Hz away and more."""
+"""Maximum difference from TONE_HZ. The nearest telephone tones are at 620 and 697 Hz, at least 37 Hz away."""
 
 TONE_BLOCK_S = 0.01
-"""The grid of the search; in so short a block, a tone within the tolerance keeps its phase."""
+"""Length of an analysis block. Within it, the phase of a tone inside the tolerance is nearly constant."""
 
 TONE_BLOCKS = 29
-"""Consecutive blocks that the tone must fill: 300 ms hold 29 whole ones, wherever they begin."""
+"""Number of consecutive blocks with the tone: any 300 ms contain 29 complete blocks."""
 
-TONE_SHARE = 0.85
-"""The least share of the energy of those blocks that is one steady tone. With noise 10 dB below it, it has 0.91.
+MIN_TONE_SHARE = 0.85
+"""Minimum share of the energy of those blocks in one steady tone. A tone with noise 10 dB below it has 0.91.
 
-Over 290 ms, only what keeps its frequency within about 1 Hz adds up: vowels, sweeps and vibrato do not.
+Over 290 ms, only a tone that is stable within about 1 Hz reaches it. Vowels, sweeps and vibrato do not.
 """
 
 
 class RecordingQuality:
-    """A decoded recording, of any part of which can be said what may be wrong with it.
+    """A decoded recording, with the flags of any part of it.
 
     Args:
         waveform: mono float32 of shape (samples,), without NaN.
-        sample_rate: of the waveform, in Hz.
-        damaged_at: the samples, ascending, that were not-a-number or no amplitude in any channel.
-        clipped_at: the samples, ascending, with which CLIPPED_RUN samples of clipping are complete in any channel.
+        sample_rate: sample rate of the waveform in Hz.
+        damaged_at: positions of samples that were damaged in any channel, ascending; see `audio.damaged`.
+        clipped_at: positions of the last of CLIPPED_RUN clipped samples in any channel, ascending.
 
     Attributes:
-        duration_ms: the length of what can be decoded, in whole milliseconds rounded down.
-        audio_sha256: what the recording sounds like, in hex: the SHA-256 of the sample rate as 4 bytes and of the mono
-            samples as float32, both little-endian, damaged samples and negative zeros being 0. The same samples in
-            another container, under another header or in another encoding that keeps them have the same hash.
+        duration_ms: length of the decodable audio in ms, rounded down.
+        audio_sha256: SHA-256 of the audio in hex: the sample rate as 4 bytes, then the mono samples as float32, both
+            little-endian, with 0 for damaged samples and for negative zeros. It does not depend on the container, the
+            header or a lossless encoding.
     """
 
     def __init__(
@@ -89,24 +90,24 @@ class RecordingQuality:
 
     @classmethod
     def read(cls, path: Path) -> "RecordingQuality":
-        """The quality of a recording, decoded once.
+        """Decodes a recording.
 
         Raises:
             AudioError: see `audio.decode`.
         """
         with opened(path) as file:
             sample_rate = int(file.samplerate)
-            found = list(_found(sample_blocks(file)))
-        waveforms, damaged_at, clipped_at = zip(*found, strict=True) if found else ((), (), ())
+            blocks = list(_analysed(sample_blocks(file)))
+        waveforms, damaged_at, clipped_at = zip(*blocks, strict=True) if blocks else ((), (), ())
         return cls(joined(waveforms), sample_rate, joined(damaged_at), joined(clipped_at))
 
     def flags(self, start_ms: int, end_ms: int) -> dict[str, bool]:
-        """What may be wrong between two times; an end past the last sample is clipped.
+        """The flags between two times in ms. An end after the last sample is clipped.
 
         Returns:
-            `silent`: below SILENCE_RMS about its mean, or without any sample. `has_nan`: a sample was damaged, see
-            `audio.damaged`. `clipped`: CLIPPED_RUN equal samples at full scale follow each other. `tone_660hz`: a
-            steady tone of 660 Hz fills TONE_BLOCKS blocks.
+            `silent`: the standard deviation is below SILENCE_RMS, or there are no samples. `has_nan`: a sample was
+            damaged, see `audio.damaged`. `clipped`: there are CLIPPED_RUN consecutive equal full-scale samples.
+            `tone_660hz`: TONE_BLOCKS consecutive blocks contain a steady tone of 660 Hz.
         """
         start = max(0, int(start_ms / 1000 * self._sample_rate))
         end = int(end_ms / 1000 * self._sample_rate)
@@ -120,18 +121,18 @@ class RecordingQuality:
         }
 
 
-def _found(blocks: "Iterable[np.ndarray]") -> "Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]":
-    """Of each block of samples: its waveform, and the frames that are damaged and in which clipping is complete."""
+def _analysed(blocks: "Iterable[np.ndarray]") -> "Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]":
+    """Yields the waveform of each block, and the positions of damaged and of clipped frames in the recording."""
     start, before = 0, None
     for block in blocks:
-        whole = repaired(block)
-        before = whole[:0] if before is None else before
-        yield mixed(whole), start + damaged_frames(block), start + clipped_frames(whole, before)
-        start, before = start + len(block), whole[1 - CLIPPED_RUN :]
+        samples = repaired(block)
+        before = samples[:0] if before is None else before
+        yield mixed(samples), start + damaged_frames(block), start + clipped_frames(samples, before)
+        start, before = start + len(block), samples[1 - CLIPPED_RUN :]
 
 
 def damaged_frames(samples: "np.ndarray") -> "np.ndarray":
-    """The frames, ascending, of which a channel is damaged; integers of shape (damaged,)."""
+    """The positions of frames with a damaged channel, ascending: int32 of shape (damaged,)."""
     import numpy as np
 
     if samples.dtype == np.int16:
@@ -140,64 +141,65 @@ def damaged_frames(samples: "np.ndarray") -> "np.ndarray":
 
 
 def clipped_frames(samples: "np.ndarray", before: "np.ndarray") -> "np.ndarray":
-    """The frames, ascending, with which clipping is complete in a channel; integers of shape (clipped,).
+    """The positions of the last frame of each clipped run in a channel, ascending: int32 of shape (clipped,).
 
     Args:
-        samples: one of `audio.sample_blocks`, without damage.
-        before: the CLIPPED_RUN - 1 frames before them, or none at the beginning.
+        samples: a block of `audio.sample_blocks`, repaired.
+        before: the CLIPPED_RUN - 1 frames before the block; empty for the first block.
     """
     import numpy as np
 
     full_scale = FULL_SCALE / PCM16_STEP if samples.dtype == np.int16 else FULL_SCALE
     if -full_scale < samples.min() and samples.max() < full_scale:
-        return np.empty(0, dtype=np.int32)  # as nearly all recordings
+        return np.empty(0, dtype=np.int32)  # true for nearly all recordings
     context = np.concatenate([before, samples])
-    held = (context[1:] == context[:-1]) & ((context[1:] >= full_scale) | (context[1:] <= -full_scale))
+    is_flat = (context[1:] == context[:-1]) & ((context[1:] >= full_scale) | (context[1:] <= -full_scale))
     for _ in range(CLIPPED_RUN - 2):
-        held = held[1:] & held[:-1]
-    return (np.flatnonzero(held.any(axis=1)) + CLIPPED_RUN - 1 - len(before)).astype(np.int32)
+        is_flat = is_flat[1:] & is_flat[:-1]
+    return (np.flatnonzero(is_flat.any(axis=1)) + CLIPPED_RUN - 1 - len(before)).astype(np.int32)
 
 
 def tone_blocks(waveform: "np.ndarray", sample_rate: int) -> "np.ndarray":
-    """The blocks of TONE_BLOCK_S, ascending, from which on TONE_BLOCKS blocks are one steady tone of 660 Hz.
+    """The first blocks of all windows of TONE_BLOCKS blocks that contain a steady tone of 660 Hz, ascending.
 
-    Source: the periodogram of each TONE_BLOCKS blocks at the frequency that their phases advance with, as a share of
-    their energy. It is computed only where it may be large enough: a sum of phasors is at most the sum of their sizes.
+    Source: the periodogram of a window at the frequency that its phase advances with, as a share of its energy. It is
+    computed only for windows that can reach the share: the length of a sum of phasors is at most the sum of lengths.
     """
     import numpy as np
 
     phasors, energies = _block_phasors(waveform, sample_rate)
     if len(energies) < TONE_BLOCKS:
         return np.empty(0, dtype=np.intp)
-    every, samples = np.ones(TONE_BLOCKS), _block_samples(sample_rate)
-    energy = np.convolve(energies, every, "valid")  # (windows,)
-    bound = 2 * np.convolve(np.abs(phasors) ** 2, every, "valid") / samples
+    ones, samples = np.ones(TONE_BLOCKS), _block_samples(sample_rate)
+    energy = np.convolve(energies, ones, "valid")  # (windows,)
+    bound = 2 * np.convolve(np.abs(phasors) ** 2, ones, "valid") / samples
     loud = energy >= SILENCE_RMS**2 * TONE_BLOCKS * samples
-    candidates = np.flatnonzero(loud & (bound >= TONE_SHARE * energy))
-    turns = np.convolve(phasors[1:] * phasors[:-1].conj(), every[1:], "valid")[candidates]
+    candidates = np.flatnonzero(loud & (bound >= MIN_TONE_SHARE * energy))
+    turns = np.convolve(phasors[1:] * phasors[:-1].conj(), ones[1:], "valid")[candidates]
     windows = np.lib.stride_tricks.sliding_window_view(phasors, TONE_BLOCKS)[candidates]  # (candidates, blocks)
     tone = 2 * _aligned_power(windows, np.angle(turns)) / (TONE_BLOCKS * samples)
     near = np.abs(np.angle(turns)) <= 2 * np.pi * TONE_TOLERANCE_HZ * samples / sample_rate
-    return candidates[near & (tone >= TONE_SHARE * energy[candidates])]
+    return candidates[near & (tone >= MIN_TONE_SHARE * energy[candidates])]
 
 
 def _aligned_power(windows: "np.ndarray", turns: "np.ndarray") -> "np.ndarray":
-    """The power of the sum of each row of phasors, each turned back by its row's angle from one to the next."""
+    """The power of each row's sum of phasors, after the row's phase advance per block is removed."""
     import numpy as np
 
-    # A polynomial in the turn, and no matrix product: with a worker on every core, BLAS threads wait for each other.
+    # A polynomial and not a matrix product: with one worker per core, BLAS threads would compete.
     sums = np.polynomial.polynomial.polyval(np.exp(-1j * turns), windows.T, tensor=False)
-    return np.abs(sums) ** 2
+    power: np.ndarray = np.abs(sums) ** 2
+    return power
 
 
 def _block_phasors(waveform: "np.ndarray", sample_rate: int) -> "tuple[np.ndarray, np.ndarray]":
-    """Of each block, the component at TONE_HZ as a complex number, and the energy about the mean; both (blocks,)."""
+    """The complex component at TONE_HZ of each block, and its energy without the mean; both of shape (blocks,)."""
     import numpy as np
 
     samples = _block_samples(sample_rate)
     blocks = waveform[: len(waveform) // samples * samples].reshape(-1, samples)
     turn = np.exp(-2j * np.pi * TONE_HZ / sample_rate * np.arange(samples))
-    turn -= turn.mean()  # a constant offset is no sound
+    turn -= turn.mean()  # a constant offset is not audible
     cosine, sine = (np.einsum("ij,j->i", blocks, part.astype(np.float32)) for part in (turn.real, turn.imag))
     starts = np.exp(-2j * np.pi * TONE_HZ / sample_rate * samples * np.arange(len(blocks)))
     sums = np.einsum("ij->i", blocks).astype(np.float64)
@@ -210,7 +212,7 @@ def _block_samples(sample_rate: int) -> int:
 
 
 def _any_within(positions: "np.ndarray", start: int, end: int) -> bool:
-    """Whether one of the ascending positions is at least `start` and less than `end`."""
+    """Whether one of the ascending positions is in the half-open interval from `start` to `end`."""
     return bool(positions.searchsorted(start) < positions.searchsorted(end))
 
 

@@ -1,4 +1,4 @@
-"""One call's label and recording become rows of the utterance table or of the reject table. Nothing is written."""
+"""The label and the recording of one call become rows of the utterance table and of the reject table."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +19,12 @@ from urgency_dagster.errors import AudioError, LabelError, Rejected
 from urgency_dagster.tables import SENTIMENTS, URGENCY_LEVELS
 
 MIN_DURATION_MS = 500
-"""Shorter utterances are left out. Source: the original pipeline drops segments under 0.5 s."""
+"""Minimum audio of a kept utterance in ms. Source: the original pipeline drops segments shorter than 0.5 s."""
 
 
 @dataclass(frozen=True)
 class CallFiles:
-    """The files that carry one call's id: usually one label and one recording."""
+    """The extracted files of one call id: usually one label and one recording."""
 
     call_id: str
     labels: tuple[Path, ...]
@@ -33,7 +33,7 @@ class CallFiles:
 
 @dataclass
 class CallRows:
-    """What one call adds to the tables; `labelled` counts the entries of its `utterances`."""
+    """The rows of one call. `labelled` is the number of utterances in its labels."""
 
     utterances: list[dict[str, Any]] = field(default_factory=list)
     rejects: list[dict[str, Any]] = field(default_factory=list)
@@ -41,9 +41,13 @@ class CallRows:
 
 
 def call_rows(call: CallFiles, archive: str, root: Path) -> CallRows:
-    """The rows of one call: its kept utterances, or one reject row for the call and one for each utterance."""
+    """The rows of one call.
+
+    A usable call has one row per kept utterance and one reject row per other utterance. A rejected call has a reject
+    row for itself and one for each utterance.
+    """
     try:
-        label, wav = _readable_call(call)
+        label, wav = _usable_files(call)
         recording = RecordingQuality.read(wav)
     except AudioError as error:
         return _rejected_call(call, archive, Rejected(RejectReason.UNREADABLE_AUDIO, error.args[0]))
@@ -58,16 +62,16 @@ def call_rows(call: CallFiles, archive: str, root: Path) -> CallRows:
         except Rejected as rejected:
             bad.append(BadUtterance(utterance.id, RejectReason(rejected.reason), rejected.detail))
     if not rows.utterances:
-        rows.rejects.append(_empty_call(call, archive, len(label.utterances)))
+        rows.rejects.append(_call_without_utterances(call, archive, len(label.utterances)))
     rows.rejects += [_utterance_reject(archive, call.call_id, entry) for entry in bad]
     return rows
 
 
-def _readable_call(call: CallFiles) -> tuple[CallLabel, Path]:
-    """The label and the recording of a call that may be used.
+def _usable_files(call: CallFiles) -> tuple[CallLabel, Path]:
+    """The parsed label and the recording of a usable call.
 
     Raises:
-        Rejected: the first of the call-level rules that it breaks.
+        Rejected: the call breaks a rule of calls; the first one is the reason.
     """
     for paths, missing in ((call.labels, RejectReason.MISSING_LABEL), (call.audio, RejectReason.MISSING_AUDIO)):
         if not paths:
@@ -88,17 +92,18 @@ def _readable_call(call: CallFiles) -> tuple[CallLabel, Path]:
 
 
 def _rejected_call(call: CallFiles, archive: str, rejected: Rejected) -> CallRows:
-    """A reject row for the call or each of its copies, and one for each utterance that its labels still tell of."""
+    """The reject rows of a call: one for it or for each of its copies, and one for each utterance in its labels."""
     row = {"archive": archive, "_id": call.call_id, "reason": rejected.reason, "detail": rejected.detail}
     copies = [path for paths in (call.labels, call.audio) if len(paths) > 1 for path in paths]
     members = copies or [*call.labels, *call.audio][:1]
-    told = [(path, id_) for path in call.labels for id_ in _utterance_ids(path)]
+    utterances = [(path, utterance_id) for path in call.labels for utterance_id in _utterance_ids(path)]
     rejects = [{**row, "member": path.name} for path in members]
-    rejects += [{**row, "member": path.name, "utterance_id": id_} for path, id_ in told]
-    return CallRows(rejects=rejects, labelled=len(told))
+    rejects += [{**row, "member": path.name, "utterance_id": utterance_id} for path, utterance_id in utterances]
+    return CallRows(rejects=rejects, labelled=len(utterances))
 
 
 def _utterance_ids(path: Path) -> list[str]:
+    """The ids of all entries in a label file, also of a label that is not a usable call."""
     try:
         good, bad = parse_utterances(labelled_entries(read_label(path)))
     except LabelError:
@@ -106,7 +111,7 @@ def _utterance_ids(path: Path) -> list[str]:
     return [utterance.id for utterance in good] + [entry.id for entry in bad]
 
 
-def _empty_call(call: CallFiles, archive: str, labelled: int) -> dict[str, Any]:
+def _call_without_utterances(call: CallFiles, archive: str, labelled: int) -> dict[str, Any]:
     return {
         "archive": archive,
         "member": call.labels[0].name,
@@ -120,7 +125,7 @@ def _utterance_columns(utterance: Utterance, recording: RecordingQuality) -> dic
     """The columns of one kept utterance.
 
     Raises:
-        Rejected: its times are no interval of the recording, or too short.
+        Rejected: its times are not an interval of the recording, or the interval is too short.
     """
     start_ms, end_ms = _times(utterance)
     duration_ms = _duration_ms(start_ms, end_ms, recording.duration_ms)
@@ -136,10 +141,10 @@ def _utterance_columns(utterance: Utterance, recording: RecordingQuality) -> dic
 
 
 def _times(utterance: Utterance) -> tuple[int, int]:
-    """Start and end of the label in ms.
+    """The start and the end of the label in ms.
 
     Raises:
-        Rejected: one is missing, the start is negative, or the end is not after it.
+        Rejected: one is missing, the start is negative, or the end is not after the start.
     """
     start_ms, end_ms = utterance.start_ms, utterance.end_ms
     if start_ms is None or end_ms is None:
@@ -150,10 +155,10 @@ def _times(utterance: Utterance) -> tuple[int, int]:
 
 
 def _duration_ms(start_ms: int, end_ms: int, wav_end_ms: int) -> int:
-    """The audio that is left after clipping to the end of the recording.
+    """The duration in ms after clipping to the end of the recording.
 
     Raises:
-        Rejected: none is left, or less than `MIN_DURATION_MS`.
+        Rejected: the utterance starts after the recording ends, or is shorter than MIN_DURATION_MS.
     """
     if start_ms >= wav_end_ms:
         raise Rejected(RejectReason.OUTSIDE_AUDIO, "starts after the recording ends")
@@ -164,7 +169,7 @@ def _duration_ms(start_ms: int, end_ms: int, wav_end_ms: int) -> int:
 
 
 def _call_columns(label: CallLabel, recording: RecordingQuality, archive: str, wav: str) -> dict[str, Any]:
-    """The columns that every utterance of a call shares."""
+    """The columns with the same value for all utterances of a call."""
     return {
         "_id": label.id,
         "wav_file_path": wav,

@@ -1,4 +1,4 @@
-"""The extracted members of an archive become the utterance table; what is left out is in the reject table."""
+"""The extracted members of an archive become the utterance table and the reject table."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -23,7 +23,7 @@ from urgency_dagster.tables import UTTERANCES
 from urgency_dagster.writing import table_sink
 
 BATCH_ROWS = 1024
-"""Members that are Python objects at a time; an archive may hold 10^5."""
+"""Members held as Python objects at a time. An archive can have 10^5 members."""
 
 
 def build_utterance_table(
@@ -33,16 +33,16 @@ def build_utterance_table(
 
     Args:
         paths: the storage root.
-        archive: the archive whose members were extracted.
-        workers: processes that parse and decode; 1 is this process, -1 one per core.
-        progress: told the calls done so far.
+        archive: the archive name.
+        workers: processes that parse labels and decode recordings; 1 is this process, -1 is one per core.
+        progress: receives the number of finished calls.
 
     Returns:
-        Counts of members, calls and labelled utterances, as the input holds them, and of what was kept; rows of the
-        reject table by reason.
+        Counts of the input: `members`, `extracted` members, `calls` and `labelled` utterances. Counts of the result:
+        `kept` utterances, `kept_calls`, and `rejects`, the rows of the reject table by reason.
 
     Raises:
-        ArtefactError: the archive was not extracted.
+        ArtefactError: the archive is not extracted.
     """
     files = paths.archive(archive)
     if not files.members.is_file():
@@ -62,7 +62,7 @@ def _reporting(rows: Iterable[CallRows], total: int, progress: Progress) -> Iter
 
 
 def _extracted_members(members: Path) -> pa.Table:
-    """Kind, path and call id of the members that were unpacked, sorted by call id."""
+    """Kind, path and call id of the extracted members, sorted by call id."""
     table = pq.read_table(members, columns=["kind", "path"])
     table = table.filter(pc.is_valid(table["path"]))
     call_ids = (_call_id(path) for batch in table["path"].chunks for path in batch.to_pylist())
@@ -71,30 +71,30 @@ def _extracted_members(members: Path) -> pa.Table:
 
 
 def _call_id(path: str) -> str:
-    """The file's stem up to its first `_`."""
+    """The stem of the file name up to its first `_`."""
     return Path(path).stem.partition("_")[0]
 
 
 def _calls(extracted: pa.Table, files: ArchivePaths) -> Iterator[CallFiles]:
-    """The files of each call, in id order."""
+    """Yields the files of each call, sorted by call id."""
     rows = (row for batch in extracted.to_batches(BATCH_ROWS) for row in batch.to_pylist())
     for call_id, members in groupby(rows, key=itemgetter("call_id")):
-        found: dict[str, list[Path]] = {"audio": [], "label": []}
+        by_kind: dict[str, list[Path]] = {"audio": [], "label": []}
         for member in members:
             folder = files.audio if member["kind"] == "audio" else files.labels
-            found[member["kind"]].append(folder / member["path"])
-        yield CallFiles(call_id, tuple(found["label"]), tuple(found["audio"]))
+            by_kind[member["kind"]].append(folder / member["path"])
+        yield CallFiles(call_id, tuple(by_kind["label"]), tuple(by_kind["audio"]))
 
 
 def _rejected_members(members: Path) -> Iterator[list[dict[str, Any]]]:
-    """The reject rows of members that were not unpacked, in pieces."""
+    """Yields batches of reject rows of the members that were not extracted."""
     columns = ["archive", "member", "reason", "detail"]
     for batch in pq.ParquetFile(members).iter_batches(BATCH_ROWS, columns=columns):
         yield batch.filter(pc.is_valid(batch["reason"])).to_pylist()
 
 
 def _write(files: ArchivePaths, calls: Iterable[CallRows]) -> dict[str, Any]:
-    """Streams the rows of all calls into both tables; returns the counts."""
+    """Writes the rows of all calls to both tables as they arrive; returns the counts."""
     kept, labelled, kept_calls = 0, 0, 0
     reasons: Counter[str] = Counter()
     with ExitStack() as stack:

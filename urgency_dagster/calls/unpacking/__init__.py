@@ -1,1 +1,1 @@
-"""The members of a pair of ZIPs become files, with an account of each."""
+"""The members of a pair of ZIPs become files, with a row in `members.parquet` for each member."""

@@ -1,7 +1,7 @@
-"""The members of an archive pair become files below `calls/<archive>/`, and each one is accounted for.
+"""The extraction step: the members of an archive pair become files below `calls/<archive>/`.
 
-Both ZIPs are unpacked into a hidden folder, which takes its place when it is complete; `members.parquet` comes last.
-A call that was killed at any moment is taken up by the next one: what is whole is not unpacked again.
+Both ZIPs are unpacked into a hidden folder, which replaces the final folders when it is complete. `members.parquet` is
+written last. After a kill at any moment, the next run continues: complete members are not unpacked again.
 """
 
 import errno
@@ -18,14 +18,8 @@ from filelock import FileLock, Timeout
 from urgency_dagster.calls.landing.pairs import ArchivePair
 from urgency_dagster.calls.tables import MEMBERS
 from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
-from urgency_dagster.calls.unpacking.members import Member, Plan, survey
-from urgency_dagster.calls.unpacking.worker import (
-    Chunk,
-    Outcome,
-    Target,
-    close_readers,
-    unpack_chunk,
-)
+from urgency_dagster.calls.unpacking.members import Member, ZipPlan, plan_extraction
+from urgency_dagster.calls.unpacking.worker import Chunk, Destination, Outcome, close_readers, unpack_chunk
 from urgency_dagster.calls.workers import ordered_map
 from urgency_dagster.errors import ArchiveError, BusyError
 from urgency_dagster.paths import ArchivePaths
@@ -33,81 +27,78 @@ from urgency_dagster.progress import Progress, silent
 from urgency_dagster.writing import TableSink
 
 CHUNK_MEMBERS, CHUNK_BYTES = 512, 8 << 20
-"""What a worker unpacks in one go: enough to hide the cost of handing it over, little enough to share out evenly."""
+"""Size of a task of one worker: large enough to hide the cost of sending it, small enough for an even distribution."""
 
-ALONE_MEMBERS, ALONE_BYTES = 4_000, 64 << 20
-"""Up to so many members and packed bytes, one process is done before others have started."""
+MAX_MEMBERS_ALONE, MAX_BYTES_ALONE = 4_000, 64 << 20
+"""Up to this number of members and packed bytes, one process is faster than starting workers."""
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What a disk answers when it has no room: at all, for this user, for a file of that size."""
+DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors for a full disk, an exceeded quota, and a file that is too large for the file system."""
 
 
 @dataclass
-class Side:
-    """One ZIP of the pair on its way to its folder.
+class ZipExtraction:
+    """The extraction of one ZIP of the pair.
 
     Attributes:
         kind: audio or label.
-        plan: its members.
-        folder: where they belong.
-        target: where they are unpacked.
-        paths: the members that lie there, once they do.
-        bytes: their bytes.
+        plan: the members of the ZIP.
+        folder: the final folder of the files.
+        destination: the folder in which the files are unpacked first.
+        paths: relative paths of the extracted members so far.
+        bytes: size of the extracted members so far.
     """
 
     kind: str
-    plan: Plan
+    plan: ZipPlan
     folder: Path
-    target: Target
+    destination: Destination
     paths: set[str] = field(default_factory=set)
     bytes: int = 0
 
 
 def extract_pair(
-    pair: ArchivePair,
-    paths: ArchivePaths,
-    config: ExtractionConfig,
-    progress: Progress = silent,
+    pair: ArchivePair, paths: ArchivePaths, config: ExtractionConfig, progress: Progress = silent
 ) -> dict[str, int]:
-    """Unpacks both ZIPs into `Wave/` and `Label/` and writes `members.parquet` last.
+    """Unpacks both ZIPs into `Wave/` and `Label/`, then writes `members.parquet`.
 
-    Members whose size and CRC-32 are those of a file that is there already are not unpacked again. The result does
-    not depend on that, nor on the number of workers.
+    A member is not unpacked again if a file with its size and CRC-32 exists. The result does not depend on that, nor on
+    the number of workers.
 
     Args:
         pair: both ZIPs.
-        paths: the archive's folder.
+        paths: the folder of the archive.
         config: the limits, and the number of worker processes.
-        progress: told the members done so far.
+        progress: receives the number of finished members.
 
     Returns:
-        Counts of audio files, label files, rejected members and bytes; and how many files were extracted or reused.
+        `audio_files`, `label_files`, `rejected_members` and `bytes`; and how many files were `extracted` or `reused`.
 
     Raises:
-        ArchiveError: a ZIP cannot be read, changes meanwhile, holds more members or bytes than the limits allow, or
-            the disk has no room. What was there before stays, but for `members.parquet`.
-        BusyError: another process is unpacking this archive.
+        ArchiveError: a ZIP cannot be read, changed during the extraction, or exceeds the limits; or the disk is full.
+            The former files stay, except for `members.parquet`.
+        BusyError: another process unpacks this archive.
     """
-    with _held(paths):
-        paths.members.unlink(missing_ok=True)  # from here on the folder counts as incomplete
-        with _explained(pair):
-            sides = _surveyed(pair, paths, config)
-            _check_disk(sides, paths, config)
-            _drop_strangers(sides)
+    with _locked(paths):
+        paths.members.unlink(missing_ok=True)  # without this file the folder counts as incomplete
+        with _errors_explained(pair):
+            extractions = _planned(pair, paths, config)
+            _check_disk(extractions, paths, config)
+            _remove_foreign_files(extractions)
             try:
-                counts = _unpack(sides, pair.archive, paths, config, progress)
+                counts = _unpack(extractions, pair.archive, paths, config, progress)
             finally:
                 close_readers()
-        _publish(sides, paths)
+        _publish(extractions, paths)
     return counts
 
 
 @contextmanager
-def _held(paths: ArchivePaths) -> Iterator[None]:
-    """Keeps others away from the archive's folder; the hold of a process that was killed ends with it.
+def _locked(paths: ArchivePaths) -> Iterator[None]:
+    """Locks the folder of the archive. The operating system releases the lock of a killed process.
 
     Raises:
-        BusyError: another process holds it.
+        BusyError: another process has the lock.
     """
     for folder in (paths.folder, paths.lock.parent):
         folder.mkdir(parents=True, exist_ok=True)
@@ -119,26 +110,26 @@ def _held(paths: ArchivePaths) -> Iterator[None]:
 
 
 @contextmanager
-def _explained(pair: ArchivePair) -> Iterator[None]:
-    """Says what is wrong with the ZIPs or the disk.
+def _errors_explained(pair: ArchivePair) -> Iterator[None]:
+    """Translates errors of reading the ZIPs and of writing the files.
 
     Raises:
-        ArchiveError: the ZIPs were changed meanwhile, which then is the cause of all else; or a disk cannot be used.
+        ArchiveError: the ZIPs changed inside the block, which explains any other error; or a disk cannot be used.
     """
-    before = pair.fingerprint()
+    fingerprint = pair.fingerprint()
     try:
         yield
     except ArchiveError as error:
-        _check_same(pair, before, error)
+        _check_unchanged(pair, fingerprint, error)
         raise
     except OSError as error:
-        _check_same(pair, before, error)
+        _check_unchanged(pair, fingerprint, error)
         raise _disk_error(error) from error
-    _check_same(pair, before)
+    _check_unchanged(pair, fingerprint)
 
 
-def _check_same(pair: ArchivePair, before: list[int], cause: Exception | None = None) -> None:
-    if pair.fingerprint() != before:
+def _check_unchanged(pair: ArchivePair, fingerprint: list[int], cause: Exception | None = None) -> None:
+    if pair.fingerprint() != fingerprint:
         raise ArchiveError(
             f"the ZIPs of {pair.archive} changed while they were read",
             "files that are complete",
@@ -147,35 +138,39 @@ def _check_same(pair: ArchivePair, before: list[int], cause: Exception | None = 
 
 
 def _disk_error(error: OSError) -> ArchiveError:
-    if error.errno in FULL:
-        return ArchiveError("no room is left on the disk", "room for all members", "free some; what was done is kept")
+    if error.errno in DISK_FULL_ERRORS:
+        return ArchiveError("no room is left on the disk", "room for all members", "free some; finished files are kept")
     return ArchiveError(
         f"a file cannot be read or written ({error.strerror})", "disks that work", "see the error before this one"
     )
 
 
-def _surveyed(pair: ArchivePair, paths: ArchivePaths, config: ExtractionConfig) -> list[Side]:
-    """Both directories, read before anything is written."""
-    audio = survey(pair.audio, ".wav", config.members)
-    labels = survey(pair.labels, ".json", config.members)
-    return [_side("audio", audio, paths.audio, paths), _side("label", labels, paths.labels, paths)]
+def _planned(pair: ArchivePair, paths: ArchivePaths, config: ExtractionConfig) -> list[ZipExtraction]:
+    """Reads both central directories. Nothing is written before that."""
+    audio = plan_extraction(pair.audio, ".wav", config.members)
+    labels = plan_extraction(pair.labels, ".json", config.members)
+    return [
+        _zip_extraction("audio", audio, paths.audio, paths),
+        _zip_extraction("label", labels, paths.labels, paths),
+    ]
 
 
-def _side(kind: str, plan: Plan, folder: Path, paths: ArchivePaths) -> Side:
-    unpacked = paths.unpacking / folder.name
-    return Side(kind, plan, folder, Target(unpacked, unpacked.is_dir(), folder if folder.is_dir() else None))
+def _zip_extraction(kind: str, plan: ZipPlan, folder: Path, paths: ArchivePaths) -> ZipExtraction:
+    temporary = paths.unpacking / folder.name
+    destination = Destination(temporary, temporary.is_dir(), folder if folder.is_dir() else None)
+    return ZipExtraction(kind, plan, folder, destination)
 
 
-def _check_disk(sides: list[Side], paths: ArchivePaths, config: ExtractionConfig) -> None:
-    """Refuses to begin what the disk has no room for.
+def _check_disk(extractions: list[ZipExtraction], paths: ArchivePaths, config: ExtractionConfig) -> None:
+    """Checks the free space before anything is unpacked.
 
     Raises:
-        ArchiveError: less than the reserve would be left.
+        ArchiveError: less than the reserve would stay free.
     """
     free = shutil.disk_usage(paths.folder).free
-    if sum(side.plan.size_bytes for side in sides) + config.reserve_bytes <= free:
-        return  # most often there is room for all, and what is there already need not be looked at
-    needed = sum(_needed_bytes(side, config) for side in sides)
+    if sum(extraction.plan.size_bytes for extraction in extractions) + config.reserve_bytes <= free:
+        return  # the usual case: there is room even if no file can be reused
+    needed = sum(_needed_bytes(extraction, config) for extraction in extractions)
     if needed + config.reserve_bytes > free:
         raise ArchiveError(
             f"unpacking takes {needed} bytes and {config.reserve_bytes} in reserve, but {free} are free",
@@ -184,12 +179,13 @@ def _check_disk(sides: list[Side], paths: ArchivePaths, config: ExtractionConfig
         )
 
 
-def _needed_bytes(side: Side, config: ExtractionConfig) -> int:
-    """What the members take that are not there yet, by their size."""
-    folders = [folder for folder in (side.target.folder, side.target.present) if folder is not None]
+def _needed_bytes(extraction: ZipExtraction, config: ExtractionConfig) -> int:
+    """The size of the members without a file of the same size."""
+    destination = extraction.destination
+    folders = [folder for folder in (destination.folder, destination.former) if folder is not None]
     return sum(
         min(member.entry.size_bytes, config.max_member_bytes(member.entry))
-        for member in side.plan.members()
+        for member in extraction.plan.members()
         if member.path and not any(_size(folder / member.path) == member.entry.size_bytes for folder in folders)
     )
 
@@ -201,20 +197,26 @@ def _size(file: Path) -> int:
         return -1
 
 
-def _drop_strangers(sides: list[Side]) -> None:
-    """Removes what an earlier attempt unpacked from a ZIP that has been replaced since."""
-    for side in sides:
-        if side.target.resumed:
-            keep_only(side.target.folder, {member.path for member in side.plan.members() if member.path})
-        side.target.folder.mkdir(parents=True, exist_ok=True)
+def _remove_foreign_files(extractions: list[ZipExtraction]) -> None:
+    """Removes files that an interrupted extraction unpacked from a ZIP with other members."""
+    for extraction in extractions:
+        folder = extraction.destination.folder
+        if extraction.destination.resumed:
+            keep_only(folder, {member.path for member in extraction.plan.members() if member.path})
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def keep_only(folder: Path, names: set[str]) -> None:
-    """Removes all other files below a folder, and all folders that hold none."""
+    """Removes all other files below a folder, and all empty folders.
+
+    Args:
+        folder: the folder.
+        names: POSIX paths relative to the folder.
+    """
     for parent, folders, files in os.walk(folder, topdown=False):
-        above = Path(parent).relative_to(folder).parts
+        relative = Path(parent).relative_to(folder).parts
         for name in files:
-            if "/".join((*above, name)) not in names:
+            if "/".join((*relative, name)) not in names:
                 Path(parent, name).unlink()
         for inner in folders:
             if not any(Path(parent, inner).iterdir()):
@@ -222,44 +224,44 @@ def keep_only(folder: Path, names: set[str]) -> None:
 
 
 def _unpack(
-    sides: list[Side],
+    extractions: list[ZipExtraction],
     archive: str,
     paths: ArchivePaths,
     config: ExtractionConfig,
     progress: Progress,
 ) -> dict[str, int]:
-    """Unpacks both ZIPs and writes their account; returns the counts.
+    """Unpacks both ZIPs and writes the member table; returns the counts.
 
     Raises:
         ArchiveError: a ZIP unpacks to more than the limit.
     """
-    by_kind = {side.kind: side for side in sides}
-    done, total, tally = 0, sum(len(side.plan.entries) for side in sides), Counter[str]()
-    chunks = (chunk for side in sides for chunk in _chunks(side, config))
-    workers = _processes(sides, config.workers)
-    with _account(paths) as account, closing(ordered_map(unpack_chunk, chunks, workers)) as results:
+    by_kind = {extraction.kind: extraction for extraction in extractions}
+    done, total = 0, sum(len(extraction.plan.entries) for extraction in extractions)
+    tally = Counter[str]()
+    chunks = (chunk for extraction in extractions for chunk in _chunks(extraction, config))
+    workers = _processes(extractions, config.workers)
+    with _member_table(paths) as table, closing(ordered_map(unpack_chunk, chunks, workers)) as results:
         for outcomes in results:
-            account.add([{"archive": archive, **outcome.row} for outcome in outcomes])
-            for outcome in outcomes:
-                tally[_count(outcome, by_kind[outcome.row["kind"]])] += 1
-            if any(side.bytes > config.total_bytes for side in sides):
+            table.add([{"archive": archive, **outcome.row} for outcome in outcomes])
+            tally.update(_count(outcome, by_kind[outcome.row["kind"]]) for outcome in outcomes)
+            if any(extraction.bytes > config.total_bytes for extraction in extractions):
                 break
             done += len(outcomes)
             progress(done, total)
-    _check_total(sides, paths, config)
+    _check_total(extractions, paths, config)
     return {
         "audio_files": len(by_kind["audio"].paths),
         "label_files": len(by_kind["label"].paths),
         "rejected_members": tally["rejected"],
-        "bytes": sum(side.bytes for side in sides),
+        "bytes": sum(extraction.bytes for extraction in extractions),
         "extracted": tally["extracted"],
         "reused": tally["reused"],
     }
 
 
 @contextmanager
-def _account(paths: ArchivePaths) -> Iterator[TableSink]:
-    """Yields a sink for the rows of MEMBERS; the file waits beside the members until all is complete."""
+def _member_table(paths: ArchivePaths) -> Iterator[TableSink]:
+    """Yields a sink for the rows of MEMBERS. The file stays in the hidden folder until the extraction is complete."""
     import pyarrow.parquet as pq
 
     with pq.ParquetWriter(paths.unpacking / paths.members.name, MEMBERS, compression="zstd") as writer:
@@ -268,65 +270,66 @@ def _account(paths: ArchivePaths) -> Iterator[TableSink]:
         sink.close()
 
 
-def _chunks(side: Side, config: ExtractionConfig) -> Iterator[Chunk]:
-    """The members in their order, in pieces of even work."""
+def _chunks(extraction: ZipExtraction, config: ExtractionConfig) -> Iterator[Chunk]:
+    """Yields the members in order, in tasks of about equal work."""
+    source, destination = extraction.plan.source, extraction.destination
     members: list[Member] = []
     packed_bytes = 0
-    for member in side.plan.members():
+    for member in extraction.plan.members():
         members.append(member)
         packed_bytes += member.entry.packed_bytes
         if len(members) == CHUNK_MEMBERS or packed_bytes >= CHUNK_BYTES:
-            yield Chunk(side.kind, side.plan.source, tuple(members), side.target, config)
+            yield Chunk(extraction.kind, source, tuple(members), destination, config)
             members, packed_bytes = [], 0
     if members:
-        yield Chunk(side.kind, side.plan.source, tuple(members), side.target, config)
+        yield Chunk(extraction.kind, source, tuple(members), destination, config)
 
 
-def _processes(sides: list[Side], workers: int) -> int:
-    members = sum(len(side.plan.entries) for side in sides)
-    packed_bytes = sum(side.plan.source.size_bytes for side in sides)
-    little = members <= ALONE_MEMBERS and packed_bytes <= ALONE_BYTES
-    return 1 if workers < 1 and little else workers
+def _processes(extractions: list[ZipExtraction], workers: int) -> int:
+    members = sum(len(extraction.plan.entries) for extraction in extractions)
+    packed_bytes = sum(extraction.plan.source.size_bytes for extraction in extractions)
+    is_small = members <= MAX_MEMBERS_ALONE and packed_bytes <= MAX_BYTES_ALONE
+    return 1 if workers < 1 and is_small else workers
 
 
-def _count(outcome: Outcome, side: Side) -> str:
-    """Takes note of a member that lies there now; says what became of it."""
+def _count(outcome: Outcome, extraction: ZipExtraction) -> str:
+    """Adds an extracted member to its extraction; returns the name of its outcome."""
     if outcome.row["path"] is None:
         return "rejected"
-    side.paths.add(outcome.row["path"])
-    side.bytes += outcome.row["size_bytes"]
+    extraction.paths.add(outcome.row["path"])
+    extraction.bytes += outcome.row["size_bytes"]
     return "reused" if outcome.reused else "extracted"
 
 
-def _check_total(sides: list[Side], paths: ArchivePaths, config: ExtractionConfig) -> None:
-    for side in sides:
-        if side.bytes > config.total_bytes:
+def _check_total(extractions: list[ZipExtraction], paths: ArchivePaths, config: ExtractionConfig) -> None:
+    for extraction in extractions:
+        if extraction.bytes > config.total_bytes:
             _remove(paths.unpacking)
             raise ArchiveError(
-                f"{side.plan.source.name} unpacks to more than {config.total_bytes} bytes",
+                f"{extraction.plan.source.name} unpacks to more than {config.total_bytes} bytes",
                 "an archive within the limit",
                 "raise total_bytes in the run config of call_recordings if the archive is genuine",
             )
 
 
-def _publish(sides: list[Side], paths: ArchivePaths) -> None:
-    """Puts both folders in their place, then the account; nothing else is left."""
-    for side in sides:
-        keep_only(side.target.folder, side.paths)
-    for side in sides:
-        former = paths.unpacking / f"{side.folder.name}.former"
-        _remove(former)  # of an earlier attempt
-        if os.path.lexists(side.folder):
-            # Moved aside whole: deleting it in place could leave half of it there.
-            os.replace(side.folder, former)
-        os.replace(side.target.folder, side.folder)
+def _publish(extractions: list[ZipExtraction], paths: ArchivePaths) -> None:
+    """Moves both folders and the member table to their final place, and removes all other files."""
+    for extraction in extractions:
+        keep_only(extraction.destination.folder, extraction.paths)
+    for extraction in extractions:
+        former = paths.unpacking / f"{extraction.folder.name}.former"
+        _remove(former)  # of an interrupted extraction
+        if os.path.lexists(extraction.folder):
+            # Renamed first: a kill during its deletion must not leave half of it in place.
+            os.replace(extraction.folder, former)
+        os.replace(extraction.destination.folder, extraction.folder)
         _remove(former)
     os.replace(paths.unpacking / paths.members.name, paths.members)
     _remove(paths.unpacking)
 
 
 def _remove(path: Path) -> None:
-    """Removes a folder with all it holds, or a link to one without following it."""
+    """Removes a folder with its content, or a link without its target."""
     if path.is_symlink() or path.is_file():
         path.unlink()
     elif path.exists():

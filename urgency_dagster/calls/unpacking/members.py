@@ -1,6 +1,6 @@
-"""What the members of a ZIP are called, which are refused for their name, and which bytes of the ZIP are theirs.
+"""The members of a ZIP before they are unpacked: their names, the rejections for unsafe names, and their byte ranges.
 
-Nothing is unpacked here. A ZIP is untrusted input: its names are tested for what they would do to a folder.
+A ZIP is untrusted input. Each name is checked for its effect on the folder.
 """
 
 import stat
@@ -18,35 +18,37 @@ from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.errors import ArchiveError, Rejected
 
 MAX_NAME_BYTES = 255
-"""The longest file name that Linux file systems store."""
+"""Maximum bytes of a file name on Linux file systems."""
 
 MAX_PATH_BYTES = 1024
-"""The longest name with its folders: a quarter of what Linux takes as a path, the rest is for the storage root."""
+"""Maximum bytes of a member's path: a quarter of the limit of Linux; the rest is for the storage root."""
 
 MAX_DEPTH = 8
-"""Folders and name of a member; AI Hub's are flat."""
+"""Maximum number of folders plus the file name. The members of AI Hub have no folders."""
 
 DEVICES = frozenset(
     {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
     | {f"{port}{number}" for port in ("COM", "LPT") for number in "123456789¹²³"}
 )
-"""What Windows takes for a device in any folder and with any ending. Source: Microsoft, Naming Files, Paths, and
-Namespaces."""
+"""Names that Windows treats as devices, in any folder and with any suffix.
+
+Source: Microsoft, Naming Files, Paths, and Namespaces.
+"""
 
 MAX_SHOWN_CHARACTERS = 500
-"""Characters of a member's name that are recorded; a header has room for 65,535 bytes."""
+"""Maximum characters of a member's name in tables. A ZIP header can hold 65,535 bytes."""
 
 
 class Member(NamedTuple):
-    """One member that is accounted for.
+    """One member of a ZIP.
 
     Attributes:
-        entry: what the directory says about it.
-        shown: its name, as it can be stored and shown.
-        path: its safe name below the target folder, POSIX; None when it is refused.
-        end: where the next member or the directory begins.
-        reason: why it is refused.
-        detail: more about that.
+        entry: its entry in the central directory.
+        shown: its printable name.
+        path: its safe POSIX path below the destination folder; None for a rejected member.
+        end: the offset of the next member or of the central directory.
+        reason: the reason of the rejection.
+        detail: details of the rejection.
     """
 
     entry: Entry
@@ -58,16 +60,16 @@ class Member(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is known of a ZIP after its directory was read.
+class ZipPlan:
+    """The members of a ZIP, from its central directory.
 
     Attributes:
         source: the ZIP.
-        suffix: the file type that is wanted, such as `.wav`.
-        entries: the members, less litter.
-        directory_start: where the members end and the directory begins.
-        colliding: the folded names that more than one member has, or a member and a folder.
-        starts: where members begin, sorted.
+        suffix: the accepted file type, such as `.wav`.
+        entries: the members, without folders and files of macOS.
+        directory_start: the offset of the central directory, after the last member.
+        colliding: the folded names that two members share, or a member and a folder.
+        starts: the offsets of all members, sorted.
     """
 
     source: LandedZip
@@ -79,11 +81,11 @@ class Plan:
 
     @property
     def size_bytes(self) -> int:
-        """What the members unpack to, if their headers are right."""
+        """The unpacked size of all members, as the headers state it."""
         return sum(entry.size_bytes for entry in self.entries)
 
     def members(self) -> Iterator[Member]:
-        """The members in the ZIP's order."""
+        """Yields the members in the order of the ZIP."""
         return map(self._member, self.entries)
 
     def _member(self, entry: Entry) -> Member:
@@ -100,28 +102,28 @@ class Plan:
         return self.starts[following] if following < len(self.starts) else self.directory_start
 
 
-def survey(source: LandedZip, suffix: str, max_members: int) -> Plan:
-    """Reads the directory of a ZIP.
+def plan_extraction(source: LandedZip, suffix: str, max_members: int) -> ZipPlan:
+    """Reads the central directory of a ZIP.
 
     Args:
         source: the ZIP.
-        suffix: the file type that is wanted, such as `.wav`.
-        max_members: members it may have, less litter.
+        suffix: the accepted file type, such as `.wav`.
+        max_members: maximum number of members, without folders and files of macOS.
 
     Raises:
-        ArchiveError: it cannot be read as a ZIP, or has more members.
-        OSError: its file cannot be read.
+        ArchiveError: the file is not a readable ZIP, or has more members.
+        OSError: the file cannot be read.
     """
     with opened(source) as archive:
-        found = [entry for entry in entries(archive) if not _is_litter(entry)]
+        members = [entry for entry in entries(archive) if not _is_litter(entry)]
         directory_start = archive.start_dir
-    if len(found) > max_members:
-        raise _too_many(source, len(found), max_members)
+    if len(members) > max_members:
+        raise _too_many(source, len(members), max_members)
     names = Names()
-    for entry in found:
+    for entry in members:
         names.add(member_name(entry.raw_name))
-    starts = array("Q", sorted(entry.offset for entry in found if 0 <= entry.offset < directory_start))
-    return Plan(source, suffix, found, directory_start, names.colliding(), starts)
+    starts = array("Q", sorted(entry.offset for entry in members if 0 <= entry.offset < directory_start))
+    return ZipPlan(source, suffix, members, directory_start, names.colliding(), starts)
 
 
 def _is_litter(entry: Entry) -> bool:
@@ -137,7 +139,7 @@ def _too_many(source: LandedZip, count: int, max_members: int) -> ArchiveError:
 
 
 class Names:
-    """Collects the names of a ZIP to find those that collide."""
+    """Collects the names of a ZIP to find collisions."""
 
     def __init__(self) -> None:
         self._once: set[str] = set()
@@ -145,21 +147,21 @@ class Names:
         self._folders: set[str] = set()
 
     def add(self, name: str) -> None:
-        """Takes note of a member and of the folders it lies in."""
+        """Adds a member and its folders."""
         folded = folded_name(name)
         (self._again if folded in self._once else self._once).add(folded)
         self._folders.update(_folders(folded))
 
     def colliding(self) -> frozenset[str]:
-        """The folded names that two members have, or a member and a folder of another member."""
+        """The folded names that two members share, or a member and a folder of another member."""
         return frozenset(self._again | (self._once & self._folders))
 
 
 def member_name(raw_name: bytes) -> str:
-    """The name in NFC, with `/` between its folders.
+    """Decodes a stored name: in NFC, with `/` between its folders.
 
-    The flag of UTF-8 is not asked: UTF-8 is tried first in any case, then CP949. CP437, the code page of the format,
-    has a letter for each byte. Backslashes are looked for after decoding; CP949 has no letter with their byte.
+    UTF-8 is tried first, whatever the UTF-8 flag says, then CP949, then CP437, the default of ZIP, which decodes any
+    byte. Backslashes are replaced after decoding; no CP949 letter contains their byte.
     """
     for encoding in ("utf-8", "cp949", "cp437"):
         try:
@@ -171,39 +173,39 @@ def member_name(raw_name: bytes) -> str:
 
 
 def is_litter(name: str, size_bytes: int) -> bool:
-    """Whether it is a folder or what macOS leaves behind. Those carry no data and are not accounted for."""
+    """Whether a member is a folder or a file that macOS adds. Those carry no data and are not counted."""
     *folders, last = name.split("/")
     return (not last and not size_bytes) or "__MACOSX" in folders or last == ".DS_Store" or last.startswith("._")
 
 
 def relative_name(name: str) -> str:
-    """The name below the target folder: a leading `/`, which real copies carry, is stripped."""
+    """The name without leading `/`, which occurs in real archives."""
     return name.lstrip("/")
 
 
 def folded_name(name: str) -> str:
-    """What two names have in common that a file system may take for one."""
+    """A key that is equal for two names that a file system can treat as the same file."""
     return same_name(relative_name(name))
 
 
 def _folders(name: str) -> list[str]:
-    """The folders above a member; none for names too deep to be accepted, which could hold thousands."""
+    """The folders above a member. Empty for a name that is too deep: it is rejected, and could have thousands."""
     folders = name.split("/")[:-1] if name.count("/") < MAX_DEPTH else []
     return list(accumulate(folders, lambda above, folder: f"{above}/{folder}"))
 
 
 def safe_name(name: str, mode: int, colliding: frozenset[str], suffix: str) -> str:
-    """The relative name under which a member may be written.
+    """The relative path at which a member is written.
 
     Args:
-        name: as `member_name` gives it.
+        name: the decoded name, see `member_name`.
         mode: file type and permissions of Unix, or 0.
         colliding: the folded names that are not unique.
-        suffix: the file type that is wanted.
+        suffix: the accepted file type.
 
     Raises:
-        Rejected: the name leaves the folder or could not be stored everywhere, it is no file, the name collides with
-            another, or it has another type.
+        Rejected: the path leaves the folder, is not portable, is not a regular file, collides with another name, or
+            has another file type.
     """
     relative = relative_name(name)
     parts = relative.split("/")
@@ -221,11 +223,11 @@ def safe_name(name: str, mode: int, colliding: frozenset[str], suffix: str) -> s
 
 
 def _is_plain(part: str) -> bool:
-    """Whether a part of a name means nothing but itself, here and on Windows. `:` ends drive letters and streams."""
+    """Whether a part of a path has no special meaning, here and on Windows. `:` marks drives and streams there."""
     device = part.partition(".")[0].rstrip(" ").upper()
     return part not in ("", ".", "..") and ":" not in part and part.isprintable() and device not in DEVICES
 
 
 def _is_too_long(name: str, parts: list[str]) -> bool:
-    longest = max(len(part.encode()) for part in parts)
-    return longest > MAX_NAME_BYTES or len(parts) > MAX_DEPTH or len(name.encode()) > MAX_PATH_BYTES
+    max_part = max(len(part.encode()) for part in parts)
+    return max_part > MAX_NAME_BYTES or len(parts) > MAX_DEPTH or len(name.encode()) > MAX_PATH_BYTES

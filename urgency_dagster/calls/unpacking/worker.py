@@ -1,6 +1,6 @@
-"""Some members of a ZIP become files of the folder they are unpacked in. Runs in a worker process.
+"""The work of one worker process: some members of a ZIP become files.
 
-What is there already, whole, is not unpacked again. Limits are tested while writing, because headers can lie.
+Complete files are reused. The limits are checked while a member is written, because the sizes in a header can be wrong.
 """
 
 import errno
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from urgency_dagster.calls.landing.parts import LandedZip
 from urgency_dagster.calls.landing.zips import PIECE_BYTES, Entry, check_readable, opened, unpacked
@@ -22,54 +22,59 @@ from urgency_dagster.calls.unpacking.members import Member
 from urgency_dagster.errors import Rejected
 
 MAX_STORED_SIZE = (1 << 63) - 1
-"""The largest number that the account of the members can store; a header may claim more."""
+"""The largest size that the member table can store; a header can claim a larger one."""
 
-Made = TypeVar("Made")
+Created = TypeVar("Created")
 
 
 @dataclass(frozen=True)
-class Target:
-    """Where the members of one ZIP go.
+class Destination:
+    """The folder of the members of one ZIP.
 
     Attributes:
-        folder: the folder they are unpacked in.
-        resumed: whether an earlier attempt may have left members in it.
-        present: the folder of an earlier extraction, or None.
+        folder: the folder in which they are unpacked.
+        resumed: whether `folder` can contain members of an interrupted extraction.
+        former: the folder of the former extraction, or None.
     """
 
     folder: Path
     resumed: bool
-    present: Path | None
+    former: Path | None
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Members that one worker unpacks in one go.
+    """The task of one worker.
 
     Attributes:
         kind: audio or label.
         source: the ZIP.
-        members: some of its members, in its order.
-        target: where they go.
+        members: some of its members, in order.
+        destination: their folder.
         config: the limits.
     """
 
     kind: str
     source: LandedZip
     members: tuple[Member, ...]
-    target: Target
+    destination: Destination
     config: ExtractionConfig
 
 
 class Outcome(NamedTuple):
-    """What became of one member: its row of MEMBERS less the archive, and whether its bytes were there before."""
+    """The result for one member.
 
-    row: dict
+    Attributes:
+        row: the row of MEMBERS, without the column `archive`.
+        reused: whether a file with its content existed.
+    """
+
+    row: dict[str, Any]
     reused: bool
 
 
 def unpack_chunk(chunk: Chunk) -> list[Outcome]:
-    """Writes the members of a chunk; one outcome for each, in order.
+    """Writes the members of a chunk; returns their outcomes in order.
 
     Raises:
         ArchiveError: the ZIP cannot be read.
@@ -80,7 +85,7 @@ def unpack_chunk(chunk: Chunk) -> list[Outcome]:
 
 
 _readers: dict[LandedZip, tuple[ExitStack, zipfile.ZipFile]] = {}
-"""The ZIP that this process reads: its list of members may be long, and is read once for many chunks."""
+"""The open ZIP of this process. Its central directory can be long, and is read once for many chunks."""
 
 
 def _reader(source: LandedZip) -> zipfile.ZipFile:
@@ -92,7 +97,7 @@ def _reader(source: LandedZip) -> zipfile.ZipFile:
 
 
 def close_readers() -> None:
-    """Closes what the chunks that were unpacked in this process have left open."""
+    """Closes the open ZIP of this process."""
     for stack, _ in _readers.values():
         stack.close()
     _readers.clear()
@@ -118,33 +123,33 @@ def _outcome(archive: zipfile.ZipFile, member: Member, chunk: Chunk) -> Outcome:
 
 
 def _place(archive: zipfile.ZipFile, member: Member, path: str, chunk: Chunk) -> bool:
-    """Puts one member into the folder; whether its bytes were there before.
+    """Puts one member into the folder; returns whether an existing file was reused.
 
     Raises:
-        Rejected: it is encrypted, damaged, or larger than the limits.
+        Rejected: the member is encrypted, damaged, or exceeds the limits.
     """
     check_readable(member.entry)
     max_bytes = chunk.config.max_member_bytes(member.entry)
-    file = chunk.target.folder / path
-    if chunk.target.resumed:
-        if is_whole(file, member.entry, max_bytes):
+    file = chunk.destination.folder / path
+    if chunk.destination.resumed:
+        if is_complete(file, member.entry, max_bytes):
             return True
-        # Never written into: it may be a link to a file of the present folder.
+        # Removed and not overwritten: it can be a hard link to a file of the former folder.
         file.unlink(missing_ok=True)
-    if chunk.target.present is not None:
-        former = chunk.target.present / path
-        if is_whole(former, member.entry, max_bytes) and _linked(former, file):
+    if chunk.destination.former is not None:
+        former = chunk.destination.former / path
+        if is_complete(former, member.entry, max_bytes) and _linked(former, file):
             return True
     _write(unpacked(archive, member.entry, member.end), file, max_bytes)
     return False
 
 
-def is_whole(file: Path, entry: Entry, max_bytes: int) -> bool:
-    """Whether a file has the size and, byte by byte, the checksum that the directory states."""
+def is_complete(file: Path, entry: Entry, max_bytes: int) -> bool:
+    """Whether a regular file has the size and the CRC-32 of a member. The file is read completely."""
     try:
         status = file.lstat()
-        alike = stat.S_ISREG(status.st_mode) and status.st_size == entry.size_bytes <= max_bytes
-        return alike and _crc32(file) == entry.crc32
+        has_size = stat.S_ISREG(status.st_mode) and status.st_size == entry.size_bytes <= max_bytes
+        return has_size and _crc32(file) == entry.crc32
     except OSError:
         return False
 
@@ -160,16 +165,16 @@ def _crc32(file: Path) -> int:
 def _linked(former: Path, file: Path) -> bool:
     try:
         _in_its_folder(file, lambda: os.link(former, file))
-    except OSError:  # another disk, or one without hard links
+    except OSError:  # another disk, or a file system without hard links
         return False
     return True
 
 
 def _write(pieces: Iterator[bytes], file: Path, max_bytes: int) -> None:
-    """Writes a new file; nothing of it is left when the member is rejected.
+    """Writes a new file; it is removed when the member is rejected.
 
     Raises:
-        Rejected: the member is damaged or too large, or its name is too long below this storage root.
+        Rejected: the member is damaged or too large, or its path is too long below this storage root.
     """
     try:
         with _in_its_folder(file, lambda: file.open("xb")) as stream:
@@ -183,13 +188,13 @@ def _write(pieces: Iterator[bytes], file: Path, max_bytes: int) -> None:
         raise Rejected(RejectReason.UNSAFE_NAME, "the name is too long for the disk") from error
 
 
-def _in_its_folder(file: Path, make: Callable[[], Made]) -> Made:
-    """Makes the file, and its folder if that is missing: asking first would cost each member a system call."""
+def _in_its_folder(file: Path, create: Callable[[], Created]) -> Created:
+    """Creates a file, and its folder only after a failure: checking first would cost one system call per member."""
     try:
-        return make()
+        return create()
     except FileNotFoundError:
         file.parent.mkdir(parents=True, exist_ok=True)
-        return make()
+        return create()
 
 
 def _copy(pieces: Iterable[bytes], stream: BinaryIO, max_bytes: int) -> None:

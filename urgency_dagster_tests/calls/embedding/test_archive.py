@@ -6,11 +6,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from urgency_dagster.calls.audio import cut, load_waveform
-from urgency_dagster.calls.embedding import archive as embeddings
-from urgency_dagster.calls.embedding.archive import embed_archive, embed_rows, prepare, utterance_rows
+from urgency_dagster.calls.embedding.archive import embed_archive, embed_rows, utterance_rows
 from urgency_dagster.calls.embedding.configuration import EmbeddingConfig
+from urgency_dagster.calls.embedding.preparation import prepare_encoder
 from urgency_dagster.calls.embedding.shards import AUDIO_TOKENS, VERIFIED
-from urgency_dagster.calls.embedding.speech_model import load_speech_model
+from urgency_dagster.calls.embedding.speech_model import SpeechModel, load_speech_model
 from urgency_dagster.calls.embedding.verification import MIN_UTTERANCES_FOR_COSINE
 from urgency_dagster.calls.table.utterances import build_utterance_table
 from urgency_dagster.errors import ArtefactError, AudioError, SettingsError
@@ -97,7 +97,7 @@ class TestArchives:
         build.extracted(paths, ARCHIVE, *build.calls(build.label("a", utterances=[])))
         build_utterance_table(paths, ARCHIVE, workers=1)
         summary = embed_archive(paths, ARCHIVE, speech_model(), TORCH.changed(engine=engine))
-        assert (summary.counts.utterances, summary.proof.passed) == (0, True)
+        assert (summary.counts.utterances, summary.verification.passed) == (0, True)
         stored = pq.read_table(paths.archive(ARCHIVE).embeddings)
         assert (stored.num_rows, stored.schema.equals(embeddings_schema(16))) == (0, True)
 
@@ -115,7 +115,7 @@ class TestArchives:
     def test_an_utterance_has_as_many_vectors_as_asked_for_side_by_side(self, extracted, speech_model, engine):
         config = TORCH.changed(engine=engine, audio_tokens=4)
         summary = embed_archive(extracted, ARCHIVE, speech_model(), config)
-        assert (summary.proof.utterances, summary.proof.passed) == (9, True)
+        assert (summary.verification.utterances, summary.verification.passed) == (9, True)
         assert (summary.width, summary.row_width, summary.made_with["audio_tokens"]) == (16, 64, "4")
         stored = pq.read_table(extracted.archive(ARCHIVE).embeddings)
         assert stored.schema.equals(embeddings_schema(64))
@@ -143,7 +143,7 @@ class TestArchives:
         build.extracted(paths, ARCHIVE, *build.calls(build.label("a", utterances=short)))
         build_utterance_table(paths, ARCHIVE, workers=1)
         summary = embed_archive(paths, ARCHIVE, model, TORCH.changed(audio_tokens=most))
-        assert (summary.counts.utterances, summary.proof.passed) == (len(starts), True)
+        assert (summary.counts.utterances, summary.verification.passed) == (len(starts), True)
         found = vectors(pq.read_table(paths.archive(ARCHIVE).embeddings))
         assert np.isfinite(found).all()
         assert found.reshape(-1, most, 16).any(axis=2).all(), "every span has a frame"
@@ -159,7 +159,7 @@ class TestArchives:
         target, config = extracted.archive(ARCHIVE).embeddings, TORCH.changed(workers=workers)
         target.write_bytes(b"former")
         rows = utterance_rows(extracted, ARCHIVE)
-        prepared = prepare(extracted.root, rows, load_speech_model(speech_model()), config)
+        prepared = prepare_encoder(extracted.root, rows, load_speech_model(speech_model()), config)
         next(extracted.archive(ARCHIVE).audio.glob("*3_*.wav")).unlink()
         with pytest.raises(AudioError, match="not decodable"):
             embed_rows(extracted, ARCHIVE, rows, prepared, config)
@@ -171,7 +171,7 @@ class TestArchives:
         build.extracted(paths, ARCHIVE, *build.calls(build.label("a", utterances=long)))
         build_utterance_table(paths, ARCHIVE, workers=1)
         summary = embed_archive(paths, ARCHIVE, speech_model(), TORCH.changed(segment_max_s=1.0))
-        assert summary.proof.passed
+        assert summary.verification.passed
         in_parts = vectors(pq.read_table(paths.archive(ARCHIVE).embeddings))
         assert embed_archive(paths, ARCHIVE, speech_model(), TORCH).counts.computed == 2, "parts are another vector"
         whole = vectors(pq.read_table(paths.archive(ARCHIVE).embeddings))
@@ -313,7 +313,7 @@ class TestReuse:
         for tokens, computed in ((1, 9), (4, 9), (4, 0), (2, 9), (1, 9)):
             config = TORCH.changed(audio_tokens=tokens)
             summary = embed_archive(extracted, ARCHIVE, speech_model(), config)
-            assert (summary.counts.computed, summary.proof.passed) == (computed, True)
+            assert (summary.counts.computed, summary.verification.passed) == (computed, True)
 
     @pytest.mark.parametrize(("tokens", "computed"), [(1, 0), (2, 9)])
     def test_a_file_that_does_not_say_how_many_has_one_each(self, extracted, speech_model, tokens, computed):
@@ -328,46 +328,47 @@ class TestReuse:
     def test_the_library_may_change(self, extracted, speech_model):
         embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
         summary = embed_archive(extracted, ARCHIVE, speech_model(), TORCH.changed(engine="openvino"))
-        assert (summary.counts.computed, summary.proof.passed) == (0, True)
+        assert (summary.counts.computed, summary.verification.passed) == (0, True)
 
 
-class TestProof:
-    def test_the_figures_are_those_of_what_was_written(self, extracted, speech_model):
-        proof = embed_archive(extracted, ARCHIVE, speech_model(), TORCH).proof
-        assert (proof.utterances, proof.precision, proof.passed) == (9, "float32", True)
-        assert 0 <= proof.largest_difference < 1e-5
+class TestVerification:
+    def test_the_written_vectors_are_verified(self, extracted, speech_model):
+        verification = embed_archive(extracted, ARCHIVE, speech_model(), TORCH).verification
+        assert (verification.utterances, verification.precision, verification.passed) == (9, "float32", True)
+        assert 0 <= verification.max_difference < 1e-5
 
-    def test_vectors_that_batching_changed_are_found_and_never_used_again(self, extracted, speech_model, monkeypatch):
-        # A model that normalises over time, padded all the same: the mistake that the proof is for.
+    def test_vectors_that_batching_changed_fail_and_are_not_reused(self, extracted, speech_model, monkeypatch):
+        # A model that normalises over time, padded all the same: the verification must find this mistake.
         with monkeypatch.context() as patched:
-            patched.setattr(embeddings.SpeechModel, "can_pad", True)
+            patched.setattr(SpeechModel, "can_pad", True)
             summary = embed_archive(extracted, ARCHIVE, speech_model(GROUP), TORCH)
-            assert not summary.proof.passed
-            assert summary.proof.largest_difference > 1e-4
+            assert not summary.verification.passed
+            assert summary.verification.max_difference > 1e-4
         assert stored_metadata(extracted)[VERIFIED] == b"false"
         again = embed_archive(extracted, ARCHIVE, speech_model(GROUP), TORCH)
-        assert (again.counts.computed, again.counts.reused, again.proof.passed) == (9, 0, True)
+        assert (again.counts.computed, again.counts.reused, again.verification.passed) == (9, 0, True)
 
-    def test_the_fastest_precision_that_passes_is_taken(self, extracted, wide_model, monkeypatch):
+    def test_the_fastest_precision_that_passes_is_chosen(self, extracted, wide_model, monkeypatch):
         free = TORCH.changed(precision="auto")
         monkeypatch.setattr(
             "urgency_dagster.calls.embedding.choice.native_reduced_precision", lambda device: "bfloat16"
         )
-        assert embed_archive(extracted, ARCHIVE, wide_model, free).proof.precision == "bfloat16"
+        assert embed_archive(extracted, ARCHIVE, wide_model, free).verification.precision == "bfloat16"
         monkeypatch.setattr("urgency_dagster.calls.embedding.verification.MIN_COSINE", 1.0)
-        assert embed_archive(extracted, ARCHIVE, wide_model, free).proof.precision == "float32"
+        assert embed_archive(extracted, ARCHIVE, wide_model, free).verification.precision == "float32"
 
     @pytest.mark.parametrize("precision", ["auto", "bfloat16"])
-    def test_an_archive_too_small_to_prove_it_is_not_reduced(self, paths, build, speech_model, precision):
+    def test_an_archive_too_small_for_a_cosine_is_embedded_in_float32(self, paths, build, speech_model, precision):
         count = MIN_UTTERANCES_FOR_COSINE - 1
         label = build.label("a", utterances=[build.utterance(n) for n in range(count)])
         audio, labels = {"a_1.wav": build.wav(count * 1000)}, {"a_1.json": build.json(label)}
         build.extracted(paths, ARCHIVE, audio, labels)
         build_utterance_table(paths, ARCHIVE, workers=1)
-        summary = embed_archive(paths, ARCHIVE, speech_model(), TORCH.changed(precision=precision))
-        assert (summary.counts.utterances, summary.proof.precision, summary.proof.passed) == (count, "float32", True)
+        verification = embed_archive(paths, ARCHIVE, speech_model(), TORCH.changed(precision=precision)).verification
+        assert (verification.utterances, verification.precision, verification.passed) == (count, "float32", True)
 
-    def test_a_precision_that_is_asked_for_is_kept_even_if_it_does_not_pass(self, extracted, speech_model, monkeypatch):
+    def test_a_configured_precision_is_kept_even_if_it_does_not_pass(self, extracted, speech_model, monkeypatch):
         monkeypatch.setattr("urgency_dagster.calls.embedding.verification.MIN_COSINE", 1.0)
-        proof = embed_archive(extracted, ARCHIVE, speech_model(), TORCH.changed(precision="bfloat16")).proof
-        assert (proof.precision, proof.passed) == ("bfloat16", False)
+        config = TORCH.changed(precision="bfloat16")
+        verification = embed_archive(extracted, ARCHIVE, speech_model(), config).verification
+        assert (verification.precision, verification.passed) == ("bfloat16", False)

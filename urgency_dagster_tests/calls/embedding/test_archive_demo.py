@@ -12,7 +12,7 @@ from urgency_dagster.calls.embedding.configuration import EmbeddingConfig
 from urgency_dagster.calls.embedding.shards import vectors_of
 from urgency_dagster.calls.embedding.verification import MAX_DIFFERENCE
 from urgency_dagster.calls.landing.pairs import scan_landing
-from urgency_dagster.calls.segments import decoded_pieces
+from urgency_dagster.calls.segments import decoded_segments
 from urgency_dagster.calls.table.utterances import build_utterance_table
 from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
 from urgency_dagster.calls.unpacking.extraction import extract_pair
@@ -39,7 +39,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[StoragePaths, list[s
 
 def expected(paths: StoragePaths, archive: str, one_by_one: OneByOne) -> np.ndarray:
     rows = pq.read_table(paths.archive(archive).utterances)
-    (segments,) = decoded_pieces([rows], Path(paths.root), workers=1)
+    (segments,) = decoded_segments([rows], Path(paths.root), workers=1)
     return one_by_one.vectors(segments)
 
 

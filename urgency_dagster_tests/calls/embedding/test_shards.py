@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from urgency_dagster.calls.embedding.shards import VERIFIED, FormerVectors, plan_shards, vectors_at, vectors_of
+from urgency_dagster.calls.embedding.shards import VERIFIED, FormerVectors, plan_shards, tables_with_sample, vectors_of
 from urgency_dagster.tables import EMBEDDING, VECTOR_KEY, embeddings_schema
 from urgency_dagster.writing import write_table
 
@@ -111,14 +111,14 @@ class TestFormer:
         at = former.find(rows)
         assert at.tolist() == [6, 7, 8, -1, -1, -1, 0, 1, 2]
         filled = np.full((9, 2), -5, np.float32)
-        former.fill(filled, at)
+        former.copy_into(filled, at)
         np.testing.assert_array_equal(filled, np.concatenate([vectors[6:], np.full((3, 2), -5), vectors[:3]]))
 
     def test_all_rows_are_read_however_they_are_grouped(self, tmp_path):
         for rows_per_group in (1, 2, 5, 100):
             vectors = store(tmp_path / "e.parquet", table(1, 2, 3), rows_per_group=rows_per_group)
             former, filled = FormerVectors(tmp_path / "e.parquet", MADE_WITH), np.empty((9, 2), np.float32)
-            former.fill(filled, former.find(table(1, 2, 3)))
+            former.copy_into(filled, former.find(table(1, 2, 3)))
             np.testing.assert_array_equal(filled, vectors)
 
     @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ class TestFormer:
             former = FormerVectors(target, MADE_WITH)
             assert former.find(table(1)).tolist() == [-1] * 3
             vectors = np.ones((3, 2), np.float32)
-            former.fill(vectors, np.array([-1] * 3))
+            former.copy_into(vectors, np.array([-1] * 3))
             assert (vectors == 1).all()
 
 
@@ -147,7 +147,7 @@ def test_the_vectors_of_some_rows_are_picked_while_tables_go_by(tmp_path):
     vectors = store(tmp_path / "e.parquet", table(1, 2, 3))
     whole = pq.read_table(tmp_path / "e.parquet")
     pieces = [whole.slice(0, 4), whole.slice(4, 1), whole.slice(5)]
-    found = list(vectors_at(iter(pieces), [0, 3, 8]))
+    found = list(tables_with_sample(iter(pieces), [0, 3, 8]))
     assert [piece for piece, _ in found] == pieces
     np.testing.assert_array_equal(np.concatenate([picked for _, picked in found]), vectors[[0, 3, 8]])
     np.testing.assert_array_equal(vectors_of(whole.slice(2, 5)), vectors[2:7])

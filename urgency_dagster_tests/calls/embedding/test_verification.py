@@ -25,21 +25,21 @@ def changed(by: float, row: int = 3) -> np.ndarray:
 
 class TestFloat32:
     def test_the_same_vectors_pass(self):
-        proof = verify(REFERENCE, REFERENCE, "float32")
-        assert (proof.passed, proof.utterances, proof.largest_difference) == (True, 16, 0.0)
-        assert proof.least_cosine == pytest.approx(1)
+        verification = verify(REFERENCE, REFERENCE, "float32")
+        assert (verification.passed, verification.utterances, verification.max_difference) == (True, 16, 0.0)
+        assert verification.min_cosine == pytest.approx(1)
 
     @pytest.mark.parametrize(("by", "passed"), [(0.5 * MAX_DIFFERENCE, True), (2 * MAX_DIFFERENCE, False)])
     def test_one_element_of_one_vector_decides(self, by, passed):
-        proof = verify(changed(by), REFERENCE, "float32")
-        assert proof.passed is passed
-        assert proof.largest_difference == pytest.approx(by, rel=0.1)
+        verification = verify(changed(by), REFERENCE, "float32")
+        assert verification.passed is passed
+        assert verification.max_difference == pytest.approx(by, rel=0.1)
 
     @pytest.mark.parametrize("value", [np.nan, np.inf])
     @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
     def test_what_is_no_number_fails(self, value, precision):
-        proof = verify(changed(value), REFERENCE, precision)
-        assert (proof.passed, proof.largest_difference, proof.least_cosine) == (False, None, None)
+        verification = verify(changed(value), REFERENCE, precision)
+        assert (verification.passed, verification.max_difference, verification.min_cosine) == (False, None, None)
 
     def test_a_sample_of_nothing_proves_nothing_and_breaks_nothing(self):
         assert verify(REFERENCE[:0], REFERENCE[:0], "float32").passed
@@ -52,10 +52,10 @@ class TestFloat32:
 class TestReducedPrecision:
     def test_small_noise_passes(self):
         noise = RNG.normal(0, 0.01, REFERENCE.shape).astype(np.float32)
-        proof = verify(REFERENCE + noise, REFERENCE, "bfloat16")
-        assert proof.passed
-        assert MIN_COSINE < proof.least_cosine < 1
-        assert proof.largest_difference > MAX_DIFFERENCE
+        verification = verify(REFERENCE + noise, REFERENCE, "bfloat16")
+        assert verification.passed
+        assert MIN_COSINE < verification.min_cosine < 1
+        assert verification.max_difference > MAX_DIFFERENCE
 
     def test_the_mean_vector_does_not_hide_wrong_vectors(self):
         wrong = MEAN + RNG.normal(0, 1, REFERENCE.shape).astype(np.float32)
@@ -82,8 +82,8 @@ class TestReducedPrecision:
         assert verify(same, same, "float32").passed
 
     def test_the_bound_is_told(self):
-        assert verify(REFERENCE, REFERENCE, "float32").bound == "largest_difference at most 0.0001"
-        assert verify(REFERENCE, REFERENCE, "bfloat16").bound == "least_cosine at least 0.995"
+        assert verify(REFERENCE, REFERENCE, "float32").bound == "max_difference at most 0.0001"
+        assert verify(REFERENCE, REFERENCE, "bfloat16").bound == "min_cosine at least 0.995"
 
 
 class TestSample:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from urgency_dagster.calls.landing.scan import LINKED_FOLDER, NO_FILE, SET_ASIDE, TAR_WAITS, find_zips
+from urgency_dagster.calls.landing.scan import LINKED_FOLDER, NO_FILE, TAR_WAITS, TEMPORARY_FOLDER, find_zips
 from urgency_dagster_tests.calls.watching import watching
 
 Files = dict[str, int]
@@ -210,7 +210,7 @@ class TestUnfinished:
         land(folder, dict.fromkeys(files, 5))
         assert zips(folder) == {}
         assert {file: reason for file, reason in others(folder).items() if file in files} == dict.fromkeys(
-            files, SET_ASIDE
+            files, TEMPORARY_FOLDER
         )
 
     def test_a_download_of_safari_is_a_folder(self, folder):

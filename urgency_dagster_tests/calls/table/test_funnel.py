@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from urgency_dagster.calls.table.funnel import FUNNEL_LEVELS, Funnel, draw_funnel, read_funnel, total, total_funnel
+from urgency_dagster.calls.table.funnel import (
+    FUNNEL_LEVELS,
+    Funnel,
+    add_funnels,
+    draw_funnel,
+    read_funnel,
+    total_funnel,
+)
 from urgency_dagster.calls.table.utterances import build_utterance_table
 from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.errors import ArtefactError
@@ -110,7 +117,7 @@ class TestTogether:
         assert together.rejected == EXPECTED.rejected
 
     def test_nothing_at_all_can_be_drawn(self, tmp_path):
-        draw_funnel(total([]), tmp_path / "empty.png")
+        draw_funnel(add_funnels([]), tmp_path / "empty.png")
         assert (tmp_path / "empty.png").stat().st_size > 1000
 
     def test_a_picture_shows_what_was_left_out(self, tmp_path):
@@ -138,9 +145,9 @@ funnels = st.builds(
 
 @given(st.lists(funnels, max_size=4))
 def test_a_total_loses_nothing(of_archives):
-    together = total(of_archives)
+    together = add_funnels(of_archives)
     for level in together.counts:
         assert getattr(together, level) == sum(getattr(funnel, level) for funnel in of_archives)
     for level in FUNNEL_LEVELS:
         assert together.rejects(level) == sum(funnel.rejects(level) for funnel in of_archives)
-    assert total([together]) == together
+    assert add_funnels([together]) == together

@@ -172,7 +172,7 @@ class TestWorkers:
         assert self.started(unpack, build.zipped(MANY)) == 0
 
     @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core")
-    @pytest.mark.parametrize("little", ["ALONE_MEMBERS", "ALONE_BYTES"])
+    @pytest.mark.parametrize("little", ["MAX_MEMBERS_ALONE", "MAX_BYTES_ALONE"])
     def test_much_work_starts_as_many_as_there_are_cores(self, unpack, build, monkeypatch, little):
         monkeypatch.setattr(extraction, little, 1000)
         list(ordered_map(abs, [1, 2], 2))

@@ -19,8 +19,8 @@ from urgency_dagster.calls.unpacking.members import (
     Member,
     is_litter,
     member_name,
+    plan_extraction,
     safe_name,
-    survey,
 )
 from urgency_dagster.errors import ArchiveError, Rejected
 
@@ -38,7 +38,7 @@ class Planned:
     def __call__(self, *names: str | zipfile.ZipInfo, raw: bytes | None = None) -> list[Member]:
         archive = self._build.renamed(raw) if raw is not None else self._build.zipped([(name, b"1") for name in names])
         self._file.write_bytes(archive)
-        return list(survey(LandedZip.whole(self._file), ".wav", 1000).members())
+        return list(plan_extraction(LandedZip.whole(self._file), ".wav", 1000).members())
 
     def reasons(self, *names: str | zipfile.ZipInfo) -> list[str | None]:
         return [member.reason for member in self(*names)]
@@ -107,7 +107,7 @@ class TestNames:
 
     def test_each_suffix_has_its_own_zip(self, tmp_path, build):
         file = build.zip(tmp_path / "TL_x.zip", {"a.wav": b"", "a.json": b"", "a.JSON": b"", "b.json": b""})
-        reasons = [member.reason for member in survey(LandedZip.whole(file), ".json", 9).members()]
+        reasons = [member.reason for member in plan_extraction(LandedZip.whole(file), ".json", 9).members()]
         assert reasons == [UNKNOWN, DUPLICATE, DUPLICATE, None]
 
 
@@ -266,7 +266,7 @@ class TestLitter:
         placeholder = "@" * len(name)
         archive = build.zipped({placeholder: b"", "a.wav": b"1"}).replace(placeholder.encode(), name.encode())
         (tmp_path / "TS_x.zip").write_bytes(archive)
-        plan = survey(LandedZip.whole(tmp_path / "TS_x.zip"), ".wav", 1)
+        plan = plan_extraction(LandedZip.whole(tmp_path / "TS_x.zip"), ".wav", 1)
         assert [member.path for member in plan.members()] == ["a.wav"]
         assert len(plan.entries) == 1
 
@@ -287,7 +287,7 @@ class TestLitter:
 class TestSurvey:
     def plan(self, folder: Path, archive: bytes, max_members: int = 9):
         (folder / "TS_x.zip").write_bytes(archive)
-        return survey(LandedZip.whole(folder / "TS_x.zip"), ".wav", max_members)
+        return plan_extraction(LandedZip.whole(folder / "TS_x.zip"), ".wav", max_members)
 
     def test_it_counts_members_and_bytes(self, tmp_path, build):
         plan = self.plan(tmp_path, build.zipped({"a.wav": b"123", "b.txt": b"45", "._c": b"6789", "d/": b""}))
@@ -334,7 +334,7 @@ class TestSurvey:
         for start in range(0, len(archive), 1000):
             parts.append(tmp_path / f"TS_x.zip.part{start}")
             parts[-1].write_bytes(archive[start : start + 1000])
-        split = survey(LandedZip("TS_x.zip", tuple(parts)), ".wav", 99)
+        split = plan_extraction(LandedZip("TS_x.zip", tuple(parts)), ".wav", 99)
         assert list(split.members()) == list(self.plan(tmp_path, archive, 99).members())
 
     @given(st.lists(st.binary(min_size=1, max_size=12), max_size=5))

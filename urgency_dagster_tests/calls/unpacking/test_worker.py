@@ -10,7 +10,7 @@ import pytest
 from urgency_dagster.calls.landing.zips import PIECE_BYTES, Entry
 from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
-from urgency_dagster.calls.unpacking.worker import is_whole
+from urgency_dagster.calls.unpacking.worker import is_complete
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster_tests.calls.extracting import END, LIMITS, LOCAL, NAME, Unpacking, listed_again, patched
 
@@ -189,7 +189,7 @@ class TestLimits:
         ("packed", "max_bytes"), [(0, 1 << 20), (5242, 1 << 20), (5243, 1_048_600), (1 << 40, 256 << 20)]
     )
     def test_the_limit_of_a_member_grows_with_its_packed_size(self, packed, max_bytes):
-        assert LIMITS.of_entry(Entry(0, b"", 0, 8, 0, packed, 0, 0, 0)) == max_bytes
+        assert LIMITS.max_member_bytes(Entry(0, b"", 0, 8, 0, packed, 0, 0, 0)) == max_bytes
 
 
 class TestWhole:
@@ -202,40 +202,40 @@ class TestWhole:
 
     def test_the_same_bytes(self, tmp_path):
         (tmp_path / "a.wav").write_bytes(self.CONTENT)
-        assert is_whole(tmp_path / "a.wav", self.entry(), len(self.CONTENT))
+        assert is_complete(tmp_path / "a.wav", self.entry(), len(self.CONTENT))
 
     def test_not_what_is_over_the_limit(self, tmp_path):
         (tmp_path / "a.wav").write_bytes(self.CONTENT)
-        assert not is_whole(tmp_path / "a.wav", self.entry(), len(self.CONTENT) - 1)
+        assert not is_complete(tmp_path / "a.wav", self.entry(), len(self.CONTENT) - 1)
 
     @pytest.mark.parametrize("position", [0, PIECE_BYTES, 2 * PIECE_BYTES - 1])
     def test_not_another_byte(self, tmp_path, position):
         content = bytearray(self.CONTENT)
         content[position] ^= 1
         (tmp_path / "a.wav").write_bytes(content)
-        assert not is_whole(tmp_path / "a.wav", self.entry(), len(content))
+        assert not is_complete(tmp_path / "a.wav", self.entry(), len(content))
 
     @pytest.mark.parametrize("length", [0, -1, 1])
     def test_not_another_length(self, tmp_path, length):
         content = self.CONTENT[:length] if length < 1 else self.CONTENT + b"\0"
         (tmp_path / "a.wav").write_bytes(content)
-        assert not is_whole(tmp_path / "a.wav", self.entry(), 1 << 30)
+        assert not is_complete(tmp_path / "a.wav", self.entry(), 1 << 30)
 
     def test_not_what_only_has_the_checksum(self, tmp_path):
         """Four bytes can give any checksum, so the size counts too."""
         (tmp_path / "a.wav").write_bytes(b"")
-        assert not is_whole(tmp_path / "a.wav", Entry(0, b"", 0, 8, 0, 0, 4, 0, 0), 1 << 30)
+        assert not is_complete(tmp_path / "a.wav", Entry(0, b"", 0, 8, 0, 0, 4, 0, 0), 1 << 30)
 
     def test_not_a_link_a_folder_or_nothing(self, tmp_path):
         (tmp_path / "folder.wav").mkdir()
         for name in ("folder.wav", "none.wav", "a.wav/b.wav"):
-            assert not is_whole(tmp_path / name, self.entry(), 1 << 30)
+            assert not is_complete(tmp_path / name, self.entry(), 1 << 30)
         content = b"a" * len(str(tmp_path / "a.wav"))  # as long as a link to it
         (tmp_path / "a.wav").write_bytes(content)
         (tmp_path / "link.wav").symlink_to(tmp_path / "a.wav")
         entry = Entry(0, b"", 0, 8, zlib.crc32(content), 0, len(content), 0, 0)
-        assert is_whole(tmp_path / "a.wav", entry, 1 << 30)
-        assert not is_whole(tmp_path / "link.wav", entry, 1 << 30)
+        assert is_complete(tmp_path / "a.wav", entry, 1 << 30)
+        assert not is_complete(tmp_path / "link.wav", entry, 1 << 30)
 
 
 class TestReuse:
