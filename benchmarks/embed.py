@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.decode import CALL_RATE_HZ
 from benchmarks.measure import Side, Timing, in_turns
 from benchmarks.memory import ARCHIVE, growth_of_memory, make_table, write_extracted
+from benchmarks.prosody import processor_s, prosody_cost
 from benchmarks.report import Comparison, by_rate
 from urgency_dagster.calls.audio import SAMPLE_RATE
 from urgency_dagster.calls.embedding.archive import (
@@ -120,7 +121,8 @@ def compare_embedding(size: EmbedSize) -> Comparison:
         ours_exact, _ = in_turns(Side(lambda: step.run(exact), size.float32_runs), Side(lambda: None, 1))
         few, many = (utterances // UTTERANCES_PER_CALL for utterances in (size.few, size.many))
         decoding = decoding_rate(step)
-        memory = growth_of_memory(("table", "embed"), step.recordings, few, many, Path(folder) / "memory")
+        prosody = prosody_cost(step.paths, processor_s(lambda: step.run(chosen)), step.audio_s)
+        memory = growth_of_memory(("table", "embed", "prosody"), step.recordings, few, many, Path(folder) / "memory")
     reference_s = sum(map(len, segments)) / SAMPLE_RATE
     gflop_per_s = model_gflop(size.shape, segments) / reference_s
     rates = ours.rate(step.audio_s), reference.rate(reference_s)
@@ -133,6 +135,7 @@ def compare_embedding(size: EmbedSize) -> Comparison:
         "reference_share_of_peak": rates[1].median * gflop_per_s / matmul_gflops(device, FLOAT32, GEMM_SIZE),
         "prepare_s": {"chosen": chosen.seconds, "float32": exact.seconds},
         "decoding": decoding,
+        "prosody": prosody,
         "memory": memory,
     }
     return by_rate("embed", "x real time", *rates, details)

@@ -22,6 +22,8 @@ from urgency_dagster.calls.embedding.configuration import EmbeddingConfig
 from urgency_dagster.calls.embedding.encoder import Piece
 from urgency_dagster.calls.embedding.preparation import PreparedEncoder
 from urgency_dagster.calls.embedding.speech_model import SpeechModel, load_speech_model
+from urgency_dagster.calls.prosody.archive import write_prosody
+from urgency_dagster.calls.prosody.configuration import ProsodyConfig
 from urgency_dagster.calls.segments import Recording
 from urgency_dagster.calls.table.utterances import build_utterance_table
 from urgency_dagster.calls.tables import MEMBERS
@@ -43,10 +45,11 @@ STEPS = {
     "table": "from benchmarks.memory import make_table; make_table(sys.argv[1])",
     "segments": "from benchmarks.memory import cut_segments; cut_segments(sys.argv[1])",
     "embed": "from benchmarks.memory import embed; embed(sys.argv[1])",
+    "prosody": "from benchmarks.memory import analyse; analyse(sys.argv[1])",
 }
-"""What can be measured: the utterance table, the segments of its rows, and the whole embedding by a tiny model.
+"""What can be measured: the utterance table, the segments of its rows, the embedding by a tiny model, and prosody.
 
-The last two need the table.
+All but the first need the table.
 """
 
 
@@ -154,6 +157,11 @@ def embed(root: str) -> None:
     """The whole step, as a run does it."""
     paths = StoragePaths(Path(root))
     embed_archive(paths, ARCHIVE, _model(paths), EmbeddingConfig())
+
+
+def analyse(root: str) -> None:
+    """The prosodic features, in as many processes as a run uses."""
+    write_prosody(StoragePaths(Path(root)), ARCHIVE, ProsodyConfig())
 
 
 def cut_segments(root: str) -> None:

@@ -38,6 +38,11 @@ def test_the_benchmark_runs_and_tells_what_it_found():
     assert 50 < few < 2000
     assert details["memory"]["embed_ratio"] == pytest.approx(many / few, abs=0.01)
     assert details["decoding"]["one_process_x_real_time"] > 100
+    prosody = details["prosody"]
+    assert 0 < prosody["processor_s_per_audio_s"] < 0.1
+    expected = prosody["processor_s_per_audio_s"] / prosody["embedding_processor_s_per_audio_s"]
+    assert prosody["share_of_embedding"] == pytest.approx(expected)
+    assert details["memory"]["prosody_ratio"] > 0
 
 
 def test_a_step_that_is_timed_starts_from_nothing(tmp_path):
