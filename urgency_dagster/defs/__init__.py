@@ -1,1 +1,1 @@
-"""All Dagster glue. `definitions.py` lists explicitly what is loaded from here."""
+"""The Dagster definitions: assets, checks, jobs, sensors, resources, executors. `definitions.py` lists them."""

@@ -1,7 +1,6 @@
-"""What must be true of an artefact before anything is built on it, and what deserves a warning.
+"""The asset checks. A blocking check that fails stops every downstream asset; the others warn.
 
-The checks run in the step that wrote the artefact, on the files as they were written: a blocking one that fails stops
-everything downstream. Their names are declared here once, for the assets that carry them.
+Each check runs on the written files, in the step that wrote them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,57 +17,58 @@ from urgency_dagster.calls import Funnel, ProsodyVerification, Verification
 from urgency_dagster.defs.metadata import figure, figure_table
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import EMBEDDING
-from urgency_dagster.urgency.data.duplicates import SharedCalls
+from urgency_dagster.urgency import SharedCalls
 
 COUNTS_ADD_UP = dg.AssetCheckSpec(
     "counts_add_up",
     asset="utterances",
     blocking=True,
-    description="Members = unpacked + rejected, and what the labels hold = kept + rejected; nothing disappears.",
+    description="Members = unpacked + rejected. Labelled calls and utterances = kept + rejected.",
 )
 FEW_REJECTS = dg.AssetCheckSpec(
     "few_rejects",
     asset="utterances",
     blocking=True,
-    description="There are calls, and the rejected share of calls and of utterances is within the configured limits.",
+    description="The archive has calls. The rejected shares of calls and utterances are within their limits.",
 )
 VECTORS_FIT = dg.AssetCheckSpec(
     "vectors_fit_rows",
     asset="utterance_embeddings",
     blocking=True,
-    description="Finite vectors for every row of the utterance table, in its order.",
+    description="Each row of the utterance table has one finite vector, in the same order.",
 )
 SAME_AS_ONE_BY_ONE = dg.AssetCheckSpec(
     "same_as_one_by_one",
     asset="utterance_embeddings",
     blocking=True,
-    description="A random sample, embedded again one at a time by torch in float32, gives the same vectors: within "
-    "1e-4 for float32, with a cosine of at least 0.995 less the sample's mean for a reduced precision.",
+    description="A random sample is embedded again, one utterance at a time, by torch in float32. In float32 the "
+    "vectors differ by at most 1e-4. In a reduced precision their cosine, after subtracting the sample mean, is at "
+    "least 0.995.",
 )
 PROSODY_FITS = dg.AssetCheckSpec(
     "prosody_fits_rows",
     asset="prosody",
     blocking=True,
-    description="One row for every row of the utterance table, with its key and in its order.",
+    description="Each row of the utterance table has one row with the same key, in the same order.",
 )
 PROSODY_POSSIBLE = dg.AssetCheckSpec(
     "prosody_in_range",
     asset="prosody",
     blocking=True,
-    description="Every value is finite and in the range of its column; f0 is null exactly where no frame is voiced.",
+    description="Every value is finite and in the range of its column. f0 is null exactly where no frame is voiced.",
 )
 CALLS_IN_ONE_ARCHIVE = dg.AssetCheckSpec(
     "calls_in_one_archive",
     asset="training_set",
     blocking=True,
-    description="No call is in two archives, neither by its id nor by what its recording sounds like.",
+    description="No call id and no recording occurs in two archives.",
 )
 SPLIT_BY_CALL = dg.AssetCheckSpec(
     "split_by_call",
     asset="training_set",
     blocking=True,
-    description="No call is on both sides of the split (not asked of the mode `utterance`), nor, where calls were "
-    "drawn, a recording under two ids.",
+    description="No call is on both sides of the split; the mode `utterance` is exempt. In the mode `call`, no "
+    "recording is on both sides under two ids.",
 )
 BEATS_MAJORITY = dg.AssetCheckSpec(
     "beats_majority",
@@ -79,34 +79,35 @@ BEATS_MAJORITY = dg.AssetCheckSpec(
 NOT_WORSE = dg.AssetCheckSpec(
     "not_worse_than_before",
     asset="urgency_evaluation",
-    description="Urgency macro-F1 of the validation utterances is not below the interval of the evaluation before.",
+    description="Urgency macro-F1 of the validation utterances is not below the 95 % interval of the last evaluation.",
 )
 NO_LEAK = dg.AssetCheckSpec(
     "no_leak",
     asset="attention_audit",
     blocking=True,
-    description="No participant and no copy of a row in two folds, no column that tells the label, no label history "
-    "with the row's own label in it.",
+    description="No participant and no copy of a row is in two folds. No column reveals the label. No label history "
+    "includes the label of its own row.",
 )
 NO_SUSPICION = dg.AssetCheckSpec(
     "no_suspicion",
     asset="attention_audit",
-    description="No single column is too good or names participants unasked, no prompts are replicated, all models are "
-    "at chance on shuffled labels, and the scores do not rest on label history.",
+    description="No single column scores too well, and none identifies participants. No prompt is replicated. On "
+    "shuffled labels every model is at chance. The scores do not depend on label history.",
 )
 PLAUSIBLE_SCORES = dg.AssetCheckSpec(
     "plausible_scores",
     asset="attention_leaderboard",
-    description="No model scores above 0.70 macro-F1 across participants: more is leakage until shown otherwise.",
+    description=f"No model scores above {LEAKAGE_SUSPICION:.2f} macro-F1 across participants. A higher score suggests "
+    "leakage.",
 )
 
 
 def counts_add_up(funnel: Funnel, counted: Mapping[str, Any]) -> dg.AssetCheckResult:
-    """Compares the stored tables with what was counted while members and labels were read.
+    """Compares the stored tables with the counts from reading members and labels.
 
     Args:
         funnel: the figures of the tables.
-        counted: `members`, `extracted`, `calls` and `labelled`, as the input holds them.
+        counted: the counts `members`, `extracted`, `calls` and `labelled` of the input.
     """
     figures = {
         "members": counted["members"],
@@ -123,7 +124,7 @@ def counts_add_up(funnel: Funnel, counted: Mapping[str, Any]) -> dg.AssetCheckRe
 
 
 def few_rejects(funnel: Funnel, calls_max: float, utterances_max: float) -> dg.AssetCheckResult:
-    """Compares the rejected shares with the limits; an archive without a single call fails too."""
+    """Compares the rejected shares with their limits. An archive without calls fails too."""
     calls, utterances = funnel.share_rejected("calls"), funnel.share_rejected("utterances")
     return dg.AssetCheckResult(
         check_name=FEW_REJECTS.name,
@@ -135,14 +136,14 @@ def few_rejects(funnel: Funnel, calls_max: float, utterances_max: float) -> dg.A
             "rejected_utterances": utterances,
             "rejected_utterances_max": utterances_max,
             "why": figure_table(funnel.rejected["calls"]),
-            "remedy": "see rejects.parquet of the archive; if its calls are as they should be, raise "
+            "remedy": "see the reasons in rejects.parquet of the archive. If they are right, raise the limit: "
             "rejected_calls_max or rejected_utterances_max of `utterances`",
         },
     )
 
 
 def vectors_fit_rows(paths: StoragePaths, archive: str) -> dg.AssetCheckResult:
-    """Compares the keys of the vectors with those of the utterance table and looks for NaN and infinity."""
+    """Compares the keys of the vectors with those of the utterance table, and searches for NaN and infinity."""
     files = paths.archive(archive)
     key = ["_id", "utterance_id"]
     same_rows = pq.read_table(files.utterances, columns=key).equals(pq.read_table(files.embeddings, columns=key))
@@ -156,7 +157,7 @@ def vectors_fit_rows(paths: StoragePaths, archive: str) -> dg.AssetCheckResult:
 
 
 def same_as_one_by_one(verification: Verification) -> dg.AssetCheckResult:
-    """Shows the verification of an archive's vectors."""
+    """Reports the verification of an archive's vectors."""
     return dg.AssetCheckResult(
         check_name=SAME_AS_ONE_BY_ONE.name,
         passed=verification.passed,
@@ -166,7 +167,7 @@ def same_as_one_by_one(verification: Verification) -> dg.AssetCheckResult:
             "bound": verification.bound,
             "max_difference": figure(verification.max_difference),
             "min_cosine": figure(verification.min_cosine),
-            "remedy": "materialise it with `precision: float32`; if that fails too, with `engine: torch`",
+            "remedy": "materialise it with `precision: float32`. If that fails too, use `engine: torch`.",
         },
     )
 
@@ -191,7 +192,7 @@ def prosody_in_range(verification: ProsodyVerification) -> dg.AssetCheckResult:
 
 
 def calls_in_one_archive(shared: SharedCalls) -> dg.AssetCheckResult:
-    """Fails when an id or a recording occurs in two archives; the remedy is to take one of them out of landing."""
+    """Fails when a call id or a recording occurs in two archives. The remedy is to remove one of them from landing."""
     return dg.AssetCheckResult(
         check_name=CALLS_IN_ONE_ARCHIVE.name,
         passed=not shared.ids and not shared.recordings,
@@ -207,7 +208,7 @@ def calls_in_one_archive(shared: SharedCalls) -> dg.AssetCheckResult:
 def split_by_call(rows: Path, mode: str) -> dg.AssetCheckResult:
     """Counts the calls, by id and by recording, that are on both sides of the stored split.
 
-    Recordings in two archives are the concern of `calls_in_one_archive`, which knows that silent ones are all alike.
+    `calls_in_one_archive` compares recordings of two archives. It ignores silent recordings, which are all equal.
     """
     table = pq.read_table(rows, columns=["_id", "audio_sha256", "side"])
     calls, recordings = (_on_both_sides(table, column) for column in ("_id", "audio_sha256"))
@@ -224,7 +225,7 @@ def _on_both_sides(table: pa.Table, column: str) -> int:
 
 
 def beats_majority(metrics: Mapping[str, Any]) -> dg.AssetCheckResult:
-    """Compares the model with the majority class on the same rows."""
+    """Compares the macro-F1 of the model with that of the majority class on the same rows."""
     model, majority = (metrics[name]["urgency"]["f1_macro"] for name in ("utterance", "majority"))
     return dg.AssetCheckResult(
         check_name=BEATS_MAJORITY.name,
@@ -234,43 +235,43 @@ def beats_majority(metrics: Mapping[str, Any]) -> dg.AssetCheckResult:
 
 
 def not_worse_than_before(metrics: Mapping[str, Any], before: Mapping[str, Any] | None) -> dg.AssetCheckResult:
-    """Compares the model with the interval of the one before; the first one passes."""
+    """Compares the macro-F1 of the model with the interval of the last model. The first model passes."""
     score = metrics["utterance"]["urgency"]["f1_macro"]
-    former = before["utterance"]["urgency"] if before else None
-    least = former["f1_macro_interval"][0] if former else None
+    last = before["utterance"]["urgency"] if before else None
+    least = last["f1_macro_interval"][0] if last else None
     return dg.AssetCheckResult(
         check_name=NOT_WORSE.name,
         passed=least is None or score >= least,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"now": score, "before": figure(former["f1_macro"] if former else None), "least": figure(least)},
+        metadata={"now": score, "before": figure(last["f1_macro"] if last else None), "least": figure(least)},
     )
 
 
 def no_leak(findings: Sequence[Finding]) -> dg.AssetCheckResult:
-    """Fails when the audit found something that no honest data or protocol looks like."""
+    """Fails when the audit has a certain finding: honest data and an honest protocol have none."""
     return _none_of(Level.CERTAIN, findings, NO_LEAK.name, dg.AssetCheckSeverity.ERROR)
 
 
 def no_suspicion(findings: Sequence[Finding]) -> dg.AssetCheckResult:
-    """Warns when the audit found something that somebody has to look at."""
+    """Warns when the audit has a suspicious finding, which a person should check."""
     return _none_of(Level.SUSPICION, findings, NO_SUSPICION.name, dg.AssetCheckSeverity.WARN)
 
 
 def _none_of(
     level: Level, findings: Sequence[Finding], name: str, severity: dg.AssetCheckSeverity
 ) -> dg.AssetCheckResult:
-    found = [finding for finding in findings if finding.level == level]
-    told = {finding.kind.value: f"{finding.message} {', '.join(finding.names)}".strip() for finding in found}
+    at_level = [finding for finding in findings if finding.level == level]
+    messages = {item.kind.value: f"{item.message} {', '.join(item.names)}".strip() for item in at_level}
     return dg.AssetCheckResult(
         check_name=name,
-        passed=not found,
+        passed=not at_level,
         severity=severity,
-        metadata={"findings": len(found), **told},
+        metadata={"findings": len(at_level), **messages},
     )
 
 
 def plausible_scores(f1_macro: Mapping[str, float], limit: float = LEAKAGE_SUSPICION) -> dg.AssetCheckResult:
-    """Names the models that score above what honest cross-participant models reach."""
+    """Warns about models that score above the limit of honest models across participants."""
     suspicious = sorted(model for model, score in f1_macro.items() if score > limit)
     return dg.AssetCheckResult(
         check_name=PLAUSIBLE_SCORES.name,

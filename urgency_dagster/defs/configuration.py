@@ -1,4 +1,4 @@
-"""Dagster's configuration classes, generated from those of the subjects. No option is stated here."""
+"""Generation of Dagster's configuration classes from those of the subjects."""
 
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
@@ -10,13 +10,13 @@ from urgency_dagster.configuration import Configuration
 
 
 def dagster_config(configuration: type[Configuration], *, without: tuple[str, ...] = ()) -> type[dg.Config]:
-    """The Launchpad's form of a configuration: the same names, types, bounds, defaults and descriptions.
+    """A Dagster class with the names, types, bounds, defaults and descriptions of a configuration.
 
-    `Literal` types become enums, which the Launchpad refuses by itself. Bounds are checked when the step starts.
+    `Literal` types become enums, so the Launchpad rejects other values. Bounds are checked when the step starts.
 
     Args:
         configuration: the subject's options.
-        without: options that Dagster sets by itself, such as a Ray address.
+        without: options that the Launchpad does not show, such as a Ray address.
     """
     fields: dict[str, Any] = {
         name: (_as_lists(field.annotation), _field(field))
@@ -34,7 +34,7 @@ def _field(field: FieldInfo) -> Any:
 
 
 def _as_lists(annotation: Any) -> Any:
-    """The type with `list` for `tuple`: Dagster's configuration knows no tuples."""
+    """The type with `list` in place of `tuple`, which Dagster's configuration does not support."""
     if get_origin(annotation) is tuple:
         item = get_args(annotation)[0]
         # Dagster has no list of Literal. The subject's configuration checks the values when the step starts.

@@ -1,31 +1,34 @@
-"""Where steps run, and the tags that say what a step needs. No asset names a resource itself."""
+"""The executors: processes on this machine, or jobs on a Ray cluster."""
 
 import dagster as dg
 
 from urgency_dagster.operations.environment import STEP_ENVIRONMENT
+from urgency_dagster.operations.placement import ACCELERATOR_TAG, GPU_TAGS, MAX_GPU_STEPS
 from urgency_dagster.settings import Settings
 
 MAX_LOCAL_STEPS = 2
-"""Steps of one run at once on this machine: enough to overlap, few enough for a laptop's memory."""
+"""Maximum steps of a run at the same time on this machine. Two overlap, and still fit a laptop's memory."""
 
 
 def local_executor() -> dg.ExecutorDefinition:
-    """A process per step on this machine, forked from one that has the definitions imported."""
+    """Runs each step in its own process, which is forked from a process that has imported the definitions."""
     preload = ["dagster", "urgency_dagster.definitions"]
     return dg.multiprocess_executor.configured(
         {
             "max_concurrent": MAX_LOCAL_STEPS,
             "start_method": {"forkserver": {"preload_modules": preload}},
-            "tag_concurrency_limits": [{"key": "urgency/accelerator", "value": "gpu", "limit": 1}],
+            "tag_concurrency_limits": [
+                {"key": ACCELERATOR_TAG, "value": GPU_TAGS[ACCELERATOR_TAG], "limit": MAX_GPU_STEPS}
+            ],
         }
     )
 
 
 def ray_cluster_executor(settings: Settings) -> dg.ExecutorDefinition:
-    """A Ray job per step on the cluster whose dashboard is at RAY_ADDRESS.
+    """Runs each step as a job on the Ray cluster whose dashboard is at RAY_ADDRESS.
 
-    Every node needs this package, the same storage root and the same Dagster storage. The step's resources come from
-    its tags alone: a value given here would override them.
+    Every node needs this package, the same storage root and the same Dagster storage. The resources of a step come
+    from its tags. A value here would override them.
     """
     from dagster_ray import ray_executor
 
@@ -35,5 +38,5 @@ def ray_cluster_executor(settings: Settings) -> dg.ExecutorDefinition:
 
 
 def executor(settings: Settings) -> dg.ExecutorDefinition:
-    """The executor that URGENCY_EXECUTOR names."""
+    """The executor of the setting URGENCY_EXECUTOR."""
     return ray_cluster_executor(settings) if settings.executor == "ray" else local_executor()

@@ -1,4 +1,4 @@
-"""One job per pipeline part, for the Launchpad, the sensor and the `run` command."""
+"""One job per asset group, for the Launchpad, the sensor and the `run` command."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""How figures, schemas and pictures are shown in the Dagster UI. Never call text, addresses or audio."""
+"""Metadata for the Dagster UI: figures, schemas and pictures, never call text, addresses or audio."""
 
 import base64
 import re
@@ -12,40 +12,40 @@ import dagster as dg
 
 from urgency_dagster.calls import FUNNEL_LEVELS, EmbeddingSummary, Funnel, draw_funnel, draw_throughput
 from urgency_dagster.tables import embeddings_schema
-from urgency_dagster.urgency.evaluation.report import draw_history
+from urgency_dagster.urgency import draw_history
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
 def figure_table(figures: Mapping[str, object]) -> dg.MarkdownMetadataValue:
-    """A two-column table of names and figures."""
-    shown = {name: f"{value:.4f}" if isinstance(value, float) else value for name, value in figures.items()}
-    lines = [f"| {name} | {value} |" for name, value in shown.items()] or ["| none | 0 |"]
+    """A Markdown table of names and figures."""
+    formatted = {name: f"{value:.4f}" if isinstance(value, float) else value for name, value in figures.items()}
+    lines = [f"| {name} | {value} |" for name, value in formatted.items()] or ["| none | 0 |"]
     return dg.MetadataValue.md("\n".join(["| what | figure |", "| --- | ---: |", *lines]))
 
 
 def funnel_metadata(funnel: Funnel) -> dict[str, dg.MarkdownMetadataValue]:
-    """Counts by level, what was left out by reason, audio flags, and the picture of it."""
-    left_out = {f"{level}: {reason}": n for level in FUNNEL_LEVELS for reason, n in funnel.rejected[level].items()}
+    """The counts by level, the rejects by reason, the audio flags, and a picture."""
+    rejects = {f"{level}: {reason}": n for level in FUNNEL_LEVELS for reason, n in funnel.rejected[level].items()}
     with TemporaryDirectory() as folder:
         drawing = Path(folder, "funnel.png")
         draw_funnel(funnel, drawing)
         return {
             "funnel": figure_table(funnel.counts),
-            "left_out": figure_table(left_out),
+            "left_out": figure_table(rejects),
             "flagged_audio": figure_table(funnel.flagged),
             "picture": pictures(drawing),
         }
 
 
 def figure(value: float | None) -> dg.MetadataValue:
-    """A figure, or that there is none."""
+    """A figure, or the text `none`."""
     return dg.MetadataValue.text("none") if value is None else dg.MetadataValue.float(value)
 
 
 def embedding_metadata(summary: EmbeddingSummary) -> dict[str, Any]:
-    """What was embedded, on what and how fast, with the picture of it."""
+    """The counts, device, speed and provenance of an embedding, and a picture of its throughput."""
     with TemporaryDirectory() as folder:
         drawing = Path(folder, "throughput.png")
         draw_throughput(summary.points, drawing)
@@ -64,14 +64,14 @@ def embedding_metadata(summary: EmbeddingSummary) -> dict[str, Any]:
     }
 
 
-STREAMS_SHOWN = 60
-"""Rows of a table of streams. K-EmoPhone has 52, and two blocks that are no streams."""
+MAX_STREAMS = 60
+"""Maximum rows in a table of streams. K-EmoPhone has 52 streams and two other blocks of columns."""
 
 
 def feature_metadata(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """What features were loaded, by stream, statistic and window, and what is missing or constant in them.
+    """The loaded features by stream, statistic and window, and the missing or constant ones.
 
-    Participants are counted, not named.
+    It holds the number of participants and no codes of participants.
     """
     features, people = summary["features"], summary["participants"]
     missing = {stream: f"{len(codes)} of {people}" for stream, codes in summary["missing_streams"].items()}
@@ -93,14 +93,14 @@ def feature_metadata(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stream_table(figures: Mapping[str, object]) -> dg.MarkdownMetadataValue:
-    """A table whose names come from a file that nobody vouches for: no markup, and no more rows than fit a page."""
+    """A table whose names come from an untrusted file: without markup, and with at most MAX_STREAMS rows."""
     rows = [(re.sub(r"[^\w .+-]", "?", name) or "other names", value) for name, value in figures.items()]
-    more = {"more": len(rows) - STREAMS_SHOWN} if len(rows) > STREAMS_SHOWN else {}
-    return figure_table({**dict(rows[:STREAMS_SHOWN]), **more})
+    more = {"more": len(rows) - MAX_STREAMS} if len(rows) > MAX_STREAMS else {}
+    return figure_table({**dict(rows[:MAX_STREAMS]), **more})
 
 
 def history_picture(history: Sequence[Mapping[str, float]]) -> dg.MarkdownMetadataValue:
-    """The epochs of a training as a picture."""
+    """The scores of the epochs of a training as a picture."""
     with TemporaryDirectory() as folder:
         drawing = Path(folder, "history.png")
         draw_history(drawing, history)
@@ -122,6 +122,6 @@ def table_schema(schema: "pa.Schema") -> dg.TableSchemaMetadataValue:
 
 
 def pictures(*files: Path) -> dg.MarkdownMetadataValue:
-    """PNG files inside the page itself, so that the UI needs no other server."""
+    """PNG files as data URLs inside the page, so that the UI needs no other server."""
     parts = [f"![{file.stem}](data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()})" for file in files]
     return dg.MetadataValue.md("\n\n".join(parts))

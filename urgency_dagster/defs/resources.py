@@ -1,7 +1,8 @@
-"""What assets are given: the storage root, and the names of the pretrained models."""
+"""The resources of assets: the storage root, the pretrained models, and the Ray address."""
 
 import os
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -12,8 +13,8 @@ from urgency_dagster.pretrained import PretrainedModel, find_pretrained
 from urgency_dagster.settings import Settings
 
 
-class StorageResource(dg.ConfigurableResource):
-    """The storage root that every artefact lies below."""
+class StorageResource(dg.ConfigurableResource[Any]):
+    """The storage root, which holds every artefact."""
 
     root: str = Field(description="Absolute path of the storage root (URGENCY_STORAGE).")
 
@@ -23,7 +24,7 @@ class StorageResource(dg.ConfigurableResource):
         return StoragePaths(Path(self.root))
 
 
-class ModelsResource(dg.ConfigurableResource):
+class ModelsResource(dg.ConfigurableResource[Any]):
     """The pretrained models: hub ids, `id@revision`, or local folders."""
 
     speech: str = Field(description="The speech model (URGENCY_SPEECH_MODEL).")
@@ -43,15 +44,17 @@ class ModelsResource(dg.ConfigurableResource):
         return find_pretrained(self.text, "URGENCY_TEXT_MODEL")
 
 
-class RayResource(dg.ConfigurableResource):
-    """Where the cross-validation folds run."""
+class RayResource(dg.ConfigurableResource[Any]):
+    """The Ray cluster that fits the folds of the cross-validation."""
 
     @property
     def address(self) -> str | None:
-        """The cluster at RAY_ADDRESS (a step that runs on Ray is given its own), or None for a private local one.
+        """The address of a cluster, or None for a private cluster on this machine.
+
+        It is RAY_ADDRESS. Ray sets RAY_ADDRESS itself for a step that runs on a cluster.
 
         Raises:
-            SettingsError: RAY_ADDRESS is that of a dashboard, which takes jobs but no tasks.
+            SettingsError: RAY_ADDRESS is the address of a dashboard, which accepts jobs but no tasks.
         """
         address = os.environ.get("RAY_ADDRESS") or None
         if address and address.startswith("http"):
@@ -62,7 +65,7 @@ class RayResource(dg.ConfigurableResource):
 
 
 def resources(settings: Settings) -> dict[str, object]:
-    """The resources of the code location by the name that assets ask for."""
+    """The resources of the code location, by the parameter name of the assets."""
     return {
         "storage": StorageResource(root=str(settings.storage)),
         "models": ModelsResource(speech=settings.speech_model, text=settings.text_model),

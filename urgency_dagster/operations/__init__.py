@@ -1,1 +1,1 @@
-"""What is to be done, and doing it without the UI."""
+"""Planning of missing and outdated artefacts, and the `run` command that makes them without the UI."""

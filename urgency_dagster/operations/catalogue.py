@@ -1,4 +1,4 @@
-"""The assets that a run can make and the options that each step accepts. Nothing is planned here."""
+"""The assets that a run can make, and the options that each step accepts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,31 +13,32 @@ from urgency_dagster.errors import SettingsError
 from urgency_dagster.paths import StoragePaths
 
 GROUPS = ("calls", "urgency", "attention")
+"""The asset groups, in the order in which they run."""
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What the code location can make.
+    """The assets of the code location that runs make by themselves.
 
     Attributes:
-        specs: the assets, without external assets and without assets on demand.
-        options: the configuration class of each step, by op name; a step without options has none.
+        specs: the assets, without external assets and assets on demand.
+        options: the configuration class of each step with options, by op name.
     """
 
     specs: tuple[dg.AssetSpec, ...]
     options: Mapping[str, type[dg.Config]]
 
     def in_order(self, group: str) -> list[dg.AssetSpec]:
-        """The assets of a group, upstream first."""
+        """The assets of a group in topological order, upstream first."""
         specs = {spec.key: spec for spec in self.specs if spec.group_name == group}
         order = TopologicalSorter({key: [dep.asset_key for dep in spec.deps] for key, spec in specs.items()})
         return [specs[key] for key in order.static_order() if key in specs]
 
     def declared_options(self, paths: StoragePaths) -> dict[str, dict[str, Any]]:
-        """The options in `<storage>/run_config.yaml` by op name; empty without that file.
+        """The options in `<storage>/run_config.yaml` by op name. Without that file it is empty.
 
         Raises:
-            SettingsError: the file is no YAML mapping, or it names an unknown asset or option, or a value is outside
+            SettingsError: the file is not a YAML mapping, names an unknown asset or option, or holds a value outside
                 the bounds of its option.
         """
         if not paths.run_config.is_file():
@@ -56,7 +57,7 @@ class Catalogue:
 
 
 def op_name(key: dg.AssetKey) -> str:
-    """The op that makes an asset: the first part of its key, also for assets that share a step."""
+    """The op that makes an asset: the first part of its key. Assets that share a step share this part."""
     return key.path[0]
 
 

@@ -1,4 +1,4 @@
-"""The environment variables that every process of the project runs with."""
+"""The environment variables of every process of the project."""
 
 import os
 
@@ -13,13 +13,13 @@ STEP_ENVIRONMENT = {
     "RAY_task_oom_retries": "3",
     "TOKENIZERS_PARALLELISM": "false",
 }
-"""Nothing reports usage to anybody; Ray, which listens on all interfaces, asks for its token; CUDA is reproducible.
+"""No library reports usage. Ray, which listens on all interfaces, requires a token. CUDA is reproducible.
 
-Without `RAY_task_oom_retries` Ray repeats a task that needs too much memory for ever.
+Without `RAY_task_oom_retries`, Ray repeats a task for ever that needs too much memory.
 """
 
 
 def prepare_process() -> None:
-    """Sets `STEP_ENVIRONMENT` in this process and its children, wherever the user has not decided otherwise."""
+    """Sets the variables of `STEP_ENVIRONMENT` that the user has not set. Child processes inherit them."""
     for name, value in STEP_ENVIRONMENT.items():
         os.environ.setdefault(name, value)

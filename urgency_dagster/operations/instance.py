@@ -1,4 +1,4 @@
-"""The Dagster instance of a storage root: its home, its quiet configuration, and what a dead process left behind."""
+"""The Dagster instance of a storage root: its home, its configuration, and the runs of dead processes."""
 
 import json
 import os
@@ -11,26 +11,33 @@ import yaml
 from filelock import FileLock, Timeout
 
 from urgency_dagster.operations.environment import prepare_process
-from urgency_dagster.operations.placement import GPU_POOL
+from urgency_dagster.operations.placement import GPU_POOL, MAX_GPU_STEPS
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
 from urgency_dagster.writing import read_json, write_json, write_text
 
 PROCESS_TAG = "urgency/process"
-"""Run tag: host, process id and start time of the `run` command that drives the run."""
+"""Run tag: the identity of the `run` command's process. See `process_identity`."""
 
 LOCATION_TAG = "dagster/code_location"
 """Run tag that Dagster's servers set."""
 
 SERVER_FILE = "server.json"
-"""In Dagster's home: the identity of the UI server that `make dev` started last."""
+"""File in Dagster's home: the identity of the UI server that `make dev` started last."""
 
-CONFIGURATION = {
+MAX_CONCURRENT_RUNS = 2
+"""Maximum runs at the same time that the UI and the sensor start."""
+
+DAGSTER_YAML = {
     "telemetry": {"enabled": False},
     "python_logs": {"python_log_level": "INFO"},
-    "nux": {"enabled": False},  # no dialog that asks for an address
-    "concurrency": {"pools": {"granularity": "op"}, "runs": {"max_concurrent_runs": 2}},
+    "nux": {"enabled": False},  # no dialog that asks for an e-mail address
+    "concurrency": {"pools": {"granularity": "op"}, "runs": {"max_concurrent_runs": MAX_CONCURRENT_RUNS}},
 }
+"""The configuration of a new Dagster home.
+
+The limit of the GPU pool is not part of it, because a home of version 0.1 has no limit here: see `release_orphans`.
+"""
 
 IN_PROGRESS = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -39,30 +46,30 @@ IN_PROGRESS = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-"""Statuses of runs that have not ended."""
+"""The statuses of runs that have not ended."""
 
 
 def prepare_environment(settings: Settings) -> None:
-    """Makes this process and its children work on one storage root; creates its Dagster home when there is none."""
+    """Sets the environment of this process and its children for one storage root. Creates a missing Dagster home."""
     prepare_process()
     os.environ.update(settings.environment())
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(StoragePaths(settings.storage).dagster_home)))
     home.mkdir(parents=True, exist_ok=True)
     paths = StoragePaths(settings.storage)
     for landing in (paths.landing_calls, paths.attention_pickle.parent):
-        landing.mkdir(parents=True, exist_ok=True)  # so that everybody sees where to drop files
+        landing.mkdir(parents=True, exist_ok=True)  # shows the user where to drop files
     if not (home / "dagster.yaml").exists():
-        write_text(home / "dagster.yaml", yaml.safe_dump(CONFIGURATION))
+        write_text(home / "dagster.yaml", yaml.safe_dump(DAGSTER_YAML))
 
 
 def process_identity(process: psutil.Process | None = None) -> str:
-    """Host, process id and start time: the same text never names two processes."""
-    one = process or psutil.Process()
-    return json.dumps([socket.gethostname(), one.pid, round(one.create_time(), 2)])
+    """Host, process id and start time of a process, or of this one. No two processes have the same identity."""
+    process = process or psutil.Process()
+    return json.dumps([socket.gethostname(), process.pid, round(process.create_time(), 2)])
 
 
 def is_alive(identity: str) -> bool:
-    """Whether the process still runs; one on another host is taken to."""
+    """Whether a process still runs. A process on another host cannot be checked and counts as running."""
     host, pid, _ = json.loads(identity)
     if host != socket.gethostname():
         return True
@@ -70,7 +77,7 @@ def is_alive(identity: str) -> bool:
 
 
 def claim_server() -> None:
-    """Notes this process as the UI's server, so that its runs are not taken for orphans, and releases older ones."""
+    """Releases the orphans of earlier processes, and records this process as the UI server."""
     with dg.DagsterInstance.get() as instance:
         home = Path(instance.root_directory)
         release_orphans(instance, home)
@@ -78,12 +85,12 @@ def claim_server() -> None:
 
 
 def run_lock(home: Path) -> FileLock:
-    """What a `run` command holds while it is at work; taking it raises `filelock.Timeout` when another one does."""
+    """The lock of the `run` command. Acquiring it raises `filelock.Timeout` while another command holds it."""
     return FileLock(home / "run.lock", timeout=0)
 
 
 def is_locked(home: Path) -> bool:
-    """Whether a `run` command is at work on this home."""
+    """Whether a `run` command is running on this home."""
     try:
         with run_lock(home):
             return False
@@ -92,16 +99,20 @@ def is_locked(home: Path) -> bool:
 
 
 def release_orphans(instance: dg.DagsterInstance, home: Path) -> int:
-    """Fails the runs whose process is gone and frees their places in the pools; returns how many there were.
+    """Marks the runs of dead processes as failed and frees their slots in the GPU pool.
 
-    A run that was killed together with everything else would otherwise stay open for ever and block the GPU pool.
+    Without this, a run that was killed together with its server stays open for ever and blocks the GPU pool. The pool
+    gets its limit of one step here, unless the user has set a limit.
+
+    Returns:
+        The number of runs that were marked as failed.
     """
     storage = instance.event_log_storage
     if GPU_POOL not in storage.get_concurrency_keys():
-        storage.set_concurrency_slots(GPU_POOL, 1)
+        storage.set_concurrency_slots(GPU_POOL, MAX_GPU_STEPS)
     orphans = [run for run in instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS)) if _is_orphan(run, home)]
     for run in orphans:
-        instance.report_run_failed(run, "Its process is gone (killed, or the machine was restarted).")
+        instance.report_run_failed(run, "Its process no longer exists: it was killed, or the machine was restarted.")
     info = storage.get_concurrency_info(GPU_POOL)
     holders = {slot.run_id for slot in info.claimed_slots} | {step.run_id for step in info.pending_steps}
     for run_id in holders | {run.run_id for run in orphans}:
@@ -112,14 +123,14 @@ def release_orphans(instance: dg.DagsterInstance, home: Path) -> int:
 
 
 def _is_orphan(run: dg.DagsterRun, home: Path) -> bool:
-    """Whether the process that drives the run is known and gone; runs of other projects and servers are left alone.
+    """Whether the process of a run is known and dead. Runs of other projects have no known process.
 
-    Runs that wait in the queue have no process yet: the next server takes them up.
+    A run in the queue has no process yet. The next server starts it.
     """
     identity = run.tags.get(PROCESS_TAG)
     server = home / SERVER_FILE
     queued = run.status == dg.DagsterRunStatus.QUEUED
-    of_server = not queued and run.tags.get(LOCATION_TAG, "").startswith("urgency_dagster")
-    if identity is None and of_server and server.is_file():
+    started_by_server = not queued and run.tags.get(LOCATION_TAG, "").startswith("urgency_dagster")
+    if identity is None and started_by_server and server.is_file():
         identity = read_json(server)
     return identity is not None and not is_alive(identity)

@@ -1,33 +1,36 @@
-"""Events for Dagster about the landing folders: partitions, content of the external assets, and unusable files."""
+"""Dagster events about the landing folders: new partitions, the content of landed files, and unusable files."""
 
 from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
 from urgency_dagster.calls import file_fingerprint
-from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.keys import ATTENTION_SOURCE, CALL_ARCHIVE, CALL_ARCHIVES
-from urgency_dagster.provenance.landed import Landed
+from urgency_dagster.provenance.landed import LandedContent
 
 DATA_VERSION_TAG = "dagster/data_version"
 
 PROBLEMS = "not_used"
+"""Metadata: the table of unusable files."""
+
 PROBLEM_SCHEMA = dg.TableSchema([dg.TableColumn("file", "string"), dg.TableColumn("reason", "string")])
 
 
 def new_partitions(instance: dg.DagsterInstance, archives: list[str]) -> list[str]:
-    """The archives that Dagster has no partition for yet."""
+    """The archives without a Dagster partition."""
     known = set(instance.get_dynamic_partitions(CALL_ARCHIVES))
     return [archive for archive in archives if archive not in known]
 
 
-def landing_events(instance: dg.DagsterInstance, landed: Landed, names: list[str]) -> Iterator[dg.AssetMaterialization]:
-    """One event for each of the landed things whose content Dagster has not been told of.
+def landing_events(
+    instance: dg.DagsterInstance, landed: LandedContent, names: list[str]
+) -> Iterator[dg.AssetMaterialization]:
+    """One event for each landed archive or pickle whose content was not reported to Dagster.
 
     Args:
         instance: the Dagster instance.
-        landed: a look at the landing folders.
-        names: archives, and `attention.pkl` for the pickle; what has not landed is passed over.
+        landed: one scan of the landing folders.
+        names: archives, or `attention.pkl`. A name that has not landed is ignored.
     """
     for name in names:
         pair, pickle = landed.calls.pairs.get(name), landed.paths.attention_pickle
@@ -38,7 +41,7 @@ def landing_events(instance: dg.DagsterInstance, landed: Landed, names: list[str
 
 
 def _event_if_new(
-    instance: dg.DagsterInstance, landed: Landed, key: dg.AssetKey, partition: str | None, size: int
+    instance: dg.DagsterInstance, landed: LandedContent, key: dg.AssetKey, partition: str | None, size: int
 ) -> Iterator[dg.AssetMaterialization]:
     version = landed.version(key, partition)
     if version and version != _reported_version(instance, key, partition):
@@ -55,7 +58,12 @@ def _reported_version(instance: dg.DagsterInstance, key: dg.AssetKey, partition:
 
 
 def landing_observation(instance: dg.DagsterInstance, problems: Mapping[str, str]) -> Iterator[dg.AssetObservation]:
-    """One event for the page of `call_archive` that names what cannot be used and why, unless it says so already."""
+    """One event for the page of `call_archive` with the unusable files, if they differ from the last report.
+
+    Args:
+        instance: the Dagster instance.
+        problems: the reason by file name.
+    """
     records = [dg.TableRecord({"file": file, "reason": reason}) for file, reason in sorted(problems.items())]
     if records != _reported_problems(instance):
         table = dg.MetadataValue.table(records, schema=PROBLEM_SCHEMA)
@@ -69,9 +77,10 @@ def _reported_problems(instance: dg.DagsterInstance) -> list[dg.TableRecord]:
     return list(table.records) if isinstance(table, dg.TableMetadataValue) else []
 
 
-def looks_of(paths: StoragePaths, landed: Landed) -> dict[str, list[int]]:
-    """Size and time of every landed file by archive (`attention.pkl` for the pickle), to see whether they change."""
-    looks = {archive: pair.fingerprint() for archive, pair in landed.calls.pairs.items()}
-    if paths.attention_pickle.is_file():
-        looks[paths.attention_pickle.name] = list(file_fingerprint(paths.attention_pickle))
-    return looks
+def landing_fingerprints(landed: LandedContent) -> dict[str, list[int]]:
+    """Size, time and inode of the landed files, by archive or `attention.pkl`. They show whether a file changes."""
+    fingerprints = {archive: pair.fingerprint() for archive, pair in landed.calls.pairs.items()}
+    pickle = landed.paths.attention_pickle
+    if pickle.is_file():
+        fingerprints[pickle.name] = list(file_fingerprint(pickle))
+    return fingerprints

@@ -1,4 +1,4 @@
-"""What a step needs, as tags, and whether the Ray cluster has it."""
+"""The resources of steps, as tags, and whether the Ray cluster has them."""
 
 import os
 from typing import Any
@@ -6,28 +6,32 @@ from typing import Any
 from urgency_dagster.errors import SettingsError
 
 RAY_CONFIG = "dagster-ray/config"
+"""Tag: the resources of the step's Ray job."""
 
+ACCELERATOR_TAG = "urgency/accelerator"
+"""Tag of steps that use the GPU, for the limit within a run."""
 
 CPU_TAGS = {RAY_CONFIG: {"num_cpus": 1}}
-"""For every other step: without num_cpus Ray would place any number of steps at once."""
+"""Tags of a step without GPU. Without `num_cpus`, Ray would place any number of steps at once."""
 
-
-GPU_TAGS: dict[str, Any] = {"urgency/accelerator": "gpu", RAY_CONFIG: {"num_cpus": 1, "num_gpus": 1}}
-"""For steps that use the accelerator; on a cluster without one, start Ray with `--num-gpus=1` on one node."""
-
+GPU_TAGS: dict[str, Any] = {ACCELERATOR_TAG: "gpu", RAY_CONFIG: {"num_cpus": 1, "num_gpus": 1}}
+"""Tags of a step that uses the GPU. For a cluster without GPU, start Ray with `--num-gpus=1` on one node."""
 
 GPU_POOL = "gpu"
-"""The Dagster pool of those steps: at most one runs at a time over all runs (see `instance.prepare_instance`)."""
+"""The Dagster pool of the steps that use the GPU. It limits them over all runs."""
 
+MAX_GPU_STEPS = 1
+"""Maximum steps that use the GPU at the same time, within a run and over all runs."""
 
 RAY_TIMEOUT_S = 20
+"""Maximum seconds to wait for the answer of the Ray cluster."""
 
 
 def check_ray_cluster() -> None:
-    """Makes sure that every step can be placed; Ray itself would let it wait for a quarter of an hour in silence.
+    """Checks that the Ray cluster can run every step. Without this check, a step would wait silently for 15 minutes.
 
     Raises:
-        SettingsError: RAY_ADDRESS is not set, nothing answers there, or no node has the GPU that steps ask for.
+        SettingsError: RAY_ADDRESS is not the address of a dashboard, no cluster answers, or no node has a GPU.
     """
     from ray.util.state import list_nodes
     from ray.util.state.exception import RayStateApiException
@@ -44,5 +48,5 @@ def check_ray_cluster() -> None:
         raise SettingsError(
             f"no node of the Ray cluster at {address} has a GPU",
             "one node with a GPU",
-            "add one, or start a node with --num-gpus=1 to run those steps on its processor",
+            "add one, or start a node with --num-gpus=1 to run these steps on its CPU",
         )

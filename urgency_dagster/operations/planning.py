@@ -1,6 +1,6 @@
-"""What is missing or out of date, and which runs make it. Nothing is run here.
+"""The plan: which artefacts are missing or out of date, and which runs make them.
 
-The `run` command and the sensor use the same plan, so their answers are always the same.
+The `run` command and the sensor use the same plan, so they always agree.
 """
 
 import json
@@ -15,23 +15,23 @@ from urgency_dagster.operations.catalogue import Catalogue, op_name
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.inputs import inputs_of
 from urgency_dagster.provenance.keys import ABSENT, name_of
-from urgency_dagster.provenance.landed import Landed
+from urgency_dagster.provenance.landed import LandedContent
 from urgency_dagster.provenance.manifests import partitions_with_manifest, read_manifest, why_stale
 from urgency_dagster.writing import text_hash
 
 WORK_TAG = "urgency/work"
-"""Run tag: a hash of the requested work. The same work is not requested twice."""
+"""Run tag: the identity of a planned run. If it failed, the sensor does not request the same identity again."""
 
 
 @dataclass(frozen=True)
-class Work:
-    """The assets of one run, in the order they are made.
+class PlannedRun:
+    """The assets of one run, in the order in which they are made.
 
     Attributes:
-        group: `calls`, `urgency` or `attention`; its job is `<group>_job`.
+        group: `calls`, `urgency` or `attention`.
         partition: the archive, for `calls`.
         reasons: why each asset is made, by its key.
-        identity: a hash of the inputs, code and options; it does not change while a run makes progress.
+        identity: a hash of the inputs, code and options. It does not change while the run makes progress.
         config: the run configuration.
     """
 
@@ -48,12 +48,12 @@ class Work:
 
     @property
     def job(self) -> str:
-        """The job that makes them."""
+        """The name of the job."""
         return f"{self.group}_job"
 
     @property
     def tags(self) -> dict[str, str]:
-        """The tags of the run, less its partition."""
+        """The tags of the run, without its partition."""
         return {WORK_TAG: self.identity}
 
 
@@ -72,9 +72,9 @@ class Planner:
     catalogue: Catalogue
 
     @cached_property
-    def landed(self) -> Landed:
+    def landed(self) -> LandedContent:
         """The scan of the landing folders, made once."""
-        return Landed(self.paths)
+        return LandedContent(self.paths)
 
     @cached_property
     def declared(self) -> dict[str, dict[str, Any]]:
@@ -85,15 +85,17 @@ class Planner:
         """The archives that landed or that have artefacts, sorted."""
         return sorted({*self.landed.calls.pairs, *partitions_with_manifest(self.paths, "call_recordings")})
 
-    def calls(self) -> Iterator[Work]:
-        """One run per archive that needs any."""
-        for archive in self.archives():
-            work = self.work("calls", archive)
-            if work:
-                yield work
+    def planned_runs(self, group: str) -> Iterator[PlannedRun]:
+        """The runs of a group: one per archive for `calls`, at most one for other groups.
 
-    def work(self, group: str, partition: str | None = None) -> Work | None:
-        """The run that a group needs, or None when everything is up to date or nothing has landed."""
+        Each is planned after the caller has used the one before it.
+        """
+        for partition in self.archives() if group == "calls" else [None]:
+            if run := self.planned_run(group, partition):
+                yield run
+
+    def planned_run(self, group: str, partition: str | None = None) -> PlannedRun | None:
+        """The run that a group or one archive needs, or None if it is up to date or its input has not landed."""
         specs = self.catalogue.in_order(group)
         inputs = {spec.key: inputs_of(spec, partition, self.landed, self.pretrained) for spec in specs}
         reasons: dict[dg.AssetKey, str] = {}
@@ -104,31 +106,34 @@ class Planner:
         if not reasons:
             return None
         identity = self._identity(specs, partition, inputs)
-        return Work(group, partition, reasons, identity, self._run_config(reasons))
+        return PlannedRun(group, partition, reasons, identity, self._run_config(reasons))
 
     def _identity(
         self, specs: list[dg.AssetSpec], partition: str | None, inputs: Mapping[dg.AssetKey, Mapping[str, str]]
     ) -> str:
         """A hash of the group's inputs from outside the group, its code versions and its declared options."""
-        made = {name_of(spec.key) for spec in specs}
-        outside = [
+        group = {name_of(spec.key) for spec in specs}
+        parts = [
             [
                 name_of(spec.key),
                 spec.code_version,
                 self.declared.get(op_name(spec.key)),
-                {name: version for name, version in inputs[spec.key].items() if name not in made},
+                {name: version for name, version in inputs[spec.key].items() if name not in group},
             ]
             for spec in specs
         ]
-        return text_hash(partition or "", json.dumps(outside, sort_keys=True))[:16]
+        return text_hash(partition or "", json.dumps(parts, sort_keys=True))[:16]
 
     def _reason(
         self, spec: dg.AssetSpec, partition: str | None, inputs: Mapping[str, str], made: Mapping[dg.AssetKey, str]
     ) -> str | None:
-        """The reason to make the asset after those in `made`, or None when it is up to date or lacks an input."""
-        made_first = [dep.asset_key for dep in spec.deps if dep.asset_key in made]
-        if made_first:
-            return f"{name_of(made_first[0])} is made again"
+        """The reason to make an asset, or None when it is up to date or an input is missing.
+
+        `made` holds the assets that the same run makes before it.
+        """
+        upstream = [dep.asset_key for dep in spec.deps if dep.asset_key in made]
+        if upstream:
+            return f"{name_of(upstream[0])} is made again"
         if not inputs or ABSENT in inputs.values():
             return None
         config = self.declared.get(op_name(spec.key), {})

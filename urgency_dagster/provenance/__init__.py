@@ -1,1 +1,1 @@
-"""What an artefact was made from, and whether it still holds."""
+"""The inputs, code and options of each artefact, and whether it is up to date."""

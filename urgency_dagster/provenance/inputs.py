@@ -1,4 +1,4 @@
-"""The version of every input of an asset."""
+"""The present version of each input of an asset."""
 
 from collections.abc import Mapping
 
@@ -7,17 +7,17 @@ import dagster as dg
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import model_identity
 from urgency_dagster.provenance.keys import ABSENT, LANDED, PARTITIONED, PRETRAINED, name_of
-from urgency_dagster.provenance.landed import Landed
+from urgency_dagster.provenance.landed import LandedContent
 from urgency_dagster.provenance.manifests import partitions_with_manifest, read_manifest
 
 
 def inputs_of(
-    spec: dg.AssetSpec, partition: str | None, landed: Landed, pretrained: Mapping[str, str]
+    spec: dg.AssetSpec, partition: str | None, landed: LandedContent, pretrained: Mapping[str, str]
 ) -> dict[str, str]:
     """The present version of every input of an asset, by input name.
 
-    An unpartitioned asset that reads a partitioned one reads every complete archive. A deleted landing file keeps its
-    recorded version: deleting a ZIP after use makes nothing out of date.
+    An asset without partitions reads every complete archive of a partitioned asset. A deleted landing file keeps its
+    recorded version, so deleting a ZIP after use makes nothing out of date.
 
     Args:
         spec: the asset.
@@ -30,8 +30,8 @@ def inputs_of(
     versions: dict[str, str] = {}
     for key in (dep.asset_key for dep in spec.deps):
         if key in LANDED:
-            before = recorded.inputs.get(name_of(key)) if recorded else None
-            versions[name_of(key)] = landed.version(key, partition) or before or ABSENT
+            recorded_version = recorded.inputs.get(name_of(key)) if recorded else None
+            versions[name_of(key)] = landed.version(key, partition) or recorded_version or ABSENT
         else:
             versions |= _upstream_versions(key, partition, landed.paths)
     if asset in PRETRAINED:

@@ -1,4 +1,4 @@
-"""The names that records, plans and assets share."""
+"""The asset keys and names that records, plans and assets share."""
 
 import dagster as dg
 
@@ -6,10 +6,10 @@ CALL_ARCHIVE = dg.AssetKey("call_archive")
 ATTENTION_SOURCE = dg.AssetKey("attention_source")
 
 LANDED = (CALL_ARCHIVE, ATTENTION_SOURCE)
-"""The external assets: files that a user dropped into a landing folder."""
+"""The external assets: files that a user put into a landing folder."""
 
 CALL_ARCHIVES = "call_archives"
-"""The name of the partitions: one per archive pair, e.g. `T_광주_구급`."""
+"""The name of the partitions definition. One partition per archive pair, e.g. `T_광주_구급`."""
 
 PARTITIONED = frozenset(
     dg.AssetKey(name)
@@ -18,7 +18,7 @@ PARTITIONED = frozenset(
 """The assets with one partition per archive. Every other asset reads all complete archives."""
 
 PRETRAINED = {"utterance_embeddings": "speech", "urgency_model": "text"}
-"""The assets that also depend on a pretrained model, and which one."""
+"""The kind of the pretrained model that an asset depends on, by asset."""
 
 ABSENT = "absent"
 """The version of an input that does not exist."""

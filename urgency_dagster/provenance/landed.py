@@ -1,4 +1,4 @@
-"""The content of the landing folders, and its version."""
+"""The content of the landing folders and the version of each landed file."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,14 +12,14 @@ from urgency_dagster.provenance.keys import ATTENTION_SOURCE
 
 
 @dataclass(frozen=True)
-class Landed:
-    """One scan of the landing folders, and the content hash of each file when it is asked for."""
+class LandedContent:
+    """One scan of the landing folders. Content hashes are computed on request."""
 
     paths: StoragePaths
 
     @cached_property
     def calls(self) -> Landing:
-        """The archive pairs, and the files that belong to no usable pair."""
+        """The archive pairs, and the unusable files."""
         return scan_landing(self.paths.landing_calls, self._cache)
 
     @cached_property
@@ -30,8 +30,8 @@ class Landed:
         """The content hash of an external asset.
 
         Returns:
-            SHA-256 in hex, or None when the file is absent or changed during reading. A pair of archives that changed
-            is moved to the files with problems.
+            SHA-256 in hex, or None when the file is absent or changed during reading. A pair that changed becomes
+            unusable.
         """
         pickle, pair = self.paths.attention_pickle, self.calls.pairs.get(partition or "")
         try:

@@ -1,7 +1,7 @@
-"""The manifest of an artefact: its inputs, options and content, and whether the artefact is still up to date.
+"""The manifest of an artefact: its inputs, options and content. It decides whether the artefact is up to date.
 
-The `run` command, the sensor and the assets share one rule for this. Dagster's event log is for people: deleting it
-causes no work.
+The `run` command, the sensor and the assets use the same rule. Dagster's event log has no part in it, so deleting the
+log makes no artefact outdated.
 """
 
 import os
@@ -15,7 +15,7 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.writing import file_hash, read_json, text_hash, write_json
 
 GENERATION = re.compile(r"(?<=^[0-9a-f]{64})\.\d+$")
-"""A counter that version 0.1 appended to the content hash of an input."""
+"""A counter that version 0.1 appended to the content hash of an input. It is ignored."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Manifest:
         code_version: the version of the code that made the artefact.
         inputs: the version of each input, by a name such as `utterances` or `processed_data/T_광주_구급`.
         config: the run configuration of the step.
-        files: size in bytes of each file below the storage root; the number of files for a folder.
-        data_version: SHA-256 of the content; equal bytes give the same version.
+        files: size in bytes by file, number of files by folder. Paths are relative to the storage root.
+        data_version: SHA-256 of the content. Equal bytes give equal versions.
     """
 
     asset: str
@@ -45,9 +45,12 @@ FIELDS = {item.name for item in fields(Manifest)}
 
 
 def write_manifest(paths: StoragePaths, manifest: Manifest, outputs: Sequence[Path]) -> Manifest:
-    """Completes `manifest` with the sizes and the content hash of `outputs`, and stores it.
+    """Stores a manifest with the sizes and the content hash of the outputs.
 
-    A folder counts by its number of files only. A file beside it must identify its content.
+    A folder enters only by its number of files, so another output must identify its content.
+
+    Returns:
+        The stored manifest.
     """
     files = {paths.relative(path): _extent(path) for path in outputs}
     content = [part for path in outputs if path.is_file() for part in (paths.relative(path), file_hash(path))]
@@ -57,7 +60,7 @@ def write_manifest(paths: StoragePaths, manifest: Manifest, outputs: Sequence[Pa
 
 
 def read_manifest(paths: StoragePaths, asset: str, partition: str | None = None) -> Manifest | None:
-    """The stored manifest, or None when it is absent or unreadable. A manifest of version 0.1 is understood."""
+    """The stored manifest, or None when it is absent or unreadable. It also reads manifests of version 0.1."""
     try:
         stored = read_json(paths.manifest(asset, partition))
         known = {name: value for name, value in stored.items() if name in FIELDS}
@@ -87,7 +90,7 @@ def why_stale(
         paths: the storage root.
         code_version: the present version of the code.
         inputs: the present version of each input.
-        config: the declared options; an option that is not declared may have any value.
+        config: the declared options. An option that is not declared may have any value.
     """
     if manifest is None:
         return "it was never made"
@@ -99,12 +102,12 @@ def why_stale(
     changed = sorted(k for k in {*inputs, *manifest.inputs} if inputs.get(k) != manifest.inputs.get(k))
     if changed:
         return f"its input {changed[0]} changed"
-    different = sorted(k for k, value in config.items() if manifest.config.get(k) != value)
-    return f"its option {different[0]} changed" if different else None
+    options = sorted(k for k, value in config.items() if manifest.config.get(k) != value)
+    return f"its option {options[0]} changed" if options else None
 
 
 def _extent(path: Path) -> int:
-    """The size of a file, the number of files in a folder, -1 when the path does not exist."""
+    """The size of a file in bytes, the number of files in a folder, or -1 when the path does not exist."""
     if path.is_dir():
         return sum(len(files) for _, _, files in os.walk(path))
     return path.stat().st_size if path.is_file() else -1

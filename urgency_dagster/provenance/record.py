@@ -1,8 +1,4 @@
-"""The record that each asset leaves: its inputs before the work, its outputs after the work.
-
-Manifests decide whether work is needed. Dagster's event log does not: a deleted file counts as missing, and a deleted
-run history costs nothing.
-"""
+"""The record of a step: the versions of its inputs before the step, and its outputs after it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +11,13 @@ from urgency_dagster.errors import ArchiveError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.inputs import inputs_of
 from urgency_dagster.provenance.keys import LANDED, name_of
-from urgency_dagster.provenance.landed import Landed
+from urgency_dagster.provenance.landed import LandedContent
 from urgency_dagster.provenance.manifests import Manifest, write_manifest
 
 
 @dataclass(frozen=True)
 class Record:
-    """The manifests of the assets of one step. Inputs are recorded before the first file is read."""
+    """The manifests of the assets of one step. Input versions are recorded before the step reads a file."""
 
     paths: StoragePaths
     manifests: Mapping[dg.AssetKey, Manifest]
@@ -35,16 +31,16 @@ class Record:
         config: dg.Config | None = None,
         pretrained: Mapping[str, str] | None = None,
     ) -> "Record":
-        """The record of the selected assets of a step, with the version of each input.
+        """Starts the record of a step with the version of each input.
 
         Args:
             context: the context of the step.
             paths: the storage root.
-            config: the options of the step, if it has any.
-            pretrained: the names of the pretrained models by kind, for a step that uses one.
+            config: the options of the step, or None for a step without options.
+            pretrained: the names of the pretrained models by kind, or None for a step without a pretrained model.
         """
         partition = context.partition_key if context.has_partition_key else None
-        landed = Landed(paths)
+        landed = LandedContent(paths)
         specs = context.assets_def.specs_by_key
         manifests = {
             key: Manifest(
@@ -65,17 +61,20 @@ class Record:
         *,
         key: dg.AssetKey | None = None,
         checks: Sequence[dg.AssetCheckResult] = (),
-    ) -> dg.MaterializeResult:
-        """Writes the manifest and returns the result for Dagster.
+    ) -> dg.MaterializeResult[Any]:
+        """Writes the manifest of an asset.
 
-        A failed blocking check removes the manifest: the artefact counts as missing, downstream assets keep their
-        state, and the next run makes it again.
+        A failed blocking check removes the manifest. The artefact then counts as missing, and the next run makes it
+        again.
 
         Args:
-            outputs: the written files and folders; the first is shown as the asset's path.
+            outputs: the written files and folders. The first is the path on the asset's page.
             metadata: figures for the asset's page.
-            key: the asset, for a step with several.
+            key: the asset, for a step with several assets.
             checks: the results of the asset's checks.
+
+        Returns:
+            The result for Dagster.
 
         Raises:
             ArchiveError: a landed file changed while the step read it.
@@ -96,12 +95,12 @@ class Record:
         )
 
     def _check_landed(self, manifest: Manifest) -> None:
-        landed = Landed(self.paths)
+        landed = LandedContent(self.paths)
         for key in LANDED:
             recorded = manifest.inputs.get(name_of(key))
             if recorded and landed.version(key, manifest.partition) != recorded:
                 raise ArchiveError(
                     f"{manifest.partition or name_of(key)} changed in the landing folder while it was read",
                     "complete files",
-                    "wait until the copy is complete; the next run takes it",
+                    "wait until the copy is complete; the next run reads it again",
                 )

@@ -66,7 +66,7 @@ def requested(result: dg.SensorResult) -> list[str]:
 def test_files_must_look_the_same_twice(ticks: Ticks) -> None:
     first = ticks.next()
     assert requested(first) == []
-    assert "waiting for 4 that may still be copied" in str(first.skip_reason.skip_message)  # type: ignore[union-attr]
+    assert "4 new or changed inputs wait for the next tick." in str(first.skip_reason.skip_message)  # type: ignore[union-attr]
     assert requested(ticks.next()) == [*ARCHIVES, "attention_job"]
 
 
@@ -157,7 +157,7 @@ def test_files_that_cannot_be_used_are_named_with_their_reason(ticks: Ticks, pat
     assert "TS_서울_구조.zip: its partner TL_서울_구조.zip has not landed" in message
     told = {row["file"]: row["reason"] for row in problems_told(tick)}
     assert sorted(told) == sorted([*ARCHIVES, "TS_서울_구조.zip", "download.tar"])
-    assert "changed since the last look" in told[ARCHIVES[0]]
+    assert "changed since the last tick" in told[ARCHIVES[0]]
     assert "partner" in told["TS_서울_구조.zip"]
     assert "tar" in told["download.tar"]
 
@@ -225,7 +225,7 @@ def test_it_leaves_everything_to_a_run_command_that_is_at_work(ticks: Ticks) -> 
     with run_lock(Path(ticks.instance.root_directory)):
         busy = ticks.next()
     assert requested(busy) == []
-    assert "`urgency-dagster run` is at work" in str(busy.skip_reason.skip_message)  # type: ignore[union-attr]
+    assert "`urgency-dagster run` is running" in str(busy.skip_reason.skip_message)  # type: ignore[union-attr]
     assert not busy.dynamic_partitions_requests
     ticks.next()
     assert requested(ticks.next()) == [*ARCHIVES, "attention_job"]

@@ -74,6 +74,6 @@ def test_the_leak_gap_is_measured_on_demand_and_by_no_run(finished_root: Path) -
     page = event.step_materialization_data.materialization.metadata
     assert f"| inflation | {gap['inflation']['urgency']:.4f} |" in str(page["urgency_f1_macro"].value)
     planner = planner_of(settings)
-    assert planner.work("urgency") is None
+    assert planner.planned_run("urgency") is None
     paths.urgency.leak_gap.unlink()
-    assert planner_of(settings).work("urgency") is None
+    assert planner_of(settings).planned_run("urgency") is None

@@ -1,4 +1,4 @@
-"""What is made, and why: asked of real storage roots."""
+"""The plan for real storage roots: which assets are made, and the reason for each."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ import pytest
 
 from urgency_dagster.defs.catalogue import CATALOGUE
 from urgency_dagster.errors import SettingsError
-from urgency_dagster.operations.planning import Planner, Work
+from urgency_dagster.operations.planning import PlannedRun, Planner
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.keys import name_of
 from urgency_dagster.settings import Settings
@@ -22,62 +22,62 @@ def planner_of(settings: Settings) -> Planner:
     return Planner(StoragePaths(settings.storage), settings.pretrained, CATALOGUE)
 
 
-def plan(settings: Settings, archive: str = ARCHIVE) -> Work | None:
-    return planner_of(settings).work("calls", archive)
+def plan(settings: Settings, archive: str = ARCHIVE) -> PlannedRun | None:
+    return planner_of(settings).planned_run("calls", archive)
 
 
-def names(work: Work | None) -> list[str]:
-    return [name_of(key) for key in work.assets] if work else []
+def names(run: PlannedRun | None) -> list[str]:
+    return [name_of(key) for key in run.assets] if run else []
 
 
-class TestNothingMade:
-    def test_every_landed_archive_needs_everything(self, settings: Settings) -> None:
-        work = list(planner_of(settings).calls())
-        assert [item.partition for item in work] == ["T_광주_구급", "T_서울_화재", "V_광주_구급"]
-        assert all(names(item) == CALLS for item in work)
+class TestNewRoot:
+    def test_every_landed_archive_needs_all_assets(self, settings: Settings) -> None:
+        runs = list(planner_of(settings).planned_runs("calls"))
+        assert [item.partition for item in runs] == ["T_광주_구급", "T_서울_화재", "V_광주_구급"]
+        assert all(names(item) == CALLS for item in runs)
 
     def test_urgency_waits_for_the_first_complete_archive(self, settings: Settings) -> None:
-        assert planner_of(settings).work("urgency") is None
+        assert planner_of(settings).planned_run("urgency") is None
 
-    def test_attention_needs_everything_once_the_pickle_is_there(self, settings: Settings, paths: StoragePaths) -> None:
-        work = planner_of(settings).work("attention")
-        assert len(names(work)) == 14
+    def test_attention_needs_all_assets_after_the_pickle_landed(self, settings: Settings, paths: StoragePaths) -> None:
+        run = planner_of(settings).planned_run("attention")
+        assert len(names(run)) == 14
         paths.attention_pickle.unlink()
-        assert planner_of(settings).work("attention") is None
+        assert planner_of(settings).planned_run("attention") is None
 
     def test_an_empty_root_needs_nothing(self, tmp_path: Path) -> None:
         planner = planner_of(Settings.load(tmp_path, environment={}))
-        assert list(planner.calls()) == []
-        assert planner.work("attention") is None
+        assert list(planner.planned_runs("calls")) == []
+        assert planner.planned_run("attention") is None
 
 
-class TestOneArchiveMade:
+class TestCompleteArchive:
     def test_nothing_is_made_twice(self, made: Settings) -> None:
         assert plan(made) is None
 
-    def test_urgency_may_start(self, made: Settings) -> None:
-        assert names(planner_of(made).work("urgency")) == ["training_set", "urgency_model", "urgency_evaluation"]
+    def test_urgency_can_start(self, made: Settings) -> None:
+        assert names(planner_of(made).planned_run("urgency")) == ["training_set", "urgency_model", "urgency_evaluation"]
 
-    def test_a_deleted_file_and_what_depends_on_it(self, made: Settings, paths: StoragePaths) -> None:
+    def test_a_deleted_file_and_its_downstream_assets_are_made(self, made: Settings, paths: StoragePaths) -> None:
         paths.archive(ARCHIVE).embeddings.unlink()
-        work = plan(made)
-        assert names(work) == ["utterance_embeddings", "processed_data"]
-        assert work is not None
-        assert next(iter(work.reasons.values())) == f"calls/{ARCHIVE}/embeddings.parquet is missing or was changed"
+        run = plan(made)
+        assert names(run) == ["utterance_embeddings", "processed_data"]
+        assert run is not None
+        assert next(iter(run.reasons.values())) == f"calls/{ARCHIVE}/embeddings.parquet is missing or was changed"
 
     def test_a_deleted_recording_is_extracted_again(self, made: Settings, paths: StoragePaths) -> None:
         next(file for file in paths.archive(ARCHIVE).audio.rglob("*.wav")).unlink()
         assert names(plan(made)) == CALLS
 
-    def test_other_content_under_the_same_name(self, made: Settings, paths: StoragePaths) -> None:
+    def test_other_content_under_the_same_name_is_made_again(self, made: Settings, paths: StoragePaths) -> None:
         archive = next(paths.landing_calls.rglob("TS_광주_구급.zip"))
         shutil.copy(next(paths.landing_calls.rglob("VS_광주_구급.zip")), archive)
-        work = plan(made)
-        assert names(work) == CALLS
-        assert work is not None
-        assert next(iter(work.reasons.values())) == "its input call_archive changed"
+        run = plan(made)
+        assert names(run) == CALLS
+        assert run is not None
+        assert next(iter(run.reasons.values())) == "its input call_archive changed"
 
-    def test_the_same_content_copied_again(self, made: Settings, paths: StoragePaths) -> None:
+    def test_the_same_content_copied_again_needs_nothing(self, made: Settings, paths: StoragePaths) -> None:
         archive = next(paths.landing_calls.rglob("TS_광주_구급.zip"))
         copy = archive.with_suffix(".copy")
         shutil.copyfile(archive, copy)
@@ -85,23 +85,23 @@ class TestOneArchiveMade:
         os.utime(archive, (1, 1))
         assert plan(made) is None
 
-    def test_a_zip_that_was_removed_after_use(self, made: Settings, paths: StoragePaths) -> None:
+    def test_a_zip_that_was_removed_after_use_needs_nothing(self, made: Settings, paths: StoragePaths) -> None:
         shutil.rmtree(paths.landing_calls)
         assert planner_of(made).archives() == [ARCHIVE]
         assert plan(made) is None
 
     def test_a_tree_from_before_prosody_needs_prosody_alone(self, made: Settings, paths: StoragePaths) -> None:
-        urgency = planner_of(made).work("urgency")
+        urgency = planner_of(made).planned_run("urgency")
         paths.archive(ARCHIVE).prosody.unlink()
         paths.manifest("prosody", ARCHIVE).unlink()
         before = {path: path.read_bytes() for path in paths.archive(ARCHIVE).folder.rglob("*") if path.is_file()}
-        work = plan(made)
-        assert names(work) == ["prosody"]
-        assert work is not None
-        assert list(work.reasons.values()) == ["it was never made"]
+        run = plan(made)
+        assert names(run) == ["prosody"]
+        assert run is not None
+        assert list(run.reasons.values()) == ["it was never made"]
         materialise(made, "prosody")
         assert plan(made) is None
-        assert planner_of(made).work("urgency") == urgency
+        assert planner_of(made).planned_run("urgency") == urgency
         after = {path: path.read_bytes() for path in paths.archive(ARCHIVE).folder.rglob("*") if path.is_file()}
         assert after.keys() - before.keys() == {paths.archive(ARCHIVE).prosody}
         assert {path: after[path] for path in before} == before
@@ -110,19 +110,19 @@ class TestOneArchiveMade:
         paths.run_config.write_text("prosody: {f0_max_hz: 400.0}\n")
         assert names(plan(made)) == ["prosody"]
 
-    def test_another_speech_model(self, made: Settings, tmp_path: Path) -> None:
+    def test_another_speech_model_needs_new_embeddings(self, made: Settings, tmp_path: Path) -> None:
         other = tmp_path / "speech"
         shutil.copytree(made.speech_model, other)
         assert plan(replace(made, speech_model=str(other))) is None
         (other / "preprocessor_config.json").write_text("{}")
         assert names(plan(replace(made, speech_model=str(other)))) == ["utterance_embeddings", "processed_data"]
 
-    def test_a_declared_option_that_was_not_used(self, made: Settings, paths: StoragePaths) -> None:
+    def test_a_declared_option_that_was_not_used_is_applied(self, made: Settings, paths: StoragePaths) -> None:
         paths.run_config.write_text("utterance_embeddings: {batch_audio_s: 10.0}\n")
-        work = plan(made)
-        assert names(work) == ["utterance_embeddings", "processed_data"]
-        assert work is not None
-        assert work.config == {"ops": {"utterance_embeddings": {"config": {"batch_audio_s": 10.0}}}}
+        run = plan(made)
+        assert names(run) == ["utterance_embeddings", "processed_data"]
+        assert run is not None
+        assert run.config == {"ops": {"utterance_embeddings": {"config": {"batch_audio_s": 10.0}}}}
 
     def test_an_option_that_is_not_declared_may_have_any_value(self, made: Settings, paths: StoragePaths) -> None:
         # The archive was made with workers=1, which is not the default.
@@ -130,14 +130,14 @@ class TestOneArchiveMade:
         assert plan(made) is None
 
 
-class TestContentIsTheVersion:
-    def test_equal_bytes_made_again_leave_everything_downstream_up_to_date(self, made: Settings) -> None:
+class TestDataVersion:
+    def test_equal_bytes_made_again_make_nothing_outdated(self, made: Settings) -> None:
         materialise(made, "utterances")
         assert plan(made) is None
 
 
 class TestIdentity:
-    def test_it_does_not_depend_on_how_far_a_run_came(self, settings: Settings) -> None:
+    def test_it_does_not_change_while_a_run_makes_progress(self, settings: Settings) -> None:
         before = plan(settings)
         materialise(settings, "call_recordings", "utterances")
         after = plan(settings)
@@ -172,13 +172,13 @@ class TestRunConfig:
             ("processed_data: {workers: 4}", "processed_data has options; expected none"),
         ],
     )
-    def test_a_mistake_is_named(self, settings: Settings, paths: StoragePaths, content: str, message: str) -> None:
+    def test_an_error_names_the_key(self, settings: Settings, paths: StoragePaths, content: str, message: str) -> None:
         paths.run_config.write_text(content)
         with pytest.raises(SettingsError, match=message):
             plan(settings)
 
     def test_an_empty_file_declares_nothing(self, settings: Settings, paths: StoragePaths) -> None:
         paths.run_config.write_text("# nothing yet\n")
-        work = plan(settings)
-        assert work is not None
-        assert work.config == {}
+        run = plan(settings)
+        assert run is not None
+        assert run.config == {}

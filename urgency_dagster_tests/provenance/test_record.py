@@ -8,7 +8,7 @@ import pytest
 from urgency_dagster.defs.resources import StorageResource
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.keys import ATTENTION_SOURCE, CALL_ARCHIVE
-from urgency_dagster.provenance.landed import Landed
+from urgency_dagster.provenance.landed import LandedContent
 from urgency_dagster.provenance.manifests import read_manifest
 from urgency_dagster.provenance.record import Record
 from urgency_dagster.writing import file_hash, write_text
@@ -69,20 +69,20 @@ class TestWhatChangesWhileItIsRead:
 
     def test_a_pair_joins_the_files_that_cannot_be_used(self, paths, build):
         build.pair(paths.landing_calls, "T_x", *build.calls())
-        landed = Landed(paths)
+        landed = LandedContent(paths)
         assert list(landed.calls.pairs) == ["T_x"]
         with watching(lambda path: os.utime(path, (1, 1)) if path.name == "TL_x.zip" else None):
             assert landed.version(CALL_ARCHIVE, "T_x") is None
         assert landed.calls.pairs == {}
         assert landed.calls.problems == dict.fromkeys(("TS_x.zip", "TL_x.zip"), "changed while it was read")
-        assert Landed(paths).version(CALL_ARCHIVE, "T_x") is not None
+        assert LandedContent(paths).version(CALL_ARCHIVE, "T_x") is not None
 
     def test_the_attention_pickle_counts_as_not_landed(self, paths):
         paths.attention_pickle.parent.mkdir(parents=True)
         paths.attention_pickle.write_bytes(b"content")
         with watching(lambda path: os.utime(path, (1, 1)) if path == paths.attention_pickle else None):
-            assert Landed(paths).version(ATTENTION_SOURCE, None) is None
-        assert Landed(paths).version(ATTENTION_SOURCE, None) == file_hash(paths.attention_pickle)
+            assert LandedContent(paths).version(ATTENTION_SOURCE, None) is None
+        assert LandedContent(paths).version(ATTENTION_SOURCE, None) == file_hash(paths.attention_pickle)
 
     @pytest.mark.parametrize("replaced", [True, False])
     def test_what_was_made_of_it_is_not_recorded(self, paths, build, replaced):

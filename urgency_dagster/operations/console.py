@@ -1,0 +1,113 @@
+"""The lines that the `run` command prints while a run is in progress."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+
+from urgency_dagster.provenance.keys import name_of
+
+Echo = Callable[[str], None]
+
+SESSION_TAG = "urgency/session"
+"""Run tag: identifies a run before Dagster has given it an id."""
+
+PRINTED_EVENTS = {
+    dg.DagsterEventType.STEP_START,
+    dg.DagsterEventType.ASSET_MATERIALIZATION,
+    dg.DagsterEventType.ASSET_CHECK_EVALUATION,
+    dg.DagsterEventType.STEP_FAILURE,
+    dg.DagsterEventType.RUN_FAILURE,
+}
+"""The events that are read. A step start prints no line; it gives the start time."""
+
+POLL_S = 0.3
+MAX_FIGURES = 5
+"""Maximum figures in the line of an asset."""
+
+
+@contextmanager
+def printed_events(instance: dg.DagsterInstance, session: str, echo: Echo) -> Iterator[None]:
+    """Prints a line for each asset, failed check and failed step of a run during the block.
+
+    Args:
+        instance: the Dagster instance.
+        session: the value of SESSION_TAG of the run.
+        echo: prints one line.
+    """
+    ended = threading.Event()
+    printer = threading.Thread(target=_print_events, args=(instance, session, echo, ended), daemon=True)
+    printer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        printer.join()
+
+
+def _print_events(instance: dg.DagsterInstance, session: str, echo: Echo, ended: threading.Event) -> None:
+    step_starts: dict[str | None, float] = {}
+    cursor: str | None = None
+    while True:
+        is_last_poll = ended.is_set()
+        run_id = _run_id(instance, session)
+        if run_id:
+            events = instance.get_records_for_run(run_id, cursor=cursor, of_type=PRINTED_EVENTS)
+            cursor = events.cursor
+            for line in filter(None, (_line(record.event_log_entry, step_starts) for record in events.records)):
+                echo(line)
+        if is_last_poll:
+            return
+        time.sleep(POLL_S)
+
+
+def _run_id(instance: dg.DagsterInstance, session: str) -> str | None:
+    runs = instance.get_runs(dg.RunsFilter(tags={SESSION_TAG: session}), limit=1)
+    return runs[0].run_id if runs else None
+
+
+def _line(entry: dg.EventLogEntry, step_starts: dict[str | None, float]) -> str | None:
+    """The line of an event, or None for a started step, a passed check, and a run that failed because of a step."""
+    event = entry.get_dagster_event()
+    if event.event_type == dg.DagsterEventType.STEP_START:
+        step_starts[event.step_key] = entry.timestamp
+        return None
+    if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
+        seconds = entry.timestamp - step_starts.get(event.step_key, entry.timestamp)
+        asset = event.step_materialization_data.materialization
+        return f"  done    {name_of(asset.asset_key):28} {seconds:6.1f} s  {_figures(asset.metadata)}"
+    if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+        check = event.asset_check_evaluation_data
+        failed = f"  {check.severity.value:7} check {check.check_name} of {name_of(check.asset_key)}"
+        return None if check.passed else failed
+    error = _error(event)
+    return f"  FAILED  {event.step_key or entry.job_name:28} {_message(error)}" if error else None
+
+
+def _error(event: dg.DagsterEvent) -> Any:
+    """The error of a failed step or run, or None when the run failed because of a step."""
+    if event.event_type == dg.DagsterEventType.STEP_FAILURE:
+        return event.step_failure_data.error
+    failure = event.job_failure_data
+    return None if failure.first_step_failure_event else failure.error
+
+
+def _figures(metadata: Mapping[str, Any]) -> str:
+    """The first numbers of an asset's metadata."""
+    numbers = {name: item.value for name, item in metadata.items() if isinstance(item.value, int | float)}
+    formatted = [
+        f"{name.removeprefix('dagster/')}={value:.4g}"
+        if isinstance(value, float)
+        else f"{name.removeprefix('dagster/')}={value}"
+        for name, value in numbers.items()
+    ]
+    return " ".join(formatted[:MAX_FIGURES])
+
+
+def _message(error: Any) -> str:
+    """The message of the exception that the step raised, on one line and without its traceback."""
+    cause = error.cause or error
+    return " ".join(cause.message.split())

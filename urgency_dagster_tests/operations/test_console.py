@@ -1,0 +1,74 @@
+"""The lines that the `run` command prints during a run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from urgency_dagster.operations.console import PRINTED_EVENTS, SESSION_TAG, printed_events
+
+
+@dg.asset(check_specs=[dg.AssetCheckSpec("sound", asset="table"), dg.AssetCheckSpec("small", asset="table")])
+def table() -> dg.MaterializeResult:  # type: ignore[type-arg] - Dagster reads the annotation
+    """An asset with metadata, a passed check and a check that warns."""
+    figures = {"dagster/row_count": 3, "score": 0.123456, "note": "text", **{f"n{i}": i for i in range(6)}}
+    warning = dg.AssetCheckResult(check_name="small", passed=False, severity=dg.AssetCheckSeverity.WARN)
+    return dg.MaterializeResult(
+        metadata=figures, check_results=[dg.AssetCheckResult(check_name="sound", passed=True), warning]
+    )
+
+
+@dg.asset(deps=[table])
+def broken() -> None:
+    """An asset whose step fails."""
+    raise ValueError("received three\nlines; expected one")
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        yield instance
+
+
+def run_printed(instance: dg.DagsterInstance) -> list[str]:
+    """Runs both assets and returns the printed lines."""
+    lines: list[str] = []
+    with printed_events(instance, "a", lines.append):
+        dg.materialize([table, broken], instance=instance, tags={SESSION_TAG: "a"}, raise_on_error=False)
+    return lines
+
+
+def test_assets_failed_checks_and_failed_steps_have_a_line(instance: dg.DagsterInstance) -> None:
+    lines = {line.split()[0]: line for line in run_printed(instance)}
+    assert sorted(lines) == ["FAILED", "WARN", "done"]
+    assert lines["done"].split()[1] == "table"
+    assert lines["done"].endswith(" s  row_count=3 score=0.1235 n0=0 n1=1 n2=2")
+    assert lines["WARN"] == "  WARN    check small of table"
+    assert lines["FAILED"] == f"  FAILED  {'broken':28} ValueError: received three lines; expected one"
+
+
+def test_another_session_has_no_line(instance: dg.DagsterInstance) -> None:
+    lines: list[str] = []
+    with printed_events(instance, "another", lines.append):
+        dg.materialize([table], instance=instance, tags={SESSION_TAG: "a"})
+    assert lines == []
+
+
+def test_each_event_is_read_once(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long run has many events, so every poll reads only the new ones."""
+    read: list[int] = []
+    fetch = instance.get_records_for_run
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        connection = fetch(*args, **kwargs)
+        read.extend(record.storage_id for record in connection.records)
+        return connection
+
+    monkeypatch.setattr("urgency_dagster.operations.console.POLL_S", 0.001)
+    monkeypatch.setattr(instance, "get_records_for_run", counted)
+    run_printed(instance)
+    run = instance.get_runs()[0]
+    events = fetch(run.run_id, of_type=PRINTED_EVENTS).records
+    assert read == [event.storage_id for event in events]
