@@ -7,7 +7,7 @@ import pytest
 
 from urgency_dagster.attention.reading.features import read_features
 from urgency_dagster.defs.attention_assets import ATTENTION_ASSETS
-from urgency_dagster.defs.metadata import STREAMS_SHOWN, feature_metadata
+from urgency_dagster.defs.metadata import MAX_STREAMS, feature_metadata
 from urgency_dagster.defs.resources import resources
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.writing import read_json
@@ -118,10 +118,10 @@ class TestFeatureMetadata:
         assert "| other names | 1 |" in text
 
     def test_a_table_of_any_length_is_cut(self):
-        missing = {f"S{n}": ["P01"] for n in range(STREAMS_SHOWN + 40)}
+        missing = {f"S{n}": ["P01"] for n in range(MAX_STREAMS + 40)}
         text = feature_metadata(summary(missing_streams=missing))["participants_without_stream"].value
         assert "| S0 | 1 of 5 |" in text
-        assert f"S{STREAMS_SHOWN} " not in text
+        assert f"S{MAX_STREAMS} " not in text
         assert "| more | 40 |" in text
 
     def test_warnings_are_told(self):
