@@ -20,7 +20,7 @@ from benchmarks.report import Comparison, by_rate
 from benchmarks.training_memory import memory_of_training
 from urgency_dagster.demo.archives import LEAST_CALLS, draw_pairs
 from urgency_dagster.demo.models import text_model
-from urgency_dagster.devices import BF16, accelerator_on, reproducible, resolve_device
+from urgency_dagster.devices import reproducible, resolve_device
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import SENTIMENTS, URGENCY_LEVELS
 from urgency_dagster.urgency.configuration import TrainingConfig
@@ -102,16 +102,14 @@ def compare_training(size: TrainSize) -> Comparison:
     with tempfile.TemporaryDirectory() as folder:
         model = untrained_model(utterances, size, Path(folder), config)
         train = as_dataset(utterances, model, StoragePaths(Path(folder)))
-        with accelerator_on(device, config.mixed_precision) as accelerator:
-            learner = Learner(model, train, config, accelerator)
-            original = OriginalTraining(model, utterances, learner)
-            original.step(np.arange(1))  # the first step of either side allocates what the optimiser remembers
-            batch = np.arange(config.batch_size)
-            reference_side = Side(lambda: original.step(batch), size.reference_steps)
-            ours, reference = in_turns(_stepping(learner, train, size), reference_side)
-        with accelerator_on(device, BF16) as accelerator:
-            learner = Learner(model, train, config, accelerator)
-            reduced, _ = in_turns(_stepping(learner, train, size), Side(lambda: None, 1))
+        learner = Learner(model, train, config, device)
+        original = OriginalTraining(model, utterances, learner)
+        original.step(np.arange(1))  # the first step allocates the optimiser's state
+        batch = np.arange(config.batch_size)
+        reference_side = Side(lambda: original.step(batch), size.reference_steps)
+        ours, reference = in_turns(_stepping(learner, train, size), reference_side)
+        learner = Learner(model, train, config.changed(mixed_precision="bf16"), device)
+        reduced, _ = in_turns(_stepping(learner, train, size), Side(lambda: None, 1))
         tokens = _padded_lengths(train, config)[1 : size.steps + 1]
         memory = memory_of_training(size.rows, Path(folder) / "rows")
     per_step = config.batch_size

@@ -7,27 +7,17 @@ import os
 import random
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
 from urgency_dagster.errors import SettingsError
 
-if TYPE_CHECKING:
-    from accelerate import Accelerator
-
 AUTO = "auto"
 
 CUBLAS_VARIABLE = "CUBLAS_WORKSPACE_CONFIG"
 """The environment variable that makes matrix products on CUDA reproducible. Source: documentation of cuBLAS."""
-
-FULL, BF16, FP16 = "no", "bf16", "fp16"
-MIXED_PRECISIONS = (FULL, BF16, FP16)
-"""Precision of matrix products during training: float32, bfloat16 or float16. Weights stay float32.
-
-Source: names of accelerate.
-"""
 
 MATMUL_SIZE = 1024
 """Rows and columns of the matrices of `matmul_gflops`. One product takes two cores some milliseconds."""
@@ -105,41 +95,6 @@ def reproducible(seed: int, device: str) -> Iterator[None]:
             memory.fill_uninitialized_memory = filled
             random.setstate(python_state)
             np.random.set_state(numpy_state)
-
-
-@contextmanager
-def accelerator_on(device: str, mixed_precision: str) -> "Iterator[Accelerator]":
-    """Yields an Accelerator for one training on one device. Its global state is cleared after the block.
-
-    Args:
-        device: a torch device, as returned by `resolve_device`.
-        mixed_precision: one of MIXED_PRECISIONS.
-
-    Raises:
-        SettingsError: the device does not support the precision.
-    """
-    import torch
-    from accelerate.state import AcceleratorState
-
-    # An earlier Accelerator of the process would win otherwise. Source: Trainer of transformers does the same.
-    AcceleratorState._reset_state(reset_partial_state=True)
-    with torch.cuda.device(device) if device.startswith("cuda") else nullcontext():
-        try:
-            yield _accelerator(device, mixed_precision)
-        finally:
-            AcceleratorState._reset_state(reset_partial_state=True)
-
-
-def _accelerator(device: str, mixed_precision: str) -> "Accelerator":
-    from accelerate import Accelerator
-
-    remedy = ("another `mixed_precision`", "use `no`, which every device supports")
-    if mixed_precision == FP16 and device == "cpu":  # accelerate would silently compute in float32
-        raise SettingsError(f"mixed_precision = {FP16} on the device {device}", *remedy)
-    try:
-        return Accelerator(mixed_precision=mixed_precision, cpu=device == "cpu")
-    except ValueError as error:
-        raise SettingsError(f"mixed_precision = {mixed_precision} on the device {device}", *remedy) from error
 
 
 @contextmanager

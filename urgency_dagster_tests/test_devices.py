@@ -3,10 +3,8 @@ import random
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 
-from urgency_dagster.devices import accelerator_on, full_float32, matmul_gflops, reproducible, resolve_device
+from urgency_dagster.devices import full_float32, matmul_gflops, reproducible, resolve_device
 from urgency_dagster.errors import SettingsError
 
 
@@ -78,28 +76,3 @@ def test_float32_is_not_rounded_inside_only():
         assert torch.backends.cudnn.enabled
         raise KeyError
     assert torch.backends.cudnn.allow_tf32 is before
-
-
-class TestAccelerator:
-    def test_it_computes_where_and_how_it_is_told(self):
-        for precision in ("no", "bf16", "no"):
-            with accelerator_on("cpu", precision) as accelerator:
-                assert (accelerator.device.type, accelerator.mixed_precision) == ("cpu", precision)
-
-    def test_the_settings_of_others_do_not_count(self):
-        Accelerator(mixed_precision="bf16", cpu=True)
-        with accelerator_on("cpu", "no") as accelerator:
-            assert accelerator.mixed_precision == "no"
-        assert Accelerator(mixed_precision="bf16", cpu=True).mixed_precision == "bf16", "its own are forgotten"
-
-    def test_what_would_silently_be_float32_is_refused(self):
-        with (
-            pytest.raises(SettingsError, match="mixed_precision = fp16 on the device cpu"),
-            accelerator_on("cpu", "fp16"),
-        ):
-            pass
-
-    def test_it_ends_with_an_error_too(self):
-        with pytest.raises(KeyError), accelerator_on("cpu", "bf16"):
-            raise KeyError
-        assert not AcceleratorState._shared_state

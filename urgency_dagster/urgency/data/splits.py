@@ -64,7 +64,7 @@ def split_rows(rows: "pa.Table", config: SplitConfig) -> Split:
     return Split(mode, note, validation, _hash(rows, validation))
 
 
-def held_out_calls(rows: "pa.Table", share: float, seed: int) -> "NDArray[np.bool_]":
+def calibration_calls(rows: "pa.Table", share: float, seed: int) -> "NDArray[np.bool_]":
     """True for the rows of whole calls that are kept apart from others of the same side, (N,).
 
     Another draw than that of the sides, so that it does not depend on how they were divided.

@@ -15,7 +15,7 @@ from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
 ARCHITECTURE = "KoElectraCrossModal"
 """The name of the network's class, stored with a model."""
 
-LIBRARIES = ("torch", "accelerate", "transformers", "tokenizers", "numpy", "safetensors")
+LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "safetensors")
 """The libraries whose versions decide what stored weights mean."""
 
 INTENDED_USE = """\

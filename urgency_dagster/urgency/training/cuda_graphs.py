@@ -1,7 +1,7 @@
-"""Gradients on CUDA without the host's work: what a batch launches is recorded once per shape and launched again.
+"""CUDA graphs of a training step: the kernels of a batch shape are captured once and replayed.
 
-Utterances are short: the host needs several times as long to launch the kernels of a batch as the GPU to run them.
-Measured on an H200: a step of 16 utterances took 45 ms, and recorded 13 ms.
+Utterances are short, so launching the kernels of a batch takes several times as long as running them.
+Measured on an H200: a step of 16 utterances took 45 ms, as a CUDA graph 13 ms.
 """
 
 from collections.abc import Callable
@@ -14,68 +14,72 @@ if TYPE_CHECKING:
     from torch.cuda import CUDAGraph
 
 LENGTH_STEP = 8
-"""Batches are padded to a multiple of so many tokens, so that few shapes are recorded."""
+"""Batches are padded to a multiple of this number of tokens, so that few shapes are captured."""
 
 WARM_UPS = 3
-"""Passes before recording, in which libraries choose kernels and allocate. Source: PyTorch's notes on CUDA graphs."""
+"""Passes before a capture, in which libraries choose kernels and allocate memory.
+
+Source: PyTorch's notes on CUDA graphs.
+"""
 
 
-class Recording(NamedTuple):
-    """The kernels of one shape, the batch that they read, and the loss that they write."""
+class CapturedBatch(NamedTuple):
+    """The CUDA graph of one batch shape, the batch that it reads, and the loss that it writes."""
 
     graph: "CUDAGraph"
     batch: Batch
     loss: "Tensor"
 
 
-class RecordedGradients:
-    """Losses and gradients of batches by CUDA graphs that share their memory, one after another.
+class CudaGraphGradients:
+    """Losses and gradients of batches by CUDA graphs, which share one memory pool and run one after another.
 
-    Random numbers go on from the state of the device's generator, as they do without a recording.
+    Random numbers continue from the device's generator, as they do without a graph.
 
     Args:
-        gradients: puts the gradients of a batch on the device in the place of those before and returns the loss. It is
-            recorded, so the tensors of the gradients must stay where they are.
+        gradients: writes the gradients of a batch on the device and returns the loss. It is captured, so the tensors
+            of the gradients must keep their addresses.
         device: a CUDA device.
-        max_length: tokens of a batch at most.
+        max_length: maximum number of tokens of a batch.
     """
 
     def __init__(self, gradients: "Callable[[Batch], Tensor]", device: str, max_length: int) -> None:
         import torch
 
         self._gradients, self._device, self._max_length = gradients, torch.device(device), max_length
-        self._recordings: dict[tuple[int, ...], Recording] = {}
+        self._captured: dict[tuple[int, ...], CapturedBatch] = {}
         self._memory = torch.cuda.graph_pool_handle()
 
     def __call__(self, batch: Batch) -> "Tensor":
-        """The loss of a batch, of shape (); the next call overwrites it. The gradients are where they always are."""
+        """The loss of a batch, of shape (); the next call overwrites it. The gradients keep their addresses."""
         padded = batch.padded(LENGTH_STEP, self._max_length)
         shape = tuple(padded.input_ids.shape)
-        if shape not in self._recordings:
-            self._recordings[shape] = self._recorded(padded.to(str(self._device)))
-        recording = self._recordings[shape]
-        for read, new in zip(recording.batch, padded, strict=True):
-            read.copy_(new)
-        recording.graph.replay()
-        return recording.loss
+        if shape not in self._captured:
+            self._captured[shape] = self._capture(padded.to(str(self._device)))
+        captured = self._captured[shape]
+        for target, source in zip(captured.batch, padded, strict=True):
+            target.copy_(source)
+        captured.graph.replay()
+        return captured.loss
 
-    def _recorded(self, batch: Batch) -> Recording:
+    def _capture(self, batch: Batch) -> CapturedBatch:
         import torch
 
-        # Which shapes come first depends on where a training goes on; recording must not use up random numbers.
+        # A resumed training meets the shapes in another order, so a capture must not use up random numbers.
         with torch.random.fork_rng(devices=[self._device]):
             self._warm_up(batch)
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, pool=self._memory):
                 loss = self._gradients(batch).detach()
-        return Recording(graph, batch, loss)
+        return CapturedBatch(graph, batch, loss)
 
     def _warm_up(self, batch: Batch) -> None:
         import torch
 
-        beside, main = torch.cuda.Stream(self._device), torch.cuda.current_stream(self._device)
-        beside.wait_stream(main)
-        with torch.cuda.stream(beside):
+        side_stream: torch.cuda.Stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        main_stream = torch.cuda.current_stream(self._device)
+        side_stream.wait_stream(main_stream)
+        with torch.cuda.stream(side_stream):
             for _ in range(WARM_UPS):
                 self._gradients(batch)
-        main.wait_stream(beside)
+        main_stream.wait_stream(side_stream)

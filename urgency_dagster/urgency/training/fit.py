@@ -1,6 +1,6 @@
-"""Fitting the network to the training side, choosing the best epoch on the validation side.
+"""Training the network on the training side; the best epoch is chosen on the validation side.
 
-What happens in a step is `learner`'s.
+`learner` holds the steps of an epoch, `resume` what an interrupted training continues from.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from urgency_dagster.devices import accelerator_on, reproducible, resolve_device
+from urgency_dagster.devices import reproducible, resolve_device
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.progress import Progress, silent
@@ -20,8 +20,8 @@ from urgency_dagster.statistics.confusion import accuracy, confusion_matrix, f1_
 from urgency_dagster.tables import HIGH
 from urgency_dagster.urgency.configuration import TrainingConfig
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
-from urgency_dagster.urgency.data.dataset import TrainingSet, first_rows, read_training_set
-from urgency_dagster.urgency.data.splits import held_out_calls
+from urgency_dagster.urgency.data.dataset import TrainingSet, TrainingSetSummary, first_rows, read_training_set
+from urgency_dagster.urgency.data.splits import calibration_calls
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
 from urgency_dagster.urgency.network.inference import mean_by_call, predict_logits
 from urgency_dagster.urgency.network.text_encoder import load_text_model
@@ -29,18 +29,29 @@ from urgency_dagster.urgency.package.cards import model_card, training_facts
 from urgency_dagster.urgency.package.model_folder import UrgencyModel, save_urgency_model
 from urgency_dagster.urgency.package.thresholds import fit_thresholds
 from urgency_dagster.urgency.training.learner import Learner
-from urgency_dagster.urgency.training.resume import keep_best, keep_epoch, resume_training, take_best
+from urgency_dagster.urgency.training.precision import current_device
+from urgency_dagster.urgency.training.resume import resume_training, save_best, save_epoch, take_best
 
 CALIBRATION = "calibration"
-"""The calls of the training side that temperatures and thresholds are fitted on."""
+"""The calibration set: calls of the training side on which temperatures and thresholds are fitted."""
 
-TRAINED_ON = ("archive", "row", "_id", "text", "urgency_id", "sentiment_id", "audio_sha256")
-"""The columns that are read of the training set."""
+TRAINING_COLUMNS = ("archive", "row", "_id", "text", "urgency_id", "sentiment_id", "audio_sha256")
+"""The columns of the training set that a training reads."""
 
 
 @dataclass(frozen=True)
 class EpochScores:
-    """What one epoch came to: the mean training loss, and scores of the validation side by utterance."""
+    """The scores of one epoch.
+
+    Attributes:
+        epoch: its number, from 1.
+        loss: mean training loss of its steps.
+        learning_rate: learning rate of its steps.
+        sent_acc: validation accuracy of the sentiment, by utterance.
+        sent_f1: validation macro-F1 of the sentiment, by utterance.
+        urg_acc: validation accuracy of the urgency, by utterance.
+        urg_f1: validation macro-F1 of the urgency, by utterance.
+    """
 
     epoch: int
     loss: float
@@ -52,21 +63,21 @@ class EpochScores:
 
     @property
     def average_f1(self) -> float:
-        """What the best epoch is chosen by: the mean of the two macro-F1."""
+        """The mean of both macro-F1; the best epoch has the highest."""
         return (self.sent_f1 + self.urg_f1) / 2
 
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """What a training came to.
+    """The result of a training.
 
     Attributes:
-        best: the epoch that was kept.
-        history: every epoch in order.
+        best: the scores of the stored epoch.
+        history: the scores of every epoch, in order.
         parameters: number of trained parameters.
-        device: where it was computed.
-        data_sha256: hash of the training set.
-        split_sha256: hash of its split.
+        device: the device of the training.
+        data_sha256: SHA-256 of the training set.
+        split_sha256: SHA-256 of its split.
     """
 
     best: EpochScores
@@ -80,48 +91,44 @@ class TrainingSummary:
 def train(
     paths: StoragePaths, text_model: PretrainedModel, config: TrainingConfig, progress: Progress = silent
 ) -> TrainingSummary:
-    """What the training came to, after writing `best_model.pt` and the model folder.
+    """Trains a model, writes `best_model.pt` and the model folder, and returns a summary.
 
-    One that was interrupted goes on after its last whole epoch, with the same result as if it had not been.
+    An interrupted training continues after its last complete epoch; the result is the same.
 
     Args:
         paths: the storage root, with its training set.
         text_model: the pretrained text encoder and its tokenizer.
         config: the hyper-parameters.
-        progress: told the steps done so far, with `loss` and `lr`.
+        progress: called with the number of steps done, `loss` and `lr`.
 
     Raises:
         ArtefactError: the training set or an archive's vectors are missing or do not fit.
         ModelError: the text model's folder cannot be loaded.
-        SettingsError: the device is not available or cannot compute in the precision, or the heads do not divide the
-            text model's width.
+        SettingsError: the device is not available or cannot compute in the precision, or the attention heads do not
+            divide the text model's width.
         TrainingDataError: the loss is no longer a finite number.
     """
     training_set = read_training_set(paths)
     device = resolve_device(config.device)
-    with reproducible(config.seed, device), accelerator_on(device, config.mixed_precision) as accelerator:
+    with reproducible(config.seed, device), current_device(device):
         model = untrained_model(training_set, text_model, config)
         data = _datasets(paths, training_set, model, config)
-        held_out = _held_out(data.get(CALIBRATION))
-        facts = training_facts(training_set.summary, text_model, model.max_length, config.model_dump()) | held_out
-        learner = Learner(model, data[TRAIN], config, accelerator)
-        history = _fit(learner, data, paths, facts, progress)
+        facts = training_facts(training_set.summary, text_model, model.max_length, config.model_dump())
+        facts |= {"held_out": _size(data.get(CALIBRATION))}
+        history = _fit(Learner(model, data[TRAIN], config, device), data, paths, facts, progress)
         best = take_best(paths.urgency.interrupted, paths.urgency.checkpoint)
-        model = replace(model, network=learner.finished_network())
         model.network.load_state_dict(best["model_state_dict"])
         model = _calibrated(model, data.get(CALIBRATION), config, device)
     scores = history[best["epoch"] - 1]
-    summary = training_set.summary
-    card = model_card(facts, summary, asdict(scores), [asdict(epoch) for epoch in history])
-    card |= {"temperatures": model.temperatures, "thresholds": model.thresholds}
-    save_urgency_model(paths.urgency.model, model, card)
+    _save(paths, model, facts, training_set.summary, scores, history)
     shutil.rmtree(paths.urgency.interrupted)
     parameters = sum(parameter.numel() for parameter in model.network.parameters())
+    summary = training_set.summary
     return TrainingSummary(scores, tuple(history), parameters, device, summary.data_sha256, summary.sha256)
 
 
 def untrained_model(training_set: TrainingSet, text_model: PretrainedModel, config: TrainingConfig) -> UrgencyModel:
-    """The untrained network: pretrained encoder, fresh everything else."""
+    """A model of the pretrained text encoder and randomly initialised layers."""
     from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal, ModelConfig
 
     encoder, tokenizer = load_text_model(text_model)
@@ -139,20 +146,33 @@ def untrained_model(training_set: TrainingSet, text_model: PretrainedModel, conf
     return UrgencyModel(KoElectraCrossModal(encoder, network_config), tokenizer, labels, network_config, max_length)
 
 
+def _save(
+    paths: StoragePaths,
+    model: UrgencyModel,
+    facts: dict[str, Any],
+    summary: TrainingSetSummary,
+    best: EpochScores,
+    history: list[EpochScores],
+) -> None:
+    card = model_card(facts, summary, asdict(best), [asdict(epoch) for epoch in history])
+    card |= {"temperatures": model.temperatures, "thresholds": model.thresholds}
+    save_urgency_model(paths.urgency.model, model, card)
+
+
 def _calibrated(
-    model: UrgencyModel, apart: UtteranceDataset | None, config: TrainingConfig, device: str
+    model: UrgencyModel, calibration: UtteranceDataset | None, config: TrainingConfig, device: str
 ) -> UrgencyModel:
-    """The model with temperatures and thresholds fitted on the calls that were kept apart; as it is without any."""
-    if apart is None:
+    """The model with temperatures and thresholds of the calibration set; the model itself without one."""
+    if calibration is None:
         return model
-    logits = predict_logits(model.network, apart, batch_size=config.batch_size, device=device)
+    logits = predict_logits(model.network, calibration, batch_size=config.batch_size, device=device)
     temperatures = {
-        "urgency": fit_temperature(logits.urgency, apart.urgency),
-        "sentiment": fit_temperature(logits.sentiment, apart.sentiment),
+        "urgency": fit_temperature(logits.urgency, calibration.urgency),
+        "sentiment": fit_temperature(logits.sentiment, calibration.sentiment),
     }
     thresholds = fit_thresholds(
-        probabilities(mean_by_call(logits, apart.calls).urgency, temperatures["urgency"]),
-        apart.urgency[first_rows(apart.calls)],
+        probabilities(mean_by_call(logits, calibration.calls).urgency, temperatures["urgency"]),
+        calibration.urgency[first_rows(calibration.calls)],
         high=model.labels.urgency.index(HIGH),
         deferral_rate=config.deferral_rate,
         alarm_recall=config.alarm_recall,
@@ -163,33 +183,33 @@ def _calibrated(
 def _datasets(
     paths: StoragePaths, training_set: TrainingSet, model: UrgencyModel, config: TrainingConfig
 ) -> dict[str, UtteranceDataset]:
-    """The utterances that are trained on, that are kept apart to be fitted on (maybe none), and that are judged."""
-    training = training_set.side(TRAIN, TRAINED_ON)
-    apart = held_out_calls(training, config.calibration_share, config.seed)
+    """The utterances to train on, of the calibration set (absent if it is empty), and of the validation side."""
+    training = training_set.side(TRAIN, TRAINING_COLUMNS)
+    calibration = calibration_calls(training, config.calibration_share, config.seed)
 
     def dataset(rows: pa.Table) -> UtteranceDataset:
         return UtteranceDataset(paths, rows, tokenise(rows["text"], model.tokenizer, model.max_length))
 
-    data = {CALIBRATION: dataset(training.filter(pa.array(apart)))} if apart.any() else {}
-    data[TRAIN] = dataset(training.filter(pa.array(~apart)))
-    return data | {VALIDATION: dataset(training_set.side(VALIDATION, TRAINED_ON))}
+    data = {CALIBRATION: dataset(training.filter(pa.array(calibration)))} if calibration.any() else {}
+    data[TRAIN] = dataset(training.filter(pa.array(~calibration)))
+    return data | {VALIDATION: dataset(training_set.side(VALIDATION, TRAINING_COLUMNS))}
 
 
-def _held_out(apart: UtteranceDataset | None) -> dict[str, dict[str, int]]:
-    calls = len(np.unique(apart.calls)) if apart else 0
-    return {"held_out": {"calls": calls, "utterances": len(apart) if apart else 0}}
+def _size(dataset: UtteranceDataset | None) -> dict[str, int]:
+    calls = len(np.unique(dataset.calls)) if dataset else 0
+    return {"calls": calls, "utterances": len(dataset) if dataset else 0}
 
 
 def _fit(
     learner: Learner, data: dict[str, UtteranceDataset], paths: StoragePaths, facts: dict[str, Any], progress: Progress
 ) -> list[EpochScores]:
-    """The scores of every epoch, after keeping the best one; the earlier wins a tie.
+    """The scores of every epoch, after storing the best one; of equal epochs the earlier one.
 
-    Goes on after the last whole epoch of a training of the same that was interrupted.
+    A training with the same facts continues after its last complete epoch.
     """
-    config, kept = learner.config, paths.urgency.interrupted
+    config, folder = learner.config, paths.urgency.interrupted
     steps = math.ceil(len(data[TRAIN]) / config.batch_size)
-    history = [EpochScores(**scores) for scores in resume_training(kept, facts, learner)]
+    history = [EpochScores(**scores) for scores in resume_training(folder, facts, learner)]
     for epoch in range(len(history) + 1, config.epochs + 1):
         rate, losses = learner.learning_rate, []
         for loss in learner.epoch(data[TRAIN], epoch):
@@ -200,14 +220,14 @@ def _fit(
         history.append(_epoch_scores(epoch, float(np.mean(losses)), rate, metrics))
         if max(history, key=lambda scores: scores.average_f1) is history[-1]:
             best = {"epoch": epoch, "best_val_f1": history[-1].average_f1, "val_metrics": metrics}
-            keep_best(kept, learner.state() | best | facts)
-        keep_epoch(kept, facts, learner, [asdict(scores) for scores in history])
+            save_best(folder, learner.state() | best | facts)
+        save_epoch(folder, facts, learner, [asdict(scores) for scores in history])
     return history
 
 
 def _validation_metrics(learner: Learner, validation: UtteranceDataset) -> dict[str, Any]:
-    """Scores and class ids of the validation side under the original's names."""
-    logits = predict_logits(learner.network, validation, batch_size=learner.config.batch_size, device=learner.device)
+    """Scores and class ids of the validation side, under the original's names."""
+    logits = learner.predict(validation)
     metrics: dict[str, Any] = {}
     tasks = (("sent", logits.sentiment, validation.sentiment), ("urg", logits.urgency, validation.urgency))
     for task, scores, true in tasks:

@@ -1,6 +1,6 @@
-"""Where a training stands after each epoch, so that one that is interrupted goes on and nothing is trained twice.
+"""The state of an unfinished training after each epoch, so that an interrupted training continues.
 
-The best epoch so far waits here too: `best_model.pt` is there only when all epochs are.
+The best epoch so far is stored here too. `best_model.pt` exists only after the last epoch.
 """
 
 import json
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 LAST, BEST = "last.pt", "best.pt"
 
 
-def keep_best(folder: Path, checkpoint: dict[str, Any]) -> None:
-    """Keeps the best epoch so far; before `keep_epoch`, which says that the epoch is over."""
+def save_best(folder: Path, checkpoint: dict[str, Any]) -> None:
+    """Stores the best epoch so far. Call it before `save_epoch`, which marks the epoch as complete."""
     with replacing(folder / BEST) as temporary:
         write_checkpoint(temporary, checkpoint)
 
 
-def keep_epoch(folder: Path, facts: dict[str, Any], learner: "Learner", history: list[dict[str, Any]]) -> None:
-    """Keeps what a training is after a whole epoch.
+def save_epoch(folder: Path, facts: dict[str, Any], learner: "Learner", history: list[dict[str, Any]]) -> None:
+    """Stores the state of a training after a complete epoch.
 
     Args:
-        folder: of the training.
-        facts: what it is a training of; another one cannot go on from it.
+        folder: folder of the unfinished training.
+        facts: what identifies the training; one with other facts cannot continue it.
         learner: the network and its optimiser.
         history: the scores of every epoch so far.
     """
@@ -38,7 +38,7 @@ def keep_epoch(folder: Path, facts: dict[str, Any], learner: "Learner", history:
 
 
 def resume_training(folder: Path, facts: dict[str, Any], learner: "Learner") -> list[dict[str, Any]]:
-    """The scores of the epochs that are over, after bringing the learner there; none for a training of its own."""
+    """The scores of the complete epochs, after restoring the learner; none if there is nothing to continue."""
     try:
         last = read_checkpoint(folder / LAST)
     except ArtefactError:
@@ -51,7 +51,7 @@ def resume_training(folder: Path, facts: dict[str, Any], learner: "Learner") -> 
 
 
 def take_best(folder: Path, target: Path) -> dict[str, Any]:
-    """The best epoch, after putting it in its place. The folder stays until the model is written too."""
+    """The best epoch's checkpoint, after copying it to `target`. The folder stays until the model folder is written."""
     with replacing(target) as temporary:
         shutil.copyfile(folder / BEST, temporary)
     return read_checkpoint(target)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from urgency_dagster.errors import SettingsError, TrainingDataError
 from urgency_dagster.urgency.configuration import SplitConfig, SplitMode
-from urgency_dagster.urgency.data.splits import Split, held_out_calls, split_rows
+from urgency_dagster.urgency.data.splits import Split, calibration_calls, split_rows
 
 MODES = get_args(SplitMode)
 
@@ -147,7 +147,7 @@ def test_a_wrong_configuration_is_refused(wrong):
 @given(calls=calls_strategy, share=st.floats(0, 0.9), seed=st.integers(0, 5))
 def test_whole_calls_are_held_out(calls, share, seed):
     rows = table(calls)
-    apart = held_out_calls(rows, share, seed)
+    apart = calibration_calls(rows, share, seed)
     ids = np.asarray(rows["_id"].to_pylist())
     assert not set(ids[apart]) & set(ids[~apart])
     assert share > 0 or not apart.any()
@@ -156,5 +156,5 @@ def test_whole_calls_are_held_out(calls, share, seed):
 def test_another_draw_than_that_of_the_sides():
     rows = table([("T_광주_구급", number % 3, 1) for number in range(300)])
     sides = split_rows(rows, SplitConfig(mode="call", validation_share=0.3)).validation
-    apart = held_out_calls(rows, 0.3, seed=SplitConfig().seed)
+    apart = calibration_calls(rows, 0.3, seed=SplitConfig().seed)
     assert 0.05 < (sides & apart).mean() < 0.15

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import ElectraModel
 
-from urgency_dagster.devices import accelerator_on, reproducible
+from urgency_dagster.devices import reproducible
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.urgency.configuration import SplitConfig
@@ -33,15 +33,15 @@ def still_model(text_model, tmp_path):
     return PretrainedModel("still", folder, "local")
 
 
-def losses(paths, text_model, config, *, epochs=2, recorded=True):
+def losses(paths, text_model, config, *, epochs=2, graphs=True):
     """The loss of each step of some epochs."""
     training_set = read_training_set(paths)
-    with reproducible(config.seed, config.device), accelerator_on(config.device, config.mixed_precision) as accelerator:
+    with reproducible(config.seed, config.device):
         model = untrained_model(training_set, text_model, config)
         rows = training_set.side(TRAIN)
         train = UtteranceDataset(paths, rows, tokenise(rows["text"], model.tokenizer, model.max_length))
-        learner = Learner(model, train, config, accelerator)
-        learner._recorded = learner._recorded if recorded else None
+        learner = Learner(model, train, config, config.device)
+        learner._graphs = learner._graphs if graphs else None
         return np.array([loss for epoch in range(1, epochs + 1) for loss in learner.epoch(train, epoch)])
 
 
@@ -52,7 +52,7 @@ STILL = ON_CUDA.changed(dropout=0.0, batch_size=7, learning_rate=1e-3)
 def test_the_losses_are_those_without_a_recording(paths, still_model, precision, tolerance):
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     config = STILL.changed(mixed_precision=precision)
-    expected = losses(paths, still_model, config, recorded=False)
+    expected = losses(paths, still_model, config, graphs=False)
     np.testing.assert_allclose(losses(paths, still_model, config), expected, rtol=tolerance)
 
 

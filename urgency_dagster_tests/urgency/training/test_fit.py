@@ -9,7 +9,7 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.urgency.configuration import SplitConfig
 from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
-from urgency_dagster.urgency.data.splits import held_out_calls
+from urgency_dagster.urgency.data.splits import calibration_calls
 from urgency_dagster.urgency.data.tables import TRAIN
 from urgency_dagster.urgency.package.checkpoints import read_checkpoint
 from urgency_dagster.urgency.package.model_folder import load_urgency_model, read_card
@@ -171,7 +171,7 @@ class TestHeldOutCalls:
             paths = write_root(tmp_path / name)
             build_training_set(paths, list(ARCHIVES), SplitConfig())
             rows = read_training_set(paths).side(TRAIN)
-            apart = held_out_calls(rows, FAST.calibration_share, FAST.seed)
+            apart = calibration_calls(rows, FAST.calibration_share, FAST.seed)
             assert 0 < apart.sum() < len(apart) / 4
             for archive in set(rows["archive"].to_pylist()):
                 vectors = np.load(paths.archive(archive).vectors)
