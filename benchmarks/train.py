@@ -1,7 +1,6 @@
-"""Utterances to gradients: training steps padded to their longest text, against steps padded to 512 tokens.
+"""Speed of training: steps padded to their longest text, against the original's steps padded to 512 tokens.
 
-Both sides train the same full-size network in this process, each its own copy. The weights are random: they cost the
-same arithmetic as trained ones, and nothing is downloaded.
+Both sides train a copy of the same full-size network in this process. The weights are random, so nothing is downloaded.
 """
 
 import copy
@@ -35,11 +34,11 @@ if TYPE_CHECKING:
 
     from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal
 
-LEAST_TURNS = 8
-"""Utterances of a demo call, at least."""
+MIN_TURNS = 8
+"""Minimum number of utterances of a demo call."""
 
 ORIGINAL_LENGTH = 512
-"""Tokens that the original pads every text to."""
+"""Number of tokens to which the original pads every text."""
 
 SEED = 7
 
@@ -57,15 +56,15 @@ class TextShape:
 
 @dataclass(frozen=True)
 class TrainSize:
-    """How much is trained.
+    """The size of the benchmark.
 
     Attributes:
-        shape: of the text encoder.
-        audio_width: of the audio vectors.
-        steps: how many steps of ours are timed.
-        reference_steps: how many padded steps are timed; one takes a minute on two cores.
-        rows: utterances, about, for which the memory of joining, training and judging is measured.
-        gpu_scale: times as many steps of both sides on a GPU.
+        shape: shape of the text encoder.
+        audio_width: width of an audio vector.
+        steps: number of timed steps of ours.
+        reference_steps: number of timed steps of the original; one takes a minute on two cores.
+        rows: approximate number of utterances for the memory measurement.
+        gpu_scale: factor of both numbers of steps on a GPU.
     """
 
     shape: TextShape = TextShape()
@@ -87,9 +86,9 @@ class Utterances:
 
 
 def compare_training(size: TrainSize) -> Comparison:
-    """Utterances per second of both ways, with the default hyper-parameters, on the best device there is.
+    """Utterances per second of both sides, with the default hyper-parameters, on the device `auto`.
 
-    The details have ours in bfloat16 too, and the memory that many rows need.
+    The details hold the speed of ours in bfloat16 and the peak memory of each step.
 
     Raises:
         BenchmarkError: a step whose memory is measured fails.
@@ -130,7 +129,7 @@ def compare_training(size: TrainSize) -> Comparison:
 
 
 def _stepping(learner: Learner, train: UtteranceDataset, size: TrainSize) -> Side[float]:
-    """The steps of an epoch, one a run, after the first."""
+    """The steps of an epoch after its first, one per run."""
     steps = learner.epoch(train, epoch=1)
 
     def step() -> float:
@@ -143,7 +142,7 @@ def _stepping(learner: Learner, train: UtteranceDataset, size: TrainSize) -> Sid
 
 def draw_utterances(count: int, audio_width: int) -> Utterances:
     """At least `count` utterances of demo calls, about 15 characters each, with random audio vectors."""
-    calls = max(LEAST_CALLS, math.ceil(count / LEAST_TURNS))
+    calls = max(LEAST_CALLS, math.ceil(count / MIN_TURNS))
     conversations = [call.conversation for pair in draw_pairs(calls, SEED) for call in pair.calls]
     turns = [(turn, conversation) for conversation in conversations for turn in conversation.turns]
     return Utterances(
@@ -175,7 +174,7 @@ def untrained_model(utterances: Utterances, size: TrainSize, folder: Path, confi
 
 
 def as_dataset(utterances: Utterances, model: UrgencyModel, paths: StoragePaths) -> UtteranceDataset:
-    """The utterances as the training reads them, their vectors in an archive's file below `paths`."""
+    """The dataset of the utterances, with their vectors in an archive's file below `paths`."""
     archive, count = "T_bench", len(utterances.texts)
     paths.archive(archive).folder.mkdir(parents=True)
     np.save(paths.archive(archive).vectors, utterances.vectors)
@@ -193,7 +192,7 @@ def as_dataset(utterances: Utterances, model: UrgencyModel, paths: StoragePaths)
 
 
 def _padded_lengths(train: UtteranceDataset, config: TrainingConfig) -> list[int]:
-    """The tokens that each batch of the first epoch is padded to."""
+    """The padded length of each batch of the first epoch, in tokens."""
     batches = bucketed_batches(train.lengths, config.batch_size, seed=config.seed, epoch=1)
     return [train[batch].input_ids.shape[1] for batch in batches]
 
@@ -231,7 +230,7 @@ class OriginalTraining:
         logits = self.network(tokens["input_ids"], tokens["attention_mask"], audio.unsqueeze(1))
         loss = 0.4 * cross_entropy(logits.sentiment, sentiment, weight=self._weights["sentiment"])
         loss = loss + 0.6 * cross_entropy(logits.urgency, urgency, weight=self._weights["urgency"])
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self._optimizer.step()
         return loss.item()

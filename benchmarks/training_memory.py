@@ -1,7 +1,6 @@
-"""The memory that joining, training and judging need for as many utterances as the whole data set has.
+"""Peak memory of joining, training and evaluating as many utterances as the whole data set has.
 
-The text encoder is tiny, so that what is measured is what the rows cost. Vectors are files of zeros with holes, which
-are read as any other and take no room on the disk.
+The text encoder is tiny, so the rows dominate. Vectors are sparse files of zeros, which take no room on the disk.
 """
 
 import sys
@@ -33,7 +32,7 @@ AUDIO_WIDTH = 1024
 """Width of a vector. Source: XLSR-53 large."""
 
 BATCH = 512
-"""Utterances of a step, so that millions are trained on within minutes."""
+"""Utterances per step; large, so that a training on millions takes minutes."""
 
 SEED = 7
 
@@ -42,15 +41,15 @@ STEPS = {
     "urgency_model": "from benchmarks.training_memory import train; train(sys.argv[1])",
     "urgency_evaluation": "from benchmarks.training_memory import evaluate; evaluate(sys.argv[1])",
 }
-"""What is measured, in this order."""
+"""The measured assets and their code, in this order."""
 
 
 def memory_of_training(utterances: int, folder: Path) -> dict[str, Any]:
-    """The most memory in MB that each step holds at once, pages of mapped files left out, and the utterances.
+    """The peak memory of each step in MB, without pages of mapped files, and the number of utterances.
 
     Args:
-        utterances: about how many.
-        folder: for the files.
+        utterances: approximate number of utterances.
+        folder: folder for the files.
 
     Raises:
         BenchmarkError: a step fails.
@@ -60,15 +59,15 @@ def memory_of_training(utterances: int, folder: Path) -> dict[str, Any]:
     for number, archive in enumerate(ARCHIVES):
         write_archive(paths, archive, calls, number)
     write_text_model(paths)
-    found: dict[str, Any] = {"utterances": calls * UTTERANCES_PER_CALL * len(ARCHIVES)}
+    result: dict[str, Any] = {"utterances": calls * UTTERANCES_PER_CALL * len(ARCHIVES)}
     for step, code in STEPS.items():
         peak = peak_bytes([sys.executable, "-c", f"import sys; {code}", folder], with_files=False)
-        found[f"{step}_mb"] = round(peak / 1e6, 1)
-    return found
+        result[f"{step}_mb"] = round(peak / 1e6, 1)
+    return result
 
 
 def write_archive(paths: StoragePaths, archive: str, calls: int, number: int) -> None:
-    """Writes what the calls pipeline leaves of an archive: its rows, and its vectors, which are all zero."""
+    """Writes the rows and vectors of an archive as the calls pipeline does; the vectors are zero."""
     rows = calls * UTTERANCES_PER_CALL
     call = np.repeat(np.arange(calls), UTTERANCES_PER_CALL)
     ids = pa.array([f"{number:04x}{i:020x}" for i in range(calls)]).take(call)
@@ -108,12 +107,12 @@ def _texts() -> list[str]:
 
 
 def model_folder(paths: StoragePaths) -> Path:
-    """Where the tiny text model lies."""
+    """The folder of the tiny text model."""
     return paths.root / "model"
 
 
 def write_text_model(paths: StoragePaths) -> None:
-    """Writes a text model that costs next to nothing, with a tokenizer of the texts."""
+    """Writes a tiny text model with a tokenizer of the texts."""
     from safetensors.torch import save_file
     from transformers import ElectraConfig, ElectraModel
 
@@ -140,5 +139,5 @@ def train(root: str) -> None:
 
 
 def evaluate(root: str) -> None:
-    """The whole judging, baselines and intervals included."""
+    """The evaluation with its baselines and intervals."""
     evaluation.evaluate(StoragePaths(Path(root)), EvaluationConfig(batch_size=BATCH))

@@ -1,7 +1,4 @@
-"""The urgency pipeline: rows and vectors of all complete archives become a judged model.
-
-How rows are split, trained on and judged is in `urgency`; this module only wires it.
-"""
+"""The assets of the urgency pipeline: training set, model, evaluation, leak gap."""
 
 from dataclasses import asdict
 
@@ -58,7 +55,7 @@ class SplitOptions(dagster_config(SplitConfig)):  # type: ignore[misc]
 def training_set(
     context: dg.AssetExecutionContext, config: SplitOptions, storage: StorageResource
 ) -> dg.MaterializeResult:
-    """Every row of every complete archive with its class ids and its side of the split."""
+    """The rows of all complete archives with their class ids and their side of the split."""
     record = Record.open(context, storage.paths, config=config)
     archives = partitions_with_manifest(storage.paths, "processed_data")
     summary = build_training_set(storage.paths, archives, SplitConfig(**config.model_dump()))
@@ -94,7 +91,7 @@ class TrainingOptions(dagster_config(TrainingConfig)):  # type: ignore[misc]
 def urgency_model(
     context: dg.AssetExecutionContext, config: TrainingOptions, storage: StorageResource, models: ModelsResource
 ) -> dg.MaterializeResult:
-    """KoELECTRA with cross-attention to the audio, trained on urgency and sentiment; the best epoch is kept."""
+    """KoELECTRA with cross-attention to the audio vectors, trained on urgency and sentiment; the best epoch is stored."""
     record = Record.open(context, storage.paths, config=config, pretrained=models.names)
     training = TrainingConfig(**config.model_dump())
     with shown_progress(context, "steps") as progress:
@@ -126,16 +123,16 @@ class EvaluationOptions(dagster_config(EvaluationConfig)):  # type: ignore[misc]
 def urgency_evaluation(
     context: dg.AssetExecutionContext, config: EvaluationOptions, storage: StorageResource
 ) -> dg.MaterializeResult:
-    """Scores of the validation side, by utterance and by call, next to the majority class; report and pictures."""
+    """Scores of the validation side by utterance and by call, baselines, report and pictures."""
     record = Record.open(context, storage.paths, config=config)
     before = read_metrics(storage.paths)
     with shown_progress(context, "utterances") as progress:
         metrics = evaluate(storage.paths, EvaluationConfig(**config.model_dump()), progress)
     folder = storage.paths.urgency.evaluation
     files = sorted(file for file in folder.iterdir() if file.is_file())
-    told = ("utterance", "text_only", "audio_only", "majority", "call", "text_only_call", "audio_only_call")
+    levels = ("utterance", "text_only", "audio_only", "majority", "call", "text_only_call", "audio_only_call")
     metadata = {
-        "urgency macro-F1": figure_table({level: metrics[level]["urgency"]["f1_macro"] for level in told}),
+        "urgency macro-F1": figure_table({level: metrics[level]["urgency"]["f1_macro"] for level in levels}),
         "urgency_f1_macro": metrics["utterance"]["urgency"]["f1_macro"],
         "average_f1": metrics["utterance"]["average_f1"],
         "pictures": pictures(*(file for file in files if file.suffix == ".png")),
@@ -155,9 +152,9 @@ def urgency_evaluation(
 def urgency_leak_gap(
     context: dg.AssetExecutionContext, config: EvaluationOptions, storage: StorageResource, models: ModelsResource
 ) -> dg.MaterializeResult:
-    """How much the original's split by utterance inflates the scores: the same training and judging on it.
+    """How much the original's split by utterance inflates the scores of the same model.
 
-    Made on demand only; it takes as long as the training.
+    It is made on demand only, and takes as long as the training.
     """
     record = Record.open(context, storage.paths, config=config)
     evaluation = EvaluationConfig(**config.model_dump())
@@ -173,4 +170,4 @@ def urgency_leak_gap(
 URGENCY_ASSETS = (training_set, urgency_model, urgency_evaluation)
 
 ON_DEMAND_ASSETS = (urgency_leak_gap,)
-"""Assets that nobody needs for the next one, and that no run makes by itself."""
+"""Assets that no other asset needs and that `run` does not make."""

@@ -62,7 +62,7 @@ class Predictor:
         Args:
             texts: the transcript of each utterance.
             vectors: audio vectors, float32, (N, D), or (N, T, D) with T vectors per utterance.
-            calls: the call of each utterance, such as its id; None if no prediction per call is wanted.
+            calls: the call of each utterance, such as its id; None for no predictions by call.
 
         Raises:
             InputError: there is no utterance, lengths differ, a text is no string, or vectors have another dtype,

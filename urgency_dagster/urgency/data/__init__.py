@@ -1,1 +1,1 @@
-"""Rows of all archives become a training set with two sides, and batches of it."""
+"""The training set: rows of all archives joined and split, and batches of them."""

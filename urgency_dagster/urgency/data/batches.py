@@ -1,6 +1,6 @@
-"""Rows become batches: tokens cut once, padded to the longest of the batch; vectors read from memory maps.
+"""Batches of utterances: texts are tokenised once, vectors are read from memory maps.
 
-Nothing here is random but the order of the training batches, which depends on its seed and epoch alone.
+Only the order of the training batches is random. It depends on the seed and the epoch alone.
 """
 
 from dataclasses import dataclass
@@ -19,11 +19,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TOKENISER_CHUNK = 10_000
-"""Texts per tokeniser call: enough to use its threads, few enough not to hold millions of Python lists."""
-
+"""Texts per call of the tokenizer: enough for its threads, few enough to bound the memory of Python lists."""
 
 BUCKET = 50
-"""Batches that are sorted by length together. Source: Hugging Face's `LengthGroupedSampler`."""
+"""Batches of a bucket, within which texts are sorted by length. Source: Hugging Face's `LengthGroupedSampler`."""
 
 
 class Inputs(NamedTuple):
@@ -73,14 +72,14 @@ class Batch(NamedTuple):
         return Batch(*(tensor.to(device) for tensor in self))
 
     def padded(self, multiple: int, max_length: int) -> "Batch":
-        """The same utterances with L the next multiple of some number, or `max_length`, at least L, if that is less."""
+        """The same utterances padded to the next multiple of some number of tokens, at most to `max_length`, at least L."""
         from torch.nn.functional import pad
 
         length = self.input_ids.shape[1]
-        more = min(length + -length % multiple, max_length) - length
-        # The token does not matter: what is masked is not seen.
+        padding = min(length + -length % multiple, max_length) - length
+        # Any token id will do, because the attention mask hides it.
         return self._replace(
-            input_ids=pad(self.input_ids, (0, more)), attention_mask=pad(self.attention_mask, (0, more))
+            input_ids=pad(self.input_ids, (0, padding)), attention_mask=pad(self.attention_mask, (0, padding))
         )
 
 
@@ -98,7 +97,7 @@ class Tokens:
         return np.diff(self.starts)
 
     def padded(self, indices: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
-        """Token ids and attention mask of some texts, int64, (B, L), L being the longest of them."""
+        """Token ids and attention mask of some texts, int64, (B, L), where L is the longest text's length."""
         lengths = self.starts[indices + 1] - self.starts[indices]
         mask = np.arange(lengths.max()) < lengths[:, None]
         ids = np.full(mask.shape, self.pad_id, np.int64)
@@ -107,7 +106,7 @@ class Tokens:
 
 
 def tokenise(texts: "pa.ChunkedArray", tokenizer: "PreTrainedTokenizerBase", max_length: int) -> Tokens:
-    """The token ids of every text, with the tokenizer's special tokens, cut at `max_length`."""
+    """The token ids of every text, with the tokenizer's special tokens, truncated to `max_length`."""
     pieces: list[NDArray[np.int32]] = []
     lengths: list[int] = []
     for start in range(0, len(texts), TOKENISER_CHUNK):
@@ -120,12 +119,12 @@ def tokenise(texts: "pa.ChunkedArray", tokenizer: "PreTrainedTokenizerBase", max
 
 
 class UtteranceDataset:
-    """The utterances of a table, read by batch. Nothing of the table itself is kept.
+    """The utterances of a table, read by batch. The table itself is not kept in memory.
 
     Attributes:
         urgency: class ids, int64, (N,).
         sentiment: class ids, int64, (N,).
-        calls: the call of each utterance, see `dataset.call_codes`.
+        calls: the call of each utterance as ids 0 to C - 1, int64, (N,).
 
     Args:
         paths: the storage root, for the archives' vectors.
@@ -133,8 +132,8 @@ class UtteranceDataset:
         tokens: their token ids, in the same order.
 
     Raises:
-        ArtefactError: the vectors of an archive are missing, fewer than the rows that name them, or of another shape
-            than those of the others.
+        ArtefactError: the vectors of an archive are missing, fewer than its rows, or of another shape than those of
+            other archives.
     """
 
     def __init__(self, paths: StoragePaths, rows: "pa.Table", tokens: Tokens) -> None:
@@ -170,12 +169,12 @@ class UtteranceDataset:
         return Inputs.of(self._tokens, indices, audio)
 
     def _check_vectors(self) -> None:
-        as_they_were = ("the vectors the training set was made with", "make the training set again")
+        remedy = ("the vectors the training set was made with", "make the training set again")
         for code, vectors in enumerate(self._vectors):
             if self._row[self._archive == code].max() >= len(vectors):
-                raise ArtefactError("an archive has fewer vectors than the training set has rows of it", *as_they_were)
+                raise ArtefactError("an archive has fewer vectors than the training set has rows of it", *remedy)
         if len({vectors.shape[1:] for vectors in self._vectors}) > 1:
-            raise ArtefactError("the vectors of some archives have another shape", *as_they_were)
+            raise ArtefactError("the vectors of some archives have another shape", *remedy)
 
 
 def batches_in_order(count: int, batch_size: int) -> "list[NDArray[np.int64]]":
@@ -186,16 +185,16 @@ def batches_in_order(count: int, batch_size: int) -> "list[NDArray[np.int64]]":
 def bucketed_batches(
     lengths: "NDArray[np.int64]", batch_size: int, *, seed: int, epoch: int
 ) -> "list[NDArray[np.int64]]":
-    """The indices of one epoch in random batches of texts of like length, which no earlier epoch or draw influences.
+    """The indices of one epoch in random batches of texts of similar length.
 
-    The shuffled indices are sorted by length BUCKET batches at a time, so that a batch needs little padding and is
-    still drawn from everywhere; the batches then come in random order.
+    Shuffled indices are cut into buckets and sorted by length within a bucket, so that a batch needs little padding.
+    Then the batches are shuffled.
 
     Args:
         lengths: tokens of each text, (N,).
-        batch_size: texts of a batch; one batch has the rest.
-        seed: of the order.
-        epoch: gives another order.
+        batch_size: texts of a batch; one batch has the remainder.
+        seed: seed of the order.
+        epoch: number of the epoch; each epoch has another order.
     """
     rng = np.random.default_rng((seed, epoch))
     buckets = _cut(rng.permutation(len(lengths)), BUCKET * batch_size)

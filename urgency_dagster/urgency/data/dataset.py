@@ -1,6 +1,6 @@
-"""Joining the archives' utterance tables into one training set, and reading it back.
+"""The training set: the utterance tables of all archives joined and split.
 
-Rows stay Arrow tables and vectors stay in the archives' NPY files. Tokens and batches are `batches`'.
+Rows are Arrow tables. Vectors stay in the NPY files of the archives.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 JOINED = pa.schema([field for field in UTTERANCES if field.name in {*TRAINING_ROWS.names, "sentiment", "urgencyLevel"}])
-"""What is read of the archives' utterance tables; millions of paths and flags would only take room."""
+"""The columns that are read of an archive's utterance table; the others would only take memory."""
 
 MIN_URGENCY_CLASSES = 2
-"""A classifier needs something to tell apart."""
+"""Minimum number of urgency classes on the training side."""
 
 
 @dataclass(frozen=True)
@@ -41,24 +41,24 @@ class Labels:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Sequence[str]]) -> "Labels":
-        """The labels that `dataclasses.asdict` turned into lists by task."""
+        """The labels from stored lists of class names by task."""
         return cls(tuple(stored["urgency"]), tuple(stored["sentiment"]))
 
 
 @dataclass(frozen=True)
 class TrainingSetSummary:
-    """What a training set holds; also the content of `split.json`, less the call ids.
+    """The contents of a training set. `split.json` stores it together with the call ids.
 
     Attributes:
-        mode_asked: the split mode of the configuration.
-        mode_used: the split mode that was possible.
-        note: why the two differ; empty when they do not.
-        sha256: hash over every row and its side.
-        data_sha256: hash over the rows, their sides and the vectors.
+        mode_asked: the configured split mode.
+        mode_used: the split mode in effect.
+        note: why both modes differ; empty if they are equal.
+        sha256: SHA-256 over every row and its side.
+        data_sha256: SHA-256 over the rows, their sides and the vectors.
         archives: the archives joined, sorted.
         audio_width: width of one audio vector.
         audio_tokens: audio vectors of an utterance.
-        speech_model: name and revision of the model that made the vectors.
+        speech_model: `name` and `revision` of the model that made the vectors.
         labels: the class names of both tasks, in the order of their ids.
         calls: number of calls on each side.
         utterances: number of utterances on each side.
@@ -82,7 +82,12 @@ class TrainingSetSummary:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Stored rows (schema `tables.TRAINING_ROWS`), which are read when they are asked for, and their summary."""
+    """A stored training set.
+
+    Attributes:
+        path: the file of its rows, schema `tables.TRAINING_ROWS`.
+        summary: its contents.
+    """
 
     path: "Path"
     summary: TrainingSetSummary
@@ -93,27 +98,27 @@ class TrainingSet:
         return self.summary.labels
 
     def side(self, side: str, columns: Sequence[str] = TRAINING_ROWS.names) -> pa.Table:
-        """The rows of one side, in the stored order; of millions, only the columns that are needed."""
+        """The rows of one side, in the stored order, with some columns."""
         return pq.read_table(self.path, schema=TRAINING_ROWS, columns=list(columns), filters=[("side", "=", side)])
 
 
 def build_training_set(paths: StoragePaths, archives: Sequence[str], config: SplitConfig) -> TrainingSetSummary:
-    """What was joined, after writing `rows.parquet` and `split.json` of the training set.
+    """Joins and splits the rows of some archives, writes `rows.parquet` and `split.json`, and returns a summary.
 
     Args:
         paths: the storage root; `utterances.parquet` and `wav2vec2_embeddings.npy` of each archive are read.
-        archives: names of the archives to join, in any order.
-        config: how to divide the rows.
+        archives: names of the archives, in any order.
+        config: how the rows are split.
 
     Raises:
-        ArtefactError: an archive has no utterances or vectors, or their numbers, columns or widths disagree, or the
-            archives' vectors are not of one kind.
-        TrainingDataError: there are no rows; a side is empty; a call has two different labels or an unknown urgency;
-            the training side has fewer than two urgency classes.
+        ArtefactError: an archive has no utterances or vectors, their numbers or columns do not agree, or the vectors
+            of the archives differ in speech model, width or number per utterance.
+        TrainingDataError: there are no rows, a side is empty, a call has two different labels or an unknown urgency,
+            or the training side has fewer than MIN_URGENCY_CLASSES classes.
     """
     names = sorted(set(archives))
     tables = [_archive_rows(paths, archive) for archive in names]
-    vectors = _kind_of_all(paths, names)
+    vectors = _common_kind(paths, names)
     if not any(table.num_rows for table in tables):
         raise TrainingDataError(
             f"{len(names)} archives hold no utterances", "at least one", "see the rejects.parquet of each archive"
@@ -132,7 +137,7 @@ def read_training_set(paths: StoragePaths) -> TrainingSet:
     """The stored training set.
 
     Raises:
-        ArtefactError: it was not built.
+        ArtefactError: there is none.
     """
     urgency = paths.urgency
     if not (urgency.rows.is_file() and urgency.split.is_file()):
@@ -141,18 +146,19 @@ def read_training_set(paths: StoragePaths) -> TrainingSet:
     del stored["call_ids"]
     stored["archives"] = tuple(stored["archives"])
     stored["labels"] = Labels.from_json(stored["labels"])
-    # One that was stored before `audio_tokens` was an option has one vector for each utterance.
+    # Training sets from before the option `audio_tokens` have one vector per utterance.
     return TrainingSet(urgency.rows, TrainingSetSummary(**{"audio_tokens": 1, **stored}))
 
 
 def call_codes(rows: pa.Table) -> "NDArray[np.int64]":
-    """The call of each row as an id 0 to C - 1, in the order in which the calls appear, (N,)."""
+    """The call of each row as an id 0 to C - 1, in the order of first appearance, int64, (N,)."""
     codes = rows["_id"].combine_chunks().dictionary_encode().indices
-    return codes.to_numpy().astype(np.int64)
+    ids: NDArray[np.int64] = codes.to_numpy().astype(np.int64)
+    return ids
 
 
 def first_rows(calls: "NDArray[np.int64]") -> "NDArray[np.int64]":
-    """The first row of each call, (C,), from the ids of `call_codes`."""
+    """The index of the first row of each call, int64, (C,), from the ids of `call_codes`."""
     _, first = np.unique(calls, return_index=True)
     return first
 
@@ -160,7 +166,7 @@ def first_rows(calls: "NDArray[np.int64]") -> "NDArray[np.int64]":
 def open_vectors(paths: StoragePaths, archive: str) -> "NDArray[np.float32]":
     """The audio vectors of an archive as a read-only memory map, float32, shape (N, T, D).
 
-    The file has that shape too, or (N, D) where T is 1.
+    A file of shape (N, D) has one vector per utterance, T = 1.
 
     Raises:
         ArtefactError: the file is missing, damaged, or of another type or shape.
@@ -182,7 +188,7 @@ def open_vectors(paths: StoragePaths, archive: str) -> "NDArray[np.float32]":
 
 
 def _archive_rows(paths: StoragePaths, archive: str) -> pa.Table:
-    """The utterance table of one archive with `archive` and `row`, checked against its vectors."""
+    """The utterance table of one archive with its columns `archive` and `row`; there is one vector for each row."""
     utterances = _read_utterances(paths.archive(archive).utterances, archive)
     vectors = open_vectors(paths, archive)
     if len(vectors) != utterances.num_rows:
@@ -208,8 +214,8 @@ def _read_utterances(source: "Path", archive: str) -> pa.Table:
         ) from error
 
 
-class _Kind(NamedTuple):
-    """What the vectors of an archive are: the name and revision of their speech model, D and T."""
+class _VectorKind(NamedTuple):
+    """Speech model, width D and vectors per utterance T of an archive's vectors."""
 
     model: str
     revision: str
@@ -217,14 +223,13 @@ class _Kind(NamedTuple):
     tokens: int
 
 
-def _kind_of_all(paths: StoragePaths, archives: Sequence[str]) -> _Kind:
-    """What the vectors of all archives are.
+def _common_kind(paths: StoragePaths, archives: Sequence[str]) -> _VectorKind:
+    """The kind of the vectors of all archives.
 
     Raises:
-        ArtefactError: the vectors were made by different models, which of equal width nothing else would show, or the
-            utterances of some archives have more of them.
+        ArtefactError: the vectors were made by different speech models, or their number per utterance differs.
     """
-    kinds = [_kind(paths, archive) for archive in archives] or [_Kind("", "", 0, 1)]
+    kinds = [_kind(paths, archive) for archive in archives] or [_VectorKind("", "", 0, 1)]
     models = {(kind.model, kind.revision, kind.width) for kind in kinds}
     if len(models) > 1:
         named = ", ".join(sorted({f"{name} of width {width}" for name, _, width in models}))
@@ -242,13 +247,13 @@ def _kind_of_all(paths: StoragePaths, archives: Sequence[str]) -> _Kind:
     return kinds[0]
 
 
-def _kind(paths: StoragePaths, archive: str) -> _Kind:
+def _kind(paths: StoragePaths, archive: str) -> _VectorKind:
     source = paths.archive(archive).embeddings
     if not source.is_file():
         raise ArtefactError(f"{archive} has no {source.name}", "its embeddings", "materialise utterance_embeddings")
-    facts = pq.read_schema(source).metadata or {}
+    metadata = pq.read_schema(source).metadata or {}
     _, tokens, width = open_vectors(paths, archive).shape
-    return _Kind(facts.get(b"model", b"").decode(), facts.get(b"revision", b"").decode(), width, tokens)
+    return _VectorKind(metadata.get(b"model", b"").decode(), metadata.get(b"revision", b"").decode(), width, tokens)
 
 
 def _with_ids(utterances: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
@@ -267,14 +272,14 @@ def _with_ids(utterances: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
 
 
 def _check_one_label_per_call(rows: pa.Table) -> None:
-    spread = rows.group_by(["archive", "_id"]).aggregate(
+    ranges = rows.group_by(["archive", "_id"]).aggregate(
         [(c, f) for c in ("urgency_id", "sentiment_id") for f in ("min", "max")]
     )
-    torn = pc.or_(
-        pc.not_equal(spread["urgency_id_min"], spread["urgency_id_max"]),
-        pc.not_equal(spread["sentiment_id_min"], spread["sentiment_id_max"]),
+    different = pc.or_(
+        pc.not_equal(ranges["urgency_id_min"], ranges["urgency_id_max"]),
+        pc.not_equal(ranges["sentiment_id_min"], ranges["sentiment_id_max"]),
     )
-    if count := pc.sum(torn).as_py():
+    if count := pc.sum(different).as_py():
         raise TrainingDataError(
             f"{count} calls carry two different labels", "one label per call", "make the utterances again"
         )
@@ -304,7 +309,7 @@ def _write(
     config: SplitConfig,
     split: Split,
     labels: Labels,
-    vectors: _Kind,
+    vectors: _VectorKind,
 ) -> TrainingSetSummary:
     urgency = paths.urgency
     call_ids = {side: _call_ids(rows, side) for side in (TRAIN, VALIDATION)}
@@ -338,9 +343,9 @@ def _call_ids(rows: pa.Table, side: str) -> list[str]:
 
 
 def _class_counts(rows: pa.Table, side: str, labels: Labels) -> dict[str, dict[str, int]]:
-    here = rows.filter(pc.equal(rows["side"], side))
+    of_side = rows.filter(pc.equal(rows["side"], side))
     counts = {}
     for task, names in (("urgency", labels.urgency), ("sentiment", labels.sentiment)):
-        tally = np.bincount(here[f"{task}_id"].to_numpy(), minlength=len(names))
+        tally = np.bincount(of_side[f"{task}_id"].to_numpy(), minlength=len(names))
         counts[task] = {name: int(count) for name, count in zip(names, tally, strict=True)}
     return counts

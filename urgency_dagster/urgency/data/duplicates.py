@@ -1,4 +1,4 @@
-"""The same call in two archives, which would put it on both sides of a split. Nothing is removed here."""
+"""Calls that are in two archives; a split could put them on both sides. Nothing is removed here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class SharedCalls:
 
     Attributes:
         ids: call ids that are in more than one archive.
-        recordings: recordings that are in more than one archive, under whatever id.
-        recordings_within: recordings that two calls of one archive share.
-        archives: the archives that share an id or a recording with another, sorted.
+        recordings: recordings that are in more than one archive, under any id.
+        recordings_within: recordings that belong to two calls of one archive.
+        archives: archives that share an id or a recording with another one, sorted.
     """
 
     ids: int
@@ -30,9 +30,9 @@ class SharedCalls:
 
 
 def find_shared_calls(paths: StoragePaths, archives: Sequence[str]) -> SharedCalls:
-    """Compares the kept calls of some archives.
+    """Counts ids and recordings that are in more than one of some archives.
 
-    A recording in which nothing is to be heard is no evidence: all silent recordings of one length are alike.
+    Silent recordings are left out, because all silent recordings of one length are equal.
     """
     calls = pa.concat_tables([_calls(paths, archive) for archive in archives])
     ids = _in_two_archives(calls, "_id")
@@ -52,7 +52,7 @@ def find_shared_calls(paths: StoragePaths, archives: Sequence[str]) -> SharedCal
 
 
 def _calls(paths: StoragePaths, archive: str) -> pa.Table:
-    """One row per kept call of an archive: its id, its recording, and whether all of its utterances are silent."""
+    """One row per call of an archive: id, recording, and whether all utterances are silent."""
     rows = pq.read_table(paths.archive(archive).utterances, columns=[*KEYS, "silent"])
     return rows.group_by(KEYS).aggregate([("silent", "all")])
 

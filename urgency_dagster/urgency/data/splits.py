@@ -1,7 +1,4 @@
-"""Which rows train and which judge: AI Hub's own border, a draw by call, or the original's draw by utterance.
-
-Only the assignment is made here; reading and storing rows is `dataset`'s.
-"""
+"""The split into a training and a validation side: AI Hub's border, a draw by call, or a draw by utterance."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -32,27 +29,27 @@ class Split:
     """The side of every row.
 
     Attributes:
-        mode: the mode that was used, which may differ from the one asked for.
-        note: why it differs; empty when it does not.
-        validation: True for rows of the validation side, shape (N,), in the order of the rows given.
-        sha256: hash over every row and its side; the same for the same rows in any order.
+        mode: the mode in effect, which may differ from the configured one.
+        note: why it differs; empty if it does not.
+        validation: True for rows of the validation side, bool, (N,), in the order of the given rows.
+        sha256: SHA-256 over every row and its side; the order of the rows does not matter.
     """
 
-    mode: str
+    mode: SplitMode
     note: str
     validation: "NDArray[np.bool_]"
     sha256: str
 
 
 def split_rows(rows: "pa.Table", config: SplitConfig) -> Split:
-    """The side of every row, independent of the order of the rows.
+    """The side of every row. It does not depend on the order of the rows.
 
     Args:
         rows: columns `archive, row, _id, audio_sha256, urgency_id`; (archive, row) identifies a row.
         config: the mode, the share and the seed.
 
     Raises:
-        TrainingDataError: the mode is `official` and an archive's name starts with neither T_ nor V_.
+        TrainingDataError: the mode is `official` and an archive's name starts neither with T_ nor with V_.
     """
     mode, note = _mode_used(pc.unique(rows["archive"]).to_pylist(), config.mode)
     if mode == OFFICIAL:
@@ -65,35 +62,34 @@ def split_rows(rows: "pa.Table", config: SplitConfig) -> Split:
 
 
 def calibration_calls(rows: "pa.Table", share: float, seed: int) -> "NDArray[np.bool_]":
-    """True for the rows of whole calls that are kept apart from others of the same side, (N,).
-
-    Another draw than that of the sides, so that it does not depend on how they were divided.
+    """True for the rows of the calibration set, bool, (N,). It is drawn by whole calls.
 
     Args:
-        rows: see `split_rows`.
-        share: of the calls, the same of every urgency; 0 keeps none apart.
-        seed: of the draw.
+        rows: rows of the training side, columns as in `split_rows`.
+        share: share of the calls of every urgency; 0 for an empty calibration set.
+        seed: seed of the draw.
     """
     if not share:
         return np.zeros(rows.num_rows, bool)
+    # The prefix "held out" makes this draw independent of the draw of the sides.
     return _by_call(rows, SplitConfig(mode=CALL, validation_share=share, seed=seed), purpose="held out")
 
 
 def _side_of(archive: str) -> str:
-    """The side AI Hub gave an archive, by the letter before the first underscore."""
+    """The side of an archive in AI Hub's data set, from the letter before the first underscore."""
     prefix, _, _ = archive.partition("_")
     if prefix not in SIDE_OF_PREFIX:
         raise TrainingDataError(
-            f"the archive {archive!r} says neither Training nor Validation",
+            f"the archive {archive!r} belongs neither to Training nor to Validation",
             "a name that starts with T_ or V_",
-            "split by `call` instead of `official`",
+            "use the split mode `call`",
         )
     return SIDE_OF_PREFIX[prefix]
 
 
-def _mode_used(archives: Sequence[str], asked: SplitMode) -> tuple[SplitMode, str]:
-    if asked != OFFICIAL:
-        return asked, ""
+def _mode_used(archives: Sequence[str], configured: SplitMode) -> tuple[SplitMode, str]:
+    if configured != OFFICIAL:
+        return configured, ""
     sides = {_side_of(archive) for archive in archives}
     if len(sides) != 1:
         return OFFICIAL, ""
@@ -108,14 +104,15 @@ def _by_archive(rows: "pa.Table") -> "NDArray[np.bool_]":
 
 
 def _by_call(rows: "pa.Table", config: SplitConfig, purpose: str = "") -> "NDArray[np.bool_]":
-    """Whole calls are drawn; the copies of one recording under several ids are one call."""
+    """Draws whole calls. Copies of one recording under several ids count as one call."""
     recordings = rows["audio_sha256"].combine_chunks().dictionary_encode()
     codes = recordings.indices.to_numpy()
     first_ids = rows.group_by("audio_sha256").aggregate([("_id", "min")])
     calls = first_ids["_id_min"].take(pc.index_in(recordings.dictionary, first_ids["audio_sha256"].combine_chunks()))
     strata = np.full(len(calls), -1)
     np.maximum.at(strata, codes, rows["urgency_id"].to_numpy())
-    return _draw([f"{purpose}{call}" for call in calls.to_pylist()], strata, config)[codes]
+    drawn: NDArray[np.bool_] = _draw([f"{purpose}{call}" for call in calls.to_pylist()], strata, config)[codes]
+    return drawn
 
 
 def _by_utterance(rows: "pa.Table", config: SplitConfig) -> "NDArray[np.bool_]":
@@ -128,10 +125,10 @@ def _row_keys(rows: "pa.Table") -> Iterable[str]:
 
 
 def _draw(keys: Sequence[str], strata: "NDArray[np.int64]", config: SplitConfig) -> "NDArray[np.bool_]":
-    """True for the keys drawn, the same share of every stratum.
+    """True for the keys drawn, the same share of every stratum, bool, (N,).
 
-    Keys are ranked by a hash of seed and key, not by a generator: the draw then depends on no library, on no order,
-    and a call keeps its place in the ranking when archives are added.
+    Keys are ranked by a hash of seed and key. So the draw depends on no library and on no order of the keys, and a
+    call keeps its rank when archives are added.
     """
     digests = (hashlib.sha256(f"{config.seed}\t{key}".encode()).digest()[:8] for key in keys)
     ranks = np.fromiter((int.from_bytes(digest) for digest in digests), np.uint64, len(keys))
@@ -144,12 +141,12 @@ def _draw(keys: Sequence[str], strata: "NDArray[np.int64]", config: SplitConfig)
 
 
 def _draw_count(members: int, share: float) -> int:
-    """How many of a stratum are drawn: at least one for each side where there are two."""
+    """How many keys of a stratum are drawn: at least one for each side if there are two keys or more."""
     return min(max(round(members * share), 1), members - 1)
 
 
 def _hash(rows: "pa.Table", validation: "NDArray[np.bool_]") -> str:
-    sides = (VALIDATION if of_row else TRAIN for of_row in validation)  # NumPy would hold a text for every row
+    sides = (VALIDATION if of_row else TRAIN for of_row in validation)
     lines = zip(_row_keys(rows), rows["_id"].to_pylist(), sides, strict=True)
     digest = hashlib.sha256()
     for key, call, side in sorted(lines):

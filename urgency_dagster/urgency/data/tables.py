@@ -5,7 +5,6 @@ import pyarrow as pa
 TRAIN, VALIDATION = "train", "validation"
 """Values of `side` in the training set."""
 
-
 TRAINING_ROWS = pa.schema(
     [
         pa.field("archive", pa.string(), nullable=False),

@@ -1,1 +1,1 @@
-"""A trained model is judged on the validation side."""
+"""Evaluation of a trained model on the validation side: scores, report, leak gap."""

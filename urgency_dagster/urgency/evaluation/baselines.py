@@ -1,6 +1,6 @@
-"""What the words alone and the audio alone are good for: linear models on the rows that the network is judged on.
+"""Linear baselines of the text alone and of the audio alone, evaluated on the same rows as the network.
 
-They are fitted in chunks, so that millions of rows need no more memory than thousands. Nothing is stored.
+They are fitted in chunks, so memory does not grow with the number of rows. They are not stored.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,36 +18,36 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CHUNK = 10_000
-"""Rows that are held at once."""
+"""Rows of a chunk."""
 
-PASSES_MAX, ROWS_SEEN = 10, 1_000_000
-"""Passes over the training rows: as many as it takes to see a million rows, ten at most; averaged gradients settle."""
+MAX_PASSES, MIN_ROWS_SEEN = 10, 1_000_000
+"""Passes over the training rows: enough to see a million rows, but at most ten. The averaged weights converge."""
 
 NGRAMS = (1, 3)
-"""Lengths of the character n-grams. Korean words carry endings, so that parts of words say more than words."""
+"""Lengths of the character n-grams. Korean words carry endings, so parts of words are more frequent than words."""
 
 Features = Callable[["pa.Table"], Any]
-"""What a model sees of some rows: a matrix of shape (rows, features)."""
+"""A function from some rows to their features, a matrix of shape (rows, features)."""
 
 
 def baseline_logits(
     paths: StoragePaths, training: "pa.Table", validation: "pa.Table", classes: dict[str, int], seed: int
 ) -> dict[str, TaskLogits]:
-    """The logits of `text_only` and `audio_only` for every validation row, in their order.
+    """The logits of the baselines `text_only` and `audio_only` for every validation row, in their order.
 
     Args:
         paths: the storage root, for the vectors.
-        training: the rows to fit.
-        validation: the rows to judge.
+        training: the rows to fit on.
+        validation: the rows to evaluate on.
         classes: the number of classes of each task.
-        seed: of the order of the gradients.
+        seed: seed of the order of the training rows.
     """
-    seen = {"text_only": _text_features(), "audio_only": _audio_features(paths, training)}
-    return {name: _fitted_logits(features, training, validation, classes, seed) for name, features in seen.items()}
+    baselines = {"text_only": _text_features(), "audio_only": _audio_features(paths, training)}
+    return {name: _fitted_logits(features, training, validation, classes, seed) for name, features in baselines.items()}
 
 
 def _text_features() -> Features:
-    """Counts of character n-grams, hashed: nothing of a text is remembered."""
+    """Hashed counts of character n-grams; no vocabulary is stored."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
     vectorizer = HashingVectorizer(analyzer="char_wb", ngram_range=NGRAMS, n_features=2**18, lowercase=False)
@@ -55,7 +55,7 @@ def _text_features() -> Features:
 
 
 def _audio_features(paths: StoragePaths, training: "pa.Table") -> Features:
-    """The audio vectors of an utterance side by side, each element scaled to the training rows."""
+    """The concatenated audio vectors of an utterance, each element standardised on the training rows."""
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler()
@@ -65,41 +65,43 @@ def _audio_features(paths: StoragePaths, training: "pa.Table") -> Features:
 
 
 def _vectors(paths: StoragePaths, rows: "pa.Table") -> "NDArray[np.float32]":
-    """The audio vectors of each row side by side, float32, (rows, T * D)."""
-    archives, at = np.array(rows["archive"].to_pylist()), rows["row"].to_numpy()
+    """The concatenated audio vectors of each row, float32, (rows, T * D)."""
+    archives, indices = np.array(rows["archive"].to_pylist()), rows["row"].to_numpy()
     names = np.unique(archives)
     _, *shape = open_vectors(paths, str(names[0])).shape
-    found = np.empty((rows.num_rows, *shape), np.float32)
+    vectors = np.empty((rows.num_rows, *shape), np.float32)
     for name in names:
-        here = archives == name
-        found[here] = open_vectors(paths, str(name))[at[here]]
-    return found.reshape(rows.num_rows, -1)
+        of_archive = archives == name
+        vectors[of_archive] = open_vectors(paths, str(name))[indices[of_archive]]
+    return vectors.reshape(rows.num_rows, -1)
 
 
 def _fitted_logits(
     features: Features, training: "pa.Table", validation: "pa.Table", classes: dict[str, int], seed: int
 ) -> TaskLogits:
-    """Logistic regression by stochastic gradients, with the class weights of the network, for both tasks at once."""
-    tasks = {task: _Linear(training[f"{task}_id"].to_numpy(), count, seed) for task, count in classes.items()}
+    """The validation logits of logistic regressions for both tasks, with the network's class weights."""
+    tasks = {
+        task: _LogisticRegression(training[f"{task}_id"].to_numpy(), count, seed) for task, count in classes.items()
+    }
     shuffled = training.take(np.random.default_rng(seed).permutation(training.num_rows))
-    for _ in range(min(PASSES_MAX, -(-ROWS_SEEN // training.num_rows))):
+    for _ in range(min(MAX_PASSES, -(-MIN_ROWS_SEEN // training.num_rows))):
         for rows in _chunks(shuffled):
-            seen = features(rows)
+            matrix = features(rows)
             for task, model in tasks.items():
-                model.learn(seen, rows[f"{task}_id"].to_numpy())
+                model.partial_fit(matrix, rows[f"{task}_id"].to_numpy())
     scores = [
-        {task: model.logits(seen) for task, model in tasks.items()} for seen in map(features, _chunks(validation))
+        {task: model.logits(matrix) for task, model in tasks.items()} for matrix in map(features, _chunks(validation))
     ]
-    return TaskLogits(**{task: np.concatenate([of_chunk[task] for of_chunk in scores]) for task in tasks})
+    return TaskLogits(**{task: np.concatenate([chunk[task] for chunk in scores]) for task in tasks})
 
 
-class _Linear:
-    """The linear model of one task.
+class _LogisticRegression:
+    """Logistic regression of one task by stochastic gradient descent.
 
     Args:
         ids: class ids of all training rows, (N,).
         classes: number of classes.
-        seed: of the order of the gradients.
+        seed: seed of scikit-learn's shuffling.
     """
 
     def __init__(self, ids: "NDArray[np.int64]", classes: int, seed: int) -> None:
@@ -108,14 +110,14 @@ class _Linear:
         self._model = SGDClassifier(loss="log_loss", alpha=1e-4, average=True, random_state=seed)
         self._weights = class_weights(ids, classes)
 
-    def learn(self, seen: Any, ids: "NDArray[np.int64]") -> None:
-        """Goes on with some rows."""
-        self._model.partial_fit(seen, ids, classes=np.arange(len(self._weights)), sample_weight=self._weights[ids])
+    def partial_fit(self, matrix: Any, ids: "NDArray[np.int64]") -> None:
+        """One pass over some rows."""
+        self._model.partial_fit(matrix, ids, classes=np.arange(len(self._weights)), sample_weight=self._weights[ids])
 
-    def logits(self, seen: Any) -> "NDArray[np.float32]":
+    def logits(self, matrix: Any) -> "NDArray[np.float32]":
         """The logits of some rows, float32, (B, K)."""
-        found = self._model.decision_function(seen).astype(np.float32)
-        return found if found.ndim > 1 else np.stack([-found, found], axis=1)  # of two classes there is one score
+        scores: NDArray[np.float32] = self._model.decision_function(matrix).astype(np.float32)
+        return scores if scores.ndim > 1 else np.stack([-scores, scores], axis=1)  # two classes have one score
 
 
 def _chunks(rows: "pa.Table") -> "Iterator[pa.Table]":

@@ -51,10 +51,10 @@ def abstention(
 
 
 def draw_reliability(target: "Path", before: Reliability, after: Reliability) -> None:
-    """Accuracy against confidence, before and after the temperature; on the diagonal the two are equal."""
+    """Draws accuracy against confidence, without and with the temperature; a calibrated model is on the diagonal."""
     with picture(target, width_in=4.4, height_in=3.8) as axes:
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
-        for curve, title, color in ((before, "as it is", ORANGE), (after, "with temperature", BLUE)):
+        for curve, title, color in ((before, "without temperature", ORANGE), (after, "with temperature", BLUE)):
             label = f"{title}: error {curve.error:.3f}"
             axes.plot(curve.confidence, curve.accuracy, marker="o", markersize=3, color=color, label=label)
         axes.set_xlim(0, 1)

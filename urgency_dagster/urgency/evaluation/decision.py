@@ -1,6 +1,6 @@
-"""What the model is good for while a call goes on: how soon its answer is right, and what its errors cost.
+"""Scores during a call: accuracy after some seconds, and the expected cost of errors.
 
-An answer for a call is the class with the highest mean logit over the utterances heard so far.
+The prediction for a call is the class with the highest mean logit over the utterances heard so far.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TIMES_S = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180)
-"""Seconds of a call after which the model is asked; the longest call of the data set has 180."""
+"""Seconds of a call after which it is predicted; the longest call of the data set has 180 s."""
 
-CALLS_TOLD = 1000
-"""Calls that an expected cost is of."""
+COST_CALLS = 1000
+"""Number of calls of an expected cost."""
 
 
 def time_to_decision(
@@ -33,67 +33,67 @@ def time_to_decision(
     bootstrap: BootstrapConfig,
     times_s: Sequence[int] = TIMES_S,
 ) -> list[dict[str, Any]]:
-    """How right the answers are after some seconds of every call.
+    """The scores of predictions after some seconds of every call.
 
     Args:
-        logits: of each utterance, (N, K).
-        ends_ms: when each utterance ends in its call, (N,).
-        calls: the call of each utterance as ids 0 to C - 1, (N,).
-        true: the class of each call, (C,).
-        high: the class whose recall is told.
+        logits: logits of each utterance, float32, (N, K).
+        ends_ms: end of each utterance in its call, ms, int64, (N,).
+        calls: the call of each utterance as ids 0 to C - 1, int64, (N,).
+        true: the class of each call, int64, (C,).
+        high: the class id of high urgency.
         bootstrap: samples of the calls for each interval.
-        times_s: the moments.
+        times_s: seconds heard.
 
     Returns:
-        For each moment: `seconds`, the share of calls with an answer (`decided`), and of all calls, those without an
-        answer counting as wrong, `accuracy` and `recall_high` (None when no call is of that class), both with their
-        95 % interval over calls as `<score>_interval`.
+        For each time: `seconds`; `decided`, the share of calls with a prediction; `accuracy` and `recall_high` of all
+        calls, where a call without a prediction counts as wrong, with 95 % intervals over calls as `<score>_interval`.
+        `recall_high` is None if no call has high urgency.
     """
-    told = {"accuracy": accuracy, "recall_high": recall_of(high)}
-    silence, everyone = logits.shape[1], np.arange(len(true))
-    found = []
+    score_functions = {"accuracy": accuracy, "recall_high": recall_of(high)}
+    no_prediction, groups = logits.shape[1], np.arange(len(true))
+    points = []
     for seconds in times_s:
-        answers = _answers(logits, calls, ends_ms <= seconds * 1000, len(true))
-        # No answer is a class of its own, so that it is never right.
-        read_as = np.where(answers < 0, silence, answers)
-        scores = scores_with_intervals(true, read_as, everyone, silence + 1, told, bootstrap)
-        found.append({"seconds": seconds, "decided": float((answers >= 0).mean()), **scores})
-    return found
+        predicted = _predicted(logits, calls, ends_ms <= seconds * 1000, len(true))
+        # No prediction is a class of its own, so it is never correct.
+        classes = np.where(predicted < 0, no_prediction, predicted)
+        scores = scores_with_intervals(true, classes, groups, no_prediction + 1, score_functions, bootstrap)
+        points.append({"seconds": seconds, "decided": float((predicted >= 0).mean()), **scores})
+    return points
 
 
-def _answers(
+def _predicted(
     logits: "NDArray[np.float32]", calls: "NDArray[np.int64]", heard: "NDArray[np.bool_]", count: int
 ) -> "NDArray[np.int64]":
-    """The class that each call is read as from the utterances heard, -1 without any; int64, (C,)."""
+    """The predicted class of each call from the utterances heard, -1 without any; int64, (C,)."""
     sums = np.zeros((count, logits.shape[1]))
-    np.add.at(sums, calls[heard], logits[heard])  # the mean has the same greatest class
+    np.add.at(sums, calls[heard], logits[heard])  # the sum has the same argmax as the mean
     utterances = np.bincount(calls[heard], minlength=count)
     return np.where(utterances > 0, sums.argmax(axis=1), -1)
 
 
 def expected_cost(matrix: "NDArray[np.int64]", costs: "NDArray[np.float64]") -> float:
-    """The cost of the errors of CALLS_TOLD calls.
+    """The expected cost of the errors in COST_CALLS calls.
 
     Args:
-        matrix: how often each true class (rows) was predicted as each class (columns), (K, K).
-        costs: of one call of each true class read as each class, (K, K).
+        matrix: confusion matrix of calls, int64, (K, K).
+        costs: cost of one call of each true class (rows) predicted as each class (columns), float64, (K, K).
     """
-    return float((matrix * costs).sum() / matrix.sum() * CALLS_TOLD)
+    return float((matrix * costs).sum() / matrix.sum() * COST_CALLS)
 
 
-def draw_time_to_decision(target: "Path", found: Sequence[dict[str, Any]]) -> None:
-    """Accuracy and recall of the high class, with their intervals, and the share of calls with an answer by seconds."""
-    seconds = [moment["seconds"] for moment in found]
+def draw_time_to_decision(target: "Path", points: Sequence[dict[str, Any]]) -> None:
+    """Draws accuracy, recall of high urgency and the share of calls with a prediction, by seconds heard."""
+    seconds = [point["seconds"] for point in points]
     lines = (("accuracy", "accuracy", BLUE), ("recall_high", "recall of high", ORANGE), ("decided", "answered", GREY))
     with picture(target, width_in=6.0, height_in=3.2) as axes:
         for key, title, color in lines:
-            shares = [np.nan if moment[key] is None else moment[key] for moment in found]
+            shares = [np.nan if point[key] is None else point[key] for point in points]
             axes.plot(seconds, shares, marker="o", markersize=3, color=color, label=title)
-            bounds = [moment.get(f"{key}_interval") or (np.nan, np.nan) for moment in found]
+            bounds = [point.get(f"{key}_interval") or (np.nan, np.nan) for point in points]
             low, high = zip(*bounds, strict=True)
             axes.fill_between(seconds, low, high, color=color, alpha=0.15, linewidth=0)
         axes.set_ylim(0, 1.02)
         axes.set_xlabel("seconds of the call heard")
         axes.set_ylabel("share of all calls")
-        axes.set_title("Urgency by call while the call goes on", fontsize=10)
+        axes.set_title("Urgency by call, by seconds heard", fontsize=10)
         axes.legend(frameon=False, fontsize=8)

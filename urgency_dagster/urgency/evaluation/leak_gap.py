@@ -1,7 +1,7 @@
-"""How much a split by utterance inflates the scores: the same model, trained and judged on the original's split.
+"""The leak gap: how much a split by utterance inflates the scores of the same model.
 
-About thirty utterances of a call share its label, its voices and its channel. With some of them on either side, a model
-is asked for what it was told.
+About thirty utterances of a call share its label, voices and channel. A split by utterance puts the same call in
+training and validation: the model has seen the answer.
 """
 
 import shutil
@@ -28,9 +28,9 @@ class LeakGap:
     """Macro-F1 by utterance of the same model on both splits, by task.
 
     Attributes:
-        by_call: on the split of the training set, as evaluated.
-        by_utterance: on the original's split.
-        inflation: how much higher that is.
+        by_call: scores on the split by call of the stored training set.
+        by_utterance: scores on the original's split by utterance.
+        inflation: `by_utterance` minus `by_call`.
     """
 
     by_call: dict[str, float]
@@ -41,18 +41,20 @@ class LeakGap:
 def measure_leak_gap(
     paths: StoragePaths, text_model: PretrainedModel, config: EvaluationConfig, progress: Progress = silent
 ) -> LeakGap:
-    """The gap, after writing it to `leak_gap.json`. The model and the training set that are there stay as they are.
+    """Trains and evaluates on a split by utterance, writes `leak_gap.json`, and returns the gap.
+
+    The stored training set, model and evaluation are not changed.
 
     Args:
         paths: the storage root, with its training set, its model and their evaluation.
         text_model: the text model that the model was trained from.
-        config: how to judge.
-        progress: told the steps of the training.
+        config: the options of the evaluation.
+        progress: called with the number of training steps done.
 
     Raises:
-        ArtefactError: the model or its evaluation is missing, or they are of another training set, or the model itself
-            was trained on a split by utterance.
-        TrainingDataError: the split by utterance leaves a side empty.
+        ArtefactError: the model or its evaluation is missing, they belong to different training sets, or the model was
+            trained on a split by utterance.
+        TrainingDataError: a side of the split by utterance is empty.
     """
     training_set, card, metrics = read_training_set(paths), read_card(paths.urgency.model), read_metrics(paths)
     summary = training_set.summary
@@ -73,7 +75,7 @@ def measure_leak_gap(
 
 
 def _scratch(paths: StoragePaths) -> StoragePaths:
-    """A storage root of its own that has the same calls; one that was left by a killed run is used again."""
+    """A scratch storage root with a link to the same calls. One of a killed run is used again."""
     other = StoragePaths(paths.urgency.folder / ".leak_gap")
     other.root.mkdir(exist_ok=True)
     calls = paths.archive("any").folder.parent
@@ -84,7 +86,7 @@ def _scratch(paths: StoragePaths) -> StoragePaths:
 
 
 def _gap(by_call: dict[str, Any], by_utterance: dict[str, Any]) -> LeakGap:
-    honest, inflated = (
+    of_call, of_utterance = (
         {task: metrics["utterance"][task]["f1_macro"] for task in TASKS} for metrics in (by_call, by_utterance)
     )
-    return LeakGap(honest, inflated, {task: inflated[task] - honest[task] for task in TASKS})
+    return LeakGap(of_call, of_utterance, {task: of_utterance[task] - of_call[task] for task in TASKS})

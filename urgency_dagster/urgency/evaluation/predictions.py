@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from urgency_dagster.statistics.bootstrap import BootstrapConfig
 from urgency_dagster.statistics.confusion import (
     SCORES,
@@ -17,10 +19,11 @@ from urgency_dagster.statistics.confusion import (
     with_interval,
 )
 from urgency_dagster.tables import HIGH, LOW
-from urgency_dagster.urgency.data.dataset import Labels
+from urgency_dagster.urgency.data.dataset import Labels, call_codes, first_rows
+from urgency_dagster.urgency.network.inference import TaskLogits, mean_by_call
 
 if TYPE_CHECKING:
-    import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 
@@ -48,6 +51,50 @@ class Predictions:
             "urgency": confusion_matrix(self.urgency, self.urgency_predicted, len(labels.urgency)),
             "sentiment": confusion_matrix(self.sentiment, self.sentiment_predicted, len(labels.sentiment)),
         }
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The logits of a model for some rows, and the predictions that follow from them.
+
+    Attributes:
+        rows: rows of the training set, N utterances of C calls.
+        logits: logits of each utterance, (N, K).
+        call_logits: mean logits of each call, (C, K).
+        utterance: predictions by utterance.
+        call: predictions by call.
+    """
+
+    rows: "pa.Table"
+    logits: TaskLogits
+    call_logits: TaskLogits
+    utterance: Predictions
+    call: Predictions
+
+    @classmethod
+    def of(cls, rows: "pa.Table", logits: TaskLogits) -> "Answers":
+        """The answers for some rows from their logits, in the same order."""
+        calls = call_codes(rows)
+        call_logits, first = mean_by_call(logits, calls), first_rows(calls)
+        urgency, sentiment = (rows[f"{task}_id"].to_numpy() for task in ("urgency", "sentiment"))
+        utterance = _predictions(logits, urgency, sentiment, calls)
+        call = _predictions(call_logits, urgency[first], sentiment[first], np.arange(len(first)))
+        return cls(rows, logits, call_logits, utterance, call)
+
+
+def _predictions(
+    logits: TaskLogits,
+    urgency: "NDArray[np.int64]",
+    sentiment: "NDArray[np.int64]",
+    calls: "NDArray[np.int64]",
+) -> Predictions:
+    return Predictions(
+        urgency=urgency,
+        urgency_predicted=logits.urgency.argmax(axis=1),
+        sentiment=sentiment,
+        sentiment_predicted=logits.sentiment.argmax(axis=1),
+        calls=calls,
+    )
 
 
 def evaluate_predictions(predictions: Predictions, labels: Labels, bootstrap: BootstrapConfig) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Telling what an evaluation found: Markdown, the classification reports, and confusion matrices as pictures.
+"""The evaluation report: Markdown, classification reports, and confusion matrices as pictures.
 
-Every figure is computed by `evaluation`. Nothing here names a call or quotes its text.
+It shows scores that `metrics` computed. It never names a call or quotes its text.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from urgency_dagster.tables import ENGLISH
 from urgency_dagster.urgency.data.dataset import Labels
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
 from urgency_dagster.urgency.evaluation.predictions import Predictions
-from urgency_dagster.urgency.evaluation.slices import LEAST_CALLS
+from urgency_dagster.urgency.evaluation.slices import MIN_CALLS
 from urgency_dagster.urgency.package.thresholds import ALARM_THRESHOLD, CONFIDENCE_THRESHOLD
 
 if TYPE_CHECKING:
@@ -23,29 +23,29 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TASKS = ("urgency", "sentiment")
-INK_FLIPS_AT = 0.55
-"""Share of a row above which a cell is so dark that its figures are written in white."""
+WHITE_TEXT_ABOVE = 0.55
+"""Share of a true class above which a cell is dark and its text is white."""
 
 
 def draw_confusions(
     folder: Path, matrices: "Mapping[str, Mapping[str, NDArray[np.int64]]]", labels: Labels
 ) -> list[str]:
-    """The names of the pictures, after drawing one confusion matrix per task and unit into `folder`."""
+    """Draws one confusion matrix per task and unit into `folder`; returns the names of the pictures."""
     names = []
     for task in TASKS:
         classes = [ENGLISH.get(name, name) for name in getattr(labels, task)]
-        for unit, of_unit in matrices.items():
+        for unit, by_task in matrices.items():
             names.append(f"confusion_{task}_{unit}.png")
             with picture(
                 folder / names[-1], width_in=1.1 * len(classes) + 1.6, height_in=0.8 * len(classes) + 1.3
             ) as axes:
-                _draw_confusion(axes, of_unit[task], classes)
+                _draw_confusion(axes, by_task[task], classes)
                 axes.set_title(f"{task.capitalize()} by {unit}: share of each true class", fontsize=10)
     return names
 
 
 def draw_history(target: Path, history: "Sequence[Mapping[str, float]]") -> None:
-    """Training loss and the validation scores of every epoch."""
+    """Draws the training loss and the validation scores of every epoch."""
     epochs = [scores["epoch"] for scores in history]
     lines = (
         ("loss", "training loss", GREY),
@@ -58,21 +58,21 @@ def draw_history(target: Path, history: "Sequence[Mapping[str, float]]") -> None
         axes.set_ylim(bottom=0)
         axes.set_xticks(epochs)
         axes.set_xlabel("epoch")
-        axes.set_title("Epoch by epoch, validation by utterance", fontsize=10)
+        axes.set_title("Training loss and validation scores by epoch", fontsize=10)
         axes.legend(frameon=False, fontsize=8)
 
 
-def classification_text(judged: "Mapping[str, Predictions]", labels: Labels) -> str:
+def classification_text(by_unit: "Mapping[str, Predictions]", labels: Labels) -> str:
     """Precision, recall and F1 of every class, per task and unit."""
     from sklearn.metrics import classification_report
 
     parts = []
-    for unit, of_unit in judged.items():
+    for unit, predictions in by_unit.items():
         for task in TASKS:
             names = [f"{name} ({ENGLISH.get(name, name)})" for name in getattr(labels, task)]
             table = classification_report(
-                getattr(of_unit, task),
-                getattr(of_unit, f"{task}_predicted"),
+                getattr(predictions, task),
+                getattr(predictions, f"{task}_predicted"),
                 labels=range(len(names)),
                 target_names=names,
                 digits=3,
@@ -89,9 +89,9 @@ def report_text(metrics: Mapping[str, Any], card: Mapping[str, Any], pictures: l
     return f"""\
 # Urgency model: evaluation
 
-Validation rows only: {utterances[VALIDATION]} utterances of {calls[VALIDATION]} calls. Trained on
-{utterances[TRAIN]} utterances of {calls[TRAIN]} calls, of which {card["held_out"]["calls"]} were kept apart for the
-temperatures and thresholds. Archives: {", ".join(card["archives"])}.
+Scores are those of the validation side: {utterances[VALIDATION]} utterances of {calls[VALIDATION]} calls. The training
+side has {utterances[TRAIN]} utterances of {calls[TRAIN]} calls; {card["held_out"]["calls"]} of these calls are the
+calibration set, which fits temperatures and thresholds. Archives: {", ".join(card["archives"])}.
 
 {_split_text(split)} Split sha256 `{split["sha256"]}`, data sha256 `{card["data_sha256"]}`.
 
@@ -99,31 +99,31 @@ temperatures and thresholds. Archives: {", ".join(card["archives"])}.
 
 {_score_table(metrics)}
 
-Macro-F1 is the mean over all classes; brackets hold 95 % bootstrap intervals over calls
-({metrics["bootstrap_resamples"]} resamples). The majority rows always answer the training side's most frequent
-class; text alone and audio alone are linear models, of character n-grams and of the audio vectors.
-A call's answer is the class with the highest mean logit over its utterances.
+Macro-F1 is the mean F1 over all classes. Brackets hold 95 % bootstrap intervals over calls
+({metrics["bootstrap_resamples"]} resamples). The majority baseline always predicts the most frequent class of the
+training side. Text alone and audio alone are linear models of character n-grams and of the audio vectors.
+The prediction for a call is the class with the highest mean logit over its utterances.
 
-## What must not happen
+## Missed high urgency
 
 {_danger_table(metrics)}
 
 {_cost_text(metrics["cost_per_1000_calls"])}
 
-## While the call goes on
+## Time to decision
 
 {_time_table(metrics["time_to_decision"])}
 
-A call's answer is that of the utterances that ended by then; calls without an answer count as wrong.
+The prediction uses the utterances that have ended by then. Calls without a prediction count as wrong.
 
 ![time_to_decision.png](time_to_decision.png)
 
-## How sure it may be
+## Calibration
 
 {_calibration_table(metrics["calibration"])}
 
-A temperature was fitted on training calls that the network was not fitted to; it changes no answer. The error is the
-expected calibration error in {BINS} stretches of confidence, by utterance.
+The temperatures were fitted on the calibration set. They change probabilities, but no prediction. The error is the
+expected calibration error by utterance, in {BINS} bins of confidence.
 
 ![reliability.png](reliability.png)
 
@@ -131,27 +131,28 @@ expected calibration error in {BINS} stretches of confidence, by utterance.
 
 {_threshold_text(metrics["calibration"]["thresholds"])}
 
-## Who speaks
+## Speakers
 
 {_side_table(metrics)}
 
-## Parts of the validation side, by utterance
+## Slices of the validation side, by utterance
 
 {_slice_table(metrics["slices"])}
 
-A class that a part does not have counts as 0 in its macro-F1. Parts of less than {LEAST_CALLS} calls have no interval.
+A class absent from a slice counts as 0 in its macro-F1. Slices of fewer than {MIN_CALLS} calls have no interval.
 
 ## Confusion matrices
 
 {chr(10).join(f"![{name}]({name})" for name in pictures)}
 
-## How to read this
+## Limits of these scores
 
-- The best epoch ({card["epoch"]} of {card["config"]["epochs"]}) was chosen on these same rows: the scores lean to the
-  high side.
-- Labels belong to calls. A score by utterance asks one sentence for the label of the whole call.
-- The intervals cover the choice of calls, not the choice of seed, nor other regions and categories. A score without one
-  stands on too few calls; one without width was the same in every call, which does not make it sure.
+- The best epoch ({card["epoch"]} of {card["config"]["epochs"]}) was chosen on the same rows, so the scores are slightly
+  too high.
+- Labels belong to calls. A score by utterance compares one sentence with the label of the whole call.
+- The intervals cover the choice of calls. They do not cover the seed, other regions or other categories.
+- A score without an interval has too few calls. An interval without width means that the score was the same in every
+  bootstrap sample, not that it is certain.
 """
 
 
@@ -165,14 +166,14 @@ def _draw_confusion(axes: "Axes", matrix: "NDArray[np.int64]", classes: list[str
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     for (row, column), share in np.ndenumerate(shares):
-        ink = "white" if share > INK_FLIPS_AT else "black"
+        ink = "white" if share > WHITE_TEXT_ABOVE else "black"
         text = f"{share:.0%}\n{matrix[row, column]:,}"
         axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=9)
 
 
 def _split_text(split: Mapping[str, str]) -> str:
     if split["mode_used"] == "utterance":
-        return "**Split by utterance: calls lie on both sides, and these scores are inflated by an unknown amount.**"
+        return "**Split by utterance: the same calls are on both sides, so these scores are inflated.**"
     if split["mode_used"] == split["mode_asked"]:
         return f"Split: `{split['mode_used']}`; no call is on both sides."
     return (
@@ -198,8 +199,8 @@ def _score_table(metrics: Mapping[str, Any]) -> str:
     )
     for title, key in rows:
         scores = metrics[key]
-        of_tasks = [_with_interval(scores[task], name) for task in TASKS for name in ("accuracy", "f1_macro")]
-        figures = (str(scores["n"]), *of_tasks, _with_interval(scores, "average_f1"))
+        by_task = [_with_interval(scores[task], name) for task in TASKS for name in ("accuracy", "f1_macro")]
+        figures = (str(scores["n"]), *by_task, _with_interval(scores, "average_f1"))
         lines.append(f"| {title} | {' | '.join(figures)} |")
     return "\n".join(lines)
 
@@ -211,7 +212,7 @@ def _with_interval(scores: Mapping[str, Any], name: str) -> str:
 
 
 def _danger_table(metrics: Mapping[str, Any]) -> str:
-    lines = ["| | recall of 상 (high) | 상 (high) read as 하 (low) |", "| --- | --- | --- |"]
+    lines = ["| | recall of 상 (high) | 상 (high) predicted as 하 (low) |", "| --- | --- | --- |"]
     for title, key in (("by utterance", "utterance"), ("by call", "call")):
         urgency = metrics[key]["urgency"]
         shares = (_share_with_interval(urgency, name) for name in ("recall_high", "high_read_as_low"))
@@ -227,22 +228,25 @@ def _share_with_interval(scores: Mapping[str, Any], name: str) -> str:
 
 def _cost_text(costs: Mapping[str, Any]) -> str:
     return (
-        f"At the costs of the configuration (`{costs['matrix']}`: rows are 하, 중, 상, columns what they are read as), "
+        f"With the configured costs (`{costs['matrix']}`; rows: true 하, 중, 상; columns: predicted 하, 중, 상), "
         f"the errors of 1,000 calls cost {costs['model']:.0f}, those of the majority class {costs['majority']:.0f}. "
-        "The costs are an assumption until the service says otherwise."
+        "The default costs are assumed, not measured."
     )
 
 
-def _time_table(moments: Sequence[Mapping[str, Any]]) -> str:
-    lines = ["| seconds heard | calls with an answer | accuracy | recall of 상 (high) |", "| --- | --- | --- | --- |"]
-    for moment in moments:
-        shares = (_share_with_interval(moment, name) for name in ("accuracy", "recall_high"))
-        lines.append(f"| {moment['seconds']} | {_share(moment['decided'])} | {' | '.join(shares)} |")
+def _time_table(points: Sequence[Mapping[str, Any]]) -> str:
+    lines = [
+        "| seconds heard | calls with a prediction | accuracy | recall of 상 (high) |",
+        "| --- | --- | --- | --- |",
+    ]
+    for point in points:
+        shares = (_share_with_interval(point, name) for name in ("accuracy", "recall_high"))
+        lines.append(f"| {point['seconds']} | {_share(point['decided'])} | {' | '.join(shares)} |")
     return "\n".join(lines)
 
 
 def _calibration_table(calibration: Mapping[str, Any]) -> str:
-    lines = ["| | temperature | error as it is | error with the temperature |", "| --- | --- | --- | --- |"]
+    lines = ["| | temperature | error without temperature | error with temperature |", "| --- | --- | --- | --- |"]
     for task in TASKS:
         figures = (calibration[task][name] for name in ("temperature", "ece_before", "ece_after"))
         lines.append(f"| {task} | {' | '.join(f'{value:.3f}' for value in figures)} |")
@@ -250,34 +254,38 @@ def _calibration_table(calibration: Mapping[str, Any]) -> str:
 
 
 def _abstention_table(curve: Sequence[Mapping[str, Any]]) -> str:
-    lines = ["| calls that go to a person, the least sure first | urgency accuracy of the others |", "| --- | --- |"]
+    lines = ["| deferred calls, the least confident first | urgency accuracy of the others |", "| --- | --- |"]
     lines += [f"| {point['to_person']:.1%} | {_share_with_interval(point, 'accuracy')} |" for point in curve]
     return "\n".join(lines)
 
 
-def _threshold_text(found: Mapping[str, Mapping[str, Any]]) -> str:
-    if not found:
-        return "The model has no thresholds: no call was kept apart to fit them on."
-    told = []
-    if answer := found.get(CONFIDENCE_THRESHOLD):
-        told.append(
-            f"With the model's threshold of confidence ({answer['threshold']:.3f}) "
-            f"{_share_with_interval(answer, 'to_person')} of the calls go to a person, and the accuracy of the others "
-            f"is {_share_with_interval(answer, 'accuracy')}."
+def _threshold_text(effects: Mapping[str, Mapping[str, Any]]) -> str:
+    if not effects:
+        return "The model has no thresholds, because its calibration set is empty."
+    sentences = []
+    if confidence := effects.get(CONFIDENCE_THRESHOLD):
+        sentences.append(
+            f"With the confidence threshold ({confidence['threshold']:.3f}) "
+            f"{_share_with_interval(confidence, 'to_person')} of the calls are deferred to a person, and the accuracy "
+            f"of the others is {_share_with_interval(confidence, 'accuracy')}."
         )
-    if alarm := found.get(ALARM_THRESHOLD):
-        told.append(
-            f"With its threshold of alarm ({alarm['threshold']:.3f} of the probability of 상) "
-            f"{_share_with_interval(alarm, 'recall_high')} of the calls of that urgency raise one, and "
+    if alarm := effects.get(ALARM_THRESHOLD):
+        sentences.append(
+            f"With the alarm threshold ({alarm['threshold']:.3f} of the probability of 상) "
+            f"{_share_with_interval(alarm, 'recall_high')} of the calls of high urgency raise an alarm, and "
             f"{_share_with_interval(alarm, 'false_alarms')} of the others."
         )
-    return " ".join([*told, "Both were fitted on the calls that were kept apart."])
+    return " ".join([*sentences, "Both were fitted on the calibration set."])
 
 
 def _side_table(metrics: Mapping[str, Any]) -> str:
     lines = ["| by call, from | calls | urgency accuracy | urgency macro-F1 | recall of 상 (high) |"]
     lines.append("| --- | --- | --- | --- | --- |")
-    for title, key in (("both", "call"), ("the caller alone", "caller_only"), ("the call taker alone", "taker_only")):
+    for title, key in (
+        ("both speakers", "call"),
+        ("the caller alone", "caller_only"),
+        ("the call taker alone", "taker_only"),
+    ):
         if scores := metrics[key]:
             urgency = scores["urgency"]
             figures = [_with_interval(urgency, name) for name in ("accuracy", "f1_macro")]
@@ -288,11 +296,11 @@ def _side_table(metrics: Mapping[str, Any]) -> str:
 
 def _slice_table(slices: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     lines = ["| | n | calls | accuracy | macro-F1 | recall of 상 (high) |", "| --- | --- | --- | --- | --- | --- |"]
-    for division, parts in slices.items():
-        for part, scores in parts.items():
+    for division, of_division in slices.items():
+        for name, scores in of_division.items():
             figures = [_with_interval(scores, name) for name in ("accuracy", "f1_macro")]
             figures.append(_share_with_interval(scores, "recall_high"))
-            lines.append(f"| {division}: {part} | {scores['n']} | {scores['calls']} | {' | '.join(figures)} |")
+            lines.append(f"| {division}: {name} | {scores['n']} | {scores['calls']} | {' | '.join(figures)} |")
     return "\n".join(lines)
 
 

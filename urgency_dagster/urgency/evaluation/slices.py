@@ -1,7 +1,4 @@
-"""Scores of parts of the validation side: where, what about, by whom and how long.
-
-A mean over all can hide any of them. What counts as right is `metrics`'; nothing is read or written here.
-"""
+"""Scores of slices of the validation side: by region, category, speaker, length and more."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,20 +19,20 @@ UNKNOWN = "unknown"
 SPEAKERS = {CALL_TAKER: "call taker", CALLER: "caller"}
 
 SEGMENT_BOUNDS_S = (1.0, 2.0, 5.0)
-"""Borders of segment lengths. Source: about the quartiles and the 95th percentile of the data set."""
+"""Bounds between slices of utterance length, s. Source: about the quartiles and 95th percentile of the data set."""
 
-LEAST_CALLS = 5
-"""Calls below which a bootstrap says nothing: of a single call, every sample is the same."""
+MIN_CALLS = 5
+"""Minimum number of calls for an interval. Bootstrap samples of one call are all equal."""
 
 CALL_BOUNDS_S = (45.0, 90.0)
-"""Borders of call lengths, around the data set's median of 65 s."""
+"""Bounds between slices of call length, s, around the data set's median of 65 s."""
 
 
 def slice_labels(rows: "pa.Table") -> "dict[str, NDArray[np.str_]]":
-    """For each way to divide the rows, the part that each row belongs to, (N,).
+    """For each division, the slice of each row, (N,).
 
     Args:
-        rows: of the training set.
+        rows: rows of the training set.
     """
     archives = [f"{archive}__".split("_") for archive in rows["archive"].to_pylist()]
     return {
@@ -59,32 +56,32 @@ def slice_scores(
     high: int,
     bootstrap: BootstrapConfig,
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """The scores of every part, by division and part.
+    """The scores of every slice, by division and slice.
 
     Args:
-        labels: as `slice_labels` gives them.
-        true: class ids, (N,).
-        predicted: class ids, (N,).
-        calls: the call of each row as ids, (N,).
-        classes: number of classes; one that a part does not have counts as 0 in its macro-F1.
-        high: the class whose recall is told.
+        labels: as `slice_labels` returns them.
+        true: class ids, int64, (N,).
+        predicted: class ids, int64, (N,).
+        calls: the call of each row as an id, int64, (N,).
+        classes: number of classes; a class absent from a slice counts as 0 in its macro-F1.
+        high: the class id of high urgency.
         bootstrap: samples of the calls for each interval.
 
     Returns:
         `n`, `calls`, `accuracy`, `f1_macro` and `recall_high`, each score with its 95 % interval over calls as
-        `<score>_interval`; None for less than LEAST_CALLS.
+        `<score>_interval`, which is None for fewer than MIN_CALLS calls.
     """
-    told = {**SCORES, "recall_high": recall_of(high)}
+    score_functions = {**SCORES, "recall_high": recall_of(high)}
 
-    def part_scores(here: "NDArray[np.bool_]") -> dict[str, Any]:
-        ids = np.unique(calls[here], return_inverse=True)[1]
+    def scores_of(rows: "NDArray[np.bool_]") -> dict[str, Any]:
+        ids = np.unique(calls[rows], return_inverse=True)[1]
         count = int(ids.max()) + 1
-        of_part = bootstrap if count >= LEAST_CALLS else replace(bootstrap, resamples=0)
-        scores = scores_with_intervals(true[here], predicted[here], ids, classes, told, of_part)
-        return {"n": int(here.sum()), "calls": count, **scores}
+        of_slice = bootstrap if count >= MIN_CALLS else replace(bootstrap, resamples=0)
+        scores = scores_with_intervals(true[rows], predicted[rows], ids, classes, score_functions, of_slice)
+        return {"n": int(rows.sum()), "calls": count, **scores}
 
     return {
-        division: {str(part): part_scores(parts == part) for part in np.unique(parts)}
+        division: {str(part): scores_of(parts == part) for part in np.unique(parts)}
         for division, parts in labels.items()
     }
 
@@ -94,14 +91,15 @@ def _texts(values: Sequence[str | None]) -> "NDArray[np.str_]":
 
 
 def _call_ends_s(rows: "pa.Table") -> "NDArray[np.float64]":
-    """For each row, the seconds at which the last kept utterance of its call ends."""
+    """For each row, the end of the last utterance of its call, s, float64, (N,)."""
     ends = rows.group_by("_id").aggregate([("endAt", "max")])
-    found = ends["endAt_max"].take(pc.index_in(rows["_id"].combine_chunks(), ends["_id"].combine_chunks()))
-    return found.to_numpy() / 1000
+    of_rows = ends["endAt_max"].take(pc.index_in(rows["_id"].combine_chunks(), ends["_id"].combine_chunks()))
+    seconds: NDArray[np.float64] = of_rows.to_numpy() / 1000
+    return seconds
 
 
 def _lengths(lengths_s: "NDArray[np.float64]", bounds_s: Sequence[float]) -> "NDArray[np.str_]":
-    """The part of each length, named so that the names sort by length."""
+    """The slice of each length, (N,). The names sort by length."""
     edges = [0.0, *bounds_s]
     names = [f"{low:g} to {high:g} s" for low, high in zip(edges, bounds_s, strict=False)]
     return np.array([*names, f"{bounds_s[-1]:g} s and more"])[np.searchsorted(bounds_s, lengths_s, side="right")]

@@ -1,1 +1,1 @@
-"""The network, its text encoder, and running it over utterances."""
+"""The network, its text encoder, and inference."""

@@ -1,7 +1,4 @@
-"""The network: a text encoder's CLS vector attends to the audio of the utterance, two heads judge the result.
-
-Only the architecture lives here; weights come from `training` and travel through `checkpoints` and `model_folder`.
-"""
+"""The architecture: a text encoder's CLS vector attends to the audio vectors; two heads classify the result."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -29,7 +26,7 @@ class ModelConfig:
     Raises:
         SettingsError: `text_width` is no multiple of `attention_heads`.
 
-    Source: the original pipeline for the defaults.
+    Source: the original pipeline, for the defaults.
     """
 
     text_width: int
@@ -57,9 +54,9 @@ class Logits(NamedTuple):
 
 
 class CrossAttention(nn.Module):
-    """One query attends to the audio; dropout, residual and layer norm follow.
+    """Cross-attention of one query to the audio, then dropout, residual connection and layer norm.
 
-    With a single audio vector the attention weight is always 1, so that the query and key projections learn nothing.
+    With one audio vector the attention weight is always 1, so the query and key projections learn nothing.
     """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -69,9 +66,10 @@ class CrossAttention(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, query: Tensor, audio: Tensor) -> Tensor:
-        """The query enriched by the audio, (B, 1, W), from a query (B, 1, W) and audio (B, T, W)."""
+        """The output, (B, 1, W), from a query, (B, 1, W), and audio, (B, T, W)."""
         attended, _ = self.attn(query, audio, audio, need_weights=False)
-        return self.norm(query + self.dropout(attended))
+        output: Tensor = self.norm(query + self.dropout(attended))
+        return output
 
 
 class KoElectraCrossModal(nn.Module):
@@ -80,8 +78,8 @@ class KoElectraCrossModal(nn.Module):
     The state dict has the prefixes `text_encoder. wav_fc. cross_attn.attn. cross_attn.norm. sent_head. urg_head.`.
 
     Args:
-        text_encoder: any encoder of the BERT family; its first token is taken as the text's vector.
-        config: the shape of the rest.
+        text_encoder: an encoder of the BERT family; the hidden state of its first token represents the text.
+        config: the shape of the other layers.
 
     Source: the original pipeline.
     """
@@ -97,21 +95,21 @@ class KoElectraCrossModal(nn.Module):
         self.urg_head = nn.Linear(config.text_width, config.urgency_classes)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, audio: Tensor) -> Logits:
-        """The logits of both tasks.
+        """The logits of both tasks: urgency, (B, U), and sentiment, (B, S).
 
         Args:
             input_ids: token ids, int64, (B, L).
             attention_mask: 1 for tokens and 0 for padding, int64, (B, L).
-            audio: audio vectors, float32, (B, T, D); T is 1 for the mean over the utterance.
+            audio: audio vectors, float32, (B, T, D); T = 1 is the mean over the utterance.
 
         Raises:
-            TrainingDataError: T is not the configured number.
+            TrainingDataError: T is not `config.audio_tokens`.
         """
         if audio.shape[1] != self.audio_tokens:
             raise TrainingDataError(
-                f"utterances of {audio.shape[1]} audio vectors",
-                f"{self.audio_tokens}, as the model is made for",
-                "embed them with that many `audio_tokens`, or train the model again",
+                f"{audio.shape[1]} audio vectors per utterance",
+                f"{self.audio_tokens}, as in the training of the model",
+                f"embed them with `audio_tokens: {self.audio_tokens}`, or train the model again",
             )
         hidden = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         query = hidden[:, :1]

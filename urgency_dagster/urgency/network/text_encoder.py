@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def load_text_model(text_model: PretrainedModel) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
-    """The pretrained encoder, float32, and its tokenizer, from their folder alone.
+    """The pretrained encoder, float32, and its tokenizer. Only the local folder is read.
 
     Raises:
-        ModelError: the folder holds no encoder or no tokenizer that transformers can load.
+        ModelError: transformers cannot load an encoder and a tokenizer from the folder.
     """
     from transformers import AutoModel, AutoTokenizer
 

@@ -1,1 +1,1 @@
-"""A trained model as files: the model folder, its card, checkpoints."""
+"""A trained model as files: model folder, model card, checkpoints, thresholds."""

@@ -1,6 +1,6 @@
-"""What a model must not be separated from: its classes, origin, data, configuration, scores, use and limits.
+"""The model card: classes, data, configuration, scores, intended use, limits.
 
-A card holds counts, hashes and class names: no text, id, address or audio of a call.
+A card holds counts, hashes and class names. It never holds a text, id, address or audio of a call.
 """
 
 from collections.abc import Mapping
@@ -11,28 +11,41 @@ from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.tables import ENGLISH
 from urgency_dagster.urgency.data.dataset import Labels, TrainingSetSummary
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
+from urgency_dagster.urgency.package.thresholds import ALARM_THRESHOLD, CONFIDENCE_THRESHOLD
 
 ARCHITECTURE = "KoElectraCrossModal"
 """The name of the network's class, stored with a model."""
 
+THRESHOLD_NAMES = {CONFIDENCE_THRESHOLD: "confidence", ALARM_THRESHOLD: "alarm"}
+"""How the card names the thresholds."""
+
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "safetensors")
-"""The libraries whose versions decide what stored weights mean."""
+"""The libraries whose versions are stored with a model, because they interpret its files."""
 
 INTENDED_USE = """\
 Research on the triage of Korean emergency calls: a second opinion on the urgency (low, mid, high) and the caller's
 sentiment of one utterance, or of a call as the mean of its utterances' logits."""
 
 LIMITS = """\
-- Not a medical device, not tested in operation. It must not decide alone whether or when help is sent.
-- Trained on one country's calls, one telephone band and the regions and categories of its archives only.
-- The labels follow a call-taking protocol and cannot be fully inferred from what is said.
-- No person or incident id exists in the data: the same caller may be on both sides of the split."""
+- It is no medical device and was not tested in operation. It must not decide alone whether or when help is sent.
+- Trained only on Korean calls in telephone quality, and on the regions and categories of its archives.
+- The labels follow a call-taking protocol. The words of a call do not determine them completely.
+- The data hold no id of a person or an incident. The same caller may be on both sides of the split."""
 
 
 def training_facts(
     summary: TrainingSetSummary, text_model: PretrainedModel, max_length: int, config: dict[str, Any]
 ) -> dict[str, Any]:
-    """What is known before the first step; stored with the checkpoint and on the card. Plain JSON values."""
+    """The facts of a training known before its first step, as plain JSON values.
+
+    The checkpoint and the card hold them.
+
+    Args:
+        summary: the training set.
+        text_model: the pretrained text encoder.
+        max_length: maximum number of tokens of a text.
+        config: the hyper-parameters, as plain values.
+    """
     return {
         "architecture": ARCHITECTURE,
         "labels": {"urgency": list(summary.labels.urgency), "sentiment": list(summary.labels.sentiment)},
@@ -51,7 +64,7 @@ def training_facts(
 def model_card(
     facts: dict[str, Any], summary: TrainingSetSummary, best: dict[str, Any], history: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """The card: the facts, what the model was trained on, and the scores of its best and of every epoch."""
+    """The card: the facts, the training set, and the scores of the best epoch and of every epoch."""
     return facts | {
         "archives": list(summary.archives),
         "calls": summary.calls,
@@ -80,9 +93,9 @@ Urgency and sentiment of a Korean emergency-call utterance from its transcript a
 | speech model | {card["speech_model"]["name"]} ({card["speech_model"]["revision"]}) |
 | audio vectors | {_audio(card["audio_tokens"], card["audio_width"])} |
 | training side | {card["utterances"][TRAIN]} utterances of {card["calls"][TRAIN]} calls |
-| kept apart of these | {card["held_out"]["utterances"]} utterances of {card["held_out"]["calls"]} calls |
+| calibration set, part of these | {card["held_out"]["utterances"]} utterances of {card["held_out"]["calls"]} calls |
 | temperatures | urgency {card["temperatures"]["urgency"]:.3f}, sentiment {card["temperatures"]["sentiment"]:.3f} |
-| thresholds of a call | {_thresholds(card["thresholds"])} |
+| thresholds for a call | {_thresholds(card["thresholds"])} |
 | validation rows | {card["utterances"][VALIDATION]} utterances of {card["calls"][VALIDATION]} calls |
 | split | {card["split"]["mode_used"]}, sha256 `{card["split"]["sha256"]}` |
 | training data | sha256 `{card["data_sha256"]}` |
@@ -93,7 +106,7 @@ Urgency and sentiment of a Korean emergency-call utterance from its transcript a
 | urgency | {metrics["urg_acc"]:.3f} | {metrics["urg_f1"]:.3f} |
 | sentiment | {metrics["sent_acc"]:.3f} | {metrics["sent_f1"]:.3f} |
 
-The epoch was chosen on these same rows, so the scores lean to the high side.
+The epoch was chosen on the same rows, so these scores are slightly too high.
 
 ## Intended use
 
@@ -106,12 +119,12 @@ The epoch was chosen on these same rows, so the scores lean to the high side.
 
 
 def _thresholds(fitted: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.3f}" for name, value in fitted.items()) or "none were fitted"
+    return ", ".join(f"{THRESHOLD_NAMES.get(name, name)} {value:.3f}" for name, value in fitted.items()) or "none"
 
 
 def _audio(tokens: int, width: int) -> str:
-    over = "the mean over time" if tokens == 1 else "the means over as many equal spans of time"
-    return f"{tokens} of {width} values: {over} of the speech model's last hidden state"
+    pooling = "the mean over time" if tokens == 1 else f"the means over {tokens} equal spans of time"
+    return f"{tokens} of {width} values: {pooling} of the speech model's last hidden state"
 
 
 def _ids(names: tuple[str, ...]) -> str:

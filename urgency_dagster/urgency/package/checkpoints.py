@@ -1,6 +1,6 @@
-"""`best_model.pt`: the best epoch in the original's format, plus what the original left out.
+"""`best_model.pt`: the checkpoint of the best epoch in the original's format, with labels and facts added.
 
-It holds tensors, numbers, texts, lists and dicts only, so `torch.load(weights_only=True)` reads it.
+It holds tensors, numbers, strings, lists and dicts only, so `torch.load(weights_only=True)` reads it.
 """
 
 import sys
@@ -14,16 +14,16 @@ def write_checkpoint(target: Path, checkpoint: dict[str, Any]) -> None:
     """Writes a checkpoint with its tensors on the CPU; the same content gives the same bytes."""
     import torch
 
-    # Given a path, torch would name the folder inside the file after it: a temporary name would change the bytes.
+    # From a path, torch takes the name of the folder inside the file, so a temporary name would change the bytes.
     with target.open("wb") as stream:
         torch.save(_plain(checkpoint), stream)
 
 
 def read_checkpoint(source: Path) -> dict[str, Any]:
-    """The stored checkpoint, its tensors on the CPU.
+    """The stored checkpoint, with its tensors on the CPU.
 
     Raises:
-        ArtefactError: the file is missing, damaged, or holds more than tensors and plain values.
+        ArtefactError: the file is missing or damaged, or holds other objects than tensors and plain values.
     """
     import pickle
 
@@ -41,9 +41,10 @@ def read_checkpoint(source: Path) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """The value with its tensors on the CPU, and with equal texts that are one object.
+    """The value with its tensors on the CPU and equal strings as one object.
 
-    A pickle names an object that it meets again, so that equal content would have other bytes after it was read back.
+    A pickle refers to a repeated object by reference. So without this, a checkpoint that was read back would have
+    other bytes.
     """
     import torch
 

@@ -1,8 +1,6 @@
-"""The self-contained folder of a trained model: weights, configuration, tokenizer, card. No pickle, no network.
+"""The model folder: weights, configuration, tokenizer and card of a trained model, without pickles.
 
-    model.safetensors  config.json  card.json  README.md  text_encoder/{config.json, tokenizer files}
-
-What the card says is decided by `cards`; this module stores and restores.
+model.safetensors  config.json  card.json  README.md  text_encoder/{config.json, tokenizer files}
 """
 
 from dataclasses import asdict, dataclass, field
@@ -30,16 +28,17 @@ WEIGHTS, CONFIG, CARD, README, TEXT_ENCODER = (
 
 @dataclass(frozen=True)
 class UrgencyModel:
-    """A trained network and all that is needed to ask it.
+    """A trained network with everything that inference needs.
 
     Attributes:
         network: the network, in evaluation mode.
-        tokenizer: cuts texts for its encoder.
+        tokenizer: the tokenizer of its text encoder.
         labels: class names in the order of the logits.
         config: the shape of the network.
-        max_length: tokens at which texts are cut.
-        temperatures: what the logits of each task are divided by before they become probabilities.
-        thresholds: of a call's urgency, see `thresholds.fit_thresholds`; empty when nothing was kept apart to fit them.
+        max_length: maximum number of tokens of a text.
+        temperatures: the temperature of each task, which divides its logits before the softmax.
+        thresholds: thresholds for the urgency of a call, see `thresholds.fit_thresholds`; empty without a calibration
+            set.
     """
 
     network: "KoElectraCrossModal"
@@ -55,9 +54,9 @@ def save_urgency_model(folder: Path, model: UrgencyModel, card: dict[str, Any]) 
     """Writes the folder; the same model and card give the same bytes.
 
     Args:
-        folder: replaced as a whole.
+        folder: the model folder; an existing one is replaced.
         model: the trained model.
-        card: what it was trained from and how well it does, see `cards`.
+        card: the model card, see `cards.model_card`.
     """
     from safetensors.torch import save_file
 
@@ -72,7 +71,7 @@ def save_urgency_model(folder: Path, model: UrgencyModel, card: dict[str, Any]) 
     }
     with replacing_folder(folder) as temporary:
         save_file(weights, temporary / WEIGHTS, metadata={"format": "pt"})
-        (temporary / WEIGHTS).chmod(0o644)  # safetensors lets nobody but the owner read
+        (temporary / WEIGHTS).chmod(0o644)  # safetensors writes files that only their owner can read
         model.network.text_encoder.config.save_pretrained(temporary / TEXT_ENCODER)
         model.tokenizer.save_pretrained(temporary / TEXT_ENCODER)
         write_json(temporary / CONFIG, config)
@@ -81,7 +80,7 @@ def save_urgency_model(folder: Path, model: UrgencyModel, card: dict[str, Any]) 
 
 
 def load_urgency_model(folder: Path) -> UrgencyModel:
-    """The model of a folder written by `save_urgency_model`, on the CPU; nothing else is read.
+    """The model of a folder written by `save_urgency_model`, on the CPU. No other file is read.
 
     Raises:
         ArtefactError: a file is missing or damaged, or the weights do not fit the configuration.
@@ -98,7 +97,7 @@ def load_urgency_model(folder: Path) -> UrgencyModel:
         config = ModelConfig(**stored["network"])
         encoder_config = AutoConfig.from_pretrained(folder / TEXT_ENCODER, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder / TEXT_ENCODER, local_files_only=True)
-        with torch.random.fork_rng(devices=[]):  # building draws first weights, which the stored ones replace
+        with torch.random.fork_rng(devices=[]):  # random initial weights are replaced by the stored ones
             network = KoElectraCrossModal(AutoModel.from_config(encoder_config), config)
         network.load_state_dict(load_file(folder / WEIGHTS))
         labels, fitted = Labels.from_json(stored["labels"]), (stored["temperatures"], stored.get("thresholds", {}))
@@ -113,7 +112,7 @@ def load_urgency_model(folder: Path) -> UrgencyModel:
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """What the model of a folder was trained from, and how well it did on the validation side.
+    """The model card of a model folder.
 
     Raises:
         ArtefactError: there is no card.

@@ -1,6 +1,6 @@
-"""A checkpoint that the original pipeline made, as a model of this one: the same logits, the labels in this order.
+"""Loading checkpoints of the original pipeline: the same logits, with urgency in this project's order.
 
-Source: the original's training script. Its classes are in code-point order, which its checkpoint does not say.
+Source: the original's training script. Its classes are in code-point order; its checkpoints do not name them.
 """
 
 from collections.abc import Mapping
@@ -24,25 +24,27 @@ ORIGINAL_URGENCY = tuple(sorted(URGENCY_LEVELS))
 """The original's urgency classes in the order of its ids: 상, 중, 하."""
 
 MAX_LENGTH = 512
-"""Tokens at which the original cuts a text."""
+"""Maximum number of tokens of a text in the original."""
 
-NOT_LEARNT = {"text_encoder.embeddings.position_ids"}
-"""A buffer that older versions of transformers stored and newer ones make anew."""
+UNUSED_BUFFERS = {"text_encoder.embeddings.position_ids"}
+"""Buffers that older versions of transformers stored and newer ones create."""
 
 
 def read_original(source: Path) -> dict[str, Any]:
-    """The stored dictionary. Besides tensors and plain values, the numbers of NumPy that the original stored are read.
+    """The stored dictionary. It may hold tensors, plain values and NumPy numbers, as the original's do.
 
     Raises:
-        ArtefactError: the file is missing, damaged, no checkpoint, or holds anything else.
+        ArtefactError: the file is missing or damaged, is no checkpoint, or holds other objects.
     """
     import torch
 
-    with torch.serialization.safe_globals(_numbers()):
+    with torch.serialization.safe_globals(_numpy_numbers()):
         checkpoint = read_checkpoint(source)
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("model_state_dict"), dict):
         raise ArtefactError(
-            f"{source.name} holds no model_state_dict", "what the original's training stored", "train the model again"
+            f"{source.name} holds no model_state_dict",
+            "the dictionary that the original's training stored",
+            "train the model again",
         )
     return checkpoint
 
@@ -64,7 +66,7 @@ def checkpoint_model(checkpoint: Mapping[str, Any], text_model: PretrainedModel)
     from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal
 
     encoder, tokenizer = load_text_model(text_model)
-    weights = {name: tensor for name, tensor in checkpoint["model_state_dict"].items() if name not in NOT_LEARNT}
+    weights = {name: tensor for name, tensor in checkpoint["model_state_dict"].items() if name not in UNUSED_BUFFERS}
     labels, weights = _labelled(checkpoint.get("labels"), weights)
     try:
         config = _model_config(checkpoint, weights, labels)
@@ -94,8 +96,8 @@ def _model_config(checkpoint: Mapping[str, Any], weights: "Mapping[str, Tensor]"
     )
 
 
-def _numbers() -> list[Any]:
-    """What a pickled NumPy number needs, under the names of NumPy 1 and 2: constructors of plain data."""
+def _numpy_numbers() -> list[Any]:
+    """The constructors of pickled NumPy numbers, under the names of NumPy 1 and 2."""
     import numpy as np
     from numpy._core.multiarray import scalar
 
@@ -106,14 +108,14 @@ def _numbers() -> list[Any]:
 def _labelled(
     stored: Mapping[str, list[str]] | None, weights: "dict[str, Tensor]"
 ) -> "tuple[Labels, dict[str, Tensor]]":
-    """The classes of a checkpoint and its weights, the urgency head in the order of the classes."""
+    """The labels of a checkpoint, and its weights with the urgency head in the order of the labels."""
     if stored:
         return Labels.from_json(stored), weights
     counts = {head: len(weights.get(f"{head}.bias", ())) for head in ("urg_head", "sent_head")}
     if counts != {"urg_head": len(ORIGINAL_URGENCY), "sent_head": len(SENTIMENTS)}:
         raise ArtefactError(
-            f"no labels, but {counts['urg_head']} urgency and {counts['sent_head']} sentiment classes",
-            f"{len(ORIGINAL_URGENCY)} and {len(SENTIMENTS)}, as the original's",
+            f"{counts['urg_head']} urgency and {counts['sent_head']} sentiment classes without labels",
+            f"{len(ORIGINAL_URGENCY)} and {len(SENTIMENTS)}, as in the original's",
             "add `labels`: the names of both tasks in the order of its ids",
         )
     order = [ORIGINAL_URGENCY.index(name) for name in URGENCY_LEVELS]

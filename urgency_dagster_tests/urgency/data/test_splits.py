@@ -134,7 +134,7 @@ def test_calls_that_are_added_do_not_move_the_others_to_training():
 
 
 def test_an_archive_without_a_side_is_refused():
-    with pytest.raises(TrainingDataError, match="neither Training nor Validation"):
+    with pytest.raises(TrainingDataError, match="neither to Training nor to Validation"):
         split_rows(table([("X_광주_구급", 0, 1)]), SplitConfig(mode="official"))
 
 

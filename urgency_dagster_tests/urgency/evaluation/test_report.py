@@ -80,7 +80,10 @@ def test_thresholds_are_told_or_that_there_are_none(folder, trained, card):
     found = trained.metrics["calibration"]["thresholds"]
     text = (folder / "report.md").read_text(encoding="utf-8")
     person, (low, high) = found["answer_from"], found["answer_from"]["to_person_interval"]
-    assert f"({person['threshold']:.3f}) {person['to_person']:.1%} [{low:.1%}, {high:.1%}] of the calls" in text
+    assert (
+        f"({person['threshold']:.3f}) {person['to_person']:.1%} [{low:.1%}, {high:.1%}] of the calls are deferred"
+        in text
+    )
     alarm, (low, high) = found["alarm_from"], found["alarm_from"]["false_alarms_interval"]
     assert f"{alarm['false_alarms']:.1%} [{low:.1%}, {high:.1%}] of the others" in text
     metrics = copy.deepcopy(trained.metrics)

@@ -4,7 +4,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from urgency_dagster.statistics.bootstrap import BootstrapConfig
-from urgency_dagster.urgency.evaluation.slices import LEAST_CALLS, slice_labels, slice_scores
+from urgency_dagster.urgency.evaluation.slices import MIN_CALLS, slice_labels, slice_scores
 
 
 def rows(*changes: dict) -> pa.Table:
@@ -78,7 +78,7 @@ def test_a_part_without_the_high_class_has_no_recall_of_it():
     assert (scores["d"]["x"]["recall_high"], scores["d"]["x"]["calls"]) == (None, 2)
 
 
-@pytest.mark.parametrize(("calls", "known"), [(1, False), (LEAST_CALLS - 1, False), (LEAST_CALLS, True)])
+@pytest.mark.parametrize(("calls", "known"), [(1, False), (MIN_CALLS - 1, False), (MIN_CALLS, True)])
 def test_few_calls_have_no_interval(calls, known):
     ids = np.arange(calls)
     scores = slice_scores(

@@ -165,7 +165,7 @@ def test_heads_that_do_not_divide_the_width_are_refused(paths, text_model):
 
 class TestHeldOutCalls:
     def test_they_do_not_reach_the_weights(self, tmp_path, text_model):
-        """Vectors of the calls that are kept apart may be anything: the network stays, the temperatures do not."""
+        """Other vectors in the calibration set change the temperatures, but not the network."""
         made = []
         for name, factor in (("a", 1), ("b", -100)):
             paths = write_root(tmp_path / name)
@@ -191,7 +191,7 @@ class TestHeldOutCalls:
         train(paths, text_model, ONE_EPOCH.changed(calibration_share=0.0))
         model = load_urgency_model(paths.urgency.model)
         assert (model.temperatures, model.thresholds) == ({"urgency": 1.0, "sentiment": 1.0}, {})
-        assert "none were fitted" in (paths.urgency.model / "README.md").read_text(encoding="utf-8")
+        assert "| thresholds for a call | none |" in (paths.urgency.model / "README.md").read_text(encoding="utf-8")
         assert read_card(paths.urgency.model)["held_out"] == {"calls": 0, "utterances": 0}
 
     def test_the_card_counts_them(self, trained):

@@ -1,0 +1,164 @@
+"""The sections of `metrics.json`: overall scores, breakdowns, calibration, and linear baselines."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.statistics.calibration import Reliability, probabilities, reliability
+from urgency_dagster.tables import CALL_TAKER, CALLER, HIGH
+from urgency_dagster.urgency.configuration import EvaluationConfig
+from urgency_dagster.urgency.data.dataset import Labels, TrainingSet, call_codes, first_rows
+from urgency_dagster.urgency.data.tables import TRAIN
+from urgency_dagster.urgency.evaluation.baselines import baseline_logits
+from urgency_dagster.urgency.evaluation.calibration import abstention
+from urgency_dagster.urgency.evaluation.decision import expected_cost, time_to_decision
+from urgency_dagster.urgency.evaluation.predictions import Answers, Predictions, evaluate_predictions
+from urgency_dagster.urgency.evaluation.slices import slice_labels, slice_scores
+from urgency_dagster.urgency.network.inference import TaskLogits
+from urgency_dagster.urgency.package.model_folder import UrgencyModel
+from urgency_dagster.urgency.package.thresholds import evaluate_thresholds
+
+SPEAKER_SECTIONS = {"caller_only": CALLER, "taker_only": CALL_TAKER}
+"""Sections with scores from the utterances of one speaker."""
+
+
+def overall_scores(
+    answers: Answers, majority: dict[str, Predictions], training_set: TrainingSet, config: EvaluationConfig
+) -> dict[str, Any]:
+    """Scores of the model and of the majority class, by utterance and by call, and the split they belong to."""
+    labels, summary = training_set.labels, training_set.summary
+    sections = {
+        "utterance": answers.utterance,
+        "call": answers.call,
+        "majority": majority["utterance"],
+        "majority_call": majority["call"],
+    }
+    return {
+        **{name: evaluate_predictions(of_name, labels, config.bootstrap) for name, of_name in sections.items()},
+        "bootstrap_resamples": config.bootstrap_resamples,
+        "split": {"mode_asked": summary.mode_asked, "mode_used": summary.mode_used, "sha256": summary.sha256},
+        "data_sha256": summary.data_sha256,
+    }
+
+
+def majority_predictions(answers: Answers, training_set: TrainingSet) -> dict[str, Predictions]:
+    """The majority class of the training side as the prediction for every utterance, and for every call."""
+    training = training_set.side(TRAIN, ("_id", "urgency_id", "sentiment_id"))
+    calls = training.take(first_rows(call_codes(training)))
+    return {
+        "utterance": _constant(answers.utterance, training),
+        "call": _constant(answers.call, calls),
+    }
+
+
+def _constant(predictions: Predictions, training: pa.Table) -> Predictions:
+    frequent = {task: int(np.bincount(training[f"{task}_id"].to_numpy()).argmax()) for task in ("urgency", "sentiment")}
+    return Predictions(
+        urgency=predictions.urgency,
+        urgency_predicted=np.full_like(predictions.urgency, frequent["urgency"]),
+        sentiment=predictions.sentiment,
+        sentiment_predicted=np.full_like(predictions.sentiment, frequent["sentiment"]),
+        calls=predictions.calls,
+    )
+
+
+def breakdowns(
+    answers: Answers, majority: dict[str, Predictions], labels: Labels, config: EvaluationConfig
+) -> dict[str, Any]:
+    """Scores by slice, by speaker and by seconds heard, and the expected cost of errors."""
+    utterance, call = answers.utterance, answers.call
+    high = labels.urgency.index(HIGH)
+    costs = np.array(config.cost_matrix)
+    return {
+        "slices": slice_scores(
+            slice_labels(answers.rows),
+            utterance.urgency,
+            utterance.urgency_predicted,
+            utterance.calls,
+            classes=len(labels.urgency),
+            high=high,
+            bootstrap=config.bootstrap,
+        ),
+        **{name: _of_speaker(answers, speaker, labels, config) for name, speaker in SPEAKER_SECTIONS.items()},
+        "time_to_decision": time_to_decision(
+            answers.logits.urgency,
+            answers.rows["endAt"].to_numpy(),
+            utterance.calls,
+            call.urgency,
+            high,
+            config.bootstrap,
+        ),
+        "cost_per_1000_calls": {
+            "model": expected_cost(call.matrices(labels)["urgency"], costs),
+            "majority": expected_cost(majority["call"].matrices(labels)["urgency"], costs),
+            "matrix": costs.tolist(),
+        },
+    }
+
+
+def _of_speaker(answers: Answers, speaker: int, labels: Labels, config: EvaluationConfig) -> dict[str, Any] | None:
+    """The scores by call from the utterances of one speaker; None without any."""
+    spoken = pc.fill_null(pc.equal(answers.rows["speaker"], speaker), fill_value=False).to_numpy()
+    if not spoken.any():
+        return None
+    logits = TaskLogits(answers.logits.urgency[spoken], answers.logits.sentiment[spoken])
+    by_speaker = Answers.of(answers.rows.filter(pa.array(spoken)), logits)
+    return evaluate_predictions(by_speaker.call, labels, config.bootstrap)
+
+
+def reliabilities(answers: Answers, model: UrgencyModel) -> dict[str, tuple[Reliability, Reliability]]:
+    """The reliability of each task by utterance, without and with the temperature."""
+    tasks = {
+        "urgency": (answers.logits.urgency, answers.utterance.urgency),
+        "sentiment": (answers.logits.sentiment, answers.utterance.sentiment),
+    }
+    return {
+        task: (
+            reliability(probabilities(logits), true),
+            reliability(probabilities(logits, model.temperatures[task]), true),
+        )
+        for task, (logits, true) in tasks.items()
+    }
+
+
+def calibration_scores(
+    answers: Answers,
+    model: UrgencyModel,
+    curves: dict[str, tuple[Reliability, Reliability]],
+    config: EvaluationConfig,
+) -> dict[str, Any]:
+    """Calibration errors by utterance; accuracy after deferral and the effect of the thresholds by call."""
+    scores: dict[str, Any] = {
+        task: {"temperature": model.temperatures[task], "ece_before": before.error, "ece_after": after.error}
+        for task, (before, after) in curves.items()
+    }
+    class_probabilities = probabilities(answers.call_logits.urgency, model.temperatures["urgency"])
+    true, high = answers.call.urgency, model.labels.urgency.index(HIGH)
+    scores["abstention"] = abstention(class_probabilities, true, config.bootstrap)
+    scores["thresholds"] = evaluate_thresholds(
+        class_probabilities, true, high=high, thresholds=model.thresholds, bootstrap=config.bootstrap
+    )
+    return scores
+
+
+def baseline_scores(
+    paths: StoragePaths, training_set: TrainingSet, rows: pa.Table, config: EvaluationConfig
+) -> dict[str, Any]:
+    """The scores of linear models of the text alone and of the audio alone, by utterance and by call."""
+    labels = training_set.labels
+    training = training_set.side(TRAIN, ("archive", "row", "text", "urgency_id", "sentiment_id"))
+    classes = {"urgency": len(labels.urgency), "sentiment": len(labels.sentiment)}
+    logits = baseline_logits(paths, training, rows, classes, config.seed)
+    answers = {name: Answers.of(rows, of_name) for name, of_name in logits.items()}
+    return {
+        **{
+            name: evaluate_predictions(of_name.utterance, labels, config.bootstrap) for name, of_name in answers.items()
+        },
+        **{
+            f"{name}_call": evaluate_predictions(of_name.call, labels, config.bootstrap)
+            for name, of_name in answers.items()
+        },
+    }
