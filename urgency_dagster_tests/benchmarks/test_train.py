@@ -22,7 +22,7 @@ TINY = TextShape(vocab_size=1000, hidden_size=32, num_hidden_layers=2, num_atten
 SMALL = TrainSize(shape=TINY, audio_width=16, steps=3, reference_steps=1, rows=1000)
 
 
-def test_the_benchmark_runs_and_tells_what_it_found():
+def test_the_benchmark_runs_and_tells_what_it_found() -> None:
     comparison = compare_training(SMALL)
     assert (comparison.name, comparison.unit) == ("train", "utterances/s")
     assert (comparison.ours.runs, comparison.reference.runs) == (3, 1)
@@ -34,14 +34,14 @@ def test_the_benchmark_runs_and_tells_what_it_found():
     assert comparison.details["bf16"]["utterances_per_s"]["runs"] == 3
 
 
-def test_there_are_utterances_enough():
+def test_there_are_utterances_enough() -> None:
     utterances = draw_utterances(500, audio_width=4)
     assert len(utterances.texts) >= 500
     assert utterances.vectors.shape == (len(utterances.texts), 4)
     assert set(utterances.urgency) == {0, 1, 2}
 
 
-def test_a_whole_epoch_has_the_same_losses_as_with_padding_to_512(tmp_path: Path):
+def test_a_whole_epoch_has_the_same_losses_as_with_padding_to_512(tmp_path: Path) -> None:
     config, utterances = TrainingConfig(), draw_utterances(32, SMALL.audio_width)
     model = untrained_model(utterances, SMALL, tmp_path, config)
     without_dropout(model.network)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -7,7 +9,7 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import UTTERANCES
 
 
-def test_an_archive_is_as_the_calls_pipeline_leaves_it(paths):
+def test_an_archive_is_as_the_calls_pipeline_leaves_it(paths: StoragePaths) -> None:
     write_archive(paths, ARCHIVES[0], 5, 0)
     rows = pq.read_table(paths.archive(ARCHIVES[0]).utterances)
     assert rows.schema.equals(UTTERANCES)
@@ -18,7 +20,7 @@ def test_an_archive_is_as_the_calls_pipeline_leaves_it(paths):
 
 
 @pytest.mark.slow
-def test_every_step_is_measured(tmp_path):
+def test_every_step_is_measured(tmp_path: Path) -> None:
     found = memory_of_training(1000, tmp_path)
     assert list(found) == ["utterances", *(f"{step}_mb" for step in STEPS)]
     assert found["utterances"] == 2160

@@ -21,7 +21,7 @@ pairs = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, ma
 
 
 @given(pairs)
-def test_scores_agree_with_sklearn(pairs):
+def test_scores_agree_with_sklearn(pairs: list[tuple[int, int]]) -> None:
     true, predicted = np.array(pairs).T
     matrix = confusion_matrix(true, predicted, 4)
     labels = range(4)
@@ -31,7 +31,7 @@ def test_scores_agree_with_sklearn(pairs):
     assert f1_macro(matrix) == pytest.approx(expected)
 
 
-def test_the_share_predicted_as_another_class():
+def test_the_share_predicted_as_another_class() -> None:
     matrix = np.array([[5, 0, 0], [0, 0, 0], [1, 2, 7]])
     assert share_predicted_as(matrix, 2, 2) == 0.7
     assert share_predicted_as(matrix, 2, 0) == 0.1
@@ -44,7 +44,7 @@ def noisy(calls: int, per_call: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     true = rng.integers(3, size=calls)
     predicted = np.where(rng.random(calls) < 0.7, true, rng.integers(3, size=calls))
     codes = np.arange(calls)
-    return tuple(np.repeat(values, per_call) for values in (true, predicted, codes))
+    return np.repeat(true, per_call), np.repeat(predicted, per_call), np.repeat(codes, per_call)
 
 
 def f1_interval(rows: tuple[np.ndarray, np.ndarray, np.ndarray], seed: int = 1) -> tuple[float, float]:
@@ -53,7 +53,7 @@ def f1_interval(rows: tuple[np.ndarray, np.ndarray, np.ndarray], seed: int = 1) 
     return bounds
 
 
-def test_the_interval_holds_the_score_and_is_seeded():
+def test_the_interval_holds_the_score_and_is_seeded() -> None:
     true, predicted, codes = noisy(80, 1)
     low, high = f1_interval((true, predicted, codes))
     assert low < f1_macro(confusion_matrix(true, predicted, 3)) < high
@@ -61,17 +61,17 @@ def test_the_interval_holds_the_score_and_is_seeded():
     assert (low, high) != f1_interval((true, predicted, codes), seed=2)
 
 
-def test_copies_of_an_utterance_within_a_call_do_not_narrow_the_interval():
+def test_copies_of_an_utterance_within_a_call_do_not_narrow_the_interval() -> None:
     assert f1_interval(noisy(80, 10)) == pytest.approx(f1_interval(noisy(80, 1)))
 
 
-def test_more_calls_narrow_the_interval():
+def test_more_calls_narrow_the_interval() -> None:
     few, many = np.diff(f1_interval(noisy(50, 1))), np.diff(f1_interval(noisy(2000, 1)))
     assert many < few / 3
 
 
 @pytest.mark.parametrize(("calls_of_high", "known"), [(0, False), (1, False), (3, False), (6, True), (20, True)])
-def test_a_recall_of_few_calls_has_no_interval(calls_of_high, known):
+def test_a_recall_of_few_calls_has_no_interval(calls_of_high: int, known: bool) -> None:
     true = np.where(np.arange(40) < calls_of_high, 2, 0)
     found = scores_with_intervals(
         true, true, np.arange(40), 3, {"recall": recall_of(2), "accuracy": accuracy}, BootstrapConfig(1000, 0)

@@ -120,10 +120,15 @@ def write_root(
     for archive, count in archives.items():
         write_archive(paths, archive, calls(archive, count, rng), rng)
         if shuffle_labels:
-            relabel(paths, archive, lambda call, rng=rng: URGENCY_LEVELS[int(rng.integers(3))])
+            relabel(paths, archive, random_urgency(rng))
         if tokens > 1:
             write_spans(paths, archive, tokens)
     return paths
+
+
+def random_urgency(rng: np.random.Generator) -> Callable[[str], str]:
+    """A function that draws the urgency of a call, whatever its id."""
+    return lambda _: URGENCY_LEVELS[int(rng.integers(3))]
 
 
 def relabel(paths: StoragePaths, archive: str, urgency: Callable[[str], str]) -> None:

@@ -53,14 +53,14 @@ def judged(paths: StoragePaths, archives: list[str]) -> dict[str, Any]:
     return evaluate(paths, EvaluationConfig(device="cpu"))
 
 
-def test_the_interval_of_the_model_is_clear_of_the_majority(demo) -> None:
+def test_the_interval_of_the_model_is_clear_of_the_majority(demo: tuple[StoragePaths, list[str]]) -> None:
     metrics = judged(*demo)
     for unit, majority in (("utterance", "majority"), ("call", "majority_call")):
         low, _ = metrics[unit]["urgency"]["f1_macro_interval"]
         assert low > metrics[majority]["urgency"]["f1_macro_interval"][1], unit
 
 
-def test_with_shuffled_labels_chance_is_within_the_interval(demo) -> None:
+def test_with_shuffled_labels_chance_is_within_the_interval(demo: tuple[StoragePaths, list[str]]) -> None:
     paths, archives = demo
     shuffle_labels(paths, archives)
     low, high = judged(paths, archives)["utterance"]["urgency"]["f1_macro_interval"]
@@ -73,8 +73,8 @@ def shuffle_labels(paths: StoragePaths, archives: list[str]) -> None:
     for archive in archives:
         rows = pq.read_table(paths.archive(archive).utterances, columns=["_id", "urgencyLevel"]).to_pylist()
         levels = {row["_id"]: row["urgencyLevel"] for row in rows}
-        drawn = dict(zip(sorted(levels), rng.permutation([levels[call] for call in sorted(levels)]), strict=True))
-        relabel(paths, archive, lambda call, drawn=drawn: str(drawn[call]))
+        drawn = rng.permutation([levels[call] for call in sorted(levels)]).tolist()
+        relabel(paths, archive, dict(zip(sorted(levels), drawn, strict=True)).__getitem__)
 
 
 def chance(predictions: Path) -> float:

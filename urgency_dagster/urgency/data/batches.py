@@ -72,7 +72,12 @@ class Batch(NamedTuple):
         return Batch(*(tensor.to(device) for tensor in self))
 
     def padded(self, multiple: int, max_length: int) -> "Batch":
-        """The same utterances padded to the next multiple of some number of tokens, at most to `max_length`, at least L."""
+        """The same utterances with L rounded up to a multiple; if that exceeds `max_length`, then up to that.
+
+        Args:
+            multiple: number of tokens.
+            max_length: maximum number of tokens, at least L.
+        """
         from torch.nn.functional import pad
 
         length = self.input_ids.shape[1]

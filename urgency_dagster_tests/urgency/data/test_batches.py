@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -5,9 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import AutoTokenizer
+from numpy.typing import NDArray
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from urgency_dagster.errors import ArtefactError
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.urgency.configuration import SplitConfig
 from urgency_dagster.urgency.data import batches
 from urgency_dagster.urgency.data.batches import (
@@ -24,12 +29,12 @@ from urgency_dagster_tests.urgency.conftest import ARCHIVES, FILLERS, write_root
 
 
 @pytest.fixture
-def tokenizer(text_model):
+def tokenizer(text_model: PretrainedModel) -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(text_model.folder, local_files_only=True)
 
 
 @pytest.fixture
-def dataset(paths, tokenizer):
+def dataset(paths: StoragePaths, tokenizer: PreTrainedTokenizerBase) -> UtteranceDataset:
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     rows = read_training_set(paths).side(VALIDATION)
     return UtteranceDataset(paths, rows, tokenise(rows["text"], tokenizer, 64))
@@ -38,19 +43,19 @@ def dataset(paths, tokenizer):
 TEXTS = ["네", "", "여기 지금 우리 집 앞", "예 사람", "모르는 말"]
 
 
-def test_padding_is_what_the_tokenizer_would_do(tokenizer):
+def test_padding_is_what_the_tokenizer_would_do(tokenizer: PreTrainedTokenizerBase) -> None:
     ids, mask = tokenise(pa.chunked_array([TEXTS]), tokenizer, 64).padded(np.arange(len(TEXTS)))
     expected = tokenizer(TEXTS, padding=True, return_tensors="np")
     np.testing.assert_array_equal(ids, expected["input_ids"])
     np.testing.assert_array_equal(mask, expected["attention_mask"])
 
 
-def test_a_batch_is_padded_to_its_own_longest(tokenizer):
+def test_a_batch_is_padded_to_its_own_longest(tokenizer: PreTrainedTokenizerBase) -> None:
     tokens = tokenise(pa.chunked_array([TEXTS]), tokenizer, 64)
     assert tokens.padded(np.array([1, 0]))[0].tolist() == [[2, 3, 0], [2, 5, 3]]
 
 
-def test_long_texts_are_cut_at_the_limit(tokenizer):
+def test_long_texts_are_cut_at_the_limit(tokenizer: PreTrainedTokenizerBase) -> None:
     tokens = tokenise(pa.chunked_array([[" ".join(FILLERS * 4)]]), tokenizer, 10)
     ids, mask = tokens.padded(np.array([0]))
     assert ids.shape == (1, 10)
@@ -58,7 +63,9 @@ def test_long_texts_are_cut_at_the_limit(tokenizer):
     assert mask.all()
 
 
-def test_chunks_of_the_tokeniser_leave_no_trace(tokenizer, monkeypatch):
+def test_chunks_of_the_tokeniser_leave_no_trace(
+    tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = tokenise(pa.chunked_array([TEXTS]), tokenizer, 64)
     monkeypatch.setattr(batches, "TOKENISER_CHUNK", 2)
     pieces = tokenise(pa.chunked_array([TEXTS[:3], TEXTS[3:]]), tokenizer, 64)
@@ -66,7 +73,7 @@ def test_chunks_of_the_tokeniser_leave_no_trace(tokenizer, monkeypatch):
     np.testing.assert_array_equal(whole.starts, pieces.starts)
 
 
-def test_a_batch_holds_the_rows_of_its_indices(paths, dataset):
+def test_a_batch_holds_the_rows_of_its_indices(paths: StoragePaths, dataset: UtteranceDataset) -> None:
     rows = read_training_set(paths).side(VALIDATION).to_pylist()
     batch = dataset[np.array([5, 0, 17])]
     for place, index in enumerate((5, 0, 17)):
@@ -80,7 +87,9 @@ def test_a_batch_holds_the_rows_of_its_indices(paths, dataset):
 
 
 @pytest.mark.parametrize("tokens", [1, 4])
-def test_a_batch_holds_every_vector_of_its_utterances_in_order(tmp_path, tokenizer, tokens):
+def test_a_batch_holds_every_vector_of_its_utterances_in_order(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, tokens: int
+) -> None:
     paths = write_root(tmp_path, tokens=tokens)
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     rows = read_training_set(paths).side(VALIDATION)
@@ -92,7 +101,7 @@ def test_a_batch_holds_every_vector_of_its_utterances_in_order(tmp_path, tokeniz
     assert all(isinstance(vectors, np.memmap) for vectors in dataset._vectors), "vectors stay on disk"
 
 
-def test_vectors_of_several_shapes_are_refused(paths, tokenizer):
+def test_vectors_of_several_shapes_are_refused(paths: StoragePaths, tokenizer: PreTrainedTokenizerBase) -> None:
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     rows = pq.read_table(paths.urgency.rows)
     write_spans(paths, "V_광주_구급", 2)
@@ -100,7 +109,7 @@ def test_vectors_of_several_shapes_are_refused(paths, tokenizer):
         UtteranceDataset(paths, rows, tokenise(rows["text"], tokenizer, 64))
 
 
-def test_vectors_that_shrank_are_refused(paths, tokenizer):
+def test_vectors_that_shrank_are_refused(paths: StoragePaths, tokenizer: PreTrainedTokenizerBase) -> None:
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     rows = read_training_set(paths).side(VALIDATION)
     target = paths.archive("V_광주_구급").vectors
@@ -113,7 +122,7 @@ lengths_strategy = st.lists(st.integers(2, 60), min_size=1, max_size=300).map(np
 
 
 @given(lengths=lengths_strategy, size=st.integers(1, 50), seed=st.integers(0, 99), epoch=st.integers(1, 9))
-def test_every_order_visits_each_row_once(lengths, size, seed, epoch):
+def test_every_order_visits_each_row_once(lengths: NDArray[np.int64], size: int, seed: int, epoch: int) -> None:
     bucketed = bucketed_batches(lengths, size, seed=seed, epoch=epoch)
     ordered = batches_in_order(len(lengths), size)
     assert sorted(np.concatenate(bucketed)) == np.concatenate(ordered).tolist() == list(range(len(lengths)))
@@ -121,9 +130,10 @@ def test_every_order_visits_each_row_once(lengths, size, seed, epoch):
     assert len(bucketed) == len(ordered) == -(-len(lengths) // size)
 
 
-def test_the_order_depends_on_seed_and_epoch_alone():
+def test_the_order_depends_on_seed_and_epoch_alone() -> None:
     def order(seed: int, epoch: int) -> list[int]:
-        return np.concatenate(bucketed_batches(np.full(100, 7), 16, seed=seed, epoch=epoch)).tolist()
+        indices: list[int] = np.concatenate(bucketed_batches(np.full(100, 7), 16, seed=seed, epoch=epoch)).tolist()
+        return indices
 
     np.random.default_rng(0).random()
     assert order(1, 1) == order(1, 1)
@@ -131,7 +141,7 @@ def test_the_order_depends_on_seed_and_epoch_alone():
     assert order(1, 1) != order(2, 1)
 
 
-def test_texts_of_like_length_share_a_batch_and_batches_come_in_no_order():
+def test_texts_of_like_length_share_a_batch_and_batches_come_in_no_order() -> None:
     lengths = np.random.default_rng(0).integers(3, 60, 16 * BUCKET * 2)
     batches = bucketed_batches(lengths, 16, seed=1, epoch=1)
     padded = sum(len(batch) * lengths[batch].max() for batch in batches)
@@ -141,14 +151,14 @@ def test_texts_of_like_length_share_a_batch_and_batches_come_in_no_order():
     assert abs(np.corrcoef(longest, range(len(longest)))[0, 1]) < 0.5
 
 
-def test_a_batch_is_drawn_from_everywhere():
+def test_a_batch_is_drawn_from_everywhere() -> None:
     batches = bucketed_batches(np.full(16 * BUCKET * 4, 7), 16, seed=1, epoch=1)
     spans = [int(np.ptp(batch)) for batch in batches]
     assert min(spans) > len(batches) * 16 / 4
 
 
 @given(length=st.integers(1, 40), multiple=st.integers(1, 16), more=st.integers(0, 20))
-def test_a_batch_may_be_padded_further(length, multiple, more):
+def test_a_batch_may_be_padded_further(length: int, multiple: int, more: int) -> None:
     max_length = length + more
     mask = torch.ones(2, length, dtype=torch.int64)
     batch = Batch(mask * 5, mask, *(torch.arange(2) for _ in range(3)))

@@ -1,4 +1,7 @@
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +12,7 @@ import pytest
 from urgency_dagster.errors import ArtefactError, TrainingDataError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import URGENCY_LEVELS, UTTERANCES
-from urgency_dagster.urgency.configuration import SplitConfig
+from urgency_dagster.urgency.configuration import SplitConfig, SplitMode
 from urgency_dagster.urgency.data.dataset import (
     build_training_set,
     call_codes,
@@ -35,7 +38,7 @@ def stored_rows(paths: StoragePaths) -> pa.Table:
     return pq.read_table(paths.urgency.rows)
 
 
-def test_every_utterance_is_kept_with_its_row_and_side(paths):
+def test_every_utterance_is_kept_with_its_row_and_side(paths: StoragePaths) -> None:
     build_training_set(paths, NAMES, SplitConfig())
     rows = stored_rows(paths)
     assert rows.schema.equals(TRAINING_ROWS)
@@ -48,7 +51,7 @@ def test_every_utterance_is_kept_with_its_row_and_side(paths):
         assert set(here["side"].to_pylist()) == {VALIDATION if archive.startswith("V_") else TRAIN}
 
 
-def test_ids_follow_the_stored_label_orders(paths):
+def test_ids_follow_the_stored_label_orders(paths: StoragePaths) -> None:
     summary = build_training_set(paths, NAMES, SplitConfig())
     assert summary.labels.urgency == ("하", "중", "상")
     assert summary.labels.sentiment == ("당황/난처", "불안/걱정")
@@ -64,7 +67,7 @@ def test_ids_follow_the_stored_label_orders(paths):
         assert summary.labels.sentiment[row["sentiment_id"]] == source["sentiment"]
 
 
-def test_the_split_file_accounts_for_calls_and_classes(paths):
+def test_the_split_file_accounts_for_calls_and_classes(paths: StoragePaths) -> None:
     summary = build_training_set(paths, NAMES, SplitConfig(mode="call"))
     stored = json.loads(paths.urgency.split.read_text(encoding="utf-8"))
     training, validation = stored["call_ids"][TRAIN], stored["call_ids"][VALIDATION]
@@ -82,7 +85,7 @@ def test_the_split_file_accounts_for_calls_and_classes(paths):
 
 
 @pytest.mark.parametrize("mode", ["official", "call"])
-def test_a_side_is_read_in_the_stored_order(paths, mode):
+def test_a_side_is_read_in_the_stored_order(paths: StoragePaths, mode: SplitMode) -> None:
     build_training_set(paths, NAMES, SplitConfig(mode=mode))
     training_set, rows = read_training_set(paths), stored_rows(paths)
     for side in (TRAIN, VALIDATION):
@@ -91,23 +94,23 @@ def test_a_side_is_read_in_the_stored_order(paths, mode):
         assert training_set.side(side, ("text", "row")).equals(expected.select(["text", "row"]))
 
 
-def test_calls_are_numbered_as_they_appear():
+def test_calls_are_numbered_as_they_appear() -> None:
     rows = pa.table({"_id": pa.chunked_array([["b", "b"], ["a", "b", "c"]])})
     assert call_codes(rows).tolist() == [0, 0, 1, 0, 2]
     assert first_rows(call_codes(rows)).tolist() == [0, 2, 4]
 
 
-def test_the_stored_summary_is_the_one_returned(paths):
+def test_the_stored_summary_is_the_one_returned(paths: StoragePaths) -> None:
     assert build_training_set(paths, NAMES, SplitConfig()) == read_training_set(paths).summary
 
 
-def test_one_sided_archives_are_split_by_call_and_say_so(paths):
+def test_one_sided_archives_are_split_by_call_and_say_so(paths: StoragePaths) -> None:
     summary = build_training_set(paths, ["T_광주_구급", "T_서울_화재"], SplitConfig())
     assert (summary.mode_asked, summary.mode_used) == ("official", "call")
     assert summary.note
 
 
-def test_the_same_archives_in_any_order_give_the_same_bytes(tmp_path):
+def test_the_same_archives_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
     first, second = write_root(tmp_path / "a"), write_root(tmp_path / "b")
     build_training_set(first, NAMES, SplitConfig())
     build_training_set(second, [*reversed(NAMES), NAMES[0]], SplitConfig())
@@ -115,7 +118,7 @@ def test_the_same_archives_in_any_order_give_the_same_bytes(tmp_path):
     assert first.urgency.split.read_bytes() == second.urgency.split.read_bytes()
 
 
-def test_other_vectors_are_other_data(paths):
+def test_other_vectors_are_other_data(paths: StoragePaths) -> None:
     before = build_training_set(paths, NAMES, SplitConfig())
     vectors = np.load(paths.archive(NAMES[0]).vectors)
     np.save(paths.archive(NAMES[0]).vectors, vectors + 1)
@@ -124,7 +127,7 @@ def test_other_vectors_are_other_data(paths):
     assert before.data_sha256 != after.data_sha256
 
 
-def test_an_archive_without_utterances_adds_nothing(paths):
+def test_an_archive_without_utterances_adds_nothing(paths: StoragePaths) -> None:
     empty = paths.archive("T_인천_기타")
     write_table(empty.utterances, UTTERANCES.empty_table())
     write_vectors(paths, "T_인천_기타", np.zeros((0, AUDIO_WIDTH), np.float32))
@@ -133,82 +136,82 @@ def test_an_archive_without_utterances_adds_nothing(paths):
 
 
 @pytest.mark.parametrize("archives", [[], ["T_광주_구급"]])
-def test_no_rows_are_refused(tmp_path, archives):
+def test_no_rows_are_refused(tmp_path: Path, archives: list[str]) -> None:
     paths = write_root(tmp_path, archives={"T_광주_구급": 0})
     with pytest.raises(TrainingDataError, match="no utterances"):
         build_training_set(paths, archives, SplitConfig())
 
 
-def test_an_empty_side_is_refused(tmp_path):
+def test_an_empty_side_is_refused(tmp_path: Path) -> None:
     paths = write_root(tmp_path, archives={"T_광주_구급": 1})
     with pytest.raises(TrainingDataError, match="validation side"):
         build_training_set(paths, ["T_광주_구급"], SplitConfig())
 
 
-def test_a_single_urgency_in_training_is_refused(paths):
+def test_a_single_urgency_in_training_is_refused(paths: StoragePaths) -> None:
     for archive in NAMES[:2]:
         relabel(paths, archive, lambda _: "상")
     with pytest.raises(TrainingDataError, match="1 urgency class"):
         build_training_set(paths, NAMES, SplitConfig())
 
 
-def edit(paths: StoragePaths, change) -> None:
+def edit(paths: StoragePaths, change: Callable[[list[dict[str, Any]]], None]) -> None:
     source = paths.archive(NAMES[0]).utterances
     rows = pq.read_table(source).to_pylist()
     change(rows)
     write_table(source, pa.Table.from_pylist(rows, schema=UTTERANCES))
 
 
-def test_an_unknown_urgency_is_refused(paths):
+def test_an_unknown_urgency_is_refused(paths: StoragePaths) -> None:
     edit(paths, lambda rows: rows[0].update(urgencyLevel="최상"))
     with pytest.raises(TrainingDataError, match="unknown urgency"):
         build_training_set(paths, NAMES, SplitConfig())
 
 
 @pytest.mark.parametrize("column", ["urgencyLevel", "sentiment"])
-def test_a_call_with_two_labels_is_refused(paths, column):
+def test_a_call_with_two_labels_is_refused(paths: StoragePaths, column: str) -> None:
     names = {"urgencyLevel": URGENCY_LEVELS, "sentiment": ("당황/난처", "불안/걱정")}[column]
     edit(paths, lambda rows: rows[0].update({column: next(name for name in names if name != rows[0][column])}))
     with pytest.raises(TrainingDataError, match="two different labels"):
         build_training_set(paths, NAMES, SplitConfig())
 
 
-def test_missing_rows_of_vectors_are_refused(paths):
+def test_missing_rows_of_vectors_are_refused(paths: StoragePaths) -> None:
     vectors = np.load(paths.archive(NAMES[1]).vectors)
     np.save(paths.archive(NAMES[1]).vectors, vectors[:-1])
     with pytest.raises(ArtefactError, match="one vector per utterance"):
         build_training_set(paths, NAMES, SplitConfig())
 
 
-def test_vectors_of_another_width_are_refused(paths):
+def test_vectors_of_another_width_are_refused(paths: StoragePaths) -> None:
     vectors = np.load(paths.archive(NAMES[1]).vectors)
     np.save(paths.archive(NAMES[1]).vectors, vectors[:, :-1])
     with pytest.raises(ArtefactError, match="made by 2 speech models"):
         build_training_set(paths, NAMES, SplitConfig())
 
 
-def test_vectors_of_another_model_of_the_same_width_are_refused(paths):
+def test_vectors_of_another_model_of_the_same_width_are_refused(paths: StoragePaths) -> None:
     write_vectors(paths, NAMES[1], np.load(paths.archive(NAMES[1]).vectors), speech_model="another")
     with pytest.raises(ArtefactError, match=r"another of width .* speech of width"):
         build_training_set(paths, NAMES, SplitConfig())
 
 
 @pytest.mark.parametrize("tokens", [1, 4])
-def test_how_many_vectors_an_utterance_has_is_recorded(tmp_path, tokens):
+def test_how_many_vectors_an_utterance_has_is_recorded(tmp_path: Path, tokens: int) -> None:
     paths = write_root(tmp_path, tokens=tokens)
     summary = build_training_set(paths, NAMES, SplitConfig())
     assert (summary.audio_width, summary.audio_tokens) == (AUDIO_WIDTH, tokens)
     assert read_training_set(paths).summary == summary
 
 
-def test_archives_whose_utterances_have_more_vectors_than_others_are_refused(paths):
+def test_archives_whose_utterances_have_more_vectors_than_others_are_refused(paths: StoragePaths) -> None:
     write_spans(paths, NAMES[1], 4)
     message = "have 1 and 4 audio vectors for an utterance; .* of all archives with the same `audio_tokens`"
     with pytest.raises(ArtefactError, match=message):
         build_training_set(paths, NAMES, SplitConfig())
 
 
-def test_a_training_set_that_does_not_say_how_many_vectors_has_one_each(paths):
+def test_a_training_set_that_does_not_say_how_many_vectors_has_one_each(paths: StoragePaths) -> None:
     summary = build_training_set(paths, NAMES, SplitConfig())
     stored = json.loads(paths.urgency.split.read_text(encoding="utf-8"))
     del stored["audio_tokens"]
@@ -217,7 +220,7 @@ def test_a_training_set_that_does_not_say_how_many_vectors_has_one_each(paths):
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 1, 3), (2, 4, 3), (0, 3), (0, 4, 3)])
-def test_vectors_are_read_as_so_many_of_each_utterance(paths, shape):
+def test_vectors_are_read_as_so_many_of_each_utterance(paths: StoragePaths, shape: tuple[int, ...]) -> None:
     stored = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     np.save(paths.archive(NAMES[0]).vectors, stored)
     tokens = shape[1] if len(shape) == 3 else 1
@@ -225,11 +228,11 @@ def test_vectors_are_read_as_so_many_of_each_utterance(paths, shape):
     np.testing.assert_array_equal(open_vectors(paths, NAMES[0]), expected, strict=True)
 
 
-def test_the_speech_model_is_recorded(paths):
+def test_the_speech_model_is_recorded(paths: StoragePaths) -> None:
     assert build_training_set(paths, NAMES, SplitConfig()).speech_model == {"name": "speech", "revision": "1"}
 
 
-def test_missing_embeddings_are_an_error(paths):
+def test_missing_embeddings_are_an_error(paths: StoragePaths) -> None:
     paths.archive(NAMES[1]).embeddings.unlink()
     with pytest.raises(ArtefactError, match=r"has no embeddings\.parquet"):
         build_training_set(paths, NAMES, SplitConfig())
@@ -246,7 +249,7 @@ def test_missing_embeddings_are_an_error(paths):
         np.array([None]),
     ],
 )
-def test_a_file_that_is_no_matrix_is_refused(paths, content):
+def test_a_file_that_is_no_matrix_is_refused(paths: StoragePaths, content: Any) -> None:
     target = paths.archive(NAMES[0]).vectors
     if isinstance(content, bytes):
         target.write_bytes(content)
@@ -257,19 +260,19 @@ def test_a_file_that_is_no_matrix_is_refused(paths, content):
 
 
 @pytest.mark.parametrize("name", ["utterances", "vectors"])
-def test_a_missing_file_is_refused(paths, name):
+def test_a_missing_file_is_refused(paths: StoragePaths, name: str) -> None:
     getattr(paths.archive(NAMES[0]), name).unlink()
     with pytest.raises(ArtefactError):
         build_training_set(paths, NAMES, SplitConfig())
 
 
-def test_a_table_without_a_column_is_refused(paths):
+def test_a_table_without_a_column_is_refused(paths: StoragePaths) -> None:
     source = paths.archive(NAMES[0]).utterances
     write_table(source, pq.read_table(source).drop_columns(["sentiment"]))
     with pytest.raises(ArtefactError, match="utterance table"):
         build_training_set(paths, NAMES, SplitConfig())
 
 
-def test_reading_before_building_is_refused(tmp_path):
+def test_reading_before_building_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="no training set"):
         read_training_set(StoragePaths(tmp_path))

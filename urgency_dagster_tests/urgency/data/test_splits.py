@@ -1,4 +1,4 @@
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +38,7 @@ calls_strategy = st.lists(
 
 
 @given(calls=calls_strategy, mode=st.sampled_from(["official", "call"]), seed=st.integers(0, 5))
-def test_no_call_is_on_both_sides(calls, mode, seed):
+def test_no_call_is_on_both_sides(calls: list[tuple[str, int, int]], mode: SplitMode, seed: int) -> None:
     rows = table(calls)
     split = split_rows(rows, SplitConfig(mode=mode, seed=seed))
     ids = np.asarray(rows["_id"].to_pylist())
@@ -47,7 +47,9 @@ def test_no_call_is_on_both_sides(calls, mode, seed):
 
 
 @given(calls=calls_strategy, sounds=st.lists(st.integers(0, 9), min_size=40, max_size=40), seed=st.integers(0, 5))
-def test_copies_of_a_recording_under_other_ids_are_on_one_side(calls, sounds, seed):
+def test_copies_of_a_recording_under_other_ids_are_on_one_side(
+    calls: list[tuple[str, int, int]], sounds: list[int], seed: int
+) -> None:
     rows = table(calls)
     heard = [f"sound {sounds[int(call, 16)]}" for call in rows["_id"].to_pylist()]
     rows = rows.set_column(rows.schema.get_field_index("audio_sha256"), "audio_sha256", pa.array(heard))
@@ -57,7 +59,7 @@ def test_copies_of_a_recording_under_other_ids_are_on_one_side(calls, sounds, se
         assert not set(of_rows[split.validation]) & set(of_rows[~split.validation])
 
 
-def test_a_copy_does_not_move_the_call_to_another_side():
+def test_a_copy_does_not_move_the_call_to_another_side() -> None:
     rows = table([("T_광주_구급", number % 3, 2) for number in range(60)])
     copies = table([("T_광주_구급", number % 3, 2) for number in range(60, 66)])
     heard = pa.array([f"sound {n}" for n in range(6) for _ in range(2)])
@@ -69,7 +71,9 @@ def test_a_copy_does_not_move_the_call_to_another_side():
 
 
 @given(calls=calls_strategy, mode=st.sampled_from(MODES), data=st.data())
-def test_the_order_of_the_rows_changes_nothing(calls, mode, data):
+def test_the_order_of_the_rows_changes_nothing(
+    calls: list[tuple[str, int, int]], mode: SplitMode, data: st.DataObject
+) -> None:
     rows = table(calls)
     shuffled = rows.take(data.draw(st.permutations(range(rows.num_rows))))
     first, second = (split_rows(some, SplitConfig(mode=mode)) for some in (rows, shuffled))
@@ -82,7 +86,7 @@ def test_the_order_of_the_rows_changes_nothing(calls, mode, data):
     share=st.floats(0.05, 0.95),
     mode=st.sampled_from(["call", "utterance"]),
 )
-def test_every_urgency_gives_its_share(sizes, share, mode):
+def test_every_urgency_gives_its_share(sizes: list[int], share: float, mode: SplitMode) -> None:
     rows = table([("T_광주_구급", urgency, 1) for urgency, size in enumerate(sizes) for _ in range(size)])
     split = split_rows(rows, SplitConfig(mode=mode, validation_share=share))
     drawn = np.bincount(rows["urgency_id"].to_numpy()[split.validation], minlength=3)
@@ -91,7 +95,7 @@ def test_every_urgency_gives_its_share(sizes, share, mode):
         assert abs(count - share * size) <= 1
 
 
-def test_official_keeps_the_border_between_training_and_validation():
+def test_official_keeps_the_border_between_training_and_validation() -> None:
     rows = table([("T_광주_구급", 0, 3), ("V_광주_구급", 1, 2), ("T_서울_화재", 2, 2)])
     split = split_rows(rows, SplitConfig())
     assert split.mode == "official"
@@ -100,7 +104,7 @@ def test_official_keeps_the_border_between_training_and_validation():
 
 
 @pytest.mark.parametrize(("archive", "side"), [("T_광주_구급", "train"), ("V_광주_구급", "validation")])
-def test_official_falls_back_to_calls_and_says_so(archive, side):
+def test_official_falls_back_to_calls_and_says_so(archive: str, side: str) -> None:
     rows = table([(archive, number % 3, 2) for number in range(30)])
     split = split_rows(rows, SplitConfig(mode="official"))
     assert split.mode == "call"
@@ -108,21 +112,21 @@ def test_official_falls_back_to_calls_and_says_so(archive, side):
     assert validating(rows, split) == validating(rows, split_rows(rows, SplitConfig(mode="call")))
 
 
-def test_the_draw_by_utterance_tears_calls_apart():
+def test_the_draw_by_utterance_tears_calls_apart() -> None:
     rows = table([("T_광주_구급", number % 3, 20) for number in range(9)])
     split = split_rows(rows, SplitConfig(mode="utterance"))
     ids = np.asarray(rows["_id"].to_pylist())
     assert set(ids[split.validation]) & set(ids[~split.validation])
 
 
-def test_another_seed_draws_other_calls():
+def test_another_seed_draws_other_calls() -> None:
     rows = table([("T_광주_구급", number % 3, 1) for number in range(60)])
     first, second = (split_rows(rows, SplitConfig(mode="call", seed=seed)) for seed in (1, 2))
     assert validating(rows, first) != validating(rows, second)
     assert first.sha256 != second.sha256
 
 
-def test_calls_that_are_added_do_not_move_the_others_to_training():
+def test_calls_that_are_added_do_not_move_the_others_to_training() -> None:
     few = table([("T_광주_구급", 0, 1) for _ in range(40)])
     many = table([("T_광주_구급", 0, 1) for _ in range(80)])
     ids = {}
@@ -133,19 +137,19 @@ def test_calls_that_are_added_do_not_move_the_others_to_training():
     assert len(ids["few"] & old) >= 0.7 * len(ids["few"])
 
 
-def test_an_archive_without_a_side_is_refused():
+def test_an_archive_without_a_side_is_refused() -> None:
     with pytest.raises(TrainingDataError, match="neither to Training nor to Validation"):
         split_rows(table([("X_광주_구급", 0, 1)]), SplitConfig(mode="official"))
 
 
 @pytest.mark.parametrize("wrong", [{"mode": "random"}, {"validation_share": 0.0}, {"validation_share": 1.0}])
-def test_a_wrong_configuration_is_refused(wrong):
+def test_a_wrong_configuration_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError):
         SplitConfig(**wrong)
 
 
 @given(calls=calls_strategy, share=st.floats(0, 0.9), seed=st.integers(0, 5))
-def test_whole_calls_are_held_out(calls, share, seed):
+def test_whole_calls_are_held_out(calls: list[tuple[str, int, int]], share: float, seed: int) -> None:
     rows = table(calls)
     apart = calibration_calls(rows, share, seed)
     ids = np.asarray(rows["_id"].to_pylist())
@@ -153,7 +157,7 @@ def test_whole_calls_are_held_out(calls, share, seed):
     assert share > 0 or not apart.any()
 
 
-def test_another_draw_than_that_of_the_sides():
+def test_another_draw_than_that_of_the_sides() -> None:
     rows = table([("T_광주_구급", number % 3, 1) for number in range(300)])
     sides = split_rows(rows, SplitConfig(mode="call", validation_share=0.3)).validation
     apart = calibration_calls(rows, 0.3, seed=SplitConfig().seed)

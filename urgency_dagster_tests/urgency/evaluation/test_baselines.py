@@ -1,6 +1,10 @@
+from pathlib import Path
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster.urgency.configuration import SplitConfig
 from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
@@ -12,18 +16,18 @@ CLASSES = {"urgency": 3, "sentiment": 2}
 
 
 @pytest.fixture(scope="module")
-def sides(tmp_path_factory):
+def sides(tmp_path_factory: pytest.TempPathFactory) -> tuple[StoragePaths, pa.Table, pa.Table]:
     paths = write_root(tmp_path_factory.mktemp("baselines") / "root")
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     training_set = read_training_set(paths)
     return paths, training_set.side(TRAIN), training_set.side(VALIDATION)
 
 
-def right(logits: np.ndarray, rows, task: str) -> float:
+def right(logits: np.ndarray, rows: pa.Table, task: str) -> float:
     return float((logits.argmax(axis=1) == rows[f"{task}_id"].to_numpy()).mean())
 
 
-def test_each_sees_its_own_side_alone(sides):
+def test_each_sees_its_own_side_alone(sides: tuple[StoragePaths, pa.Table, pa.Table]) -> None:
     paths, training, validation = sides
     found = baseline_logits(paths, training, validation, CLASSES, seed=1)
     assert found["text_only"].urgency.shape == (validation.num_rows, 3)
@@ -35,7 +39,7 @@ def test_each_sees_its_own_side_alone(sides):
     assert right(found["text_only"].sentiment, validation, "sentiment") < 0.7
 
 
-def test_the_audio_is_every_vector_of_an_utterance(tmp_path):
+def test_the_audio_is_every_vector_of_an_utterance(tmp_path: Path) -> None:
     paths = write_root(tmp_path, tokens=4)
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     training, validation = (read_training_set(paths).side(side) for side in (TRAIN, VALIDATION))
@@ -44,13 +48,13 @@ def test_the_audio_is_every_vector_of_an_utterance(tmp_path):
     assert right(found["audio_only"].sentiment, validation, "sentiment") > 0.8
 
 
-def test_the_same_seed_gives_the_same_logits(sides):
+def test_the_same_seed_gives_the_same_logits(sides: tuple[StoragePaths, pa.Table, pa.Table]) -> None:
     first, second = (baseline_logits(*sides, CLASSES, seed=3) for _ in "12")
     for name, logits in first.items():
         np.testing.assert_array_equal(logits.urgency, second[name].urgency)
 
 
-def test_validation_rows_do_not_reach_the_models(sides):
+def test_validation_rows_do_not_reach_the_models(sides: tuple[StoragePaths, pa.Table, pa.Table]) -> None:
     paths, training, validation = sides
     few = baseline_logits(paths, training, validation.slice(0, 5), CLASSES, seed=1)
     all_rows = baseline_logits(paths, training, validation, CLASSES, seed=1)
@@ -58,7 +62,9 @@ def test_validation_rows_do_not_reach_the_models(sides):
         np.testing.assert_allclose(logits.urgency, all_rows[name].urgency[:5], rtol=0, atol=1e-5)
 
 
-def test_rows_are_read_in_chunks(sides, monkeypatch):
+def test_rows_are_read_in_chunks(
+    sides: tuple[StoragePaths, pa.Table, pa.Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(baselines, "CHUNK", 7)
     _, _, validation = sides
     found = baseline_logits(*sides, CLASSES, seed=1)

@@ -1,40 +1,45 @@
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.statistics.calibration import probabilities, reliability
 from urgency_dagster.urgency.configuration import EvaluationConfig, SplitConfig
 from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
 from urgency_dagster.urgency.data.tables import URGENCY_PREDICTIONS, VALIDATION
 from urgency_dagster.urgency.evaluation.evaluation import evaluate, read_metrics
 from urgency_dagster.urgency.package.model_folder import load_urgency_model
-from urgency_dagster_tests.urgency.conftest import ARCHIVES, train_and_judge
+from urgency_dagster_tests.urgency.conftest import ARCHIVES, Trained, train_and_judge
 
 CONFIG = EvaluationConfig(device="cpu")
 
 
 @pytest.fixture(scope="module")
-def stored(trained):
-    return json.loads((trained.paths.urgency.evaluation / "metrics.json").read_text(encoding="utf-8"))
+def stored(trained: Trained) -> dict[str, Any]:
+    metrics: dict[str, Any] = json.loads((trained.paths.urgency.evaluation / "metrics.json").read_text("utf-8"))
+    return metrics
 
 
 @pytest.fixture(scope="module")
-def predictions(trained):
+def predictions(trained: Trained) -> pa.Table:
     return pq.read_table(trained.paths.urgency.evaluation / "predictions.parquet")
 
 
-def test_the_stored_metrics_are_those_returned(stored, trained):
+def test_the_stored_metrics_are_those_returned(stored: dict[str, Any], trained: Trained) -> None:
     assert stored == trained.metrics
 
 
 @pytest.mark.parametrize("name", ["text_only", "audio_only"])
-def test_a_baseline_that_sees_one_side_learns_something(stored, name):
+def test_a_baseline_that_sees_one_side_learns_something(stored: dict[str, Any], name: str) -> None:
     assert stored[name]["n"] == stored["utterance"]["n"]
     assert stored[f"{name}_call"]["n"] == stored["call"]["n"]
     task = "urgency" if name == "text_only" else "sentiment"  # what the words and the vectors of the fixtures lean to
@@ -44,7 +49,7 @@ def test_a_baseline_that_sees_one_side_learns_something(stored, name):
 @pytest.mark.parametrize(
     "unit", ["utterance", "call", "majority", "majority_call", "text_only", "audio_only", "text_only_call"]
 )
-def test_every_unit_has_the_same_shape(stored, unit):
+def test_every_unit_has_the_same_shape(stored: dict[str, Any], unit: str) -> None:
     scores = {"accuracy", "f1_macro"}
     dangers = {"recall_high", "high_read_as_low"}
     assert stored[unit].keys() == {"urgency", "sentiment", "average_f1", "average_f1_interval", "n"}
@@ -55,7 +60,7 @@ def test_every_unit_has_the_same_shape(stored, unit):
 
 
 @pytest.mark.parametrize("unit", ["utterance", "call", "text_only", "caller_only"])
-def test_intervals_surround_their_scores(stored, unit):
+def test_intervals_surround_their_scores(stored: dict[str, Any], unit: str) -> None:
     for scores in (stored[unit], stored[unit]["urgency"], stored[unit]["sentiment"]):
         for name in {"accuracy", "f1_macro", "recall_high", "average_f1"} & scores.keys():
             low, high = scores[f"{name}_interval"]
@@ -63,7 +68,7 @@ def test_intervals_surround_their_scores(stored, unit):
             assert low < high or scores[name] == 1, (unit, name)
 
 
-def test_utterance_scores_follow_from_the_predictions(stored, predictions):
+def test_utterance_scores_follow_from_the_predictions(stored: dict[str, Any], predictions: pa.Table) -> None:
     for task, classes in (("urgency", 3), ("sentiment", 2)):
         true, predicted = (predictions[f"{task}_{name}"].to_numpy() for name in ("id", "predicted"))
         assert stored["utterance"][task]["accuracy"] == pytest.approx(accuracy_score(true, predicted))
@@ -71,7 +76,7 @@ def test_utterance_scores_follow_from_the_predictions(stored, predictions):
         assert stored["utterance"][task]["f1_macro"] == pytest.approx(macro)
 
 
-def test_call_scores_follow_from_the_mean_logits(stored, predictions):
+def test_call_scores_follow_from_the_mean_logits(stored: dict[str, Any], predictions: pa.Table) -> None:
     frame = predictions.to_pandas()
     grouped = frame.groupby("_id")
     predicted = grouped["urgency_logits"].agg(lambda logits: np.mean(np.stack(list(logits)), axis=0).argmax())
@@ -83,14 +88,14 @@ def test_call_scores_follow_from_the_mean_logits(stored, predictions):
     assert stored["call"]["urgency"]["high_read_as_low"] == pytest.approx((predicted[high] == 0).mean())
 
 
-def test_only_validation_rows_are_predicted_in_their_order(predictions, trained):
+def test_only_validation_rows_are_predicted_in_their_order(predictions: pa.Table, trained: Trained) -> None:
     rows = read_training_set(trained.paths).side(VALIDATION)
     assert predictions.schema.equals(URGENCY_PREDICTIONS)
     for column in ("archive", "_id", "utterance_id", "urgency_id", "sentiment_id"):
         assert predictions[column].to_pylist() == rows[column].to_pylist()
 
 
-def test_the_majority_is_that_of_the_training_side(stored, trained):
+def test_the_majority_is_that_of_the_training_side(stored: dict[str, Any], trained: Trained) -> None:
     summary = read_training_set(trained.paths).summary
     counts = summary.class_counts["train"]["urgency"]
     frequent = max(counts, key=lambda name: counts[name])
@@ -100,7 +105,7 @@ def test_the_majority_is_that_of_the_training_side(stored, trained):
     assert stored["majority_call"]["n"] == stored["call"]["n"] == summary.calls["validation"]
 
 
-def test_the_parts_of_a_division_are_all_rows(stored, trained):
+def test_the_parts_of_a_division_are_all_rows(stored: dict[str, Any], trained: Trained) -> None:
     rows = trained.metrics["utterance"]["n"]
     assert set(stored["slices"]) == {
         "region", "category", "disasterMedium", "gender", "speaker", "segment_length", "call_length",
@@ -111,7 +116,9 @@ def test_the_parts_of_a_division_are_all_rows(stored, trained):
 
 
 @pytest.mark.parametrize(("name", "speaker"), [("caller_only", 1), ("taker_only", 0)])
-def test_one_side_of_the_talk_is_judged_by_call(stored, predictions, trained, name, speaker):
+def test_one_side_of_the_talk_is_judged_by_call(
+    stored: dict[str, Any], predictions: pa.Table, trained: Trained, name: str, speaker: int
+) -> None:
     rows = read_training_set(trained.paths).side(VALIDATION)
     frame = predictions.to_pandas().assign(speaker=rows["speaker"].to_pylist())
     grouped = frame[frame["speaker"] == speaker].groupby("_id")
@@ -120,7 +127,7 @@ def test_one_side_of_the_talk_is_judged_by_call(stored, predictions, trained, na
     assert stored[name]["urgency"]["accuracy"] == pytest.approx((predicted == grouped["urgency_id"].first()).mean())
 
 
-def test_the_last_moment_is_the_whole_call(stored):
+def test_the_last_moment_is_the_whole_call(stored: dict[str, Any]) -> None:
     last = stored["time_to_decision"][-1]
     assert last["decided"] == 1
     for name in ("accuracy", "recall_high"):
@@ -128,7 +135,9 @@ def test_the_last_moment_is_the_whole_call(stored):
         assert last[f"{name}_interval"] == pytest.approx(stored["call"]["urgency"][f"{name}_interval"])
 
 
-def test_the_calibration_is_that_of_the_model_folder(stored, trained, predictions):
+def test_the_calibration_is_that_of_the_model_folder(
+    stored: dict[str, Any], trained: Trained, predictions: pa.Table
+) -> None:
     temperatures = load_urgency_model(trained.paths.urgency.model).temperatures
     for task, temperature in temperatures.items():
         logits = np.array(predictions[f"{task}_logits"].to_pylist(), np.float32)
@@ -144,7 +153,9 @@ def test_the_calibration_is_that_of_the_model_folder(stored, trained, prediction
     assert (low, high) == pytest.approx(of_calls["accuracy_interval"], abs=0.1)
 
 
-def test_the_thresholds_are_those_of_the_model_folder_on_calls(stored, trained, predictions):
+def test_the_thresholds_are_those_of_the_model_folder_on_calls(
+    stored: dict[str, Any], trained: Trained, predictions: pa.Table
+) -> None:
     model = load_urgency_model(trained.paths.urgency.model)
     assert set(model.thresholds) == {"answer_from", "alarm_from"}
     mean = (
@@ -157,7 +168,7 @@ def test_the_thresholds_are_those_of_the_model_folder_on_calls(stored, trained, 
     assert found["answer_from"]["to_person"] == pytest.approx(1 - stands.mean())
 
 
-def test_the_cost_is_that_of_the_calls(stored, copied):
+def test_the_cost_is_that_of_the_calls(stored: dict[str, Any], copied: StoragePaths) -> None:
     assert stored["cost_per_1000_calls"]["model"] < stored["cost_per_1000_calls"]["majority"]
     errors = tuple(tuple(float(true != read) for read in range(3)) for true in range(3))
     again = evaluate(copied, CONFIG.changed(cost_matrix=errors))
@@ -166,33 +177,39 @@ def test_the_cost_is_that_of_the_calls(stored, copied):
 
 
 @pytest.fixture
-def copied(trained, tmp_path):
+def copied(trained: Trained, tmp_path: Path) -> StoragePaths:
     """A trained storage root that may be judged again."""
     return StoragePaths(shutil.copytree(trained.paths.root, tmp_path / "copied"))
 
 
-def test_the_size_of_a_batch_does_not_change_the_predictions(trained, copied, predictions):
+def test_the_size_of_a_batch_does_not_change_the_predictions(
+    trained: Trained, copied: StoragePaths, predictions: pa.Table
+) -> None:
     again = evaluate(copied, CONFIG.changed(batch_size=7))
     assert again["utterance"]["urgency"]["accuracy"] == trained.metrics["utterance"]["urgency"]["accuracy"]
     logits = pq.read_table(copied.urgency.evaluation / "predictions.parquet")["urgency_logits"]
     np.testing.assert_allclose(logits.to_pylist(), predictions["urgency_logits"].to_pylist(), atol=1e-5)
 
 
-def test_progress_reaches_every_utterance(trained, copied):
+def test_progress_reaches_every_utterance(trained: Trained, copied: StoragePaths) -> None:
     seen = []
-    evaluate(copied, CONFIG, lambda done, total: seen.append((done, total)))
+
+    def progress(done: int, total: int, **figures: float) -> None:
+        seen.append((done, total))
+
+    evaluate(copied, CONFIG, progress)
     rows = trained.metrics["utterance"]["n"]
     assert seen[-1] == (rows, rows)
 
 
-def test_a_model_of_another_training_set_is_refused(paths, text_model):
+def test_a_model_of_another_training_set_is_refused(paths: StoragePaths, text_model: PretrainedModel) -> None:
     train_and_judge(paths, text_model)
     build_training_set(paths, list(ARCHIVES)[1:], SplitConfig())
     with pytest.raises(ArtefactError, match="another training set"):
         evaluate(paths, CONFIG)
 
 
-def test_the_stored_metrics_are_read_back_and_a_damaged_file_is_none(trained, copied):
+def test_the_stored_metrics_are_read_back_and_a_damaged_file_is_none(trained: Trained, copied: StoragePaths) -> None:
     assert read_metrics(copied) == trained.metrics
     target = copied.urgency.evaluation / "metrics.json"
     target.write_text("{damaged")
@@ -201,6 +218,6 @@ def test_the_stored_metrics_are_read_back_and_a_damaged_file_is_none(trained, co
     assert read_metrics(copied) is None
 
 
-def test_nothing_to_judge_is_refused(tmp_path):
+def test_nothing_to_judge_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="no training set"):
         evaluate(StoragePaths(tmp_path), CONFIG)

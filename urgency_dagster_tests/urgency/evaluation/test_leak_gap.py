@@ -1,14 +1,15 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.urgency.configuration import SplitConfig
+from urgency_dagster.pretrained import PretrainedModel
+from urgency_dagster.urgency.configuration import EvaluationConfig, SplitConfig, SplitMode
 from urgency_dagster.urgency.data.dataset import build_training_set
-from urgency_dagster.urgency.evaluation.evaluation import EvaluationConfig
 from urgency_dagster.urgency.evaluation.leak_gap import measure_leak_gap
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, Trained
 
@@ -16,7 +17,7 @@ CONFIG = EvaluationConfig(device="cpu", bootstrap_resamples=20)
 
 
 @pytest.fixture
-def copied(trained, tmp_path):
+def copied(trained: Trained, tmp_path: Path) -> StoragePaths:
     """A trained storage root that may be changed."""
     return copy(trained, tmp_path)
 
@@ -30,7 +31,9 @@ def contents(paths: StoragePaths) -> dict[str, bytes]:
     return {paths.relative(file): file.read_bytes() for file in files}
 
 
-def test_both_scores_and_their_difference_are_told(trained, copied, text_model):
+def test_both_scores_and_their_difference_are_told(
+    trained: Trained, copied: StoragePaths, text_model: PretrainedModel
+) -> None:
     before = contents(copied)
     gap = measure_leak_gap(copied, text_model, CONFIG)
     for task in ("urgency", "sentiment"):
@@ -44,8 +47,10 @@ def test_both_scores_and_their_difference_are_told(trained, copied, text_model):
     assert after == before, "everything else is as it was"
 
 
-def test_the_model_is_trained_as_the_stored_one_on_a_split_that_tears_calls(copied, text_model):
-    seen = []
+def test_the_model_is_trained_as_the_stored_one_on_a_split_that_tears_calls(
+    copied: StoragePaths, text_model: PretrainedModel
+) -> None:
+    seen: list[dict[str, Any]] = []
 
     def look(done: int, total: int, **figures: float) -> None:
         if not seen:
@@ -59,7 +64,9 @@ def test_the_model_is_trained_as_the_stored_one_on_a_split_that_tears_calls(copi
     assert split["archives"] == sorted(ARCHIVES)
 
 
-def test_a_model_of_several_audio_vectors_has_a_gap_too(trained_on_spans, tmp_path, text_model):
+def test_a_model_of_several_audio_vectors_has_a_gap_too(
+    trained_on_spans: Trained, tmp_path: Path, text_model: PretrainedModel
+) -> None:
     gap = measure_leak_gap(copy(trained_on_spans, tmp_path), text_model, CONFIG)
     for task in ("urgency", "sentiment"):
         assert gap.by_call[task] == trained_on_spans.metrics["utterance"][task]["f1_macro"]
@@ -70,7 +77,7 @@ class Killed(BaseException):
     """Ends a run from outside, as a signal does."""
 
 
-def test_one_that_was_killed_can_be_repeated(copied, text_model):
+def test_one_that_was_killed_can_be_repeated(copied: StoragePaths, text_model: PretrainedModel) -> None:
     def kill(done: int, total: int, **figures: float) -> None:
         if done > total / 2:
             raise Killed
@@ -82,14 +89,16 @@ def test_one_that_was_killed_can_be_repeated(copied, text_model):
 
 
 @pytest.mark.parametrize("missing", ["evaluation", "model", "training_set"])
-def test_what_is_missing_is_told(copied, text_model, missing):
+def test_what_is_missing_is_told(copied: StoragePaths, text_model: PretrainedModel, missing: str) -> None:
     shutil.rmtree(copied.urgency.folder / missing)
     with pytest.raises(ArtefactError):
         measure_leak_gap(copied, text_model, CONFIG)
 
 
 @pytest.mark.parametrize("mode", ["utterance", "call"])
-def test_a_model_of_another_split_is_refused(copied, text_model, mode):
+def test_a_model_of_another_split_is_refused(
+    copied: StoragePaths, text_model: PretrainedModel, mode: SplitMode
+) -> None:
     build_training_set(copied, list(ARCHIVES), SplitConfig(mode=mode))
     with pytest.raises(ArtefactError, match="split mode `official` or `call`"):
         measure_leak_gap(copied, text_model, CONFIG)

@@ -1,34 +1,36 @@
 import copy
 import struct
+from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from urgency_dagster.urgency.evaluation.report import report_text
 from urgency_dagster.urgency.package.model_folder import read_card
-from urgency_dagster_tests.urgency.conftest import ARCHIVES
+from urgency_dagster_tests.urgency.conftest import ARCHIVES, Trained
 
 CONFUSIONS = {f"confusion_{task}_{unit}.png" for task in ("urgency", "sentiment") for unit in ("utterance", "call")}
 PICTURES = CONFUSIONS | {"time_to_decision.png", "reliability.png"}
 
 
 @pytest.fixture
-def folder(trained):
+def folder(trained: Trained) -> Path:
     return trained.paths.urgency.evaluation
 
 
 @pytest.fixture
-def card(trained):
+def card(trained: Trained) -> dict[str, Any]:
     return copy.deepcopy(read_card(trained.paths.urgency.model))
 
 
-def test_the_folder_holds_what_is_promised(folder):
+def test_the_folder_holds_what_is_promised(folder: Path) -> None:
     names = {path.name for path in folder.iterdir()}
     assert names == PICTURES | {"metrics.json", "classification_report.txt", "predictions.parquet", "report.md"}
 
 
 @pytest.mark.parametrize("name", sorted(PICTURES))
-def test_pictures_are_readable_and_small(folder, name):
+def test_pictures_are_readable_and_small(folder: Path, name: str) -> None:
     content = (folder / name).read_bytes()
     assert content.startswith(b"\x89PNG")
     width, height = struct.unpack(">II", content[16:24])
@@ -36,7 +38,7 @@ def test_pictures_are_readable_and_small(folder, name):
     assert 200 < height < 1200
 
 
-def test_the_report_tells_the_stored_figures(folder, trained):
+def test_the_report_tells_the_stored_figures(folder: Path, trained: Trained) -> None:
     text = (folder / "report.md").read_text(encoding="utf-8")
     for unit in ("utterance", "call", "majority", "majority_call"):
         assert f"{trained.metrics[unit]['urgency']['f1_macro']:.3f}" in text
@@ -52,31 +54,31 @@ def test_the_report_tells_the_stored_figures(folder, trained):
     assert f"{trained.metrics['caller_only']['urgency']['f1_macro']:.3f}" in text
 
 
-def test_the_classification_report_covers_both_tasks_and_units(folder):
+def test_the_classification_report_covers_both_tasks_and_units(folder: Path) -> None:
     text = (folder / "classification_report.txt").read_text(encoding="utf-8")
     for heading in ("urgency by utterance", "sentiment by utterance", "urgency by call", "sentiment by call"):
         assert heading in text
     assert text.count("상 (high)") == 2
 
 
-def test_a_split_by_utterance_is_called_inflated(trained, card):
+def test_a_split_by_utterance_is_called_inflated(trained: Trained, card: dict[str, Any]) -> None:
     card["split"] = {"mode_asked": "utterance", "mode_used": "utterance", "sha256": "0"}
     assert "inflated" in report_text(trained.metrics, card, [])
 
 
-def test_a_fallback_is_told(trained, card):
+def test_a_fallback_is_told(trained: Trained, card: dict[str, Any]) -> None:
     card["split"] = {"mode_asked": "official", "mode_used": "call", "sha256": "0"}
     assert "`call` instead of `official`" in report_text(trained.metrics, card, [])
 
 
-def test_a_class_that_is_absent_has_no_share(trained, card):
+def test_a_class_that_is_absent_has_no_share(trained: Trained, card: dict[str, Any]) -> None:
     metrics = copy.deepcopy(trained.metrics)
     absent = ("recall_high", "high_read_as_low")
     metrics["call"]["urgency"] |= dict.fromkeys([*absent, *(f"{name}_interval" for name in absent)])
     assert "none present" in report_text(metrics, card, [])
 
 
-def test_thresholds_are_told_or_that_there_are_none(folder, trained, card):
+def test_thresholds_are_told_or_that_there_are_none(folder: Path, trained: Trained, card: dict[str, Any]) -> None:
     found = trained.metrics["calibration"]["thresholds"]
     text = (folder / "report.md").read_text(encoding="utf-8")
     person, (low, high) = found["answer_from"], found["answer_from"]["to_person_interval"]
@@ -91,7 +93,7 @@ def test_thresholds_are_told_or_that_there_are_none(folder, trained, card):
     assert "has no thresholds" in report_text(metrics, card, [])
 
 
-def test_every_score_has_its_interval(folder, trained):
+def test_every_score_has_its_interval(folder: Path, trained: Trained) -> None:
     text = (folder / "report.md").read_text(encoding="utf-8")
     for unit in ("utterance", "call", "majority", "text_only", "audio_only_call"):
         for scores in (trained.metrics[unit]["urgency"], trained.metrics[unit]["sentiment"]):
@@ -99,7 +101,7 @@ def test_every_score_has_its_interval(folder, trained):
             assert f"{scores['f1_macro']:.3f} [{low:.3f}, {high:.3f}]" in text
 
 
-def test_no_text_is_in_the_report(folder, trained):
+def test_no_text_is_in_the_report(folder: Path, trained: Trained) -> None:
     texts = set()
     for archive in ARCHIVES:
         texts |= set(pq.read_table(trained.paths.archive(archive).utterances)["text"].to_pylist())

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,7 +9,7 @@ from urgency_dagster.statistics.bootstrap import BootstrapConfig
 from urgency_dagster.urgency.evaluation.slices import MIN_CALLS, slice_labels, slice_scores
 
 
-def rows(*changes: dict) -> pa.Table:
+def rows(*changes: dict[str, Any]) -> pa.Table:
     row = {
         "archive": "T_광주_구급",
         "_id": "a",
@@ -20,17 +22,18 @@ def rows(*changes: dict) -> pa.Table:
     return pa.Table.from_pylist([{**row, **change} for change in changes])
 
 
-def labels(name: str, *changes: dict) -> list[str]:
-    return slice_labels(rows(*changes))[name].tolist()
+def labels(name: str, *changes: dict[str, Any]) -> list[str]:
+    names: list[str] = slice_labels(rows(*changes))[name].tolist()
+    return names
 
 
-def test_region_and_category_are_those_of_the_archive():
+def test_region_and_category_are_those_of_the_archive() -> None:
     archives = [{"archive": name} for name in ("T_광주_구급", "V_서울_화재", "T_x", "T")]
     assert labels("region", *archives) == ["광주", "서울", "x", "unknown"]
     assert labels("category", *archives) == ["구급", "화재", "unknown", "unknown"]
 
 
-def test_what_is_not_known_is_a_part_of_its_own():
+def test_what_is_not_known_is_a_part_of_its_own() -> None:
     assert labels("gender", {"gender": "M"}, {"gender": None}) == ["M", "unknown"]
     assert labels("disasterMedium", {}, {"disasterMedium": None}) == ["부상", "unknown"]
     assert labels("speaker", {"speaker": 0}, {"speaker": 1}, {"speaker": None}) == ["call taker", "caller", "unknown"]
@@ -40,17 +43,17 @@ def test_what_is_not_known_is_a_part_of_its_own():
     ("seconds", "part"),
     [(0.5, "0 to 1 s"), (1.0, "1 to 2 s"), (1.99, "1 to 2 s"), (4.99, "2 to 5 s"), (5.0, "5 s and more")],
 )
-def test_a_segment_belongs_to_the_length_that_begins_with_it(seconds, part):
+def test_a_segment_belongs_to_the_length_that_begins_with_it(seconds: float, part: str) -> None:
     assert labels("segment_length", {"duration_s": seconds}) == [part]
 
 
-def test_the_length_of_a_call_is_where_its_last_utterance_ends():
+def test_the_length_of_a_call_is_where_its_last_utterance_ends() -> None:
     found = labels("call_length", {"_id": "b", "endAt": 3000}, {"endAt": 2000}, {"_id": "b", "endAt": 50_000})
     assert found == ["45 to 90 s", "0 to 45 s", "45 to 90 s"]
     assert labels("call_length", {"endAt": 200_000}) == ["90 s and more"]
 
 
-def test_the_scores_of_a_part_are_those_of_its_rows_alone():
+def test_the_scores_of_a_part_are_those_of_its_rows_alone() -> None:
     rng = np.random.default_rng(0)
     true, predicted, calls = rng.integers(0, 3, 300), rng.integers(0, 3, 300), np.repeat(np.arange(60), 5)
     parts = np.array(["one", "other", "one"])[calls % 3]
@@ -70,7 +73,7 @@ def test_the_scores_of_a_part_are_those_of_its_rows_alone():
             assert low < found[name] < high
 
 
-def test_a_part_without_the_high_class_has_no_recall_of_it():
+def test_a_part_without_the_high_class_has_no_recall_of_it() -> None:
     scores = slice_scores(
         {"d": np.array(["x", "x"])}, np.array([0, 1]), np.array([0, 2]), np.array([5, 9]),
         classes=3, high=2, bootstrap=BootstrapConfig(5, 1),
@@ -79,7 +82,7 @@ def test_a_part_without_the_high_class_has_no_recall_of_it():
 
 
 @pytest.mark.parametrize(("calls", "known"), [(1, False), (MIN_CALLS - 1, False), (MIN_CALLS, True)])
-def test_few_calls_have_no_interval(calls, known):
+def test_few_calls_have_no_interval(calls: int, known: bool) -> None:
     ids = np.arange(calls)
     scores = slice_scores(
         {"d": np.array(["x"] * calls)}, ids % 3, np.zeros(calls, np.int64), ids,

@@ -2,49 +2,53 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 from transformers import AutoModel, BertConfig, BertModel
 
 from urgency_dagster.errors import SettingsError, TrainingDataError
+from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal, ModelConfig
 
 CONFIG = ModelConfig(text_width=32, audio_width=12, urgency_classes=3, sentiment_classes=4)
 PREFIXES = {"text_encoder", "wav_fc", "cross_attn.attn", "cross_attn.norm", "sent_head", "urg_head"}
 
 
-def made(text_model, tokens: int = 1) -> KoElectraCrossModal:
+def made(text_model: PretrainedModel, tokens: int = 1) -> KoElectraCrossModal:
     torch.manual_seed(0)
     encoder = AutoModel.from_pretrained(text_model.folder, local_files_only=True)
     return KoElectraCrossModal(encoder, replace(CONFIG, audio_tokens=tokens)).eval()
 
 
 @pytest.fixture
-def network(text_model):
+def network(text_model: PretrainedModel) -> KoElectraCrossModal:
     return made(text_model)
 
 
 @pytest.fixture
-def inputs():
+def inputs() -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(5, 20, (4, 9), generator=generator)
     mask = (torch.arange(9) < torch.tensor([9, 3, 5, 2])[:, None]).long()
     return ids * mask, mask, torch.randn(4, 1, 12, generator=generator)
 
 
-def test_the_state_dict_has_the_originals_prefixes(network):
+def test_the_state_dict_has_the_originals_prefixes(network: KoElectraCrossModal) -> None:
     keys = network.state_dict().keys()
     assert {next(p for p in PREFIXES if key.startswith(f"{p}.")) for key in keys} == PREFIXES
     assert {"wav_fc.weight", "wav_fc.bias", "cross_attn.attn.in_proj_weight", "cross_attn.norm.weight"} <= set(keys)
     assert {"sent_head.weight", "urg_head.bias", "text_encoder.embeddings.word_embeddings.weight"} <= set(keys)
 
 
-def test_logits_have_one_column_per_class(network, inputs):
+def test_logits_have_one_column_per_class(network: KoElectraCrossModal, inputs: tuple[Tensor, Tensor, Tensor]) -> None:
     logits = network(*inputs)
     assert logits.urgency.shape == (4, 3)
     assert logits.sentiment.shape == (4, 4)
 
 
-def test_the_output_is_the_described_formula(network, inputs):
+def test_the_output_is_the_described_formula(
+    network: KoElectraCrossModal, inputs: tuple[Tensor, Tensor, Tensor]
+) -> None:
     ids, mask, audio = inputs
     state = network.state_dict()
     cls = network.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]
@@ -58,21 +62,27 @@ def test_the_output_is_the_described_formula(network, inputs):
 
 
 @pytest.mark.parametrize("extra", [1, 55])
-def test_more_padding_gives_the_same_logits(network, inputs, extra):
+def test_more_padding_gives_the_same_logits(
+    network: KoElectraCrossModal, inputs: tuple[Tensor, Tensor, Tensor], extra: int
+) -> None:
     ids, mask, audio = inputs
     short = network(ids, mask, audio)
     long = network(pad(ids, (0, extra)), pad(mask, (0, extra)), audio)
     torch.testing.assert_close(short, long, atol=1e-5, rtol=1e-5)
 
 
-def test_both_text_and_audio_reach_the_logits(network, inputs):
+def test_both_text_and_audio_reach_the_logits(
+    network: KoElectraCrossModal, inputs: tuple[Tensor, Tensor, Tensor]
+) -> None:
     ids, mask, audio = inputs
     before = network(ids, mask, audio).urgency
     assert not torch.allclose(before, network(ids, mask, audio + 1).urgency)
     assert not torch.allclose(before, network(ids.roll(1, 0), mask, audio).urgency)
 
 
-def test_several_audio_vectors_are_attended_to(network, text_model, inputs):
+def test_several_audio_vectors_are_attended_to(
+    network: KoElectraCrossModal, text_model: PretrainedModel, inputs: tuple[Tensor, Tensor, Tensor]
+) -> None:
     ids, mask, audio = inputs
     spans = torch.cat([audio, audio.roll(1, 0)], dim=1)
     logits = made(text_model, tokens=2)(ids, mask, spans)
@@ -81,31 +91,39 @@ def test_several_audio_vectors_are_attended_to(network, text_model, inputs):
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 4])
-def test_queries_and_keys_learn_only_where_there_is_something_to_choose_from(text_model, inputs, tokens):
+def test_queries_and_keys_learn_only_where_there_is_something_to_choose_from(
+    text_model: PretrainedModel, inputs: tuple[Tensor, Tensor, Tensor], tokens: int
+) -> None:
     ids, mask, _ = inputs
     network = made(text_model, tokens)
     logits = network(ids, mask, torch.randn(4, tokens, 12, generator=torch.Generator().manual_seed(1)))
-    cross_entropy(logits.urgency, torch.tensor([0, 1, 2, 0])).backward()
-    queries, keys, values = network.cross_attn.attn.in_proj_weight.grad.abs().amax(dim=1).split(32)
+    cross_entropy(logits.urgency, torch.tensor([0, 1, 2, 0])).backward()  # type: ignore[no-untyped-call]
+    gradient = network.cross_attn.attn.in_proj_weight.grad
+    assert gradient is not None
+    queries, keys, values = gradient.abs().amax(dim=1).reshape(3, 32)
     assert values.max() > 1e-4
     assert (queries.max() > 1e-6, keys.max() > 1e-6) == (tokens > 1, tokens > 1)
 
 
 @pytest.mark.parametrize(("tokens", "given"), [(1, 4), (4, 1), (4, 3)])
-def test_another_number_of_audio_vectors_is_refused(text_model, inputs, tokens, given):
+def test_another_number_of_audio_vectors_is_refused(
+    text_model: PretrainedModel, inputs: tuple[Tensor, Tensor, Tensor], tokens: int, given: int
+) -> None:
     ids, mask, audio = inputs
-    message = f"utterances of {given} audio vectors; expected {tokens}, .*`audio_tokens`, or train the model again"
+    message = (
+        f"{given} audio vectors per utterance; expected {tokens}, .*`audio_tokens: {tokens}`, or train the model again"
+    )
     with pytest.raises(TrainingDataError, match=message):
         made(text_model, tokens)(ids, mask, audio.expand(4, given, 12))
 
 
-def test_any_encoder_of_the_family_fits(inputs):
+def test_any_encoder_of_the_family_fits(inputs: tuple[Tensor, Tensor, Tensor]) -> None:
     sizes = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
     encoder = BertModel(BertConfig(vocab_size=30, hidden_size=16, **sizes))
     config = ModelConfig(text_width=16, audio_width=12, urgency_classes=3, sentiment_classes=2)
     assert KoElectraCrossModal(encoder, config)(*inputs).sentiment.shape == (4, 2)
 
 
-def test_heads_must_divide_the_width():
+def test_heads_must_divide_the_width() -> None:
     with pytest.raises(SettingsError, match="5 attention heads"):
         ModelConfig(text_width=32, audio_width=12, urgency_classes=3, sentiment_classes=4, attention_heads=5)

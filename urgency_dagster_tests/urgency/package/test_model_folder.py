@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -8,6 +9,7 @@ import torch
 from transformers import AutoModel
 
 from urgency_dagster.errors import ArtefactError
+from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.data.dataset import read_training_set
 from urgency_dagster.urgency.data.tables import VALIDATION
@@ -15,23 +17,25 @@ from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal
 from urgency_dagster.urgency.network.inference import predict_logits
 from urgency_dagster.urgency.package.checkpoints import read_checkpoint
 from urgency_dagster.urgency.package.model_folder import load_urgency_model, read_card
-from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST, WORDS
+from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST, WORDS, Trained
 
 
 @pytest.fixture
-def moved(trained, tmp_path):
+def moved(trained: Trained, tmp_path: Path) -> Path:
     """The model folder alone, somewhere else."""
     return shutil.copytree(trained.paths.urgency.model, tmp_path / "moved")
 
 
 @pytest.fixture
-def validation(trained, moved):
+def validation(trained: Trained, moved: Path) -> UtteranceDataset:
     rows = read_training_set(trained.paths).side(VALIDATION)
     model = load_urgency_model(moved)
     return UtteranceDataset(trained.paths, rows, tokenise(rows["text"], model.tokenizer, model.max_length))
 
 
-def test_the_folder_gives_the_logits_of_the_checkpoint(trained, moved, validation, text_model):
+def test_the_folder_gives_the_logits_of_the_checkpoint(
+    trained: Trained, moved: Path, validation: UtteranceDataset, text_model: PretrainedModel
+) -> None:
     model = load_urgency_model(moved)
     encoder = AutoModel.from_pretrained(text_model.folder, local_files_only=True)
     network = KoElectraCrossModal(encoder, model.config)
@@ -43,14 +47,14 @@ def test_the_folder_gives_the_logits_of_the_checkpoint(trained, moved, validatio
     np.testing.assert_array_equal(stored.sentiment, expected.sentiment)
 
 
-def test_the_folder_answers_as_training_measured(trained, moved, validation):
+def test_the_folder_answers_as_training_measured(trained: Trained, moved: Path, validation: UtteranceDataset) -> None:
     model = load_urgency_model(moved)
     logits = predict_logits(model.network, validation, batch_size=FAST.batch_size, device="cpu")
     measured = read_checkpoint(trained.paths.urgency.checkpoint)["val_metrics"]
     assert logits.urgency.argmax(axis=1).tolist() == measured["preds_urg"]
 
 
-def test_labels_and_limits_travel_with_the_weights(moved):
+def test_labels_and_limits_travel_with_the_weights(moved: Path) -> None:
     model = load_urgency_model(moved)
     assert model.labels.urgency == ("하", "중", "상")
     assert model.labels.sentiment == ("당황/난처", "불안/걱정")
@@ -58,13 +62,13 @@ def test_labels_and_limits_travel_with_the_weights(moved):
     assert not model.network.training
 
 
-def test_no_file_is_a_pickle_or_names_its_origin(moved, text_model):
+def test_no_file_is_a_pickle_or_names_its_origin(moved: Path, text_model: PretrainedModel) -> None:
     files = [path for path in moved.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} == {".safetensors", ".json", ".md"}
     assert not any(str(text_model.folder.parent).encode() in path.read_bytes() for path in files)
 
 
-def test_no_text_or_call_id_is_in_the_model(trained, moved):
+def test_no_text_or_call_id_is_in_the_model(trained: Trained, moved: Path) -> None:
     known = {word for words in WORDS.values() for word in words}  # the text model's own vocabulary
     for archive in ARCHIVES:
         rows = pq.read_table(trained.paths.archive(archive).utterances)
@@ -74,13 +78,13 @@ def test_no_text_or_call_id_is_in_the_model(trained, moved):
             assert not any(secret.encode() in content for secret in secrets if len(secret) > 4), path.name
 
 
-def test_loading_leaves_the_random_state_alone(moved):
+def test_loading_leaves_the_random_state_alone(moved: Path) -> None:
     before = torch.random.get_rng_state()
     load_urgency_model(moved)
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_the_card_says_what_the_model_is(trained, moved):
+def test_the_card_says_what_the_model_is(trained: Trained, moved: Path) -> None:
     card = read_card(moved)
     assert card["data_sha256"] == trained.summary.data_sha256
     assert card["metrics"]["urg_f1"] == trained.summary.best.urg_f1
@@ -91,19 +95,19 @@ def test_the_card_says_what_the_model_is(trained, moved):
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "text_encoder/config.json"])
-def test_a_missing_file_is_refused(moved, name):
+def test_a_missing_file_is_refused(moved: Path, name: str) -> None:
     (moved / name).unlink()
     with pytest.raises(ArtefactError, match="cannot be loaded"):
         load_urgency_model(moved)
 
 
-def test_damaged_weights_are_refused(moved):
+def test_damaged_weights_are_refused(moved: Path) -> None:
     (moved / "model.safetensors").write_bytes(b"\x00" * 100)
     with pytest.raises(ArtefactError, match="cannot be loaded"):
         load_urgency_model(moved)
 
 
-def test_weights_of_another_shape_are_refused(moved):
+def test_weights_of_another_shape_are_refused(moved: Path) -> None:
     config = json.loads((moved / "config.json").read_text(encoding="utf-8"))
     config["network"]["audio_width"] += 1
     (moved / "config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -111,7 +115,7 @@ def test_weights_of_another_shape_are_refused(moved):
         load_urgency_model(moved)
 
 
-def test_a_model_that_does_not_say_how_many_audio_vectors_takes_one(moved):
+def test_a_model_that_does_not_say_how_many_audio_vectors_takes_one(moved: Path) -> None:
     config = json.loads((moved / "config.json").read_text(encoding="utf-8"))
     assert config["network"].pop("audio_tokens") == 1
     (moved / "config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -125,7 +129,9 @@ def test_a_model_that_does_not_say_how_many_audio_vectors_takes_one(moved):
         ("trained_on_spans", "| audio vectors | 4 of 12 values: the means over as many equal spans of time of the"),
     ],
 )
-def test_how_many_audio_vectors_it_takes_travels_with_the_model(request, fixture, told):
+def test_how_many_audio_vectors_it_takes_travels_with_the_model(
+    request: pytest.FixtureRequest, fixture: str, told: str
+) -> None:
     urgency = request.getfixturevalue(fixture).paths.urgency
     tokens = load_urgency_model(urgency.model).config.audio_tokens
     assert f"| {tokens} of" in told
@@ -134,6 +140,6 @@ def test_how_many_audio_vectors_it_takes_travels_with_the_model(request, fixture
     assert told in (urgency.model / "README.md").read_text(encoding="utf-8")
 
 
-def test_no_card_is_refused(tmp_path):
+def test_no_card_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="no card"):
         read_card(tmp_path)

@@ -2,19 +2,20 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.tables import SENTIMENTS, URGENCY_LEVELS
-from urgency_dagster.urgency.package.model_folder import UrgencyModel, load_urgency_model, save_urgency_model
+from urgency_dagster.urgency.package.model_folder import UrgencyModel, load_urgency_model, read_card, save_urgency_model
 from urgency_dagster.urgency.package.original import ORIGINAL_URGENCY, checkpoint_model, read_original
-from urgency_dagster_tests.urgency.conftest import FILLERS, WORDS
+from urgency_dagster_tests.urgency.conftest import FILLERS, WORDS, Trained
 
 AUDIO_WIDTH = 24
 TEXTS = [" ".join(FILLERS[:n]) for n in range(1, 8)] + [" ".join(words) for words in WORDS.values()]
@@ -33,7 +34,8 @@ class Attention(nn.Module):
 
     def forward(self, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
         attended, _ = self.attn(query=query, key=key, value=key)
-        return self.norm(query + self.dropout(attended))
+        output: torch.Tensor = self.norm(query + self.dropout(attended))
+        return output
 
 
 class Original(nn.Module):
@@ -49,7 +51,9 @@ class Original(nn.Module):
         self.sent_head = nn.Linear(width, sentiments)
         self.urg_head = nn.Linear(width, 3)
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, wav: torch.Tensor) -> tuple:
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, wav: torch.Tensor
+    ) -> tuple[Tensor, Tensor]:
         text = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state[:, 0, :]
         audio = torch.relu(self.wav_fc(wav)).unsqueeze(1)
         fused = self.dropout(self.cross_attn(text.unsqueeze(1), audio).squeeze(1))
@@ -85,7 +89,9 @@ def batch(text_model: PretrainedModel) -> tuple[torch.Tensor, torch.Tensor, torc
     return tokens["input_ids"], tokens["attention_mask"], audio
 
 
-def test_the_logits_are_the_same_and_the_labels_in_this_projects_order(original, batch, text_model, tmp_path):
+def test_the_logits_are_the_same_and_the_labels_in_this_projects_order(
+    original: Original, batch: tuple[Tensor, Tensor, Tensor], text_model: PretrainedModel, tmp_path: Path
+) -> None:
     torch.save(stored(original), tmp_path / "best_model.pt")
     model = original_model(tmp_path / "best_model.pt", text_model)
     assert (model.labels.urgency, model.labels.sentiment) == (("하", "중", "상"), SENTIMENTS)
@@ -101,10 +107,19 @@ def test_the_logits_are_the_same_and_the_labels_in_this_projects_order(original,
     assert (urgency[:, 0] - urgency[:, 2]).abs().min() > 1e-3, "the order matters here"
 
 
-def test_it_can_be_kept_as_a_model_folder(original, batch, text_model, trained, tmp_path):
+def test_it_can_be_kept_as_a_model_folder(
+    original: Original,
+    batch: tuple[Tensor, Tensor, Tensor],
+    text_model: PretrainedModel,
+    trained: Trained,
+    tmp_path: Path,
+) -> None:
     torch.save(stored(original), tmp_path / "best_model.pt")
     model = original_model(tmp_path / "best_model.pt", text_model)
-    card = {**_card(trained), "labels": {"urgency": list(model.labels.urgency), "sentiment": list(SENTIMENTS)}}
+    card = {
+        **read_card(trained.paths.urgency.model),
+        "labels": {"urgency": list(model.labels.urgency), "sentiment": list(SENTIMENTS)},
+    }
     save_urgency_model(tmp_path / "folder", model, card)
     again = load_urgency_model(tmp_path / "folder")
     input_ids, mask, audio = batch
@@ -116,13 +131,9 @@ def test_it_can_be_kept_as_a_model_folder(original, batch, text_model, trained, 
     assert again.labels == model.labels
 
 
-def _card(trained) -> dict:
-    from urgency_dagster.urgency.package.model_folder import read_card
-
-    return read_card(trained.paths.urgency.model)
-
-
-def test_labels_in_the_checkpoint_decide(original, batch, text_model, tmp_path):
+def test_labels_in_the_checkpoint_decide(
+    original: Original, batch: tuple[Tensor, Tensor, Tensor], text_model: PretrainedModel, tmp_path: Path
+) -> None:
     names = {"urgency": list(ORIGINAL_URGENCY), "sentiment": list(SENTIMENTS)}
     torch.save(stored(original, labels=names), tmp_path / "best_model.pt")
     model = original_model(tmp_path / "best_model.pt", text_model)
@@ -134,7 +145,9 @@ def test_labels_in_the_checkpoint_decide(original, batch, text_model, tmp_path):
 
 
 @pytest.mark.parametrize("fixture", ["trained", "trained_on_spans"])
-def test_a_checkpoint_of_this_project_loads_too(request, fixture, text_model):
+def test_a_checkpoint_of_this_project_loads_too(
+    request: pytest.FixtureRequest, fixture: str, text_model: PretrainedModel
+) -> None:
     urgency = request.getfixturevalue(fixture).paths.urgency
     model = original_model(urgency.checkpoint, text_model)
     folder = load_urgency_model(urgency.model)
@@ -144,13 +157,15 @@ def test_a_checkpoint_of_this_project_loads_too(request, fixture, text_model):
         torch.testing.assert_close(model.network.state_dict()[name], tensor, rtol=0, atol=0)
 
 
-def test_a_buffer_of_older_versions_is_no_obstacle(original, text_model, tmp_path):
+def test_a_buffer_of_older_versions_is_no_obstacle(
+    original: Original, text_model: PretrainedModel, tmp_path: Path
+) -> None:
     state = {**original.state_dict(), "text_encoder.embeddings.position_ids": torch.arange(64)[None]}
     torch.save({"model_state_dict": state}, tmp_path / "best_model.pt")
     assert original_model(tmp_path / "best_model.pt", text_model).config.audio_width == AUDIO_WIDTH
 
 
-def test_other_classes_without_names_are_refused(text_model, tmp_path):
+def test_other_classes_without_names_are_refused(text_model: PretrainedModel, tmp_path: Path) -> None:
     torch.save(stored(Original(text_model.folder, sentiments=2)), tmp_path / "best_model.pt")
     with pytest.raises(ArtefactError, match=r"3 urgency and 2 sentiment classes.*add `labels`"):
         original_model(tmp_path / "best_model.pt", text_model)
@@ -159,7 +174,9 @@ def test_other_classes_without_names_are_refused(text_model, tmp_path):
 @pytest.mark.parametrize(
     "missing", ["wav_fc.weight", "cross_attn.attn.in_proj_weight", "text_encoder.embeddings.word_embeddings.weight"]
 )
-def test_a_checkpoint_that_does_not_fit_is_refused(original, text_model, tmp_path, missing):
+def test_a_checkpoint_that_does_not_fit_is_refused(
+    original: Original, text_model: PretrainedModel, tmp_path: Path, missing: str
+) -> None:
     state = original.state_dict()
     del state[missing]
     torch.save({"model_state_dict": state}, tmp_path / "best_model.pt")
@@ -173,12 +190,14 @@ class Evil:
     def __init__(self, target: Path) -> None:
         self.target = target
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return os.system, (f"touch {self.target}",)
 
 
 @pytest.mark.parametrize("content", ["evil", "list", "no weights", "damaged", "missing"])
-def test_what_is_no_checkpoint_is_refused_and_nothing_is_run(original, text_model, tmp_path, content):
+def test_what_is_no_checkpoint_is_refused_and_nothing_is_run(
+    original: Original, text_model: PretrainedModel, tmp_path: Path, content: str
+) -> None:
     target = tmp_path / "best_model.pt"
     wrong = {
         "evil": stored(original, extra=Evil(tmp_path / "ran")),

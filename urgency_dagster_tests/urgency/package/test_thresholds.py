@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,18 +18,22 @@ def drawn(calls: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return of_calls, np.array([rng.choice(3, p=row) for row in of_calls])
 
 
-def fit(of_calls: np.ndarray, true: np.ndarray, deferral_rate: float = 0.1, alarm_recall: float = 0.9):
+def fit(
+    of_calls: np.ndarray, true: np.ndarray, deferral_rate: float = 0.1, alarm_recall: float = 0.9
+) -> dict[str, float]:
     return fit_thresholds(of_calls, true, high=HIGH, deferral_rate=deferral_rate, alarm_recall=alarm_recall)
 
 
-def judge(of_calls: np.ndarray, true: np.ndarray, thresholds: dict[str, float], resamples: int = 5):
+def judge(
+    of_calls: np.ndarray, true: np.ndarray, thresholds: dict[str, float], resamples: int = 5
+) -> dict[str, dict[str, Any]]:
     return evaluate_thresholds(
         of_calls, true, high=HIGH, thresholds=thresholds, bootstrap=BootstrapConfig(resamples, 0)
     )
 
 
 @given(calls=st.integers(1, 200), seed=st.integers(0, 50), share=st.floats(0, 0.99), recall=st.floats(0.01, 0.99))
-def test_on_the_calls_that_they_were_fitted_to_both_hold(calls, seed, share, recall):
+def test_on_the_calls_that_they_were_fitted_to_both_hold(calls: int, seed: int, share: float, recall: float) -> None:
     of_calls, true = drawn(calls, seed)
     thresholds = fit(of_calls, true, share, recall)
     found = judge(of_calls, true, thresholds)
@@ -39,7 +45,7 @@ def test_on_the_calls_that_they_were_fitted_to_both_hold(calls, seed, share, rec
         assert "alarm_from" not in thresholds
 
 
-def test_they_hold_about_as_well_on_other_calls():
+def test_they_hold_about_as_well_on_other_calls() -> None:
     thresholds = fit(*drawn(4000))
     found = judge(*drawn(4000, seed=1), thresholds)
     assert found["answer_from"]["to_person"] == pytest.approx(0.1, abs=0.03)
@@ -47,7 +53,7 @@ def test_they_hold_about_as_well_on_other_calls():
     assert {name: of_name["threshold"] for name, of_name in found.items()} == thresholds
 
 
-def test_the_figures_are_those_of_the_calls_beyond_the_threshold():
+def test_the_figures_are_those_of_the_calls_beyond_the_threshold() -> None:
     of_calls = np.array([[0.9, 0.1, 0.0], [0.5, 0.1, 0.4], [0.1, 0.2, 0.7], [0.2, 0.6, 0.2]])
     true = np.array([0, 2, 2, 2])
     found = judge(of_calls, true, {"answer_from": 0.6, "alarm_from": 0.3})
@@ -56,7 +62,7 @@ def test_the_figures_are_those_of_the_calls_beyond_the_threshold():
     assert found["answer_from"]["threshold"] == 0.6
 
 
-def test_each_share_has_an_interval_over_calls_that_narrows_with_their_number():
+def test_each_share_has_an_interval_over_calls_that_narrows_with_their_number() -> None:
     thresholds = {"answer_from": 0.6, "alarm_from": 0.3}
     few, many = (judge(*drawn(calls), thresholds, resamples=500) for calls in (60, 6000))
     for threshold, name in (
@@ -69,13 +75,13 @@ def test_each_share_has_an_interval_over_calls_that_narrows_with_their_number():
         assert (wide_high - wide_low) / (high - low) == pytest.approx(10, rel=0.4)
 
 
-def test_shares_of_nothing_are_none():
+def test_shares_of_nothing_are_none() -> None:
     of_calls = np.array([[0.2, 0.2, 0.6]])
     found = judge(of_calls, np.array([2]), {"answer_from": 0.9, "alarm_from": 0.5})
     assert found["answer_from"]["accuracy"] is None
     assert found["alarm_from"]["false_alarms"] is None
 
 
-def test_without_calls_nothing_is_fitted_and_nothing_is_told():
+def test_without_calls_nothing_is_fitted_and_nothing_is_told() -> None:
     assert fit(np.empty((0, 3)), np.empty(0, np.int64)) == {}
     assert judge(*drawn(5), {}) == {}

@@ -1,16 +1,18 @@
 """Training on CUDA. Skipped where there is none: nothing else can record a CUDA graph."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from transformers import ElectraModel
 
 from urgency_dagster.devices import reproducible
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
-from urgency_dagster.urgency.configuration import SplitConfig
+from urgency_dagster.urgency.configuration import SplitConfig, TrainingConfig
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
 from urgency_dagster.urgency.data.tables import TRAIN
@@ -25,7 +27,7 @@ ON_CUDA = FAST.changed(device="cuda")
 
 
 @pytest.fixture
-def still_model(text_model, tmp_path):
+def still_model(text_model: PretrainedModel, tmp_path: Path) -> PretrainedModel:
     """The text model without dropout."""
     folder = shutil.copytree(text_model.folder, tmp_path / "still")
     dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -33,7 +35,9 @@ def still_model(text_model, tmp_path):
     return PretrainedModel("still", folder, "local")
 
 
-def losses(paths, text_model, config, *, epochs=2, graphs=True):
+def losses(
+    paths: StoragePaths, text_model: PretrainedModel, config: TrainingConfig, *, epochs: int = 2, graphs: bool = True
+) -> NDArray[np.float64]:
     """The loss of each step of some epochs."""
     training_set = read_training_set(paths)
     with reproducible(config.seed, config.device):
@@ -49,20 +53,24 @@ STILL = ON_CUDA.changed(dropout=0.0, batch_size=7, learning_rate=1e-3)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("no", 1e-4), ("bf16", 0.02), ("fp16", 2e-3)])
-def test_the_losses_are_those_without_a_recording(paths, still_model, precision, tolerance):
+def test_the_losses_are_those_without_a_recording(
+    paths: StoragePaths, still_model: PretrainedModel, precision: str, tolerance: float
+) -> None:
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     config = STILL.changed(mixed_precision=precision)
     expected = losses(paths, still_model, config, graphs=False)
     np.testing.assert_allclose(losses(paths, still_model, config), expected, rtol=tolerance)
 
 
-def test_the_losses_are_those_of_the_processor(paths, still_model):
+def test_the_losses_are_those_of_the_processor(paths: StoragePaths, still_model: PretrainedModel) -> None:
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     expected = losses(paths, still_model, STILL.changed(device="cpu"))
     np.testing.assert_allclose(losses(paths, still_model, STILL), expected, rtol=1e-4)
 
 
-def test_dropout_differs_from_step_to_step_and_repeats_with_the_seed(paths, text_model):
+def test_dropout_differs_from_step_to_step_and_repeats_with_the_seed(
+    paths: StoragePaths, text_model: PretrainedModel
+) -> None:
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     frozen = ON_CUDA.changed(learning_rate=1e-12, weight_decay=0, min_learning_rate=0, batch_size=10**6)
     once = losses(paths, text_model, frozen, epochs=4)
@@ -71,7 +79,9 @@ def test_dropout_differs_from_step_to_step_and_repeats_with_the_seed(paths, text
 
 
 @pytest.mark.parametrize("precision", ["no", "bf16", "fp16"])
-def test_an_interrupted_training_goes_on_with_the_same_result(paths, text_model, precision, tmp_path):
+def test_an_interrupted_training_goes_on_with_the_same_result(
+    paths: StoragePaths, text_model: PretrainedModel, precision: str, tmp_path: Path
+) -> None:
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     again = StoragePaths(shutil.copytree(paths.root, tmp_path / "again"))
     config = ON_CUDA.changed(mixed_precision=precision)

@@ -1,4 +1,7 @@
 import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,21 +16,21 @@ from urgency_dagster.urgency.data.splits import calibration_calls
 from urgency_dagster.urgency.data.tables import TRAIN
 from urgency_dagster.urgency.package.checkpoints import read_checkpoint
 from urgency_dagster.urgency.package.model_folder import load_urgency_model, read_card
-from urgency_dagster.urgency.training.fit import train
+from urgency_dagster.urgency.training.fit import TrainingSummary, train
 from urgency_dagster.urgency.training.resume import BEST, LAST
-from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST, relabel, train_and_judge, write_root
+from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST, Trained, relabel, train_and_judge, write_root
 
 ONE_EPOCH = FAST.changed(epochs=1)
 TWO_EPOCHS = FAST.changed(epochs=2)
 
 
-def test_what_can_be_learnt_is_learnt(trained):
+def test_what_can_be_learnt_is_learnt(trained: Trained) -> None:
     majority = trained.metrics["majority"]
     assert trained.metrics["utterance"]["urgency"]["f1_macro"] > majority["urgency"]["f1_macro"] + 0.2
     assert trained.metrics["utterance"]["sentiment"]["f1_macro"] > majority["sentiment"]["f1_macro"] + 0.2
 
 
-def test_several_audio_vectors_are_learnt_from(trained_on_spans, trained):
+def test_several_audio_vectors_are_learnt_from(trained_on_spans: Trained, trained: Trained) -> None:
     majority, scores = (trained_on_spans.metrics[name] for name in ("majority", "utterance"))
     assert scores["urgency"]["f1_macro"] > majority["urgency"]["f1_macro"] + 0.2
     assert scores["sentiment"]["f1_macro"] > majority["sentiment"]["f1_macro"] + 0.2
@@ -35,18 +38,18 @@ def test_several_audio_vectors_are_learnt_from(trained_on_spans, trained):
 
 
 @pytest.fixture(scope="module")
-def shuffled(tmp_path_factory, text_model):
+def shuffled(tmp_path_factory: pytest.TempPathFactory, text_model: PretrainedModel) -> Trained:
     """A training on labels that have nothing to do with their content."""
     return train_and_judge(write_root(tmp_path_factory.mktemp("shuffled"), shuffle_labels=True), text_model)
 
 
-def test_shuffled_labels_stay_at_chance(shuffled):
+def test_shuffled_labels_stay_at_chance(shuffled: Trained) -> None:
     low, _ = shuffled.metrics["utterance"]["urgency"]["f1_macro_interval"]
     assert low < 1 / 3
     assert shuffled.metrics["utterance"]["urgency"]["f1_macro"] < 0.45
 
 
-def test_the_best_epoch_is_kept_and_not_the_last(shuffled):
+def test_the_best_epoch_is_kept_and_not_the_last(shuffled: Trained) -> None:
     history, best = shuffled.summary.history, shuffled.summary.best
     assert [scores.epoch for scores in history] == [1, 2, 3, 4]
     assert best.average_f1 == max(scores.average_f1 for scores in history)
@@ -56,13 +59,13 @@ def test_the_best_epoch_is_kept_and_not_the_last(shuffled):
     assert (judged["urgency"]["f1_macro"], judged["sentiment"]["f1_macro"]) == (best.urg_f1, best.sent_f1)
 
 
-def test_the_rate_falls_along_half_a_cosine(trained):
+def test_the_rate_falls_along_half_a_cosine(trained: Trained) -> None:
     top, bottom, epochs = FAST.learning_rate, FAST.min_learning_rate, FAST.epochs
     expected = [bottom + (top - bottom) * (1 + np.cos(np.pi * epoch / epochs)) / 2 for epoch in range(epochs)]
     assert [scores.learning_rate for scores in trained.summary.history] == pytest.approx(expected)
 
 
-def test_progress_counts_every_step(paths, text_model):
+def test_progress_counts_every_step(paths: StoragePaths, text_model: PretrainedModel) -> None:
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     seen = []
     train(paths, text_model, ONE_EPOCH, lambda done, total, **figures: seen.append((done, total, figures)))
@@ -70,7 +73,7 @@ def test_progress_counts_every_step(paths, text_model):
     assert all(figures.keys() == {"loss", "lr"} for _, _, figures in seen)
 
 
-def test_the_same_training_gives_the_same_bytes(tmp_path, trained, text_model):
+def test_the_same_training_gives_the_same_bytes(tmp_path: Path, trained: Trained, text_model: PretrainedModel) -> None:
     again = train_and_judge(write_root(tmp_path / "elsewhere"), text_model)
     assert again.summary == trained.summary
     assert again.metrics == trained.metrics
@@ -79,14 +82,16 @@ def test_the_same_training_gives_the_same_bytes(tmp_path, trained, text_model):
         assert first.is_dir() or first.read_bytes() == second.read_bytes(), first.name
 
 
-def test_another_seed_is_another_training(paths, trained, text_model):
+def test_another_seed_is_another_training(paths: StoragePaths, trained: Trained, text_model: PretrainedModel) -> None:
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     other = train(paths, text_model, ONE_EPOCH.changed(seed=1))
     assert other.history[0].loss != trained.summary.history[0].loss
 
 
 @pytest.fixture(scope="module")
-def two_epochs(trained, tmp_path_factory, text_model):
+def two_epochs(
+    trained: Trained, tmp_path_factory: pytest.TempPathFactory, text_model: PretrainedModel
+) -> TrainingSummary:
     """What the untouched configuration comes to after two epochs."""
     paths = StoragePaths(shutil.copytree(trained.paths.root, tmp_path_factory.mktemp("two") / "root"))
     return train(paths, text_model, TWO_EPOCHS)
@@ -109,20 +114,22 @@ def two_epochs(trained, tmp_path_factory, text_model):
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_every_hyper_parameter_reaches_the_training(paths, two_epochs, text_model, change):
+def test_every_hyper_parameter_reaches_the_training(
+    paths: StoragePaths, two_epochs: TrainingSummary, text_model: PretrainedModel, change: dict[str, Any]
+) -> None:
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     other = train(paths, text_model, TWO_EPOCHS.changed(**change))
     assert other.history[1].loss != two_epochs.history[1].loss
 
 
-def test_the_callers_random_state_is_untouched(paths, text_model):
+def test_the_callers_random_state_is_untouched(paths: StoragePaths, text_model: PretrainedModel) -> None:
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     before = torch.random.get_rng_state()
     train(paths, text_model, ONE_EPOCH)
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_validation_rows_do_not_reach_the_weights(tmp_path, text_model):
+def test_validation_rows_do_not_reach_the_weights(tmp_path: Path, text_model: PretrainedModel) -> None:
     """Labels and vectors of the validation side may be anything: the loss of the training side stays."""
     losses = []
     for name, factor in (("a", 1), ("b", 100)):
@@ -136,7 +143,7 @@ def test_validation_rows_do_not_reach_the_weights(tmp_path, text_model):
     assert losses[0] == losses[1]
 
 
-def test_vectors_that_are_no_numbers_stop_the_training(paths, text_model):
+def test_vectors_that_are_no_numbers_stop_the_training(paths: StoragePaths, text_model: PretrainedModel) -> None:
     target = paths.archive("T_광주_구급").vectors
     np.save(target, np.full_like(np.load(target), np.nan))
     build_training_set(paths, list(ARCHIVES), SplitConfig())
@@ -146,25 +153,25 @@ def test_vectors_that_are_no_numbers_stop_the_training(paths, text_model):
     assert not paths.urgency.model.exists()
 
 
-def test_no_training_set_is_refused(tmp_path, text_model):
+def test_no_training_set_is_refused(tmp_path: Path, text_model: PretrainedModel) -> None:
     with pytest.raises(ArtefactError, match="no training set"):
         train(StoragePaths(tmp_path), text_model, ONE_EPOCH)
 
 
-def test_a_folder_without_a_model_is_refused(paths, tmp_path):
+def test_a_folder_without_a_model_is_refused(paths: StoragePaths, tmp_path: Path) -> None:
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     with pytest.raises(ModelError, match="cannot be loaded"):
         train(paths, PretrainedModel("nothing", tmp_path / "nothing", "local"), ONE_EPOCH)
 
 
-def test_heads_that_do_not_divide_the_width_are_refused(paths, text_model):
+def test_heads_that_do_not_divide_the_width_are_refused(paths: StoragePaths, text_model: PretrainedModel) -> None:
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     with pytest.raises(SettingsError, match="attention heads"):
         train(paths, text_model, ONE_EPOCH.changed(attention_heads=5))
 
 
 class TestHeldOutCalls:
-    def test_they_do_not_reach_the_weights(self, tmp_path, text_model):
+    def test_they_do_not_reach_the_weights(self, tmp_path: Path, text_model: PretrainedModel) -> None:
         """Other vectors in the calibration set change the temperatures, but not the network."""
         made = []
         for name, factor in (("a", 1), ("b", -100)):
@@ -186,7 +193,7 @@ class TestHeldOutCalls:
         assert made[0].temperatures != made[1].temperatures
         assert made[0].thresholds != made[1].thresholds
 
-    def test_without_any_the_temperatures_are_one(self, paths, text_model):
+    def test_without_any_the_temperatures_are_one(self, paths: StoragePaths, text_model: PretrainedModel) -> None:
         build_training_set(paths, list(ARCHIVES), SplitConfig())
         train(paths, text_model, ONE_EPOCH.changed(calibration_share=0.0))
         model = load_urgency_model(paths.urgency.model)
@@ -194,14 +201,16 @@ class TestHeldOutCalls:
         assert "| thresholds for a call | none |" in (paths.urgency.model / "README.md").read_text(encoding="utf-8")
         assert read_card(paths.urgency.model)["held_out"] == {"calls": 0, "utterances": 0}
 
-    def test_the_card_counts_them(self, trained):
+    def test_the_card_counts_them(self, trained: Trained) -> None:
         card = read_card(trained.paths.urgency.model)
         assert 0 < card["held_out"]["calls"] < card["calls"][TRAIN] / 4
         model = load_urgency_model(trained.paths.urgency.model)
         assert (card["temperatures"], card["thresholds"]) == (model.temperatures, model.thresholds)
 
     @pytest.mark.parametrize(("name", "shares"), [("deferral_rate", (0.0, 0.5)), ("alarm_recall", (0.95, 0.3))])
-    def test_the_configuration_sets_the_thresholds(self, paths, text_model, name, shares):
+    def test_the_configuration_sets_the_thresholds(
+        self, paths: StoragePaths, text_model: PretrainedModel, name: str, shares: tuple[float, float]
+    ) -> None:
         build_training_set(paths, list(ARCHIVES), SplitConfig())
         fitted = []
         for share in shares:
@@ -216,17 +225,21 @@ class TestMixedPrecision:
     REDUCED = FAST.changed(mixed_precision="bf16")
 
     @pytest.fixture
-    def reduced(self, paths, text_model):
+    def reduced(self, paths: StoragePaths, text_model: PretrainedModel) -> tuple[StoragePaths, TrainingSummary]:
         build_training_set(paths, list(ARCHIVES), SplitConfig())
         return paths, train(paths, text_model, self.REDUCED)
 
-    def test_it_learns_as_well_with_other_losses(self, trained, reduced):
+    def test_it_learns_as_well_with_other_losses(
+        self, trained: Trained, reduced: tuple[StoragePaths, TrainingSummary]
+    ) -> None:
         _, summary = reduced
         for ours, full in zip(summary.history, trained.summary.history, strict=True):
             assert ours.loss != full.loss
             assert ours.loss == pytest.approx(full.loss, rel=0.05)
 
-    def test_weights_and_answers_of_what_is_stored_are_float32(self, reduced):
+    def test_weights_and_answers_of_what_is_stored_are_float32(
+        self, reduced: tuple[StoragePaths, TrainingSummary]
+    ) -> None:
         paths, _ = reduced
         assert {tensor.dtype for tensor in load_urgency_model(paths.urgency.model).network.state_dict().values()} == {
             torch.float32
@@ -235,7 +248,9 @@ class TestMixedPrecision:
         assert {tensor.dtype for tensor in state["model_state_dict"].values()} == {torch.float32}
         assert state["config"]["mixed_precision"] == "bf16"
 
-    def test_an_interrupted_one_goes_on_with_the_same_result(self, reduced, text_model):
+    def test_an_interrupted_one_goes_on_with_the_same_result(
+        self, reduced: tuple[StoragePaths, TrainingSummary], text_model: PretrainedModel
+    ) -> None:
         paths, summary = reduced
         before = paths.urgency.checkpoint.read_bytes()
         with pytest.raises(Killed):
@@ -243,10 +258,22 @@ class TestMixedPrecision:
         assert train(paths, text_model, self.REDUCED) == summary
         assert paths.urgency.checkpoint.read_bytes() == before
 
-    def test_what_the_device_cannot_is_refused(self, paths, text_model):
+    def test_what_the_device_cannot_is_refused(self, paths: StoragePaths, text_model: PretrainedModel) -> None:
         build_training_set(paths, list(ARCHIVES), SplitConfig())
         with pytest.raises(SettingsError, match="fp16"):
             train(paths, text_model, FAST.changed(mixed_precision="fp16"))
+
+
+class Steps:
+    """Records the progress of a training."""
+
+    def __init__(self) -> None:
+        self.done: list[int] = []
+        self.total = 0
+
+    def __call__(self, done: int, total: int, **figures: float) -> None:
+        self.done.append(done)
+        self.total = total
 
 
 class Killed(BaseException):
@@ -254,7 +281,7 @@ class Killed(BaseException):
 
 
 class TestInterruption:
-    def stop_in(self, epoch: int, steps: int = 1):
+    def stop_in(self, epoch: int, steps: int = 1) -> Callable[..., None]:
         """Ends the training some steps into an epoch."""
 
         def progress(done: int, total: int, **figures: float) -> None:
@@ -264,7 +291,7 @@ class TestInterruption:
         return progress
 
     @pytest.fixture
-    def trained_paths(self, trained, tmp_path):
+    def trained_paths(self, trained: Trained, tmp_path: Path) -> StoragePaths:
         """The root of `trained`, without what the training made of it."""
         paths = StoragePaths(shutil.copytree(trained.paths.root, tmp_path / "again"))
         paths.urgency.checkpoint.unlink()
@@ -272,36 +299,48 @@ class TestInterruption:
         return paths
 
     @pytest.mark.parametrize("epoch", [1, 2, 3, 4])
-    def test_it_goes_on_with_the_same_result(self, trained, trained_paths, text_model, epoch):
+    def test_it_goes_on_with_the_same_result(
+        self, trained: Trained, trained_paths: StoragePaths, text_model: PretrainedModel, epoch: int
+    ) -> None:
         with pytest.raises(Killed):
             train(trained_paths, text_model, FAST, self.stop_in(epoch))
         assert not trained_paths.urgency.checkpoint.exists()
-        done = []
-        summary = train(trained_paths, text_model, FAST, lambda n, total, **_: done.append((n, total)))
+        steps = Steps()
+        summary = train(trained_paths, text_model, FAST, steps)
         assert summary == trained.summary
-        assert done[0][0] == (epoch - 1) * done[0][1] // FAST.epochs + 1, "no whole epoch is trained again"
+        assert steps.done[0] == (epoch - 1) * steps.total // FAST.epochs + 1, "no whole epoch is trained again"
         for first in sorted(file for file in trained.paths.urgency.model.rglob("*") if file.is_file()):
             assert first.read_bytes() == (trained_paths.root / trained.paths.relative(first)).read_bytes(), first.name
         assert trained_paths.urgency.checkpoint.read_bytes() == trained.paths.urgency.checkpoint.read_bytes()
         assert not trained_paths.urgency.interrupted.exists()
 
-    def test_it_may_be_interrupted_again_and_again(self, trained, trained_paths, text_model):
+    def test_it_may_be_interrupted_again_and_again(
+        self, trained: Trained, trained_paths: StoragePaths, text_model: PretrainedModel
+    ) -> None:
         for epoch in (2, 2, 3, 4, 4):
             with pytest.raises(Killed):
                 train(trained_paths, text_model, FAST, self.stop_in(epoch, steps=2))
         assert train(trained_paths, text_model, FAST) == trained.summary
 
-    def test_another_training_starts_from_its_own_beginning(self, trained_paths, text_model):
+    def test_another_training_starts_from_its_own_beginning(
+        self, trained_paths: StoragePaths, text_model: PretrainedModel
+    ) -> None:
         with pytest.raises(Killed):
             train(trained_paths, text_model, FAST, self.stop_in(3))
-        done = []
-        other = FAST.changed(seed=1)
-        train(trained_paths, text_model, other, lambda n, total, **_: done.append(n))
-        assert done[0] == 1
+        steps = Steps()
+        train(trained_paths, text_model, FAST.changed(seed=1), steps)
+        assert steps.done[0] == 1
 
     @pytest.mark.parametrize("name", [LAST, BEST])
     @pytest.mark.parametrize("content", [None, b"", b"damaged"])
-    def test_what_is_damaged_or_gone_is_trained_anew(self, trained, trained_paths, text_model, name, content):
+    def test_what_is_damaged_or_gone_is_trained_anew(
+        self,
+        trained: Trained,
+        trained_paths: StoragePaths,
+        text_model: PretrainedModel,
+        name: str,
+        content: bytes | None,
+    ) -> None:
         with pytest.raises(Killed):
             train(trained_paths, text_model, FAST, self.stop_in(3))
         kept = trained_paths.urgency.interrupted / name

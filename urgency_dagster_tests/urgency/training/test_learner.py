@@ -1,10 +1,12 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_class_weight
 from transformers import ElectraModel
 
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.urgency.configuration import SplitConfig
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
@@ -16,7 +18,7 @@ from urgency_dagster.urgency.training.learner import Learner, class_weights
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST
 
 
-def test_the_loss_is_the_described_formula(paths, text_model, tmp_path):
+def test_the_loss_is_the_described_formula(paths: StoragePaths, text_model: PretrainedModel, tmp_path: Path) -> None:
     still = ElectraModel.from_pretrained(
         text_model.folder, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, local_files_only=True
     )
@@ -45,11 +47,11 @@ def weighted_cross_entropy(logits: np.ndarray, true: np.ndarray) -> float:
     return float(-(weights * np.log(likelihood)).sum() / weights.sum())
 
 
-def test_class_weights_are_balanced():
+def test_class_weights_are_balanced() -> None:
     ids = np.array([0, 0, 0, 1, 2, 2])
     expected = compute_class_weight("balanced", classes=np.arange(3), y=ids)
     np.testing.assert_allclose(class_weights(ids, 3), expected, rtol=1e-6)
 
 
-def test_a_class_without_rows_has_no_weight():
+def test_a_class_without_rows_has_no_weight() -> None:
     np.testing.assert_allclose(class_weights(np.array([0, 0, 2, 2]), 3), [1, 0, 1])
