@@ -91,7 +91,7 @@ class TrainingOptions(dagster_config(TrainingConfig)):  # type: ignore[misc]
 def urgency_model(
     context: dg.AssetExecutionContext, config: TrainingOptions, storage: StorageResource, models: ModelsResource
 ) -> dg.MaterializeResult:
-    """KoELECTRA with cross-attention to the audio vectors, trained on urgency and sentiment; the best epoch is stored."""
+    """The best epoch of KoELECTRA with cross-attention to the audio vectors, trained on urgency and sentiment."""
     record = Record.open(context, storage.paths, config=config, pretrained=models.names)
     training = TrainingConfig(**config.model_dump())
     with shown_progress(context, "steps") as progress:
