@@ -22,7 +22,7 @@ Resample = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Maps X (n, k) and y (n,) to the rows and labels to fit on."""
 
 
-class EvXGBClassifier(ClassifierMixin, BaseEstimator):
+class EvXGBClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
     """XGBoost with early stopping on a held-out part of its own training rows.
 
     Two things differ from the original. Every parameter is a named argument, so `clone` and `set_params` keep it. The
@@ -114,17 +114,20 @@ class EvXGBClassifier(ClassifierMixin, BaseEstimator):
     def predict(self, X: np.ndarray) -> np.ndarray:
         """The (N,) classes."""
         check_is_fitted(self)
-        return self.model_.predict(X)
+        classes: np.ndarray = self.model_.predict(X)
+        return classes
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """The (N, 2) float32 probabilities of the best iteration."""
         check_is_fitted(self)
-        return self.model_.predict_proba(X)
+        probabilities: np.ndarray = self.model_.predict_proba(X)
+        return probabilities
 
     @property
     def feature_importances_(self) -> np.ndarray:
         """The (k,) gain of each column; the sum is 1."""
-        return self.model_.feature_importances_
+        gains: np.ndarray = self.model_.feature_importances_
+        return gains
 
     def _xgboost_parameters(self) -> dict[str, Any]:
         parameters = self.get_params()

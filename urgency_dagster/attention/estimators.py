@@ -21,7 +21,7 @@ MAX_NAMES_SHOWN = 5
 """Column names that an error message lists."""
 
 
-class FeatureScaler(TransformerMixin, BaseEstimator):
+class FeatureScaler(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
     """Orders the columns as [sorted categorical, sorted numeric] and standardises the numeric ones.
 
     Columns are selected by name. The order of the input columns does not matter, and unknown columns are ignored.

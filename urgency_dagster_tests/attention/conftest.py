@@ -40,6 +40,12 @@ def make_data(seed: int = 7, rows: int = 300, participants: int = 10) -> Attenti
     return AttentionData(pd.DataFrame(columns), y, groups, np.arange(rows) * 60.0, "0" * 64)
 
 
+def times(data: AttentionData) -> np.ndarray:
+    """The times of data that has them."""
+    assert data.t_s is not None
+    return data.t_s
+
+
 @pytest.fixture(scope="session")
 def data() -> AttentionData:
     return make_data()
@@ -70,7 +76,7 @@ def copy_of(tmp_path: Path, paths: AttentionPaths) -> Callable[[Path], Attention
 
 
 @pytest.fixture
-def write_pickle(tmp_path: Path):
+def write_pickle(tmp_path: Path) -> Callable[..., Path]:
     """Pickles any object and gives the path of the file."""
 
     def write(value: object, protocol: int = 5) -> Path:
@@ -82,9 +88,9 @@ def write_pickle(tmp_path: Path):
 
 
 @pytest.fixture
-def as_tuple(data: AttentionData):
+def as_tuple(data: AttentionData) -> Callable[..., tuple[object, ...]]:
     """The 5-tuple of the original, with some elements replaced."""
-    instants = pd.Timestamp("2019-04-30", tz=pytz.FixedOffset(540)) + pd.to_timedelta(data.t_s, unit="s")
+    instants = pd.Timestamp("2019-04-30", tz=pytz.FixedOffset(540)) + pd.to_timedelta(times(data), unit="s")
 
     def make(**changed: object) -> tuple[object, ...]:
         elements = {"X": data.X, "y": data.y, "groups": data.groups, "t": data.t_s}

@@ -6,8 +6,10 @@ import pickle
 import struct
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import cloudpickle
 import numpy as np
@@ -44,30 +46,30 @@ HARMLESS = ("object.__getattr__", "sys._getframe", "builtins.id")
 class Watch:
     """Notes what Python does in this thread while it is on: files, processes, imports, code."""
 
-    def __init__(self):
-        self.thread = None
-        self.events = []
+    def __init__(self) -> None:
+        self.thread: int | None = None
+        self.events: list[str] = []
         # For good: Python has no way to take a hook off again.
         sys.addaudithook(self._note)
 
-    def _note(self, event, arguments):
+    def _note(self, event: str, arguments: object) -> None:
         if self.thread == threading.get_ident() and event not in HARMLESS:
             self.events.append(event)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.events = []
         # Whatever is collected now is not the doing of what is watched.
         gc.disable()
         self.thread = threading.get_ident()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.thread = None
         gc.enable()
 
 
 @pytest.fixture(scope="module")
-def watch(tmp_path_factory):
+def watch(tmp_path_factory: pytest.TempPathFactory) -> Watch:
     path = tmp_path_factory.mktemp("watch") / "attention.pkl"
     # What is imported at the first use is imported now.
     for honest in (five(), five(date_times=stamps(call("pytz", "_UTC")))):
@@ -77,7 +79,7 @@ def watch(tmp_path_factory):
 
 
 @pytest.fixture
-def refused(tmp_path, watch):
+def refused(tmp_path: Path, watch: Watch) -> Callable[[bytes, str], None]:
     """Asserts that a pickle is refused with these words, that its canary stayed away and that Python did nothing."""
 
     def check(content: bytes, said: str) -> None:
@@ -98,7 +100,9 @@ FORBIDDEN = (Path(__file__).parent / "forbidden_names.txt").read_text().split()
 
 
 @pytest.mark.parametrize("asked", FORBIDDEN)
-def test_names_that_are_no_data_are_refused_by_name(tmp_path, refused, asked):
+def test_names_that_are_no_data_are_refused_by_name(
+    tmp_path: Path, refused: Callable[[bytes, str], None], asked: str
+) -> None:
     module, _, attribute = asked.rpartition(".")
     canary = str(tmp_path / "executed")
     payload = call(module, attribute, plain(f"touch {canary}"))
@@ -125,11 +129,13 @@ def test_names_that_are_no_data_are_refused_by_name(tmp_path, refused, asked):
         ("builtins", "ｅval"),
     ],
 )
-def test_dots_spaces_and_spellings_are_no_way_around(refused, module, attribute):
+def test_dots_spaces_and_spellings_are_no_way_around(
+    refused: Callable[[bytes, str], None], module: str, attribute: str
+) -> None:
     refused(five(X=call(module, attribute, plain("id"))), "the pickle names ")
 
 
-def by_opcode(canary):
+def by_opcode(canary: object) -> dict[str, bytes]:
     shell = plain(f"touch {canary}")
     return {
         "GLOBAL": b"cos\nsystem\n" + tupled(shell) + b"R",
@@ -143,14 +149,18 @@ def by_opcode(canary):
 
 
 @pytest.mark.parametrize("opcode", by_opcode(""))
-def test_every_opcode_that_names_something_is_held_to_the_list(tmp_path, refused, opcode):
+def test_every_opcode_that_names_something_is_held_to_the_list(
+    tmp_path: Path, refused: Callable[[bytes, str], None], opcode: str
+) -> None:
     refused(five(X=by_opcode(tmp_path / "executed")[opcode]), "the pickle names (os|subprocess|__builtin__)")
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_honest_pickling_of_a_call_is_refused_in_every_protocol(tmp_path, refused, protocol):
+def test_honest_pickling_of_a_call_is_refused_in_every_protocol(
+    tmp_path: Path, refused: Callable[[bytes, str], None], protocol: int
+) -> None:
     class Payload:
-        def __reduce__(self):
+        def __reduce__(self) -> Any:
             return exec, (f"open({str(tmp_path / 'executed')!r}, 'w')",)
 
     refused(pickle.dumps((Payload(), 1, 2, 3), protocol), r"names (builtins|__builtin__)\.exec;")
@@ -162,7 +172,7 @@ class FoldResult:
     X_train: object
 
 
-def test_the_result_of_a_fold_is_refused_and_recognised(refused):
+def test_the_result_of_a_fold_is_refused_and_recognised(refused: Callable[[bytes, str], None]) -> None:
     FoldResult.__module__ = "__main__"
     content = cloudpickle.dumps(FoldResult("P01", np.ones(3)))
     assert b"_make_skeleton_class" in content
@@ -206,12 +216,12 @@ NOT_DATA = {
 
 
 @pytest.mark.parametrize("case", NOT_DATA)
-def test_what_is_no_data_is_refused(refused, case):
+def test_what_is_no_data_is_refused(refused: Callable[[bytes, str], None], case: str) -> None:
     pushed, said = NOT_DATA[case]
     refused(five(X=pushed), said)
 
 
-def deep(levels, inner=b")"):
+def deep(levels: int, inner: bytes = b")") -> bytes:
     return inner + b"\x85" * levels
 
 
@@ -224,7 +234,14 @@ OBJECTS = dtype(plain("O8"), plain((3, "|", None, None, None, -1, -1, 63)))
 I8 = dtype(plain("i8"))
 
 
-def arrow(offsets, content=b"HRT#VAL", alias="large_string", length=1, nulls=0, offset=0):
+def arrow(
+    offsets: Any,
+    content: bytes = b"HRT#VAL",
+    alias: str = "large_string",
+    length: int | str = 1,
+    nulls: int = 0,
+    offset: int = 0,
+) -> bytes:
     buffer = call("pyarrow.lib", "py_buffer", plain(np.array(offsets, "<i8").tobytes()))
     text_buffer = call("pyarrow.lib", "py_buffer", plain(content))
     kind = call("pyarrow.lib", "type_for_alias", plain(alias))
@@ -347,7 +364,9 @@ HOSTILE_TABLES = {
 
 
 @pytest.mark.parametrize("case", HOSTILE_TABLES)
-def test_hostile_arguments_in_the_place_of_a_table_are_refused(refused, case):
+def test_hostile_arguments_in_the_place_of_a_table_are_refused(
+    refused: Callable[[bytes, str], None], case: str
+) -> None:
     refused(five(X=HOSTILE_TABLES[case]), "damaged|element 1|before 1.3|not valid text|at least one row")
 
 
@@ -368,7 +387,7 @@ TYPES = {
 
 
 @pytest.mark.parametrize("case", TYPES)
-def test_types_other_than_plain_numbers_and_texts_are_refused(refused, case):
+def test_types_other_than_plain_numbers_and_texts_are_refused(refused: Callable[[bytes, str], None], case: str) -> None:
     refused(five(y=array((ROWS,), dtype(TYPES[case]), plain(bytes(8 * ROWS)))), "damaged")
 
 
@@ -382,7 +401,7 @@ def test_types_other_than_plain_numbers_and_texts_are_refused(refused, case):
     ],
     ids=["none", "byte order", "text", "dictionary"],
 )
-def test_a_type_with_a_nonsensical_state_is_refused(refused, state):
+def test_a_type_with_a_nonsensical_state_is_refused(refused: Callable[[bytes, str], None], state: bytes) -> None:
     refused(five(y=array((ROWS,), dtype(plain("i8"), state), plain(bytes(8 * ROWS)))), "damaged")
 
 
@@ -409,12 +428,12 @@ HOSTILE_LABELS = {
 
 
 @pytest.mark.parametrize("case", HOSTILE_LABELS)
-def test_hostile_arguments_in_the_place_of_labels_are_refused(refused, case):
+def test_hostile_arguments_in_the_place_of_labels_are_refused(refused: Callable[[bytes, str], None], case: str) -> None:
     pushed, said = HOSTILE_LABELS[case]
     refused(five(y=pushed), said)
 
 
-def test_letters_that_are_none_are_refused(refused):
+def test_letters_that_are_none_are_refused(refused: Callable[[bytes, str], None]) -> None:
     letters = array((ROWS,), dtype(plain("U1"), plain((3, "<", None, None, None, 4, 4, 8))), plain(b"\xff" * 4 * ROWS))
     refused(five(group=letters), "damaged")
 
@@ -440,7 +459,7 @@ ZONES = {
 
 
 @pytest.mark.parametrize("zone", ZONES)
-def test_hostile_zones_are_not_looked_up_but_dropped(tmp_path, watch, zone):
+def test_hostile_zones_are_not_looked_up_but_dropped(tmp_path: Path, watch: Watch, zone: Any) -> None:
     path = tmp_path / "attention.pkl"
     path.write_bytes(five(date_times=stamps(ZONES[zone])))
     with watch as watched:
@@ -449,18 +468,18 @@ def test_hostile_zones_are_not_looked_up_but_dropped(tmp_path, watch, zone):
     assert loaded.warnings[0] == "date_times are not timestamps and were dropped"
 
 
-def test_a_name_is_found_wherever_it_hides(refused):
+def test_a_name_is_found_wherever_it_hides(refused: Callable[[bytes, str], None]) -> None:
     evil = call("os", "system", plain("id"))
     refused(five(date_times=stamps(evil)), "names os.system")
     refused(five(X=table(tupled(block(values(), ONE)), index("Index", {})) + b"0" + evil), "names os.system")
     refused(pickled(evil + b"0" + five()[2:-1]), "names os.system")
 
 
-def test_what_comes_after_the_end_is_never_read(tmp_path):
+def test_what_comes_after_the_end_is_never_read(tmp_path: Path) -> None:
     assert load_data(io.BytesIO(pickled(plain(1)) + pickled(call("os", "system", plain("id"))))) == 1
 
 
-def test_the_honest_neighbour_of_all_these_loads(tmp_path):
+def test_the_honest_neighbour_of_all_these_loads(tmp_path: Path) -> None:
     path = tmp_path / "attention.pkl"
     for content in (five(), five(X=table(tupled(block(values(), ONE)), NAMES)), five(X=arrow([0, 7]))):
         path.write_bytes(content)

@@ -1,5 +1,8 @@
 import dataclasses
+from collections.abc import Callable
 from itertools import combinations
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,12 +12,13 @@ from urgency_dagster.attention.audit.audit import write_audit
 from urgency_dagster.attention.audit.controls import ControlConfig
 from urgency_dagster.attention.leaderboard import paired_differences, write_leaderboard
 from urgency_dagster.attention.reading.features import write_features
+from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.bootstrap import bootstrap_scores
 from urgency_dagster.attention.validation.cross_validation import cross_validate
-from urgency_dagster.attention.validation.protocol import CrossValidationConfig
+from urgency_dagster.attention.validation.protocol import CrossValidationConfig, ModelResult
 from urgency_dagster.attention.validation.results import read_bootstrap, read_metrics, result_metrics, write_results
 from urgency_dagster.errors import ArtefactError
-from urgency_dagster.paths import StoragePaths
+from urgency_dagster.paths import AttentionPaths, StoragePaths
 from urgency_dagster.writing import read_json, write_json
 
 MODELS = ("dummy", "logreg", "lgbm")
@@ -22,12 +26,12 @@ SEQUENTIAL = CrossValidationConfig(backend="sequential")
 
 
 @pytest.fixture(scope="module")
-def results(data):
+def results(data: AttentionData) -> dict[str, ModelResult]:
     return cross_validate(data, MODELS, SEQUENTIAL)
 
 
 @pytest.fixture(scope="module")
-def stored_root(data, results, tmp_path_factory):
+def stored_root(data: AttentionData, results: dict[str, ModelResult], tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("stored")
     paths = StoragePaths(root).attention
     write_features(data, paths)
@@ -38,15 +42,15 @@ def stored_root(data, results, tmp_path_factory):
 
 
 @pytest.fixture
-def stored(stored_root, copy_of):
+def stored(stored_root: Path, copy_of: Callable[[Path], AttentionPaths]) -> AttentionPaths:
     return copy_of(stored_root)
 
 
-def change(paths, model, **changed):
+def change(paths: AttentionPaths, model: str, **changed: Any) -> None:
     write_json(paths.results(model) / "metrics.json", {**read_metrics(paths, model), **changed})
 
 
-def test_the_table_is_ranked_and_compared_with_the_baseline(stored):
+def test_the_table_is_ranked_and_compared_with_the_baseline(stored: AttentionPaths) -> None:
     table = write_leaderboard(stored, MODELS)
     pd.testing.assert_frame_equal(pd.read_csv(stored.leaderboard), table)
     assert sorted(table["model"]) == sorted(MODELS)
@@ -60,7 +64,7 @@ def test_the_table_is_ranked_and_compared_with_the_baseline(stored):
         assert rows.loc["lgbm", f"{score}_sd"] == pytest.approx(read_metrics(stored, "lgbm")["sd"][score])
 
 
-def test_the_report_names_models_data_and_pictures(stored):
+def test_the_report_names_models_data_and_pictures(stored: AttentionPaths) -> None:
     write_leaderboard(stored, MODELS)
     text = stored.report.read_text()
     assert "300 samples of 10 participants" in text
@@ -71,7 +75,7 @@ def test_the_report_names_models_data_and_pictures(stored):
         assert (stored.report.parent / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_report_shows_the_interval_of_each_score(stored):
+def test_the_report_shows_the_interval_of_each_score(stored: AttentionPaths) -> None:
     write_leaderboard(stored, MODELS)
     text = stored.report.read_text()
     for model in MODELS:
@@ -82,7 +86,7 @@ def test_the_report_shows_the_interval_of_each_score(stored):
 
 
 class TestDifferences:
-    def test_every_pair_is_compared_on_the_same_samples(self, stored):
+    def test_every_pair_is_compared_on_the_same_samples(self, stored: AttentionPaths) -> None:
         ranked = write_leaderboard(stored, MODELS)["model"].tolist()
         table = pd.read_csv(stored.differences)
         assert len(table) == 3 * 3
@@ -92,13 +96,15 @@ class TestDifferences:
             assert row["difference"] == pytest.approx(pooled[0] - pooled[1])
             assert row["low"] <= row["difference"] <= row["high"]
 
-    def test_a_model_does_not_differ_from_its_copy(self, results):
+    def test_a_model_does_not_differ_from_its_copy(self, results: dict[str, ModelResult]) -> None:
         samples = bootstrap_scores(results["logreg"].predictions, 42)
         metrics = dict.fromkeys(("one", "two"), result_metrics(results["logreg"], samples))
         table = paired_differences(metrics, dict.fromkeys(("one", "two"), samples))
         assert (table[["difference", "low", "high"]] == 0).all(axis=None)
 
-    def test_rows_that_are_hard_for_both_models_do_not_widen_the_interval(self, results):
+    def test_rows_that_are_hard_for_both_models_do_not_widen_the_interval(
+        self, results: dict[str, ModelResult]
+    ) -> None:
         """The interval of a difference is narrower than two independent ones would make it."""
         names = ("logreg", "lgbm")
         samples = {name: bootstrap_scores(results[name].predictions, 42) for name in names}
@@ -109,10 +115,12 @@ class TestDifferences:
         assert row["high"] - row["low"] < np.hypot(*widths)
 
     def test_stored_bootstrap_samples_are_used_and_older_results_without_them_give_the_same(
-        self, stored, results, monkeypatch
-    ):
+        self, stored: AttentionPaths, results: dict[str, ModelResult], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr("urgency_dagster.attention.validation.results.bootstrap_scores", lambda *_: pytest.fail("drawn"))
+            patch.setattr(
+                "urgency_dagster.attention.validation.results.bootstrap_scores", lambda *_: pytest.fail("drawn")
+            )
             write_leaderboard(stored, MODELS)
         differences = stored.differences.read_bytes()
         for model in MODELS:
@@ -122,14 +130,14 @@ class TestDifferences:
         write_leaderboard(stored, MODELS)
         assert stored.differences.read_bytes() == differences
 
-    def test_the_report_compares_the_best_with_all_and_all_with_the_baseline(self, stored):
+    def test_the_report_compares_the_best_with_all_and_all_with_the_baseline(self, stored: AttentionPaths) -> None:
         first, second, _ = write_leaderboard(stored, MODELS)["model"]
         text = stored.report.read_text()
         for pair in (f"{first} over {second}", f"{first} over dummy", f"{second} over dummy"):
             assert f"| {pair} | " in text
 
 
-def test_only_a_score_above_the_limit_asks_for_a_leakage_check(stored):
+def test_only_a_score_above_the_limit_asks_for_a_leakage_check(stored: AttentionPaths) -> None:
     for model, f1 in (("logreg", 0.71), ("lgbm", 0.70), ("dummy", 0.34)):
         change(stored, model, mean={**read_metrics(stored, model)["mean"], "f1_macro": f1})
     write_leaderboard(stored, MODELS)
@@ -139,32 +147,32 @@ def test_only_a_score_above_the_limit_asks_for_a_leakage_check(stored):
     assert "Leakage" not in stored.report.read_text()
 
 
-def test_the_report_cites_the_audit(stored):
+def test_the_report_cites_the_audit(stored: AttentionPaths) -> None:
     write_leaderboard(stored, MODELS)
     assert "Honesty audit: certain: nothing; suspicious:" in stored.report.read_text()
     assert "See [audit.md](audit.md)." in stored.report.read_text()
 
 
 @pytest.mark.parametrize("other", [{"source_sha256": "1" * 64}, {"protocol": {"splitter": "logo"}}])
-def test_an_audit_of_other_data_or_folds_is_named(stored, other):
+def test_an_audit_of_other_data_or_folds_is_named(stored: AttentionPaths, other: dict[str, Any]) -> None:
     write_json(stored.audit, {**read_json(stored.audit), **other})
     with pytest.raises(ArtefactError, match="audit and models have different data or folds"):
         write_leaderboard(stored, MODELS)
 
 
-def test_an_audit_that_is_missing_is_named(stored):
+def test_an_audit_that_is_missing_is_named(stored: AttentionPaths) -> None:
     stored.audit.unlink()
     with pytest.raises(ArtefactError, match=r"audit\.json is missing"):
         write_leaderboard(stored, MODELS)
 
 
-def test_a_model_no_better_than_the_baseline_is_named(stored):
+def test_a_model_no_better_than_the_baseline_is_named(stored: AttentionPaths) -> None:
     change(stored, "lgbm", mean=read_metrics(stored, "dummy")["mean"])
     write_leaderboard(stored, MODELS)
     assert "No better than the baseline: lgbm." in stored.report.read_text()
 
 
-def test_the_same_metrics_give_the_same_bytes_in_any_order(stored):
+def test_the_same_metrics_give_the_same_bytes_in_any_order(stored: AttentionPaths) -> None:
     write_leaderboard(stored, MODELS)
     files = [file for file in stored.results_folder.iterdir() if file.is_file()]
     first = {file.name: file.read_bytes() for file in files}
@@ -183,19 +191,19 @@ def test_the_same_metrics_give_the_same_bytes_in_any_order(stored):
     assert {file.name: file.read_bytes() for file in files} == first
 
 
-def test_models_of_different_protocols_are_not_compared(stored):
+def test_models_of_different_protocols_are_not_compared(stored: AttentionPaths) -> None:
     change(stored, "lgbm", protocol={**read_metrics(stored, "lgbm")["protocol"], "seed": 1})
     with pytest.raises(ArtefactError, match="lgbm and dummy were cross-validated on different data or folds"):
         write_leaderboard(stored, MODELS)
 
 
 @pytest.mark.parametrize(("models", "said"), [(("lgbm",), "no baseline"), ((*MODELS, "rf"), "rf has no metrics.json")])
-def test_what_is_missing_is_named(stored, models, said):
+def test_what_is_missing_is_named(stored: AttentionPaths, models: Any, said: str) -> None:
     with pytest.raises(ArtefactError, match=said):
         write_leaderboard(stored, models)
 
 
-def test_folds_of_one_class_are_named_and_left_out(data, paths):
+def test_folds_of_one_class_are_named_and_left_out(data: AttentionData, paths: AttentionPaths) -> None:
     one_sided = dataclasses.replace(data, y=np.where(data.groups == "P03", 0, data.y))
     config = CrossValidationConfig(splitter="logo", backend="sequential")
     write_features(one_sided, paths)
@@ -209,7 +217,7 @@ def test_folds_of_one_class_are_named_and_left_out(data, paths):
     assert "deviation over folds (macro-F1 and AUROC without 1 folds of one class):" in text
 
 
-def test_without_such_folds_the_report_does_not_mention_them(stored):
+def test_without_such_folds_the_report_does_not_mention_them(stored: AttentionPaths) -> None:
     write_leaderboard(stored, MODELS)
     assert "5 folds (stratified_group, seed 42)" in stored.report.read_text()
     assert "one class" not in stored.report.read_text()

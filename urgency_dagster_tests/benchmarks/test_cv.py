@@ -20,7 +20,7 @@ SMALL = CvSize(samples=300, categorical=10, numeric=30, factors=10, signal=1.0, 
 
 
 @pytest.mark.slow
-def test_the_benchmark_runs_on_ray_and_both_ways_agree():
+def test_the_benchmark_runs_on_ray_and_both_ways_agree() -> None:
     comparison = compare_cross_validation(SMALL)
     assert (comparison.name, comparison.unit) == ("cv", "seconds")
     assert comparison.ratio == comparison.reference.median / comparison.ours.median
@@ -29,7 +29,7 @@ def test_the_benchmark_runs_on_ray_and_both_ways_agree():
     assert len(comparison.details["features_selected"]) == 5
 
 
-def test_the_original_way_gives_the_same_scores():
+def test_the_original_way_gives_the_same_scores() -> None:
     data, config = draw_data(SMALL), CrossValidationConfig(backend="sequential")
     ours = own_scores(cross_validate(data, COMPARED, config))
     fold = split_folds(data.y, data.groups, config)[1]
@@ -38,7 +38,7 @@ def test_the_original_way_gives_the_same_scores():
         assert scores == pytest.approx(ours[model, 2], abs=1e-12)
 
 
-def test_the_default_data_have_the_real_shape():
+def test_the_default_data_have_the_real_shape() -> None:
     data = draw_data(CvSize())
     assert data.X.shape == (2619, 3356)
     assert sorted({str(dtype) for dtype in data.X.dtypes}) == ["bool", "float32"]
@@ -47,7 +47,7 @@ def test_the_default_data_have_the_real_shape():
 
 
 @pytest.mark.parametrize("model", ["rf", "xgb"])
-def test_scores_that_differ_cannot_be_compared(model):
+def test_scores_that_differ_cannot_be_compared(model: str) -> None:
     ours = {(model, 1): dict.fromkeys(SCORES, 0.5)}
     other = {(model, 1): {**ours[model, 1], "f1_macro": 0.5 + 1e-6}}
     assert largest_difference(ours, ours) == 0
@@ -58,7 +58,7 @@ def test_scores_that_differ_cannot_be_compared(model):
         largest_difference(ours, other)
 
 
-def test_the_original_scaling_is_fitted_on_training_rows_and_leaves_bool_columns():
+def test_the_original_scaling_is_fitted_on_training_rows_and_leaves_bool_columns() -> None:
     X = draw_data(SMALL).X
     train, test = scaled_in_fold(X.iloc[:200], X.iloc[200:])
     assert (train.shape, test.shape) == ((200, 40), (100, 40))

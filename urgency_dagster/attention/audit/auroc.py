@@ -33,7 +33,8 @@ class OrderedPairs:
     def auroc(self) -> np.ndarray:
         """(P,) AUROC over all participants; NaN if no participant has both labels."""
         total = self.pairs.sum()
-        return self.ordered.sum(axis=0) / total if total else np.full(self.ordered.shape[1], np.nan)
+        auroc: np.ndarray = self.ordered.sum(axis=0) / total if total else np.full(self.ordered.shape[1], np.nan)
+        return auroc
 
     def resampled(self, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
         """(resamples, P) AUROC in bootstrap samples of the participants; NaN without a participant with both labels.
@@ -44,7 +45,8 @@ class OrderedPairs:
         G = len(self.pairs)
         counts = np.random.default_rng(seed).multinomial(G, np.full(G, 1 / G), size=resamples).astype(np.float64)
         total = counts @ self.pairs
-        return (counts @ self.ordered) / np.where(total > 0, total, np.nan)[:, None]
+        auroc: np.ndarray = (counts @ self.ordered) / np.where(total > 0, total, np.nan)[:, None]
+        return auroc
 
 
 def interval(resampled: np.ndarray) -> tuple[float, float]:
@@ -83,4 +85,5 @@ def _ordered(X: np.ndarray, y: np.ndarray) -> np.ndarray:
     from scipy.stats import rankdata
 
     positives = int(y.sum())
-    return rankdata(X, axis=0)[y == 1].sum(axis=0) - positives * (positives + 1) / 2
+    rank_sums: np.ndarray = rankdata(X, axis=0)[y == 1].sum(axis=0)
+    return rank_sums - positives * (positives + 1) / 2

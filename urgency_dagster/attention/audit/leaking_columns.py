@@ -89,7 +89,8 @@ def _rule_bits(X: np.ndarray, data: AttentionData, separates: np.ndarray, separa
     threshold = np.where(separates, np.log2(2 * (len(X) + 1)), np.inf)
     sizes = np.unique(data.groups, return_counts=True)[1]
     thresholds = np.where(separates_within, 1 + np.log2(sizes + 1).sum(), np.inf)
-    return np.minimum(np.minimum(_lookup_bits(X, data.y), threshold), thresholds)
+    bits: np.ndarray = np.minimum(np.minimum(_lookup_bits(X, data.y), threshold), thresholds)
+    return bits
 
 
 def _lookup_bits(X: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -107,7 +108,8 @@ def _identifying(X: np.ndarray, groups: np.ndarray) -> np.ndarray:
     if len(low) == len(X):
         # With one row per participant, every column has one value per participant.
         return np.zeros(X.shape[1], dtype=bool)
-    return (low == high).all(axis=0) & (low.min(axis=0) != low.max(axis=0))
+    identifying: np.ndarray = (low == high).all(axis=0) & (low.min(axis=0) != low.max(axis=0))
+    return identifying
 
 
 def _leaking(names: list[str]) -> Iterator[Finding]:

@@ -62,7 +62,8 @@ def _dtype(value: Any) -> np.dtype:
         raise ValueError("not a plain dtype")
     _, byte_order, *_ = value.state
     if not value.arguments[0].startswith("M8"):
-        return np.dtype(value.arguments[0]).newbyteorder(byte_order)
+        dtype: np.dtype = np.dtype(value.arguments[0]).newbyteorder(byte_order)
+        return dtype
     unit, count, *_ = value.state[-1][1]
     if unit.decode() not in _NS_OF_UNIT or count != 1:
         raise ValueError("not a plain unit of time")
@@ -139,7 +140,8 @@ def _places(placement: Any, width: int) -> Sequence[int]:
     """The column numbers of one block."""
     if isinstance(placement, PickleStub) and placement.kind == "slice":
         return range(*slice(*placement.arguments).indices(width))
-    return decoded_array(placement).tolist()
+    columns: list[int] = decoded_array(placement).tolist()
+    return columns
 
 
 def _labels(axis: Any) -> Sequence[Any]:
@@ -152,7 +154,8 @@ def _labels(axis: Any) -> Sequence[Any]:
     data = state["data"]
     if data.kind == "ArrowStringArray":
         return _arrow_texts(data.state["_pa_array"])
-    return _array(data.state[1] if data.kind == "array_backed" else data).tolist()
+    labels: list[Any] = _array(data.state[1] if data.kind == "array_backed" else data).tolist()
+    return labels
 
 
 def _arrow_texts(value: Any) -> list[str]:
@@ -215,7 +218,7 @@ def _offset_s(zone: PickleStub) -> float:
     if zone.kind == "utc":
         return 0.0
     if zone.kind == "FixedOffset":
-        return zone.arguments[0] * 60.0
+        return float(zone.arguments[0] * 60.0)
     if zone.kind == "named_zone":
         return float(zone.arguments[1])
     if zone.kind != "timezone":

@@ -204,7 +204,8 @@ def _usable_times(t: Any, date_times: Any, rows: int, warnings: list[str]) -> np
     if reason:
         warnings.append(f"t {reason} and was dropped")
         return None
-    return t.astype(np.float64)
+    seconds: np.ndarray = t.astype(np.float64)
+    return seconds
 
 
 def _fault_of_times(t: Any, rows: int) -> str:

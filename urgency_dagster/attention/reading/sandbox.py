@@ -88,7 +88,8 @@ def import_pickle(pickle: Path, paths: AttentionPaths, limits: LoadingLimits = L
         request = {"pickle": str(pickle.absolute()), "folder": str(folder.absolute()), "limits": limits.model_dump()}
         _check_exit(_run_child(request, limits.time_s), folder, limits)
         staged = replace(paths, features_folder=folder)
-        return _response(staged.summary)
+        summary: dict[str, Any] = _response(staged.summary)
+        return summary
 
 
 def _run_child(request: dict[str, Any], time_s: int) -> int:

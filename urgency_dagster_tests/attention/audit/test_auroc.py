@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from urgency_dagster.attention.audit.auroc import interval, overall_auroc, within_participants
 
 
-def drawn(seed, rows=60, columns=4, levels=5):
+def drawn(seed: int, rows: int = 60, columns: int = 4, levels: int = 5) -> Any:
     rng = np.random.default_rng(seed)
     X = rng.integers(0, levels, (rows, columns)).astype("float32")
     y = rng.integers(0, 2, rows)
@@ -15,7 +17,7 @@ def drawn(seed, rows=60, columns=4, levels=5):
     return X, y, np.sort(rng.choice(["A", "B", "C"], rows))
 
 
-def plain_within(column, y, groups):
+def plain_within(column: Any, y: np.ndarray, groups: np.ndarray) -> Any:
     """The share of ordered pairs, written as it is defined."""
     ordered, pairs = 0.0, 0
     for i in range(len(y)):
@@ -28,7 +30,7 @@ def plain_within(column, y, groups):
 
 @settings(max_examples=25)
 @given(st.integers(0, 10_000))
-def test_the_area_is_that_of_scikit_learn_and_of_its_definition(seed):
+def test_the_area_is_that_of_scikit_learn_and_of_its_definition(seed: int) -> None:
     X, y, groups = drawn(seed)
     overall, within = overall_auroc(X, y), within_participants(X, y, groups).auroc
     for k in range(X.shape[1]):
@@ -36,7 +38,7 @@ def test_the_area_is_that_of_scikit_learn_and_of_its_definition(seed):
         assert within[k] == pytest.approx(plain_within(X[:, k], y, groups))
 
 
-def test_what_differs_between_participants_does_not_matter_within_them():
+def test_what_differs_between_participants_does_not_matter_within_them() -> None:
     X, y, groups = drawn(1)
     shifted = X + 100 * (groups == "B")[:, None]
     np.testing.assert_array_equal(
@@ -44,7 +46,7 @@ def test_what_differs_between_participants_does_not_matter_within_them():
     )
 
 
-def test_participants_with_one_label_have_no_pairs():
+def test_participants_with_one_label_have_no_pairs() -> None:
     X, y, groups = drawn(1)
     y[groups != "A"] = 1
     pairs = within_participants(X, y, groups)
@@ -53,7 +55,7 @@ def test_participants_with_one_label_have_no_pairs():
     assert np.isnan(within_participants(X, np.ones_like(y), groups).auroc).all()
 
 
-def test_the_interval_holds_the_truth_and_narrows_with_participants():
+def test_the_interval_holds_the_truth_and_narrows_with_participants() -> None:
     widths = []
     for participants in (20, 200):
         rng = np.random.default_rng(0)
@@ -65,7 +67,7 @@ def test_the_interval_holds_the_truth_and_narrows_with_participants():
     assert widths[1] < widths[0] / 2
 
 
-def test_the_same_seed_gives_the_same_interval():
+def test_the_same_seed_gives_the_same_interval() -> None:
     X, y, groups = drawn(4)
     pairs = within_participants(X, y, groups)
     np.testing.assert_array_equal(pairs.resampled(), pairs.resampled())

@@ -1,14 +1,15 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from urgency_dagster.attention.audit.findings import Kind, Level
+from urgency_dagster.attention.audit.findings import Finding, Kind, Level
 from urgency_dagster.attention.audit.label_history import Histories, history_findings, recompute
 from urgency_dagster.attention.audit.replicates import prompt_numbers
 from urgency_dagster.attention.reading.pickles import AttentionData, load_attention_pickle
 from urgency_dagster.demo.wearables import attention_pickle
-from urgency_dagster_tests.attention.conftest import make_data
+from urgency_dagster_tests.attention.conftest import make_data, times
 from urgency_dagster_tests.attention.honest import WINDOWS_S, history, honest_data, replicated, with_columns
 
 
@@ -17,27 +18,26 @@ def honest() -> AttentionData:
     return honest_data()
 
 
-def kinds(data):
+def kinds(data: AttentionData) -> dict[Kind, Finding]:
     return {finding.kind: finding for finding in history_findings(data)}
 
 
 def recomputed(data: AttentionData, window_s: float) -> Histories:
-    t_s = np.asarray(data.t_s)
-    return recompute(data, t_s, prompt_numbers(data, t_s), int(window_s))
+    return recompute(data, times(data), prompt_numbers(data, times(data)), int(window_s))
 
 
-def test_the_recomputed_history_is_the_definition(honest):
+def test_the_recomputed_history_is_the_definition(honest: AttentionData) -> None:
     for name, window_s in WINDOWS_S.items():
         np.testing.assert_allclose(recomputed(honest, window_s).honest, honest.X[name], atol=1e-6)
 
 
-def test_an_honest_history_is_only_noted(honest):
+def test_an_honest_history_is_only_noted(honest: AttentionData) -> None:
     (finding,) = history_findings(honest)
     assert (finding.level, finding.kind) == (Level.NOTE, Kind.LABEL_HISTORY)
     assert finding.figures == {"ESM#LIK#H06": 1.0, "ESM#LIK#H24": 1.0}
 
 
-def test_the_demo_s_history_is_honest(tmp_path):
+def test_the_demo_s_history_is_honest(tmp_path: Path) -> None:
     path = tmp_path / "attention.pkl"
     path.write_bytes(attention_pickle(400))
     (finding,) = history_findings(load_attention_pickle(path))
@@ -46,32 +46,34 @@ def test_the_demo_s_history_is_honest(tmp_path):
 
 
 @pytest.mark.parametrize("name", WINDOWS_S)
-def test_a_mean_that_includes_the_own_label_is_certain(honest, name):
-    own = history(honest.y, honest.groups, honest.t_s, WINDOWS_S[name], own=True)
+def test_a_mean_that_includes_the_own_label_is_certain(honest: AttentionData, name: str) -> None:
+    own = history(honest.y, honest.groups, times(honest), WINDOWS_S[name], own=True)
     finding = kinds(with_columns(honest, **{name: own}))[Kind.OWN_LABEL_IN_HISTORY]
     assert (finding.level, finding.names) == (Level.CERTAIN, (name,))
     assert finding.figures["rows_with_own_label"] == 1.0
 
 
-def test_the_own_label_in_another_mixture_is_certain(honest):
-    mixed = (0.5 * honest.X["ESM#LIK#H06"] + 0.5 * honest.y).astype("float32")
+def test_the_own_label_in_another_mixture_is_certain(honest: AttentionData) -> None:
+    mixed = (0.5 * honest.X["ESM#LIK#H06"] + 0.5 * honest.y).to_numpy(dtype="float32")
     finding = kinds(with_columns(honest, ESM__LIK__H06=mixed))[Kind.OWN_LABEL_IN_HISTORY]
     assert finding.figures["gain_low"] > 0.1
 
 
-def test_copies_of_the_own_prompt_are_its_own_label(honest):
+def test_copies_of_the_own_prompt_are_its_own_label(honest: AttentionData) -> None:
     finding = kinds(replicated(honest))[Kind.OWN_LABEL_IN_HISTORY]
     assert finding.level == Level.CERTAIN
     assert finding.figures["rows_with_own_label"] == 1.0
 
 
-def test_copies_with_the_history_of_their_prompt_are_not(honest):
+def test_copies_with_the_history_of_their_prompt_are_not(honest: AttentionData) -> None:
     data = replicated(honest)
     honest_again = {name: recomputed(data, w).honest.astype("float32") for name, w in WINDOWS_S.items()}
     assert set(kinds(with_columns(data, **honest_again))) == {Kind.LABEL_HISTORY}
 
 
-def test_a_history_that_knows_answers_which_are_not_in_the_data_is_suspicious_not_certain(honest):
+def test_a_history_that_knows_answers_which_are_not_in_the_data_is_suspicious_not_certain(
+    honest: AttentionData,
+) -> None:
     # Every other prompt is left out, the columns are those of all.
     kept = np.arange(0, len(honest.y), 2)
     fewer = dataclasses.replace(
@@ -79,33 +81,33 @@ def test_a_history_that_knows_answers_which_are_not_in_the_data_is_suspicious_no
         X=honest.X.iloc[kept].reset_index(drop=True),
         y=honest.y[kept],
         groups=honest.groups[kept],
-        t_s=honest.t_s[kept],
+        t_s=times(honest)[kept],
     )
     findings = kinds(fewer)
     assert set(findings) == {Kind.LABEL_HISTORY, Kind.UNVERIFIED_HISTORY}
     assert findings[Kind.UNVERIFIED_HISTORY].level == Level.SUSPICION
 
 
-def test_without_times_or_window_a_history_cannot_be_verified(honest):
+def test_without_times_or_window_a_history_cannot_be_verified(honest: AttentionData) -> None:
     untimed = kinds(dataclasses.replace(honest, t_s=None))[Kind.UNVERIFIED_HISTORY]
     assert untimed.names == tuple(WINDOWS_S)
-    unnamed = kinds(with_columns(honest, ESM__LIK=honest.X["ESM#LIK#H06"]))[Kind.UNVERIFIED_HISTORY]
+    unnamed = kinds(with_columns(honest, ESM__LIK=honest.X["ESM#LIK#H06"].to_numpy()))[Kind.UNVERIFIED_HISTORY]
     assert unnamed.names == ("ESM#LIK",)
 
 
-def test_a_handful_of_rows_or_participants_proves_nothing():
+def test_a_handful_of_rows_or_participants_proves_nothing() -> None:
     few = honest_data(participants=2, rows=8)
-    own = history(few.y, few.groups, few.t_s, WINDOWS_S["ESM#LIK#H06"], own=True)
+    own = history(few.y, few.groups, times(few), WINDOWS_S["ESM#LIK#H06"], own=True)
     findings = kinds(with_columns(few, ESM__LIK__H06=own))
     assert Kind.OWN_LABEL_IN_HISTORY not in findings
     assert Kind.UNVERIFIED_HISTORY in findings
 
 
-def test_data_without_label_history_has_nothing_to_say(honest):
+def test_data_without_label_history_has_nothing_to_say(honest: AttentionData) -> None:
     assert history_findings(dataclasses.replace(honest, X=honest.X.drop(columns=list(WINDOWS_S)))) == []
 
 
-def test_noise_under_the_name_of_a_history_is_suspicious_not_certain():
+def test_noise_under_the_name_of_a_history_is_suspicious_not_certain() -> None:
     """Of labels that do not depend on each other, the honest history orders less than half of the pairs."""
     found = kinds(make_data(rows=2500))
     assert Kind.OWN_LABEL_IN_HISTORY not in found

@@ -1,10 +1,12 @@
 import dataclasses
+from collections.abc import Set as AbstractSet
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from urgency_dagster.attention.audit.findings import Kind, Level
+from urgency_dagster.attention.audit.findings import Finding, Kind, Level
 from urgency_dagster.attention.audit.leaking_columns import STRONG_AUROC, column_findings, label_bits
 from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster_tests.attention.honest import WINDOWS_S, honest_data, with_columns
@@ -19,16 +21,16 @@ def honest() -> AttentionData:
     return dataclasses.replace(data, X=data.X.drop(columns=list(WINDOWS_S)))
 
 
-def found(data, kind, **options):
+def found(data: AttentionData, kind: Kind, **options: AbstractSet[str]) -> list[Finding]:
     return [finding for finding in column_findings(data, **options) if finding.kind == kind]
 
 
-def codes_of(y):
+def codes_of(y: np.ndarray) -> Any:
     """A raw answer from -3 to 3, folded so that neither direction orders the label."""
     return np.where(y == 1, RNG.choice([1, 5], len(y)), RNG.choice([0, 3, 6], len(y)))
 
 
-def offsets(data):
+def offsets(data: AttentionData) -> Any:
     return np.unique(data.groups, return_inverse=True)[1] * 10.0
 
 
@@ -44,7 +46,7 @@ LEAKS = {
 
 
 @pytest.mark.parametrize("leak", LEAKS.values(), ids=LEAKS.keys())
-def test_a_column_that_tells_the_label_is_certain(honest, leak):
+def test_a_column_that_tells_the_label_is_certain(honest: AttentionData, leak: Any) -> None:
     values = leak(honest)
     leaking = with_columns(honest, HRT__VAL=values if values.dtype == bool else values.astype("float32"))
     (finding,) = found(leaking, Kind.COLUMN_TELLS_LABEL)
@@ -52,11 +54,11 @@ def test_a_column_that_tells_the_label_is_certain(honest, leak):
     assert not found(leaking, Kind.STRONG_COLUMN)
 
 
-def test_honest_columns_tell_nothing(honest):
+def test_honest_columns_tell_nothing(honest: AttentionData) -> None:
     assert [finding.kind for finding in column_findings(honest)] == [Kind.IDENTIFIER]
 
 
-def test_a_label_with_one_error_is_strong_not_certain(honest):
+def test_a_label_with_one_error_is_strong_not_certain(honest: AttentionData) -> None:
     almost = honest.y.astype("float32")
     almost[::50] = 1 - almost[::50]
     leaking = with_columns(honest, HRT__VAL=almost)
@@ -67,21 +69,23 @@ def test_a_label_with_one_error_is_strong_not_certain(honest):
 
 
 @pytest.mark.parametrize(("shift", "strong"), [(0.3, False), (1.2, True), (-1.2, True)])
-def test_a_column_is_strong_above_the_bound_in_either_direction(honest, shift, strong):
+def test_a_column_is_strong_above_the_bound_in_either_direction(
+    honest: AttentionData, shift: float, strong: bool
+) -> None:
     values = (np.random.default_rng(0).normal(size=len(honest.y)) + shift * honest.y).astype("float32")
     findings = found(with_columns(honest, HRT__VAL=values), Kind.STRONG_COLUMN)
     assert bool(findings) is strong
     assert all(finding.figures["HRT#VAL"] > STRONG_AUROC for finding in findings)
 
 
-def test_a_column_that_is_excluded_may_be_strong(honest):
+def test_a_column_that_is_excluded_may_be_strong(honest: AttentionData) -> None:
     values = (np.random.default_rng(0).normal(size=len(honest.y)) + 2 * honest.y).astype("float32")
     leaking = with_columns(honest, ESM__LIK__H06=values)
     assert found(leaking, Kind.STRONG_COLUMN)
     assert not found(leaking, Kind.STRONG_COLUMN, excluded={"ESM#LIK#H06"})
 
 
-def test_too_few_labels_prove_nothing():
+def test_too_few_labels_prove_nothing() -> None:
     # Five participants of one label each: whatever says who they are says the label, and no more than that.
     groups = np.repeat([f"P{n}" for n in range(5)], 20)
     y = np.repeat([0, 1, 0, 1, 1], 20)
@@ -92,11 +96,11 @@ def test_too_few_labels_prove_nothing():
     assert found(data, Kind.STRONG_COLUMN)[0].names == ("HRT#VAL", "PIF#AGE")
 
 
-def test_a_column_without_equal_values_is_no_code_of_the_label(honest):
+def test_a_column_without_equal_values_is_no_code_of_the_label(honest: AttentionData) -> None:
     assert not found(with_columns(honest, HRT__VAL=np.arange(len(honest.y), dtype="float32")), Kind.COLUMN_TELLS_LABEL)
 
 
-def test_columns_that_name_participants_are_noted_or_suspicious_by_their_stream(honest):
+def test_columns_that_name_participants_are_noted_or_suspicious_by_their_stream(honest: AttentionData) -> None:
     numbers = np.unique(honest.groups, return_inverse=True)[1]
     leaking = with_columns(honest, HRT__VAL=numbers.astype("float32"), EDA__VAL=(numbers % 3).astype("float32"))
     suspicious, note = found(leaking, Kind.IDENTIFIER)
@@ -105,7 +109,7 @@ def test_columns_that_name_participants_are_noted_or_suspicious_by_their_stream(
     assert (note.level, note.names) == (Level.NOTE, ("PIF#AGE",))
 
 
-def test_a_constant_column_names_nobody(honest):
+def test_a_constant_column_names_nobody(honest: AttentionData) -> None:
     columns = {"HRT#VAL": np.zeros(len(honest.y), dtype="float32")}
     data = dataclasses.replace(honest, X=pd.DataFrame(columns))
     assert column_findings(data) == []

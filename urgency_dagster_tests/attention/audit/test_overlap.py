@@ -1,22 +1,25 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from urgency_dagster.attention.audit.findings import Kind, Level
+from urgency_dagster.attention.audit.findings import Finding, Kind, Level
 from urgency_dagster.attention.audit.overlap import copied_rows, overlap_findings
+from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.folds import split_folds
 from urgency_dagster.attention.validation.protocol import CrossValidationConfig
+from urgency_dagster_tests.attention.conftest import times
 from urgency_dagster_tests.attention.honest import honest_data, replicated
 
 
 @pytest.fixture(scope="module")
-def honest():
+def honest() -> AttentionData:
     return honest_data()
 
 
-def predictions(data, fold=None):
+def predictions(data: AttentionData, fold: Any = None) -> pd.DataFrame:
     """As many rows as are stored, with honest folds unless others are given."""
     if fold is None:
         fold = np.zeros(len(data.y), dtype=int)
@@ -25,26 +28,26 @@ def predictions(data, fold=None):
     return pd.DataFrame({"row": range(len(data.y)), "fold": fold, "participant": data.groups, "y": data.y})
 
 
-def kinds(data, **tables):
+def kinds(data: AttentionData, **tables: pd.DataFrame) -> dict[Kind, Finding]:
     return {finding.kind: finding for finding in overlap_findings(data, tables or {"rf": predictions(data)})}
 
 
-def copied(data, rows, groups):
+def copied(data: AttentionData, rows: np.ndarray, groups: np.ndarray) -> AttentionData:
     """The data with some of its rows a second time, under other participants."""
     return dataclasses.replace(
         data,
-        X=pd.concat([data.X, data.X.iloc[rows]], ignore_index=True),
+        X=pd.concat([data.X, data.X.iloc[rows.tolist()]], ignore_index=True),
         y=np.concatenate([data.y, data.y[rows]]),
         groups=np.concatenate([data.groups, groups]),
-        t_s=np.concatenate([data.t_s, data.t_s[rows] + 1e6]),
+        t_s=np.concatenate([times(data), times(data)[rows] + 1e6]),
     )
 
 
-def test_honest_data_and_folds_cross_nothing(honest):
+def test_honest_data_and_folds_cross_nothing(honest: AttentionData) -> None:
     assert kinds(honest) == {}
 
 
-def test_a_participant_on_both_sides_is_certain(honest):
+def test_a_participant_on_both_sides_is_certain(honest: AttentionData) -> None:
     fold = predictions(honest)["fold"].to_numpy().copy()
     fold[3] = fold[3] % 5 + 1
     found = kinds(honest, rf=predictions(honest), xgb=predictions(honest, fold))
@@ -53,14 +56,14 @@ def test_a_participant_on_both_sides_is_certain(honest):
     assert (finding.level, finding.names, finding.count) == (Level.CERTAIN, ("P00",), 1)
 
 
-def test_row_wise_folds_cross_with_everybody(honest):
+def test_row_wise_folds_cross_with_everybody(honest: AttentionData) -> None:
     assert (
         kinds(honest, rf=predictions(honest, np.arange(len(honest.y)) % 5 + 1))[Kind.PARTICIPANT_IN_TWO_FOLDS].count
         == 12
     )
 
 
-def test_copies_under_another_name_in_another_fold_are_certain(honest):
+def test_copies_under_another_name_in_another_fold_are_certain(honest: AttentionData) -> None:
     rows = np.arange(10)
     data = copied(honest, rows, np.repeat("Q1", 10))
     fold = np.where(np.isin(data.groups, ["P00", "P01", "P02"]), 1, 2)
@@ -69,13 +72,13 @@ def test_copies_under_another_name_in_another_fold_are_certain(honest):
     assert finding.figures == {"distinct_rows": 10, "crossing": 10}
 
 
-def test_copies_in_one_fold_are_suspicious(honest):
+def test_copies_in_one_fold_are_suspicious(honest: AttentionData) -> None:
     data = copied(honest, np.arange(10), honest.groups[:10])
     finding = kinds(data)[Kind.COPIES]
     assert (finding.level, finding.figures) == (Level.SUSPICION, {"distinct_rows": 10, "crossing": 0})
 
 
-def test_copies_may_have_other_times_and_label_histories_but_no_other_label(honest):
+def test_copies_may_have_other_times_and_label_histories_but_no_other_label(honest: AttentionData) -> None:
     data = copied(honest, np.arange(4), np.repeat("Q1", 4))
     data.X.loc[len(honest.y) :, "ESM#LIK#H06"] = np.float32(0.123)
     assert sorted(copied_rows(data).index) == [0, 1, 2, 3, 480, 481, 482, 483]
@@ -83,13 +86,13 @@ def test_copies_may_have_other_times_and_label_histories_but_no_other_label(hone
     assert sorted(copied_rows(data).index) == [1, 2, 3, 481, 482, 483]
 
 
-def test_rows_of_zeros_are_alike_without_being_copies(honest):
+def test_rows_of_zeros_are_alike_without_being_copies(honest: AttentionData) -> None:
     X = honest.X.copy()
     X.iloc[:9, :30] = np.float32(0)
     assert copied_rows(dataclasses.replace(honest, X=X)).empty
 
 
-def test_replicated_prompts_are_suspicious_and_counted(honest):
+def test_replicated_prompts_are_suspicious_and_counted(honest: AttentionData) -> None:
     found = kinds(replicated(honest))
     assert set(found) == {Kind.REPLICATED_PROMPTS}
     finding = found[Kind.REPLICATED_PROMPTS]
@@ -98,5 +101,5 @@ def test_replicated_prompts_are_suspicious_and_counted(honest):
     assert finding.count == 4 * 480
 
 
-def test_without_times_replicated_prompts_are_not_looked_for(honest):
+def test_without_times_replicated_prompts_are_not_looked_for(honest: AttentionData) -> None:
     assert kinds(dataclasses.replace(replicated(honest), t_s=None)) == {}

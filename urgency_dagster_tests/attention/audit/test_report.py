@@ -9,7 +9,7 @@ FINDINGS = [
 ]
 
 
-def test_findings_are_told_by_level_with_names_and_figures():
+def test_findings_are_told_by_level_with_names_and_figures() -> None:
     text = audit_report(FINDINGS, Controls())
     assert text.index("## Certain") < text.index("**column_tells_label** (1). It tells. `HRT#VAL`.")
     assert "(25). They are strong." in text
@@ -19,12 +19,12 @@ def test_findings_are_told_by_level_with_names_and_figures():
     assert "shuffled" not in text
 
 
-def test_the_summary_names_the_kinds():
+def test_the_summary_names_the_kinds() -> None:
     assert audit_summary(FINDINGS) == "Honesty audit: certain: column_tells_label; suspicious: strong_column."
     assert audit_summary([]) == "Honesty audit: certain: nothing; suspicious: nothing."
 
 
-def test_controls_are_tables():
+def test_controls_are_tables() -> None:
     shuffled = {"rf": ShuffledScore(0.51, 0.49, 0.53, 3), "xgb": ShuffledScore(None, None, None, 0)}
     scores = {"rf": {"f1_macro": 0.55, "roc_auc": 0.6}}
     lower = {"rf": {"f1_macro": 0.53, "roc_auc": 0.58}}

@@ -9,15 +9,19 @@ import pytest
 
 from urgency_dagster.attention import export_models, load_model, write_results
 from urgency_dagster.attention.export import files
+from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.cross_validation import cross_validate
 from urgency_dagster.attention.validation.protocol import MODEL_NAMES, CrossValidationConfig, Protocol
 from urgency_dagster.errors import ArtefactError, AttentionError
+from urgency_dagster.paths import AttentionPaths
 from urgency_dagster.writing import read_json
 from urgency_dagster_tests.attention.export.conftest import SUFFIXES, export_one, fitted
 
 
 @pytest.mark.parametrize("model", MODEL_NAMES)
-def test_a_loaded_model_predicts_what_the_fitted_one_does(data, cross_validated, model):
+def test_a_loaded_model_predicts_what_the_fitted_one_does(
+    data: AttentionData, cross_validated: AttentionPaths, model: str
+) -> None:
     card = export_one(data, model, cross_validated)
     expected = fitted(data, model).predict_proba(data.X)
     for suffix in SUFFIXES:
@@ -27,7 +31,7 @@ def test_a_loaded_model_predicts_what_the_fitted_one_does(data, cross_validated,
 
 
 @pytest.mark.parametrize("model", MODEL_NAMES)
-def test_exporting_again_gives_the_same_bytes(data, cross_validated, model):
+def test_exporting_again_gives_the_same_bytes(data: AttentionData, cross_validated: AttentionPaths, model: str) -> None:
     export_one(data, model, cross_validated)
     files = (*(cross_validated.model(model, suffix) for suffix in SUFFIXES), cross_validated.card(model))
     first = [file.read_bytes() for file in files]
@@ -36,7 +40,9 @@ def test_exporting_again_gives_the_same_bytes(data, cross_validated, model):
 
 
 @pytest.mark.parametrize("model", ["logreg", "xgb"])
-def test_the_exported_model_follows_the_protocol_it_was_cross_validated_by(data, paths, model):
+def test_the_exported_model_follows_the_protocol_it_was_cross_validated_by(
+    data: AttentionData, paths: AttentionPaths, model: str
+) -> None:
     chosen = {"oversample": True, "inner_split": "stratified", "xgb_settings": "authors", "seed": 5}
     config = CrossValidationConfig(**chosen, backend="sequential")
     unequal = dataclasses.replace(data, y=np.where(np.arange(300) % 3 == 0, 0, data.y))
@@ -52,7 +58,7 @@ def test_the_exported_model_follows_the_protocol_it_was_cross_validated_by(data,
         assert name == "seed" or not np.array_equal(found, other), name
 
 
-def test_the_card_says_what_the_model_is(data, exported):
+def test_the_card_says_what_the_model_is(data: AttentionData, exported: AttentionPaths) -> None:
     card = read_json(exported.card("logreg"))
     assert card["model"] == "logreg"
     assert card["sha256"] == hashlib.sha256(exported.model("logreg").read_bytes()).hexdigest()
@@ -68,7 +74,9 @@ def test_the_card_says_what_the_model_is(data, exported):
     assert "n_jobs" in card["threading"]
 
 
-def test_only_cross_validated_models_of_the_same_data_are_exported(data, cross_validated, paths):
+def test_only_cross_validated_models_of_the_same_data_are_exported(
+    data: AttentionData, cross_validated: AttentionPaths, paths: AttentionPaths
+) -> None:
     with pytest.raises(AttentionError, match="'dummy' is not exported"):
         export_one(data, "dummy", cross_validated)
     with pytest.raises(ArtefactError, match="other data"):
@@ -79,16 +87,21 @@ def test_only_cross_validated_models_of_the_same_data_are_exported(data, cross_v
     assert not cross_validated.model("logreg").exists()
 
 
-def test_scaler_and_selector_are_fitted_once_and_the_bytes_stay_the_same(data, cross_validated, monkeypatch):
+def test_scaler_and_selector_are_fitted_once_and_the_bytes_stay_the_same(
+    data: AttentionData, cross_validated: AttentionPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone = {}
     for model in MODEL_NAMES:
         export_one(data, model, cross_validated)
         alone[model] = [cross_validated.model(model, suffix).read_bytes() for suffix in SUFFIXES]
     protocols: list[Protocol] = []
     fit_all_rows = files.fit_all_rows
-    monkeypatch.setattr(
-        files, "fit_all_rows", lambda data, protocol: protocols.append(protocol) or fit_all_rows(data, protocol)
-    )
+
+    def counted(data: AttentionData, protocol: Protocol) -> files.FittedPreprocessing:
+        protocols.append(protocol)
+        return fit_all_rows(data, protocol)
+
+    monkeypatch.setattr(files, "fit_all_rows", counted)
     cards = dict(export_models(data, MODEL_NAMES, cross_validated))
     assert list(cards) == list(MODEL_NAMES)
     assert protocols == [Protocol()]
@@ -96,7 +109,7 @@ def test_scaler_and_selector_are_fitted_once_and_the_bytes_stay_the_same(data, c
         assert [cross_validated.model(model, suffix).read_bytes() for suffix in SUFFIXES] == alone[model], model
 
 
-def test_models_of_other_protocols_are_not_mixed(data, cross_validated):
+def test_models_of_other_protocols_are_not_mixed(data: AttentionData, cross_validated: AttentionPaths) -> None:
     other = CrossValidationConfig(seed=5, backend="sequential")
     write_results(cross_validate(data, ["rf"], other)["rf"], cross_validated)
     for model, card in export_models(data, ["logreg", "rf", "lgbm"], cross_validated):

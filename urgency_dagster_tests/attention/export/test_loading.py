@@ -8,7 +8,9 @@ import pickle
 import pickletools
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,13 +24,15 @@ from xgboost import XGBClassifier
 from urgency_dagster.attention import load_model, versions
 from urgency_dagster.attention.early_stopping import EvXGBClassifier
 from urgency_dagster.attention.estimators import FeatureScaler
+from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.errors import AttentionError
+from urgency_dagster.paths import AttentionPaths
 from urgency_dagster.writing import read_json, write_json
 from urgency_dagster_tests.attention.export.conftest import SUFFIXES, export_one, fitted
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_column_order_does_not_matter_and_names_do(data, exported, suffix):
+def test_column_order_does_not_matter_and_names_do(data: AttentionData, exported: AttentionPaths, suffix: str) -> None:
     loaded = load_model(exported.model("logreg", suffix))
     turned = data.X[data.X.columns[::-1]]
     np.testing.assert_array_equal(loaded.predict_proba(turned), loaded.predict_proba(data.X))
@@ -39,12 +43,14 @@ def test_column_order_does_not_matter_and_names_do(data, exported, suffix):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_more_columns_and_other_dtypes_of_the_same_values_change_nothing(data, exported, suffix):
+def test_more_columns_and_other_dtypes_of_the_same_values_change_nothing(
+    data: AttentionData, exported: AttentionPaths, suffix: str
+) -> None:
     loaded = load_model(exported.model("logreg", suffix))
     expected = loaded.predict_proba(data.X)
     categorical = list(data.X.select_dtypes("bool"))
     variants = (
-        data.X.assign(**{"HRT#AVG#999": 1.0, "a name": "a text"}),
+        data.X.assign(**{"HRT#AVG#999": 1.0}).assign(**{"a name": "a text"}),
         data.X.astype(dict.fromkeys(categorical, "int64")),
         data.X.astype(dict.fromkeys(data.X.columns, "float64")),
     )
@@ -62,19 +68,21 @@ def test_more_columns_and_other_dtypes_of_the_same_values_change_nothing(data, e
         (lambda X: X.to_numpy(), "the features are a ndarray"),
     ],
 )
-def test_features_that_cannot_be_predicted_from_are_named(data, exported, change, said):
+def test_features_that_cannot_be_predicted_from_are_named(
+    data: AttentionData, exported: AttentionPaths, change: Callable[..., Any], said: str
+) -> None:
     loaded = load_model(exported.model("logreg", ".skops"))
     with pytest.raises(AttentionError, match=said):
         loaded.predict_proba(change(data.X))
 
 
 class Bomb:
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return (exec, ("import pathlib; pathlib.Path('/tmp/urgency_bomb').touch()",))
 
 
 @pytest.fixture
-def unopened(monkeypatch):
+def unopened(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails as soon as a model is opened."""
     monkeypatch.setattr(pickle, "loads", lambda *_: pytest.fail("unpickled"))
     monkeypatch.setattr("urgency_dagster.attention.export.loading.from_skops", lambda *_: pytest.fail("opened"))
@@ -82,7 +90,9 @@ def unopened(monkeypatch):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("content", [b"", pickle.dumps(Bomb()), None], ids=["empty", "hostile", "one bit"])
-def test_a_tampered_model_is_refused_before_it_is_opened(exported, content, suffix, unopened):
+def test_a_tampered_model_is_refused_before_it_is_opened(
+    exported: AttentionPaths, content: bytes | None, suffix: str, unopened: None
+) -> None:
     model = exported.model("logreg", suffix)
     original = model.read_bytes()
     model.write_bytes(original[:-1] + bytes([original[-1] ^ 1]) if content is None else content)
@@ -90,7 +100,9 @@ def test_a_tampered_model_is_refused_before_it_is_opened(exported, content, suff
         load_model(model)
 
 
-def test_the_files_of_two_models_may_not_change_places(data, exported, unopened):
+def test_the_files_of_two_models_may_not_change_places(
+    data: AttentionData, exported: AttentionPaths, unopened: None
+) -> None:
     export_one(data, "lgbm", exported)
     for suffix in SUFFIXES:
         exported.model("logreg", suffix).write_bytes(exported.model("lgbm", suffix).read_bytes())
@@ -98,7 +110,7 @@ def test_the_files_of_two_models_may_not_change_places(data, exported, unopened)
             load_model(exported.model("logreg", suffix))
 
 
-def test_a_skops_file_with_a_foreign_type_is_refused_even_when_its_card_fits(exported):
+def test_a_skops_file_with_a_foreign_type_is_refused_even_when_its_card_fits(exported: AttentionPaths) -> None:
     content = skops.io.dumps(Pipeline([("bomb", FunctionTransformer(os.system))]))
     exported.model("logreg", ".skops").write_bytes(content)
     card = read_json(exported.card("logreg"))
@@ -109,7 +121,9 @@ def test_a_skops_file_with_a_foreign_type_is_refused_even_when_its_card_fits(exp
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("library", ["scikit-learn", "python", "a-library-we-lack"])
-def test_another_version_is_refused_before_it_is_opened(exported, library, suffix, unopened):
+def test_another_version_is_refused_before_it_is_opened(
+    exported: AttentionPaths, library: str, suffix: str, unopened: None
+) -> None:
     card = read_json(exported.card("logreg"))
     card["versions"][library] = "0.1"
     write_json(exported.card("logreg"), card)
@@ -117,7 +131,7 @@ def test_another_version_is_refused_before_it_is_opened(exported, library, suffi
         load_model(exported.model("logreg", suffix))
 
 
-def test_a_card_that_leaves_versions_out_vouches_for_nothing(exported, unopened):
+def test_a_card_that_leaves_versions_out_vouches_for_nothing(exported: AttentionPaths, unopened: None) -> None:
     card = read_json(exported.card("logreg"))
     write_json(exported.card("logreg"), {**card, "versions": {}})
     with pytest.raises(AttentionError, match=r"numpy of unknown version .*xgboost of unknown version"):
@@ -139,28 +153,32 @@ CARDS = {
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("card", CARDS.values(), ids=CARDS.keys())
-def test_without_a_proper_card_nothing_is_loaded(exported, card, suffix, unopened):
+def test_without_a_proper_card_nothing_is_loaded(
+    exported: AttentionPaths, card: bytes | None, suffix: str, unopened: None
+) -> None:
     path = exported.card("logreg")
     path.unlink() if card is None else path.write_bytes(card)
     with pytest.raises(AttentionError, match=r"card logreg\.json"):
         load_model(exported.model("logreg", suffix))
 
 
-def test_a_file_that_is_neither_is_refused(exported):
+def test_a_file_that_is_neither_is_refused(exported: AttentionPaths) -> None:
     with pytest.raises(
         AttentionError, match=r"logreg\.json is not a model; expected a file that ends in \.pkl or \.skops"
     ):
         load_model(exported.card("logreg"))
 
 
-def test_a_missing_model_is_named(exported):
+def test_a_missing_model_is_named(exported: AttentionPaths) -> None:
     exported.model("logreg").unlink()
     with pytest.raises(AttentionError, match=r"no model logreg\.pkl"):
         load_model(exported.model("logreg"))
 
 
 @pytest.mark.slow
-def test_another_process_loads_and_predicts_the_same(data, exported, tmp_path):
+def test_another_process_loads_and_predicts_the_same(
+    data: AttentionData, exported: AttentionPaths, tmp_path: Path
+) -> None:
     data.X.to_pickle(tmp_path / "X.pkl")
     code = (
         "import sys, pandas as pd; from pathlib import Path\n"
@@ -183,7 +201,9 @@ NOT_INSTALLED = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_loading_and_predicting_need_core_libraries_only(data, exported, tmp_path, suffix):
+def test_loading_and_predicting_need_core_libraries_only(
+    data: AttentionData, exported: AttentionPaths, tmp_path: Path, suffix: str
+) -> None:
     data.X.to_csv(tmp_path / "X.csv", index=False)
     code = (
         "import sys\n"
@@ -202,7 +222,9 @@ def test_loading_and_predicting_need_core_libraries_only(data, exported, tmp_pat
     np.testing.assert_allclose([float(value) for value in printed], expected, atol=1e-6)
 
 
-def test_a_pickle_is_loaded_without_skops_and_a_skops_file_is_not(data, exported, monkeypatch):
+def test_a_pickle_is_loaded_without_skops_and_a_skops_file_is_not(
+    data: AttentionData, exported: AttentionPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def without_skops(name: str) -> str:
         if name == "skops":
             raise PackageNotFoundError(name)
@@ -223,7 +245,7 @@ OWN_CLASSES = {
 """The classes of this project that files of older versions name."""
 
 
-def test_files_name_no_other_class_of_this_project(data):
+def test_files_name_no_other_class_of_this_project(data: AttentionData) -> None:
     named: set[str] = set()
     for model in ("logreg", "xgb"):
         strings: list[str] = []
@@ -243,7 +265,7 @@ def state_from_an_old_file(path: str, state: dict[str, object]) -> Any:
     return instance
 
 
-def test_a_scaler_of_an_older_file_transforms(data):
+def test_a_scaler_of_an_older_file_transforms(data: AttentionData) -> None:
     numbers = data.X[["HRT#VAL", "PIF#AGE"]].to_numpy()
     scaler = state_from_an_old_file(
         "urgency_dagster.attention.estimators.FeatureScaler",
@@ -260,7 +282,7 @@ def test_a_scaler_of_an_older_file_transforms(data):
     assert vars(scaler).keys() == vars(FeatureScaler().fit(data.X)).keys()
 
 
-def test_an_xgboost_model_of_an_older_file_predicts(data, matrix):
+def test_an_xgboost_model_of_an_older_file_predicts(data: AttentionData, matrix: np.ndarray) -> None:
     model = XGBClassifier(n_estimators=7, random_state=42, n_jobs=1).fit(matrix, data.y)
     old = state_from_an_old_file(
         "urgency_dagster.attention.early_stopping.EvXGBClassifier",

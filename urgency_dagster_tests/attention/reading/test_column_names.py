@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ PART = st.text(st.characters(codec="utf-8", exclude_characters="#=\n", exclude_c
         ("ESM#HRN=LATE_AFTERNOON", FeatureName("ESM", "HRN", "LATE_AFTERNOON")),
     ],
 )
-def test_the_grammar(name, parts):
+def test_the_grammar(name: str, parts: Any) -> None:
     assert parse_feature_name(name) == parts
 
 
@@ -28,12 +30,14 @@ def test_the_grammar(name, parts):
     "name",
     ["HRT", "", "#VAL", "HRT#", "HRT#AVG#X99", "HRT#AVG#0", "HRT#AVG#M05#M05", "HRT#AVG#ImmediatePast_15", "A#V=#M05"],
 )
-def test_other_names_are_outside_it(name):
+def test_other_names_are_outside_it(name: str) -> None:
     assert parse_feature_name(name) is None
 
 
 @given(PART, PART, st.none() | PART, st.none() | st.sampled_from(sorted(WINDOW_S)) | st.integers(1, 10**6))
-def test_any_name_made_by_the_grammar_is_taken_apart_again(stream, statistic, value, window):
+def test_any_name_made_by_the_grammar_is_taken_apart_again(
+    stream: str, statistic: str, value: str | None, window: str | int | None
+) -> None:
     name = f"{stream}#{statistic}" + (f"={value}" if value else "") + (f"#{window}" if window else "")
     seconds = WINDOW_S[window] if isinstance(window, str) else window
     assert parse_feature_name(name) == FeatureName(stream, statistic, value, seconds)

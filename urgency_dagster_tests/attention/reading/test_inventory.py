@@ -8,7 +8,7 @@ from urgency_dagster.attention.reading.inventory import feature_summary
 from urgency_dagster.attention.reading.pickles import AttentionData
 
 
-def test_features_are_counted_by_stream_statistic_and_window(data):
+def test_features_are_counted_by_stream_statistic_and_window(data: AttentionData) -> None:
     summary = feature_summary(data)
     features = summary["features"]
     assert (summary["rows"], summary["participants"]) == (300, 10)
@@ -21,7 +21,7 @@ def test_features_are_counted_by_stream_statistic_and_window(data):
     assert json.loads(json.dumps(summary)) == summary
 
 
-def test_names_outside_the_grammar_are_counted(data):
+def test_names_outside_the_grammar_are_counted(data: AttentionData) -> None:
     odd = renamed(data, {"HRT#VAL": "HRT#VAL#ImmediatePast_15"})
     assert feature_summary(odd)["features"]["outside_grammar"] == 1
 
@@ -32,21 +32,21 @@ def renamed(data: AttentionData, names: dict[str, str]) -> AttentionData:
 
 def zeroed(data: AttentionData, participant: str, *prefixes: str) -> AttentionData:
     X = data.X.copy()
-    columns = [name for name in X if name.startswith(prefixes)]
+    columns = [str(name) for name in X if str(name).startswith(prefixes)]
     for name in columns:
-        X.loc[data.groups == participant, name] = X[name].dtype.type(0)
+        X[name] = X[name].where(data.groups != participant, 0).astype(X[name].dtype)
     return dataclasses.replace(data, X=X)
 
 
 class TestMissingStreams:
-    def test_none_is_missing(self, data):
+    def test_none_is_missing(self, data: AttentionData) -> None:
         assert feature_summary(data)["missing_streams"] == {}
 
-    def test_participants_with_nothing_but_zeros_lack_the_stream(self, data):
+    def test_participants_with_nothing_but_zeros_lack_the_stream(self, data: AttentionData) -> None:
         lacking = zeroed(zeroed(data, "P03", "DST_MOT#", "HRT#"), "P05", "DST_MOT#")
         assert feature_summary(lacking)["missing_streams"] == {"HRT": ["P03"], "DST_MOT": ["P03", "P05"]}
 
-    def test_rows_of_a_participant_need_not_be_together(self, data):
+    def test_rows_of_a_participant_need_not_be_together(self, data: AttentionData) -> None:
         lacking = zeroed(data, "P03", "HRT#")
         order = np.random.default_rng(0).permutation(len(data.y))
         mixed = dataclasses.replace(
@@ -54,27 +54,27 @@ class TestMissingStreams:
         )
         assert feature_summary(mixed)["missing_streams"] == {"HRT": ["P03"]}
 
-    def test_one_value_is_enough_to_have_it(self, data):
+    def test_one_value_is_enough_to_have_it(self, data: AttentionData) -> None:
         lacking = zeroed(data, "P03", "HRT#")
         lacking.X.loc[int(np.argmax(data.groups == "P03")), "HRT#AVG#M05"] = np.float32(-1)
         assert feature_summary(lacking)["missing_streams"] == {}
 
-    def test_what_is_no_sensor_is_never_missing(self, data):
+    def test_what_is_no_sensor_is_never_missing(self, data: AttentionData) -> None:
         assert feature_summary(zeroed(data, "P03", "PIF#", "ESM#"))["missing_streams"] == {}
 
 
 class TestConstantWithinParticipant:
-    def test_what_is_known_of_the_person_is_constant(self, data):
+    def test_what_is_known_of_the_person_is_constant(self, data: AttentionData) -> None:
         assert feature_summary(data)["constant_within_participant"] == {"PIF": ["PIF#AGE"]}
 
-    def test_a_column_that_is_the_same_for_all_is_constant_too(self, data):
+    def test_a_column_that_is_the_same_for_all_is_constant_too(self, data: AttentionData) -> None:
         still = dataclasses.replace(data, X=data.X.assign(**{"EDA#VAL": np.float32(340330)}))
         assert feature_summary(still)["constant_within_participant"] == {"PIF": ["PIF#AGE"], "EDA": ["EDA#VAL"]}
 
-    def test_a_change_in_one_participant_is_enough(self, data):
+    def test_a_change_in_one_participant_is_enough(self, data: AttentionData) -> None:
         X = data.X.copy()
         X.loc[int(np.argmax(data.groups == "P07")), "PIF#AGE"] = np.float32(1)
         assert feature_summary(dataclasses.replace(data, X=X))["constant_within_participant"] == {}
 
-    def test_columns_outside_the_grammar_are_looked_at_too(self, data):
+    def test_columns_outside_the_grammar_are_looked_at_too(self, data: AttentionData) -> None:
         assert feature_summary(renamed(data, {"PIF#AGE": "age"}))["constant_within_participant"] == {"": ["age"]}

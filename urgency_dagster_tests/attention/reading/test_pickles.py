@@ -1,17 +1,23 @@
 import datetime
 import hashlib
 import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import pytz
 
-from urgency_dagster.attention.reading.pickles import load_attention_pickle
+from urgency_dagster.attention.reading.pickles import AttentionData, load_attention_pickle
 from urgency_dagster.errors import AttentionError
+from urgency_dagster_tests.attention.conftest import times
 
 
-def test_the_originals_five_tuple_loads(data, write_pickle, as_tuple):
+def test_the_originals_five_tuple_loads(
+    data: AttentionData, write_pickle: Callable[..., Path], as_tuple: Callable[..., tuple[object, ...]]
+) -> None:
     path = write_pickle(as_tuple())
     loaded = load_attention_pickle(path)
     pd.testing.assert_frame_equal(loaded.X, data.X)
@@ -20,13 +26,15 @@ def test_the_originals_five_tuple_loads(data, write_pickle, as_tuple):
     np.testing.assert_array_equal(loaded.t_s, data.t_s)
     assert loaded.y.dtype == np.int64
     assert loaded.groups.dtype.kind == "U"
-    assert loaded.t_s.dtype == np.float64
+    assert times(loaded).dtype == np.float64
     assert loaded.source_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert loaded.participants == 10
     assert loaded.warnings == ()
 
 
-def test_four_elements_and_an_empty_fifth_load(write_pickle, as_tuple):
+def test_four_elements_and_an_empty_fifth_load(
+    write_pickle: Callable[..., Path], as_tuple: Callable[..., tuple[object, ...]]
+) -> None:
     assert load_attention_pickle(write_pickle(as_tuple()[:4])).warnings == ()
     assert load_attention_pickle(write_pickle(as_tuple(date_times=None))).warnings == ()
 
@@ -44,28 +52,38 @@ def test_four_elements_and_an_empty_fifth_load(write_pickle, as_tuple):
         (np.arange(300.0) * 60 + 2 * (np.arange(300) == 7), "differs from date_times in 1 rows"),
     ],
 )
-def test_unusable_times_are_dropped_with_a_warning(write_pickle, as_tuple, t, said):
+def test_unusable_times_are_dropped_with_a_warning(
+    write_pickle: Callable[..., Path], as_tuple: Callable[..., tuple[object, ...]], t: Any, said: str
+) -> None:
     loaded = load_attention_pickle(write_pickle(as_tuple(t=t)))
     assert loaded.t_s is None
     (warning,) = loaded.warnings
     assert said in warning
 
 
-def test_absent_times_are_no_warning(write_pickle, as_tuple):
+def test_absent_times_are_no_warning(
+    write_pickle: Callable[..., Path], as_tuple: Callable[..., tuple[object, ...]]
+) -> None:
     loaded = load_attention_pickle(write_pickle(as_tuple(t=None)))
     assert (loaded.t_s, loaded.warnings) == (None, ())
 
 
 @pytest.mark.parametrize("zone", [pytz.FixedOffset(540), pytz.timezone("Asia/Seoul"), datetime.UTC, pytz.UTC], ids=str)
 @pytest.mark.parametrize("protocol", [3, 4, 5])
-def test_times_are_compared_with_instants_of_any_zone(data, write_pickle, as_tuple, zone, protocol):
+def test_times_are_compared_with_instants_of_any_zone(
+    data: AttentionData,
+    write_pickle: Callable[..., Path],
+    as_tuple: Callable[..., tuple[object, ...]],
+    zone: Any,
+    protocol: int,
+) -> None:
     midnight = pd.Timestamp("2019-04-30", tz=zone)
-    instants = [midnight + pd.Timedelta(seconds=s) for s in data.t_s]
+    instants = [midnight + pd.Timedelta(seconds=s) for s in times(data)]
     value = as_tuple(date_times=np.array(instants, dtype=object))
     loaded = load_attention_pickle(write_pickle(value, protocol))
     np.testing.assert_array_equal(loaded.t_s, data.t_s)
     assert loaded.warnings == ()
-    late = load_attention_pickle(write_pickle(as_tuple(t=data.t_s + 5, date_times=value[4]), protocol))
+    late = load_attention_pickle(write_pickle(as_tuple(t=times(data) + 5, date_times=value[4]), protocol))
     assert late.warnings == ("t differs from date_times in 300 rows and was dropped",)
 
 
@@ -83,20 +101,30 @@ def test_times_are_compared_with_instants_of_any_zone(data, write_pickle, as_tup
         (lambda instants: 7, "are not timestamps"),
     ],
 )
-def test_unusable_instants_are_dropped_with_a_warning_and_t_is_kept(data, write_pickle, as_tuple, make, said):
-    instants = pd.DatetimeIndex(as_tuple()[4])
+def test_unusable_instants_are_dropped_with_a_warning_and_t_is_kept(
+    data: AttentionData,
+    write_pickle: Callable[..., Path],
+    as_tuple: Callable[..., tuple[object, ...]],
+    make: Callable[..., Any],
+    said: str,
+) -> None:
+    instants = pd.DatetimeIndex(np.asarray(as_tuple()[4]))
     loaded = load_attention_pickle(write_pickle(as_tuple(date_times=make(instants))))
     assert loaded.warnings == (f"date_times {said} and were dropped",)
     np.testing.assert_array_equal(loaded.t_s, data.t_s)
 
 
-def test_participants_with_one_class_are_counted(data, write_pickle, as_tuple):
+def test_participants_with_one_class_are_counted(
+    data: AttentionData, write_pickle: Callable[..., Path], as_tuple: Callable[..., tuple[object, ...]]
+) -> None:
     y = np.where(data.groups == "P02", 1, np.where(data.groups == "P07", 0, data.y))
     loaded = load_attention_pickle(write_pickle(as_tuple(y=y)))
     assert loaded.warnings == ("2 participants have one class only",)
 
 
-def test_object_groups_bool_labels_and_any_row_index_are_normalised(data, write_pickle, as_tuple):
+def test_object_groups_bool_labels_and_any_row_index_are_normalised(
+    data: AttentionData, write_pickle: Callable[..., Path], as_tuple: Callable[..., tuple[object, ...]]
+) -> None:
     X = data.X.set_index(np.arange(len(data.X)) * 3 + 1)
     value = as_tuple(X=X, y=data.y.astype(bool), groups=data.groups.astype(object))
     loaded = load_attention_pickle(write_pickle(value))
@@ -105,7 +133,7 @@ def test_object_groups_bool_labels_and_any_row_index_are_normalised(data, write_
     assert loaded.X.index.equals(pd.RangeIndex(len(X)))
 
 
-def broken(data, name):
+def broken(data: AttentionData, name: str) -> Any:
     X = data.X
     return {
         "nan": {"X": X.assign(**{"HRT#VAL": np.float32("nan")})},
@@ -178,7 +206,13 @@ def broken(data, name):
         ("blank group", "not text"),
     ],
 )
-def test_each_rule_has_its_own_answer(data, write_pickle, as_tuple, name, said):
+def test_each_rule_has_its_own_answer(
+    data: AttentionData,
+    write_pickle: Callable[..., Path],
+    as_tuple: Callable[..., tuple[object, ...]],
+    name: str,
+    said: str,
+) -> None:
     with pytest.raises(AttentionError, match=said):
         load_attention_pickle(write_pickle(as_tuple(**broken(data, name))))
 
@@ -186,12 +220,16 @@ def test_each_rule_has_its_own_answer(data, write_pickle, as_tuple, name, said):
 @pytest.mark.parametrize(
     ("value", "said"), [((1, 2, 3), "tuple of 3"), ([1] * 5, "holds a list"), ({"X": 1}, "holds a dict")]
 )
-def test_anything_but_four_or_five_elements_is_refused(write_pickle, value, said):
+def test_anything_but_four_or_five_elements_is_refused(
+    write_pickle: Callable[..., Path], value: object, said: str
+) -> None:
     with pytest.raises(AttentionError, match=said):
         load_attention_pickle(write_pickle(value))
 
 
-def test_a_large_file_is_refused_unread(write_pickle, as_tuple):
+def test_a_large_file_is_refused_unread(
+    write_pickle: Callable[..., Path], as_tuple: Callable[..., tuple[object, ...]]
+) -> None:
     path = write_pickle(as_tuple())
     size = path.stat().st_size
     assert load_attention_pickle(path, max_bytes=size).participants == 10
@@ -199,7 +237,7 @@ def test_a_large_file_is_refused_unread(write_pickle, as_tuple):
         load_attention_pickle(path, max_bytes=size - 1)
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(AttentionError, match=r"there is no file attention\.pkl"):
         load_attention_pickle(tmp_path / "attention.pkl")
 
@@ -207,7 +245,7 @@ def test_a_missing_file_is_named(tmp_path):
 class TestVariants:
     """What else goes by the name of an attention pickle."""
 
-    def test_one_stream_with_every_prompt_many_times(self, write_pickle):
+    def test_one_stream_with_every_prompt_many_times(self, write_pickle: Callable[..., Path]) -> None:
         """The student's 84 columns: 16 bool, 68 float32, each prompt 21 times, no element 5."""
         rows = 21 * 30
         tags = ("S30", "M01", "M05", "M10", "M30", "H01", "H03", "H06")
@@ -225,38 +263,44 @@ class TestVariants:
         loaded = load_attention_pickle(write_pickle((X, y, group, np.arange(rows) * 60.0, None)))
         assert (loaded.X.shape, loaded.participants, loaded.warnings) == ((rows, 84), 5, ())
 
-    def test_a_part_of_the_rows_with_the_times_of_all(self, data, write_pickle, as_tuple):
+    def test_a_part_of_the_rows_with_the_times_of_all(
+        self, data: AttentionData, write_pickle: Callable[..., Path], as_tuple: Callable[..., tuple[object, ...]]
+    ) -> None:
         """The student's attention_train_val.pkl: 49,499 rows, but t of 54,999."""
         loaded = load_attention_pickle(write_pickle(as_tuple(t=np.arange(333.0) * 60, date_times=None)))
         assert (loaded.t_s, loaded.warnings) == (None, ("t has 333 values for 300 rows and was dropped",))
 
-    def test_later_waves_with_other_windows_and_the_label_in_the_place_of_t(self, data, write_pickle, as_tuple):
-        others = {name: name.replace("#M05", "#ImmediatePast_15") for name in data.X}
+    def test_later_waves_with_other_windows_and_the_label_in_the_place_of_t(
+        self, data: AttentionData, write_pickle: Callable[..., Path], as_tuple: Callable[..., tuple[object, ...]]
+    ) -> None:
+        others = {name: str(name).replace("#M05", "#ImmediatePast_15") for name in data.X}
         raw = np.tile([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], 50)
         loaded = load_attention_pickle(write_pickle(as_tuple(X=data.X.rename(columns=others), t=raw)))
         assert "HRT#AVG#ImmediatePast_15" in loaded.X
         assert loaded.warnings == ("t holds values that are not seconds since a midnight and was dropped",)
 
-    def test_the_intermediate_series(self, write_pickle):
+    def test_the_intermediate_series(self, write_pickle: Callable[..., Path]) -> None:
         rows = pd.MultiIndex.from_product([["P01"], [1, 2]], names=["pcode", "timestamp"])
         with pytest.raises(AttentionError, match=r"names pandas\.Series; .*this may be the intermediate proc\.pkl"):
             load_attention_pickle(write_pickle({"HRT": pd.Series([1.0, 2.0], index=rows)}))
 
-    def test_a_stream_and_its_values_as_a_dictionary_of_arrays(self, write_pickle):
+    def test_a_stream_and_its_values_as_a_dictionary_of_arrays(self, write_pickle: Callable[..., Path]) -> None:
         with pytest.raises(AttentionError, match="the pickle holds a dict; expected a tuple of 4 or 5"):
             load_attention_pickle(write_pickle({"HRT": np.ones(3)}))
 
-    def test_a_table_alone(self, data, write_pickle):
+    def test_a_table_alone(self, data: AttentionData, write_pickle: Callable[..., Path]) -> None:
         with pytest.raises(AttentionError, match="the pickle holds a DataFrame; expected a tuple of 4 or 5"):
             load_attention_pickle(write_pickle(data.X))
 
-    def test_instants_in_a_named_zone_of_pandas_3(self, data, write_pickle, as_tuple):
+    def test_instants_in_a_named_zone_of_pandas_3(
+        self, data: AttentionData, write_pickle: Callable[..., Path], as_tuple: Callable[..., tuple[object, ...]]
+    ) -> None:
         instants = pd.date_range("2019-04-30", periods=300, freq="min", tz="Asia/Seoul")
         value = as_tuple(date_times=np.array(list(instants), dtype=object))
         with pytest.raises(AttentionError, match=r"names (builtins\.getattr|zoneinfo\.ZoneInfo)"):
             load_attention_pickle(write_pickle(value))
 
-    def test_a_file_that_is_no_pickle(self, tmp_path):
+    def test_a_file_that_is_no_pickle(self, tmp_path: Path) -> None:
         path = tmp_path / "attention.pkl"
         path.write_bytes(b"PK\x03\x04 a ZIP")
         with pytest.raises(AttentionError, match="damaged"):
@@ -264,7 +308,9 @@ class TestVariants:
 
 
 @pytest.mark.parametrize("protocol", [4, 5])
-def test_the_stored_order_of_memory_does_not_matter(data, write_pickle, as_tuple, protocol):
+def test_the_stored_order_of_memory_does_not_matter(
+    data: AttentionData, write_pickle: Callable[..., Path], as_tuple: Callable[..., tuple[object, ...]], protocol: int
+) -> None:
     X = data.X.select_dtypes("float32")
     transposed = pd.DataFrame(np.ascontiguousarray(X.to_numpy()), columns=X.columns, copy=False)
     assert pickle.dumps(X, protocol) != pickle.dumps(transposed, protocol)
@@ -272,7 +318,9 @@ def test_the_stored_order_of_memory_does_not_matter(data, write_pickle, as_tuple
         pd.testing.assert_frame_equal(load_attention_pickle(write_pickle(as_tuple(X=table), protocol)).X, X)
 
 
-def test_the_byte_order_of_another_machine_does_not_matter(data, write_pickle, as_tuple):
-    loaded = load_attention_pickle(write_pickle(as_tuple(y=data.y.astype(">i4"), t=data.t_s.astype(">f8"))))
+def test_the_byte_order_of_another_machine_does_not_matter(
+    data: AttentionData, write_pickle: Callable[..., Path], as_tuple: Callable[..., tuple[object, ...]]
+) -> None:
+    loaded = load_attention_pickle(write_pickle(as_tuple(y=data.y.astype(">i4"), t=times(data).astype(">f8"))))
     np.testing.assert_array_equal(loaded.y, data.y)
     np.testing.assert_array_equal(loaded.t_s, data.t_s)

@@ -6,6 +6,9 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +17,10 @@ import pytest
 
 from urgency_dagster.attention.reading import sandbox
 from urgency_dagster.attention.reading.features import read_features
+from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.reading.sandbox import MIN_MEMORY_MB, LoadingLimits, import_pickle
 from urgency_dagster.errors import AttentionError, SettingsError
-from urgency_dagster.paths import StoragePaths
+from urgency_dagster.paths import AttentionPaths, StoragePaths
 from urgency_dagster.writing import read_json
 from urgency_dagster_tests.attention.conftest import make_data
 from urgency_dagster_tests.attention.hostile import block, call, five, index, plain, table, tupled, values
@@ -25,10 +29,10 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits th
 
 
 @pytest.fixture
-def landed(tmp_path):
+def landed(tmp_path: Path) -> Callable[[bytes], Path]:
     """Writes bytes where a pickle lands."""
 
-    def write(content: bytes):
+    def write(content: bytes) -> Path:
         path = StoragePaths(tmp_path).attention_pickle
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -38,18 +42,18 @@ def landed(tmp_path):
 
 
 @pytest.fixture
-def honest(landed, as_tuple):
+def honest(landed: Callable[[bytes], Path], as_tuple: Callable[..., tuple[object, ...]]) -> Path:
     return landed(pickle.dumps(as_tuple()))
 
 
 @pytest.fixture
-def stored(honest, paths):
+def stored(honest: Path, paths: AttentionPaths) -> Callable[[], None]:
     """The features of an honest file, and a check that they are still there and nothing else is."""
     import_pickle(honest, paths, LoadingLimits())
     files = (paths.features, paths.samples, paths.summary)
     content = [file.read_bytes() for file in files]
 
-    def check():
+    def check() -> None:
         assert sorted(paths.features_folder.iterdir()) == sorted(files)
         assert [file.read_bytes() for file in files] == content
         assert sorted(path.name for path in paths.features_folder.parent.iterdir()) == ["attention", "landing"]
@@ -57,7 +61,7 @@ def stored(honest, paths):
     return check
 
 
-def test_what_is_stored_is_what_the_pickle_holds(data, honest, paths):
+def test_what_is_stored_is_what_the_pickle_holds(data: AttentionData, honest: Path, paths: AttentionPaths) -> None:
     summary = import_pickle(honest, paths, LoadingLimits())
     read = read_features(paths)
     pd.testing.assert_frame_equal(read.X, data.X)
@@ -68,13 +72,13 @@ def test_what_is_stored_is_what_the_pickle_holds(data, honest, paths):
     assert summary["source_sha256"] == hashlib.sha256(honest.read_bytes()).hexdigest()
 
 
-def test_the_same_pickle_gives_the_same_bytes(honest, paths, stored):
+def test_the_same_pickle_gives_the_same_bytes(honest: Path, paths: AttentionPaths, stored: Callable[[], None]) -> None:
     import_pickle(honest, paths, LoadingLimits())
     stored()
 
 
-def test_the_parent_reads_no_pickle(honest, paths, monkeypatch):
-    def refuse(*_, **__):
+def test_the_parent_reads_no_pickle(honest: Path, paths: AttentionPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise RuntimeError
 
     monkeypatch.setattr(sandbox, "load_attention_pickle", refuse)
@@ -83,7 +87,9 @@ def test_the_parent_reads_no_pickle(honest, paths, monkeypatch):
     assert import_pickle(honest, paths, LoadingLimits())["rows"] == 300
 
 
-def test_a_refusal_reaches_the_parent_word_for_word(tmp_path, landed, paths):
+def test_a_refusal_reaches_the_parent_word_for_word(
+    tmp_path: Path, landed: Callable[[bytes], Path], paths: AttentionPaths
+) -> None:
     path = landed(five(X=call("os", "system", plain(f"touch {tmp_path / 'executed'}"))))
     with pytest.raises(AttentionError) as refusal:
         import_pickle(path, paths, LoadingLimits())
@@ -93,13 +99,17 @@ def test_a_refusal_reaches_the_parent_word_for_word(tmp_path, landed, paths):
     assert [path.name for path in tmp_path.iterdir()] == ["landing"]
 
 
-def test_a_refused_file_leaves_what_was_there(landed, paths, stored):
+def test_a_refused_file_leaves_what_was_there(
+    landed: Callable[[bytes], Path], paths: AttentionPaths, stored: Callable[[], None]
+) -> None:
     with pytest.raises(AttentionError, match=r"names builtins\.eval"):
         import_pickle(landed(five(X=call("builtins", "eval", plain("1")))), paths, LoadingLimits())
     stored()
 
 
-def test_names_of_any_length_and_content_are_cut_and_cleaned(landed, paths):
+def test_names_of_any_length_and_content_are_cut_and_cleaned(
+    landed: Callable[[bytes], Path], paths: AttentionPaths
+) -> None:
     path = landed(five(X=call("os\n\x1b[31m", "a" * 10**6)))
     with pytest.raises(AttentionError) as refusal:
         import_pickle(path, paths, LoadingLimits())
@@ -108,13 +118,13 @@ def test_names_of_any_length_and_content_are_cut_and_cleaned(landed, paths):
     assert len(received) < 400
 
 
-def test_a_missing_file_is_named(paths, tmp_path):
+def test_a_missing_file_is_named(paths: AttentionPaths, tmp_path: Path) -> None:
     with pytest.raises(AttentionError, match=r"there is no file attention\.pkl"):
         import_pickle(StoragePaths(tmp_path).attention_pickle, paths, LoadingLimits())
     assert not paths.features_folder.exists()
 
 
-def test_a_large_file_is_refused_unread(landed, paths):
+def test_a_large_file_is_refused_unread(landed: Callable[[bytes], Path], paths: AttentionPaths) -> None:
     path = landed(b"")
     with path.open("r+b") as stream:
         stream.truncate(3 * 1024**2)
@@ -132,7 +142,9 @@ def repeated_block(columns: int, rows: int) -> bytes:
     return five(X=table(tupled(first, *others), names, rows))
 
 
-def test_a_table_that_outgrows_its_file_is_refused(landed, paths, stored):
+def test_a_table_that_outgrows_its_file_is_refused(
+    landed: Callable[[bytes], Path], paths: AttentionPaths, stored: Callable[[], None]
+) -> None:
     path = landed(repeated_block(columns=300, rows=10_000))
     assert path.stat().st_size < 200_000
     with pytest.raises(AttentionError, match="X takes 12,000,000 bytes; expected at most 2,097,152"):
@@ -158,7 +170,9 @@ BOMBS = {
 
 @linux
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_memory_bombs_end_at_the_limit(landed, paths, stored, bomb):
+def test_memory_bombs_end_at_the_limit(
+    landed: Callable[[bytes], Path], paths: AttentionPaths, stored: Callable[[], None], bomb: str
+) -> None:
     path = landed(five(X=BOMBS[bomb]))
     before, start = psutil.Process().memory_info().rss, time.monotonic()
     with pytest.raises(AttentionError, match=f"takes more than {MIN_MEMORY_MB} MB of memory; .*raise memory_mb"):
@@ -169,7 +183,9 @@ def test_memory_bombs_end_at_the_limit(landed, paths, stored, bomb):
 
 
 @linux
-def test_the_memory_limit_is_an_option(landed, paths, stored):
+def test_the_memory_limit_is_an_option(
+    landed: Callable[[bytes], Path], paths: AttentionPaths, stored: Callable[[], None]
+) -> None:
     path = landed(five(X=b"\x96" + struct.pack("<Q", 20 * 1024**2)))
     with pytest.raises(AttentionError, match="takes more than 10 MB of memory"):
         import_pickle(path, paths, LoadingLimits(memory_mb=10))
@@ -180,7 +196,9 @@ def test_the_memory_limit_is_an_option(landed, paths, stored):
 
 @linux
 @pytest.mark.parametrize("memory_mb", [1, 4, 8])
-def test_wherever_memory_ends_the_limit_is_named(landed, paths, stored, memory_mb):
+def test_wherever_memory_ends_the_limit_is_named(
+    landed: Callable[[bytes], Path], paths: AttentionPaths, stored: Callable[[], None], memory_mb: int
+) -> None:
     large = make_data(rows=25_000)
     path = landed(pickle.dumps((large.X, large.y, large.groups, large.t_s)))
     with pytest.raises(AttentionError, match=f"(more than|within) {memory_mb} MB.*raise memory_mb"):
@@ -192,7 +210,9 @@ LAUGHS = b")" + b"2\x86" * 64
 """A tuple of two of a tuple of two of a tuple ...: 65 objects, but 2 ** 64 to a function that hashes them."""
 
 
-def test_time_bombs_end_at_the_limit(landed, paths, stored):
+def test_time_bombs_end_at_the_limit(
+    landed: Callable[[bytes], Path], paths: AttentionPaths, stored: Callable[[], None]
+) -> None:
     path = landed(five(X=b"}" + LAUGHS + plain(1) + b"s"))
     start = time.monotonic()
     with pytest.raises(AttentionError, match=r"takes too long; expected at most 5 s; .*raise time_s"):
@@ -213,7 +233,7 @@ CRASHES = {
 
 
 @pytest.fixture
-def in_the_process(tmp_path_factory, monkeypatch):
+def in_the_process(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes the process execute some code: it imports what its parent would, and so meets this for pyarrow."""
 
     def plant(code: str) -> None:
@@ -225,7 +245,9 @@ def in_the_process(tmp_path_factory, monkeypatch):
 
 
 @pytest.mark.parametrize("crash", CRASHES)
-def test_a_process_that_does_not_end_well_is_an_error(honest, paths, stored, in_the_process, crash):
+def test_a_process_that_does_not_end_well_is_an_error(
+    honest: Path, paths: AttentionPaths, stored: Callable[[], None], in_the_process: Any, crash: str
+) -> None:
     code, said = CRASHES[crash]
     in_the_process(code)
     with pytest.raises(AttentionError, match=said):
@@ -233,40 +255,44 @@ def test_a_process_that_does_not_end_well_is_an_error(honest, paths, stored, in_
     stored()
 
 
-def test_a_process_that_does_not_end_is_an_error(honest, paths, stored, in_the_process):
+def test_a_process_that_does_not_end_is_an_error(
+    honest: Path, paths: AttentionPaths, stored: Callable[[], None], in_the_process: Any
+) -> None:
     in_the_process("import time; time.sleep(60)")
     with pytest.raises(AttentionError, match="takes too long; expected at most 3 s"):
         import_pickle(honest, paths, LoadingLimits(time_s=3))
     stored()
 
 
-def test_a_summary_of_any_length_is_not_read(honest, paths, monkeypatch):
+def test_a_summary_of_any_length_is_not_read(
+    honest: Path, paths: AttentionPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sandbox, "MAX_RESPONSE_BYTES", 100)
     with pytest.raises(AttentionError, match=r"left no usable features\.json"):
         import_pickle(honest, paths, LoadingLimits())
 
 
-def test_a_system_without_the_limit_says_so(honest, tmp_path, monkeypatch):
+def test_a_system_without_the_limit_says_so(honest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "_set_limits", lambda *_: False)
     sandbox._store(honest, tmp_path, LoadingLimits())
     assert read_json(tmp_path / "features.json")["warnings"] == ["this system could not limit the memory of reading"]
 
 
 class TestLimits:
-    def test_the_memory_follows_the_size_of_the_file(self):
+    def test_the_memory_follows_the_size_of_the_file(self) -> None:
         full_size = 34_700_000
         assert LoadingLimits().memory_for(0) == MIN_MEMORY_MB
         assert 3 * full_size < LoadingLimits().memory_for(full_size) * 1024**2 < 20 * full_size
         assert LoadingLimits(memory_mb=7).memory_for(full_size) == 7
 
     @pytest.mark.parametrize("limit", [{"max_mb": 0}, {"memory_mb": 0}, {"memory_mb": -1}, {"time_s": 0}])
-    def test_limits_that_let_nothing_through_are_refused(self, limit):
+    def test_limits_that_let_nothing_through_are_refused(self, limit: dict[str, int]) -> None:
         (name,) = limit
         with pytest.raises(SettingsError, match=f"{name} is .*; expected greater than or equal to 1"):
             LoadingLimits(**limit)
 
     @linux
-    def test_no_core_file_and_no_more_time_than_the_parent_waits(self):
+    def test_no_core_file_and_no_more_time_than_the_parent_waits(self) -> None:
         code = (
             "import resource as r; from urgency_dagster.attention.reading.sandbox import _set_limits\n"
             "print(_set_limits(100, 9), r.getrlimit(r.RLIMIT_CORE), r.getrlimit(r.RLIMIT_CPU))"
@@ -277,7 +303,9 @@ class TestLimits:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("one_block_a_column", [False, True])
-def test_a_file_of_the_real_size_loads_within_the_default_limits(landed, paths, one_block_a_column):
+def test_a_file_of_the_real_size_loads_within_the_default_limits(
+    landed: Callable[[bytes], Path], paths: AttentionPaths, one_block_a_column: bool
+) -> None:
     rng = np.random.default_rng(0)
     rows, categorical, numeric = 2619, 83, 3273
     columns = {f"C{n}#VAL=a": rng.random(rows) < 0.3 for n in range(categorical)}

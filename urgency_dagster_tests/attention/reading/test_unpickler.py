@@ -2,6 +2,7 @@ import datetime
 import functools
 import io
 import pickle
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,39 +16,39 @@ from urgency_dagster.errors import AttentionError
 class Calls:
     """Pickles as a call of `function` with `arguments`."""
 
-    def __init__(self, function, *arguments):
+    def __init__(self, function: Any, *arguments: object) -> None:
         self.reduced = (function, arguments)
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return self.reduced
 
 
-def load(value, protocol=5):
+def load(value: object, protocol: int = 5) -> Any:
     return load_data(io.BytesIO(pickle.dumps(value, protocol=protocol)))
 
 
-def test_plain_values_come_back():
+def test_plain_values_come_back() -> None:
     value = (1, [2.5, "나", None], {"a": b"b"}, True)
     assert load(value) == value
 
 
-def test_what_is_named_is_noted_and_not_called():
+def test_what_is_named_is_noted_and_not_called() -> None:
     written = load(datetime.timedelta(days=2))
     assert type(written) is stub_class("timedelta")
     assert (written.kind, written.arguments, written.state) == ("timedelta", (2, 0, 0), None)
 
 
-def test_state_is_noted():
+def test_state_is_noted() -> None:
     assert load(np.dtype("f4")).state[:2] == (3, "<")
 
 
-def test_classes_are_noted_too():
+def test_classes_are_noted_too() -> None:
     assert load(pd.DataFrame) is stub_class("DataFrame")
 
 
-def test_the_list_is_that_of_the_six_writers():
+def test_the_list_is_that_of_the_six_writers() -> None:
     """Section 6.3 of the facts, and `pandas.arrays.StringArray`, which pandas 3 writes where there is no pyarrow."""
-    by_module = {}
+    by_module: dict[str, set[str]] = {}
     for module, name in ALLOWED:
         by_module.setdefault(module, set()).add(name)
     assert by_module == {
@@ -79,20 +80,20 @@ def test_the_list_is_that_of_the_six_writers():
 
 
 @pytest.mark.parametrize("pair", ALLOWED, ids=".".join)
-def test_no_admitted_name_leads_to_the_thing_itself(pair):
+def test_no_admitted_name_leads_to_the_thing_itself(pair: tuple[str, str]) -> None:
     found = DataUnpickler(io.BytesIO()).find_class(*pair)
     assert issubclass(found, PickleStub)
     assert isinstance(found(), PickleStub)
 
 
-def test_the_partial_of_pandas_1_3_notes_a_block():
+def test_the_partial_of_pandas_1_3_notes_a_block() -> None:
     blocks = pytest.importorskip("pandas.core.internals.blocks")
     written = load(Calls(functools.partial(blocks.new_block, ndim=2), 1, slice(0, 1)))
     assert (written.kind, written.arguments[0]) == ("new_block", 1)
 
 
 @pytest.mark.parametrize("keep", [0, 1, 10, 0.5, 0.99])
-def test_a_file_that_is_cut_short_is_damaged(keep):
+def test_a_file_that_is_cut_short_is_damaged(keep: float) -> None:
     content = pickle.dumps(pd.DataFrame({"HRT#VAL": np.ones(50, "float32")}))
     cut = content[: keep if isinstance(keep, int) else int(keep * len(content))]
     with pytest.raises(AttentionError, match="damaged"):
@@ -110,12 +111,12 @@ def test_a_file_that_is_cut_short_is_damaged(keep):
         ("somewhere.else", r"pandas 1\.3 or later"),
     ],
 )
-def test_a_refusal_says_what_to_do(asked, hint):
+def test_a_refusal_says_what_to_do(asked: str, hint: str) -> None:
     module, _, name = asked.rpartition(".")
     with pytest.raises(AttentionError, match=f"names {asked}; .*{hint}"):
         DataUnpickler(io.BytesIO()).find_class(module, name)
 
 
-def test_lack_of_memory_is_not_called_damage():
+def test_lack_of_memory_is_not_called_damage() -> None:
     with pytest.raises(MemoryError), unpickler.damage_refused():
         raise MemoryError

@@ -1,16 +1,25 @@
 import dataclasses
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from urgency_dagster.attention import versions
+from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation import cross_validation
 from urgency_dagster.attention.validation.cross_validation import cross_validate
 from urgency_dagster.attention.validation.fit_cache import FitCache
 from urgency_dagster.attention.validation.folds import fit_and_predict
-from urgency_dagster.attention.validation.protocol import CrossValidationConfig, Fold, FoldOutcome, Protocol
+from urgency_dagster.attention.validation.protocol import (
+    CrossValidationConfig,
+    Fold,
+    FoldOutcome,
+    PreparedFold,
+    Protocol,
+)
+from urgency_dagster.paths import AttentionPaths
 
 SEQUENTIAL = CrossValidationConfig(backend="sequential")
 OUTCOME = FoldOutcome(
@@ -20,15 +29,15 @@ FOLD = Fold(2, np.arange(3, 9), np.arange(3))
 
 
 @pytest.fixture
-def fits(data, paths):
+def fits(data: AttentionData, paths: AttentionPaths) -> FitCache:
     return FitCache.open(paths.finished_fits, data, Protocol())
 
 
-def names(fits):
+def names(fits: FitCache) -> list[str]:
     return sorted(file.name.rpartition("-")[0] for file in fits.folder.iterdir())
 
 
-def test_a_stored_fit_is_read_to_the_last_bit(fits):
+def test_a_stored_fit_is_read_to_the_last_bit(fits: FitCache) -> None:
     assert fits.read("rf", FOLD) is None
     fits.write(OUTCOME)
     found = fits.read("rf", FOLD)
@@ -39,9 +48,11 @@ def test_a_stored_fit_is_read_to_the_last_bit(fits):
     assert fits.read("rf", dataclasses.replace(FOLD, number=3)) is None
 
 
-def test_only_fits_of_the_same_data_protocol_code_and_libraries_are_read(data, paths, fits, monkeypatch):
+def test_only_fits_of_the_same_data_protocol_code_and_libraries_are_read(
+    data: AttentionData, paths: AttentionPaths, fits: FitCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     changed = data.X.copy()
-    changed.iloc[5, 0] += 1
+    changed["PIF#AGE"] = changed["PIF#AGE"].where(changed.index != 5, -1)
     others = [
         FitCache.open(fits.folder, dataclasses.replace(data, X=changed), Protocol()),
         FitCache.open(fits.folder, dataclasses.replace(data, X=data.X.rename(columns={"PIF#AGE": "a"})), Protocol()),
@@ -63,7 +74,7 @@ def test_only_fits_of_the_same_data_protocol_code_and_libraries_are_read(data, p
     assert FitCache.open(fits.folder, data, Protocol()).read("rf", FOLD) is not None
 
 
-def damage(path, kind):
+def damage(path: Path, kind: str) -> None:
     whole = path.read_bytes()
     if kind == "objects":
         np.savez(path, probability=np.array([{}], dtype=object))
@@ -76,7 +87,7 @@ def damage(path, kind):
 
 
 @pytest.mark.parametrize("kind", ["empty", "cut", "text", "objects", "probability", "train_probability", "other names"])
-def test_a_damaged_file_counts_as_none(fits, kind):
+def test_a_damaged_file_counts_as_none(fits: FitCache, kind: str) -> None:
     fits.write(OUTCOME)
     (file,) = fits.folder.iterdir()
     damage(file, kind)
@@ -85,7 +96,7 @@ def test_a_damaged_file_counts_as_none(fits, kind):
     assert fits.read("rf", FOLD) is not None
 
 
-def test_removing_a_model_leaves_the_others(fits):
+def test_removing_a_model_leaves_the_others(fits: FitCache) -> None:
     other = dataclasses.replace(fits, identity="0" * 16)
     for store in (fits, other):
         for model in ("rf", "lgbm"):
@@ -97,8 +108,10 @@ def test_removing_a_model_leaves_the_others(fits):
     FitCache(fits.folder / "never written", fits.identity).remove(["rf"])
 
 
-def test_a_fit_that_raises_costs_no_other_fit(data, fits, monkeypatch):
-    def failing(model, prepared, protocol):
+def test_a_fit_that_raises_costs_no_other_fit(
+    data: AttentionData, fits: FitCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(model: str, prepared: PreparedFold, protocol: Protocol) -> FoldOutcome:
         if (model, prepared.number) in {("lgbm", 2), ("rf", 4)}:
             raise RuntimeError(f"no memory for {model}")
         return fit_and_predict(model, prepared, protocol)
@@ -114,14 +127,14 @@ def test_a_fit_that_raises_costs_no_other_fit(data, fits, monkeypatch):
     whole = {f"{model}-{fold}" for model in ("logreg", "rf", "lgbm") for fold in range(1, 6)}
     assert names(fits) == sorted(whole - {"lgbm-2", "rf-4"})
 
-    fitted, seen = [], []
-    monkeypatch.setattr(
-        cross_validation,
-        "fit_and_predict",
-        lambda model, prepared, protocol: (
-            fitted.append((model, prepared.number)) or fit_and_predict(model, prepared, protocol)
-        ),
-    )
+    fitted: list[tuple[str, int]] = []
+    seen: list[tuple[int, int]] = []
+
+    def counted(model: str, prepared: PreparedFold, protocol: Protocol) -> FoldOutcome:
+        fitted.append((model, prepared.number))
+        return fit_and_predict(model, prepared, protocol)
+
+    monkeypatch.setattr(cross_validation, "fit_and_predict", counted)
     result = cross_validate(
         data, ["voting"], SEQUENTIAL, lambda done, total, **_: seen.append((done, total)), cache=fits
     )["voting"]
@@ -132,7 +145,9 @@ def test_a_fit_that_raises_costs_no_other_fit(data, fits, monkeypatch):
     pd.testing.assert_frame_equal(result.folds, undisturbed.folds, check_exact=True)
 
 
-def test_with_all_fits_stored_nothing_is_fitted_and_no_ray_is_started(data, fits, monkeypatch):
+def test_with_all_fits_stored_nothing_is_fitted_and_no_ray_is_started(
+    data: AttentionData, fits: FitCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = cross_validate(data, ["logreg"], SEQUENTIAL, cache=fits)["logreg"]
     monkeypatch.setattr(cross_validation, "fit_on_ray", lambda *_: pytest.fail("started"))
     again = cross_validate(data, ["logreg"], CrossValidationConfig(), cache=fits)["logreg"]

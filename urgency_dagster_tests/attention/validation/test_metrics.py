@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +15,7 @@ from urgency_dagster.attention.validation.metrics import (
 from urgency_dagster.attention.validation.protocol import FoldOutcome
 
 
-def test_scores_of_a_case_worked_by_hand():
+def test_scores_of_a_case_worked_by_hand() -> None:
     y = np.array([0, 0, 0, 1, 1])
     probability = np.array([0.1, 0.2, 0.8, 0.9, 0.4])
     found = scores(y, (probability > 0.5).astype(int), probability)
@@ -30,14 +32,14 @@ def test_scores_of_a_case_worked_by_hand():
     assert found["log_loss"] == pytest.approx(-np.mean(np.log([0.9, 0.8, 0.2, 0.9, 0.4])))
 
 
-def test_one_predicted_class_is_no_warning_and_no_nan():
+def test_one_predicted_class_is_no_warning_and_no_nan() -> None:
     found = scores(np.array([0, 1, 1]), np.ones(3, dtype=int), np.full(3, 0.6))
     assert (found["f1_0"], found["mcc"], found["roc_auc"]) == (0.0, 0.0, 0.5)
     assert all(np.isfinite(value) for value in found.values())
 
 
 @pytest.mark.parametrize("label", [0, 1])
-def test_one_class_has_the_scores_that_exist_and_nan_for_the_others(label):
+def test_one_class_has_the_scores_that_exist_and_nan_for_the_others(label: Any) -> None:
     probability = np.array([0.2, 0.4, 0.9])
     found = scores(np.full(3, label), (probability > 0.5).astype(int), probability)
     assert tuple(found) == tables.ATTENTION_SCORES
@@ -59,16 +61,16 @@ def outcome(fold: int, **importances: float) -> FoldOutcome:
     return FoldOutcome("rf", fold, np.empty(0), np.empty(0), features, values)
 
 
-def test_a_feature_that_a_fold_does_not_select_counts_as_nothing_there():
+def test_a_feature_that_a_fold_does_not_select_counts_as_nothing_there() -> None:
     table = importance_table([outcome(1, b=0.5, a=0.5), outcome(2, a=0.2, c=0.8)])
     assert table.to_dict("list") == {"feature": ["c", "a", "b"], "importance": [0.4, 0.35, 0.25], "folds": [1, 2, 1]}
 
 
-def test_features_of_equal_importance_are_in_the_order_of_their_names():
+def test_features_of_equal_importance_are_in_the_order_of_their_names() -> None:
     assert importance_table([outcome(1, b=0.5, a=0.5)])["feature"].tolist() == ["a", "b"]
 
 
-def test_participants_are_judged_one_by_one():
+def test_participants_are_judged_one_by_one() -> None:
     predictions = pd.DataFrame(
         {
             "participant": ["B", "A", "A", "A", "B"],
@@ -84,7 +86,7 @@ def test_participants_are_judged_one_by_one():
     assert (second["majority_share"], second["accuracy"], second["n_positive"]) == (1, 0.5, 2)
 
 
-def test_probability_is_compared_with_the_share_of_class_1():
+def test_probability_is_compared_with_the_share_of_class_1() -> None:
     predictions = pd.DataFrame({"probability": [0.05, 0.15, 0.15, 1.0], "y": [0, 0, 1, 1]})
     bins = reliability_bins(predictions, bins=10)
     assert [of_bin["n"] for of_bin in bins] == [1, 2, 1]

@@ -2,17 +2,21 @@
 
 import dataclasses
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.cross_validation import cross_validate
 from urgency_dagster.attention.validation.fit_cache import FitCache
 from urgency_dagster.attention.validation.folds import split_folds
 from urgency_dagster.attention.validation.parallel import fit_on_ray
 from urgency_dagster.attention.validation.protocol import BASELINE, MODEL_NAMES, CrossValidationConfig, Protocol
 from urgency_dagster.errors import AttentionError
+from urgency_dagster.paths import AttentionPaths
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +24,7 @@ MODELS = (*MODEL_NAMES, BASELINE)
 
 
 @pytest.fixture(scope="module")
-def ray_session():
+def ray_session() -> Iterator[Any]:
     import ray
 
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
@@ -28,7 +32,7 @@ def ray_session():
     ray.shutdown()
 
 
-def test_a_private_ray_is_started_and_stopped_and_the_results_are_the_same(data):
+def test_a_private_ray_is_started_and_stopped_and_the_results_are_the_same(data: AttentionData) -> None:
     import ray
 
     seen = []
@@ -44,21 +48,23 @@ def test_a_private_ray_is_started_and_stopped_and_the_results_are_the_same(data)
         pd.testing.assert_frame_equal(parallel[model].folds, sequential[model].folds, check_exact=True)
 
 
-def test_a_connection_that_exists_is_used_and_left(data, ray_session):
+def test_a_connection_that_exists_is_used_and_left(data: AttentionData, ray_session: Any) -> None:
     result = cross_validate(data, ["voting"], CrossValidationConfig())
     assert ray_session.is_initialized()
     expected = cross_validate(data, ["voting"], CrossValidationConfig(backend="sequential"))
     pd.testing.assert_frame_equal(result["voting"].predictions, expected["voting"].predictions, check_exact=True)
 
 
-def test_a_task_that_raises_says_what_and_where(data, ray_session):
+def test_a_task_that_raises_says_what_and_where(data: AttentionData, ray_session: Any) -> None:
     constant = pd.DataFrame({"HRT#VAL": np.ones(300, "float32")})
     with pytest.raises(AttentionError, match="keeps none of 1 features") as caught:
         cross_validate(dataclasses.replace(data, X=constant), ["rf"], CrossValidationConfig())
     assert re.fullmatch(r"while fitting rf in fold \d", caught.value.__notes__[0])
 
 
-def test_it_raises_with_the_traceback_of_the_task_when_the_others_are_kept(data, paths, ray_session):
+def test_it_raises_with_the_traceback_of_the_task_when_the_others_are_kept(
+    data: AttentionData, paths: AttentionPaths, ray_session: Any
+) -> None:
     folds = split_folds(data.y, data.groups, Protocol())
     third = folds[2]
     column = np.zeros(300, "float32")
@@ -77,7 +83,7 @@ def test_it_raises_with_the_traceback_of_the_task_when_the_others_are_kept(data,
     ]
 
 
-def test_options_travel_and_give_the_same_numbers(data, ray_session):
+def test_options_travel_and_give_the_same_numbers(data: AttentionData, ray_session: Any) -> None:
     config = CrossValidationConfig(splitter="logo", oversample=True, inner_split="stratified", xgb_settings="authors")
     parallel = cross_validate(data, ["xgb", "voting"], config)
     sequential = cross_validate(data, ["xgb", "voting"], config.changed(backend="sequential"))
@@ -85,15 +91,24 @@ def test_options_travel_and_give_the_same_numbers(data, ray_session):
         pd.testing.assert_frame_equal(parallel[model].folds, sequential[model].folds, check_exact=True)
 
 
-def test_data_are_put_into_the_object_store_once(data, ray_session, monkeypatch):
+def test_data_are_put_into_the_object_store_once(
+    data: AttentionData, ray_session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put, calls = ray_session.put, []
-    monkeypatch.setattr(ray_session, "put", lambda value: calls.append(value) or put(value))
+
+    def counted(value: object) -> object:
+        calls.append(value)
+        return put(value)
+
+    monkeypatch.setattr(ray_session, "put", counted)
     cross_validate(data, ["logreg", BASELINE], CrossValidationConfig())
     assert [type(value) for value in calls] == [pd.DataFrame, np.ndarray, np.ndarray]
 
 
-def test_who_stops_early_leaves_no_task_behind(data, ray_session, monkeypatch):
-    cancelled = []
+def test_who_stops_early_leaves_no_task_behind(
+    data: AttentionData, ray_session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled: list[object] = []
     monkeypatch.setattr(ray_session, "cancel", cancelled.append)
     work = [(fold, ["logreg", BASELINE]) for fold in split_folds(data.y, data.groups, Protocol())]
     fits = fit_on_ray(data, work, CrossValidationConfig())

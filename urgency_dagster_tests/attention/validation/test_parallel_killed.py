@@ -3,13 +3,15 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pandas as pd
 import psutil
 import pytest
 
+from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.cross_validation import cross_validate
-from urgency_dagster.attention.validation.protocol import CrossValidationConfig
+from urgency_dagster.attention.validation.protocol import CrossValidationConfig, ModelResult
 from urgency_dagster_tests.attention.conftest import make_data
 
 pytestmark = pytest.mark.slow
@@ -21,17 +23,17 @@ FIT, PREPARATION = "ray::fit_and_predict", "ray::prepare_fold"
 
 
 @pytest.fixture(scope="module")
-def many():
+def many() -> AttentionData:
     """So many rows that a fit of the forest takes about a second."""
     return make_data(rows=2500)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(many):
+def undisturbed(many: AttentionData) -> dict[str, ModelResult]:
     return cross_validate(many, MODELS, CrossValidationConfig(backend="sequential"))
 
 
-def equal(found, undisturbed) -> bool:
+def equal(found: Any, undisturbed: dict[str, ModelResult]) -> bool:
     for model in MODELS:
         pd.testing.assert_frame_equal(found[model].predictions, undisturbed[model].predictions, check_exact=True)
         pd.testing.assert_frame_equal(found[model].folds, undisturbed[model].folds, check_exact=True)
@@ -68,7 +70,9 @@ def local_ray() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("title", [FIT, PREPARATION])
-def test_a_worker_killed_at_its_task_changes_nothing(many, undisturbed, local_ray, title):
+def test_a_worker_killed_at_its_task_changes_nothing(
+    many: AttentionData, undisturbed: dict[str, ModelResult], local_ray: None, title: str
+) -> None:
     killed = []
 
     def kill_one() -> None:
@@ -85,7 +89,7 @@ def test_a_worker_killed_at_its_task_changes_nothing(many, undisturbed, local_ra
     assert equal(found, undisturbed)
 
 
-def test_a_node_removed_in_mid_run_changes_nothing(many, undisturbed):
+def test_a_node_removed_in_mid_run_changes_nothing(many: AttentionData, undisturbed: dict[str, ModelResult]) -> None:
     import ray
     from ray.cluster_utils import Cluster
 

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,19 +9,21 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from urgency_dagster.attention import tables
+from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.cross_validation import cross_validate
 from urgency_dagster.attention.validation.metrics import participant_table
-from urgency_dagster.attention.validation.protocol import CrossValidationConfig, Protocol
+from urgency_dagster.attention.validation.protocol import CrossValidationConfig, ModelResult, Protocol
 from urgency_dagster.attention.validation.results import read_metrics, read_protocol, read_result_table, write_results
 from urgency_dagster.errors import ArtefactError
+from urgency_dagster.paths import AttentionPaths
 
 
 @pytest.fixture(scope="module")
-def result(data):
+def result(data: AttentionData) -> ModelResult:
     return cross_validate(data, ["logreg"], CrossValidationConfig(backend="sequential"))["logreg"]
 
 
-def test_the_metrics_file_holds_folds_and_their_mean(result, paths):
+def test_the_metrics_file_holds_folds_and_their_mean(result: ModelResult, paths: AttentionPaths) -> None:
     returned = write_results(result, paths)
     stored = json.loads((paths.results("logreg") / "metrics.json").read_text())
     assert stored == returned == read_metrics(paths, "logreg")
@@ -47,7 +50,7 @@ def test_the_metrics_file_holds_folds_and_their_mean(result, paths):
     }
 
 
-def test_the_tables_have_their_schemas_and_values(result, paths):
+def test_the_tables_have_their_schemas_and_values(result: ModelResult, paths: AttentionPaths) -> None:
     write_results(result, paths)
     for name, schema, expected in (
         ("predictions", tables.ATTENTION_PREDICTIONS, result.predictions),
@@ -61,7 +64,7 @@ def test_the_tables_have_their_schemas_and_values(result, paths):
         pd.testing.assert_frame_equal(read_result_table(paths, "logreg", f"{name}.parquet"), table.to_pandas())
 
 
-def test_every_score_has_its_intervals(result, paths):
+def test_every_score_has_its_intervals(result: ModelResult, paths: AttentionPaths) -> None:
     stored = write_results(result, paths)
     for score in tables.ATTENTION_SCORES:
         values = [fold[score] for fold in stored["folds"]]
@@ -75,26 +78,26 @@ def test_every_score_has_its_intervals(result, paths):
     )
 
 
-def test_the_training_rows_are_scored_too(result, paths):
+def test_the_training_rows_are_scored_too(result: ModelResult, paths: AttentionPaths) -> None:
     stored = write_results(result, paths)
     assert stored["train_mean"].keys() == stored["mean"].keys()
     assert stored["train_mean"]["f1_macro"] > stored["mean"]["f1_macro"]
     assert stored["train_mean"]["f1_macro"] == pytest.approx(result.folds["train_f1_macro"].mean())
 
 
-def test_a_participant_with_one_class_has_no_auroc(result, paths):
+def test_a_participant_with_one_class_has_no_auroc(result: ModelResult, paths: AttentionPaths) -> None:
     changed = dataclasses.replace(result, predictions=result.predictions.copy())
     first = changed.predictions["participant"] == "P01"
     changed.predictions.loc[first, "y"] = 1
     write_results(changed, paths)
     table = read_result_table(paths, "logreg", "participants.parquet").set_index("participant")
-    assert np.isnan(table.loc["P01", "roc_auc"])
-    assert np.isnan(table.loc["P01", "f1_macro"])
+    assert table["roc_auc"].isna()["P01"]
+    assert table["f1_macro"].isna()["P01"]
     assert table.loc["P01", "majority_share"] == 1
     assert table["roc_auc"].notna().sum() == 9
 
 
-def test_writing_again_gives_the_same_bytes(data, result, paths):
+def test_writing_again_gives_the_same_bytes(data: AttentionData, result: ModelResult, paths: AttentionPaths) -> None:
     write_results(result, paths)
     first = {file.name: file.read_bytes() for file in paths.results("logreg").iterdir()}
     again = cross_validate(data, ["logreg"], CrossValidationConfig(backend="sequential"))["logreg"]
@@ -110,14 +113,14 @@ def test_writing_again_gives_the_same_bytes(data, result, paths):
     ]
 
 
-def test_a_model_that_was_not_cross_validated_is_named(paths):
+def test_a_model_that_was_not_cross_validated_is_named(paths: AttentionPaths) -> None:
     with pytest.raises(ArtefactError, match="attention_cv/rf"):
         read_metrics(paths, "rf")
     with pytest.raises(ArtefactError, match=r"rf has no folds.parquet"):
         read_result_table(paths, "rf", "folds.parquet")
 
 
-def test_a_score_that_a_fold_lacks_is_null_and_left_out_of_the_mean(data, paths):
+def test_a_score_that_a_fold_lacks_is_null_and_left_out_of_the_mean(data: AttentionData, paths: AttentionPaths) -> None:
     one_sided = dataclasses.replace(data, y=np.where(data.groups == "P03", 0, data.y))
     config = CrossValidationConfig(splitter="logo", backend="sequential")
     result = cross_validate(one_sided, ["logreg"], config)["logreg"]
@@ -132,7 +135,7 @@ def test_a_score_that_a_fold_lacks_is_null_and_left_out_of_the_mean(data, paths)
     assert (column.null_count, column[2].as_py()) == (1, None)
 
 
-def test_the_stored_protocol_is_read_back(data, paths):
+def test_the_stored_protocol_is_read_back(data: AttentionData, paths: AttentionPaths) -> None:
     chosen = {
         "splitter": "logo",
         "seed": 3,
@@ -147,6 +150,6 @@ def test_the_stored_protocol_is_read_back(data, paths):
 
 
 @pytest.mark.parametrize("stored", [{}, {"protocol": {"splitter": "kfold"}}, {"protocol": {"folds": 5}}])
-def test_a_protocol_of_another_version_is_refused(stored):
+def test_a_protocol_of_another_version_is_refused(stored: dict[str, Any]) -> None:
     with pytest.raises(ArtefactError, match="materialise attention_cv/rf again"):
         read_protocol({"model": "rf", **stored})

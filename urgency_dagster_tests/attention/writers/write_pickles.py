@@ -9,6 +9,7 @@ import importlib.util
 import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 import numpy as np
@@ -25,7 +26,7 @@ CATEGORICAL = ("DST_MOT#VAL=WALKING", "ESM#DOW=TUE", "PIF#GEN=F")
 STUDENT_NUMERIC = ("bpm#VAL", "bpm#AVG#60", "EDA#TSC#120")
 
 
-def features(numeric=NUMERIC, categorical=CATEGORICAL):
+def features(numeric: Any = NUMERIC, categorical: Any = CATEGORICAL) -> Any:
     """Name -> (15,) float32 or bool, in the order of the columns: numeric and categorical ones in turn."""
     row = np.arange(ROWS)
     columns = {name: (row * (i + 1) / 8 - i).astype("float32") for i, name in enumerate(numeric)}
@@ -33,26 +34,26 @@ def features(numeric=NUMERIC, categorical=CATEGORICAL):
     return {name: columns[name] for name in sorted(columns, key=lambda name: name[::-1])}
 
 
-def labels():
+def labels() -> Any:
     """(15,) int64."""
     return np.arange(ROWS, dtype="int64") % 2
 
 
-def participants():
+def participants() -> Any:
     """(15,) <U3."""
     return np.array(["P%02d" % (1 + row * PARTICIPANTS // ROWS) for row in range(ROWS)])  # noqa: UP031 - old Pythons
 
 
-def seconds():
+def seconds() -> Any:
     """(15,) float64 since the local midnight of the first."""
     return 36_000.0 + np.arange(ROWS) * 3600
 
 
-def _instants(tz):
+def _instants(tz: Any) -> Any:
     return pd.to_datetime(FIRST + np.arange(ROWS) * 3600, unit="s", utc=True).tz_convert(tz)
 
 
-def _one_block_a_column(columns):
+def _one_block_a_column(columns: Any) -> Any:
     # As in the original, where the types are cast column by column.
     X = pd.DataFrame(index=pd.RangeIndex(ROWS))
     for name, values in columns.items():
@@ -60,24 +61,24 @@ def _one_block_a_column(columns):
     return X
 
 
-def authors():
+def authors() -> Any:
     """The 5-tuple of the K-EmoPhone code."""
     date_times = np.array(list(_instants(pytz.FixedOffset(540))), dtype=object)
     return _one_block_a_column(features()), labels(), participants(), seconds(), date_times
 
 
-def utc():
+def utc() -> Any:
     """The same with a DatetimeIndex in UTC, where the midnight is that of UTC."""
     return pd.DataFrame(features()), labels(), participants(), seconds() - 9 * 3600, _instants("UTC")
 
 
-def student():
+def student() -> Any:
     """Rows that were selected from more: a gappy index, groups as objects, t of the whole, nothing as element 5."""
     X = pd.DataFrame(features(STUDENT_NUMERIC)).set_index(np.arange(ROWS) * 3 + 1)
     return X, labels(), participants().astype(object), np.arange(ROWS + 3) * 60.0, None
 
 
-def main():
+def main() -> None:
     """Writes all variants beside this file."""
     major, minor = pd.__version__.split(".")[:2]
     writer = "pandas-" + major + "." + minor
