@@ -146,8 +146,8 @@ class AttentionPaths:
         return self.results_folder / model
 
     @property
-    def finished_fits(self) -> Path:
-        """Fits of an unfinished cross-validation. Empty after success."""
+    def fit_cache(self) -> Path:
+        """Fits of an unfinished cross-validation; empty after success."""
         return self.results_folder / ".folds"
 
     @property

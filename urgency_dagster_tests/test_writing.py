@@ -56,7 +56,7 @@ class TestPaths:
             (urgency.model, "urgency/model"),
             (urgency.evaluation, "urgency/evaluation"),
             (attention.results("rf"), "eval/attention/rf"),
-            (attention.finished_fits, "eval/attention/.folds"),
+            (attention.fit_cache, "eval/attention/.folds"),
             (attention.leaderboard, "eval/attention/leaderboard.csv"),
             (attention.report, "eval/attention/report.md"),
             (attention.model("rf"), "models/attention/rf.pkl"),

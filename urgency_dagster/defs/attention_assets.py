@@ -108,7 +108,7 @@ def attention_cv(
     models = [model for model in CROSS_VALIDATED if cv_key(model) in context.selected_asset_keys]
     cross_validation = CrossValidationConfig(**config.model_dump(), address=ray.address)
     data = read_features(paths)
-    cache = FitCache.open(paths.finished_fits, data, cross_validation.protocol)
+    cache = FitCache.open(paths.fit_cache, data, cross_validation.protocol)
     with shown_progress(context, "fits") as progress:
         results = cross_validate(data, models, cross_validation, progress, cache)
     for model, result in results.items():

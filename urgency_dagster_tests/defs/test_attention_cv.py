@@ -65,7 +65,7 @@ def materialise(
 
 def kept(paths: StoragePaths) -> list[str]:
     """The names of the fits that are kept, without their hash."""
-    return sorted(file.name.rpartition("-")[0] for file in paths.attention.finished_fits.glob("*.npz"))
+    return sorted(file.name.rpartition("-")[0] for file in paths.attention.fit_cache.glob("*.npz"))
 
 
 def test_one_model_alone_is_judged_as_among_all_of_them(paths: StoragePaths, ray_session: None) -> None:
@@ -122,7 +122,7 @@ def test_a_task_that_raises_fails_the_asset_with_its_traceback(paths: StoragePat
     assert not (paths.attention.results("rf") / "metrics.json").exists()
 
 
-def test_a_killed_cross_validation_keeps_its_finished_fits(paths: StoragePaths, forked: CommandServer) -> None:
+def test_a_killed_cross_validation_keeps_its_fit_cache(paths: StoragePaths, forked: CommandServer) -> None:
     land(paths, make_data(rows=900))
     paths.run_config.write_text("attention_audit: {permutations: 0, without_history: false}\n")
     with forked.running(paths.root, "attention") as command:

@@ -125,7 +125,8 @@ def shuffled_scores(
     Labels are shuffled within each participant, and the AUROC compares rows of the same participant. Each participant
     keeps the same base rate, so the folds stay the same. Features that separate participants with different base rates
     are not a leak and do not change the score. The interval is slightly too narrow, because the labels of a participant
-    are in the training rows of the others: in 150 honest runs with 20 participants, 96 % of the 99 % intervals held 0.5.
+    are in the training rows of the others. In 150 honest runs with 20 participants, 96 % of the 99 % intervals held
+    0.5.
 
     Args:
         data: the samples.

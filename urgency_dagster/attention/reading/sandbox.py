@@ -61,8 +61,8 @@ class LoadingLimits(Configuration):
     """Maximum size of the file, and of the table X in memory, in megabytes. A larger file is refused unread."""
 
     memory_mb: int | None = Field(None, ge=1)
-    """Memory that reading may use beyond the imported libraries, in megabytes (Linux only). By default it is derived from
-    the size of the file."""
+    """Maximum memory of reading beyond the imported libraries, in megabytes (Linux only). By default it is derived
+    from the size of the file."""
 
     time_s: int = Field(600, ge=1)
     """Maximum time of reading, in seconds."""
@@ -72,18 +72,19 @@ class LoadingLimits(Configuration):
         return self.memory_mb or MIN_MEMORY_MB + MEMORY_PER_BYTE * size // MB
 
 
-def import_pickle(pickle: Path, paths: AttentionPaths, limits: LoadingLimits = LoadingLimits()) -> dict[str, Any]:
+def import_pickle(pickle: Path, paths: AttentionPaths, limits: LoadingLimits | None = None) -> dict[str, Any]:
     """Stores the features and samples of a pickle; returns their summary (see `inventory.feature_summary`).
 
     Args:
         pickle: the landed file. Only the child process opens it.
         paths: where the features go. Stored features are replaced only if everything succeeds.
-        limits: memory, time and size limits of reading.
+        limits: memory, time and size limits of reading; the defaults of LoadingLimits if None.
 
     Raises:
         AttentionError: the file is missing or refused (see `pickles.load_attention_pickle`); reading exceeds a limit
             or crashes.
     """
+    limits = limits or LoadingLimits()
     with replacing_folder(paths.features_folder) as folder:
         request = {"pickle": str(pickle.absolute()), "folder": str(folder.absolute()), "limits": limits.model_dump()}
         _check_exit(_run_child(request, limits.time_s), folder, limits)

@@ -80,8 +80,8 @@ class CrossValidationConfig(Protocol):
     """`ray`: the fits run as Ray tasks. `sequential`: one after another in this process. Both give the same numbers."""
 
     address: str | None = None
-    """Address of the Ray cluster, e.g. `auto` or `host:6379`. None starts a private cluster on this machine. An existing
-    connection of this process is used first."""
+    """Address of the Ray cluster, e.g. `auto` or `host:6379`. None starts a private cluster on this machine. An
+    existing connection of this process is used first."""
 
     @property
     def protocol(self) -> Protocol:

@@ -142,4 +142,5 @@ def read_protocol(metrics: Mapping[str, Any]) -> Protocol:
         return Protocol(**metrics["protocol"])
     except (KeyError, TypeError, SettingsError) as error:
         received, model = "the metrics hold an unknown protocol", metrics.get("model", "<model>")
-        raise ArtefactError(received, "a protocol of this version", f"materialise attention_cv/{model} again") from error
+        remedy = f"materialise attention_cv/{model} again"
+        raise ArtefactError(received, "a protocol of this version", remedy) from error

@@ -30,7 +30,7 @@ FOLD = Fold(2, np.arange(3, 9), np.arange(3))
 
 @pytest.fixture
 def fits(data: AttentionData, paths: AttentionPaths) -> FitCache:
-    return FitCache.open(paths.finished_fits, data, Protocol())
+    return FitCache.open(paths.fit_cache, data, Protocol())
 
 
 def names(fits: FitCache) -> list[str]:

@@ -70,7 +70,7 @@ def test_it_raises_with_the_traceback_of_the_task_when_the_others_are_kept(
     column = np.zeros(300, "float32")
     column[third.test] = 10 * data.y[third.test]  # constant in the training rows of the third fold, and only there
     spoilt = dataclasses.replace(data, X=pd.DataFrame({"HRT#VAL": column}))
-    fits = FitCache.open(paths.finished_fits, spoilt, Protocol())
+    fits = FitCache.open(paths.fit_cache, spoilt, Protocol())
     with pytest.raises(AttentionError) as caught:
         cross_validate(spoilt, ["rf", BASELINE], CrossValidationConfig(), cache=fits)
     assert "in fit_preprocessing" in str(caught.value)
