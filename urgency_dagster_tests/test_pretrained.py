@@ -1,3 +1,5 @@
+"""Locating pretrained models in a folder, in the hub's cache, and on a hub on this machine."""
+
 import json
 import threading
 import time
@@ -54,38 +56,38 @@ def cached(cache: Path, files: dict[str, bytes], commit: str = COMMIT, branch: s
 
 
 class TestFolders:
-    def test_a_folder_is_used_as_it_is(self, tmp_path):
+    def test_a_folder_is_used_directly(self, tmp_path: Path) -> None:
         folder = save(tmp_path / "model", {"config.json": b"{}"})
         assert find_pretrained(str(folder), VARIABLE) == PretrainedModel(
             folder.name, folder, model_identity(str(folder))
         )
 
     @pytest.mark.parametrize("files", [{}, {"model.safetensors": b""}])
-    def test_a_folder_without_config_is_refused(self, tmp_path, files):
+    def test_a_folder_without_config_is_refused(self, tmp_path: Path, files: dict[str, bytes]) -> None:
         folder = save(tmp_path / "model", files)
         with pytest.raises(
             ModelError, match=r"URGENCY_SPEECH_MODEL names the folder .*model, which holds no config\.json"
         ):
             find_pretrained(str(folder), VARIABLE)
 
-    def test_a_folder_that_is_not_there_is_refused(self, tmp_path):
+    def test_a_missing_folder_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(ModelError, match="nowhere"):
             find_pretrained(str(tmp_path / "nowhere"), VARIABLE)
 
 
 class TestCache:
     @pytest.mark.parametrize("weights", ["model.safetensors", "pytorch_model.bin", "pytorch_model-00001-of-00002.bin"])
-    def test_a_cached_model_needs_no_hub(self, cache, weights):
+    def test_a_cached_model_needs_no_hub(self, cache: Path, weights: str) -> None:
         folder = cached(cache, {"config.json": b"{}", weights: b"1"})
         assert find_pretrained(HUB_ID, VARIABLE) == PretrainedModel(HUB_ID, folder, COMMIT)
 
-    def test_a_revision_is_a_branch_or_a_commit(self, cache):
+    def test_a_revision_is_a_branch_or_a_commit(self, cache: Path) -> None:
         old = cached(cache, {"config.json": b"{}", "model.safetensors": b"1"}, OLD_COMMIT, "v1")
         cached(cache, {"config.json": b"{}", "model.safetensors": b"2"})
         for revision in ("v1", OLD_COMMIT):
             assert find_pretrained(f"{HUB_ID}@{revision}", VARIABLE) == PretrainedModel(HUB_ID, old, OLD_COMMIT)
 
-    def test_a_cached_model_without_weights_is_no_model(self, cache):
+    def test_a_cached_model_without_weights_is_refused(self, cache: Path) -> None:
         cached(cache, {"config.json": b"{}"})
         with pytest.raises(ModelError, match="neither in the local cache nor reachable"):
             find_pretrained(HUB_ID, VARIABLE)
@@ -93,7 +95,9 @@ class TestCache:
 
 class TestUnreachable:
     @pytest.mark.parametrize("offline", [False, True])
-    def test_one_sentence_within_seconds_names_the_model_and_the_variable(self, monkeypatch, offline):
+    def test_one_sentence_within_seconds_names_the_model_and_the_variable(
+        self, monkeypatch: pytest.MonkeyPatch, offline: bool
+    ) -> None:
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
         start = time.monotonic()
         with pytest.raises(ModelError) as caught:
@@ -105,7 +109,7 @@ class TestUnreachable:
         assert "\n" not in message
 
     @pytest.mark.parametrize("name", ["a/b/c", "models/tiny model", "a//b", "x@y@z", ""])
-    def test_what_is_no_hub_id_is_refused(self, name):
+    def test_an_invalid_hub_id_is_refused(self, name: str) -> None:
         with pytest.raises(ModelError, match="a local folder"):
             find_pretrained(name, VARIABLE)
 
@@ -157,13 +161,13 @@ class TestDownload:
     def names(self, model: PretrainedModel) -> set[str]:
         return {path.name for path in model.folder.iterdir()}
 
-    def test_only_what_is_loaded_is_downloaded(self, hub):
+    def test_only_the_loaded_files_are_downloaded(self, hub: dict[str, bytes]) -> None:
         model = find_pretrained(HUB_ID, VARIABLE)
         assert (model.name, model.revision) == (HUB_ID, COMMIT)
         assert self.names(model) == {"config.json", "preprocessor_config.json", "model.safetensors"}
         assert (model.folder / "model.safetensors").read_bytes() == b"weights"
 
-    def test_pickled_weights_are_taken_where_there_are_no_others(self, hub):
+    def test_pickled_weights_are_downloaded_without_safetensors(self, hub: dict[str, bytes]) -> None:
         del hub["model.safetensors"]
         assert self.names(find_pretrained(HUB_ID, VARIABLE)) == {
             "config.json",
@@ -172,30 +176,32 @@ class TestDownload:
         }
 
     @pytest.mark.parametrize("safe", [True, False])
-    def test_the_second_time_needs_no_hub(self, hub, monkeypatch, safe):
+    def test_the_second_call_needs_no_hub(
+        self, hub: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, safe: bool
+    ) -> None:
         if not safe:
             del hub["model.safetensors"]
         first = find_pretrained(HUB_ID, VARIABLE)
         point_to(UNREACHABLE, monkeypatch)
         assert find_pretrained(HUB_ID, VARIABLE) == first
 
-    def test_a_download_that_broke_off_is_completed(self, hub):
+    def test_an_interrupted_download_is_completed(self, hub: dict[str, bytes]) -> None:
         first = find_pretrained(HUB_ID, VARIABLE)
         (first.folder / "preprocessor_config.json").unlink()
         assert find_pretrained(HUB_ID, VARIABLE) == first
         assert "preprocessor_config.json" in self.names(first)
 
     @pytest.mark.parametrize("name", ["nobody/nothing", f"{HUB_ID}@no-such-branch"])
-    def test_what_the_hub_does_not_have_is_refused(self, hub, name):
+    def test_a_model_that_the_hub_does_not_have_is_refused(self, hub: dict[str, bytes], name: str) -> None:
         with pytest.raises(ModelError, match="nor reachable"):
             find_pretrained(name, VARIABLE)
 
 
 class TestIdentity:
-    def test_a_hub_id_stands_for_itself(self):
+    def test_the_identity_of_a_hub_id_is_the_id(self) -> None:
         assert model_identity(f"{HUB_ID}@v1") == f"{HUB_ID}@v1"
 
-    def test_a_folder_is_its_content_and_not_its_place(self, tmp_path):
+    def test_the_identity_of_a_folder_is_its_content(self, tmp_path: Path) -> None:
         first, copy, other, renamed = (
             model_identity(str(save(tmp_path / str(n), files)))
             for n, files in enumerate(
@@ -205,25 +211,25 @@ class TestIdentity:
         assert first == copy
         assert len({first, other, renamed}) == 3
 
-    def test_a_folder_that_is_not_there_is_its_name(self, tmp_path):
+    def test_the_identity_of_a_missing_folder_is_its_name(self, tmp_path: Path) -> None:
         assert model_identity(str(tmp_path / "nowhere")) == str(tmp_path / "nowhere")
 
 
 class TestWeights:
-    def test_one_file_has_its_own_hash_whatever_lies_beside_it(self, tmp_path):
+    def test_one_file_of_weights_has_the_hash_of_the_file(self, tmp_path: Path) -> None:
         folder = save(tmp_path / "model", FILES)
         assert weights_hash(folder) == file_hash(folder / "model.safetensors")
 
-    def test_pickled_weights_count_where_there_are_no_others(self, tmp_path):
+    def test_pickled_weights_are_hashed_without_safetensors(self, tmp_path: Path) -> None:
         folder = save(tmp_path / "model", {"config.json": b"{}", "pytorch_model.bin": b"1"})
         assert weights_hash(folder) == file_hash(folder / "pytorch_model.bin")
 
-    def test_every_part_of_weights_in_parts_counts(self, tmp_path):
+    def test_every_part_of_split_weights_changes_the_hash(self, tmp_path: Path) -> None:
         parts = {f"model-0000{n}-of-00002.safetensors": bytes([n]) for n in (1, 2)}
         first = weights_hash(save(tmp_path / "first", parts))
         assert weights_hash(save(tmp_path / "same", parts)) == first
         assert weights_hash(save(tmp_path / "other", {**parts, "model-00002-of-00002.safetensors": b"x"})) != first
 
-    def test_no_weights_are_an_error(self, tmp_path):
+    def test_missing_weights_are_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(ModelError, match="model holds no weights"):
             weights_hash(save(tmp_path / "model", {"config.json": b"{}"}))

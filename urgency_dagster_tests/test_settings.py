@@ -1,3 +1,5 @@
+"""The settings of a storage root."""
+
 import os
 from pathlib import Path
 
@@ -17,11 +19,11 @@ def store(root: Path, text: str) -> None:
     (root / "settings.env").write_text(text, encoding="utf-8")
 
 
-def test_the_defaults(root):
+def test_the_defaults(root: Path) -> None:
     assert Settings.load(root, {}) == Settings(root, SPEECH_MODEL, TEXT_MODEL, "local")
 
 
-def test_the_storage_root_is_the_argument_then_the_variable_then_the_default(root, tmp_path):
+def test_the_storage_root_is_the_argument_then_the_variable_then_the_default(root: Path, tmp_path: Path) -> None:
     environment = {"URGENCY_STORAGE": str(tmp_path / "other")}
     assert Settings.load(root, environment).storage == root
     assert Settings.load(None, environment).storage == tmp_path / "other"
@@ -29,29 +31,31 @@ def test_the_storage_root_is_the_argument_then_the_variable_then_the_default(roo
     assert default_storage().name == "storage"
 
 
-def test_the_storage_root_is_absolute(root, monkeypatch):
+def test_the_storage_root_is_absolute(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
     assert Settings.load(Path("x"), {}).storage == root / "x"
     assert Settings.load(None, {"URGENCY_STORAGE": "~/x"}).storage == Path.home() / "x"
 
 
-def test_the_settings_of_the_root_are_over_the_defaults(root):
+def test_settings_env_wins_over_the_defaults(root: Path) -> None:
     store(root, "URGENCY_SPEECH_MODEL=a/b\nURGENCY_EXECUTOR=ray\n# a comment\n")
     assert Settings.load(root, {}) == Settings(root, "a/b", TEXT_MODEL, "ray")
 
 
-def test_the_process_environment_is_over_all(root):
+def test_the_process_environment_wins_over_settings_env(root: Path) -> None:
     store(root, "URGENCY_SPEECH_MODEL=a/b\nURGENCY_TEXT_MODEL=a/c\nURGENCY_EXECUTOR=ray\n")
     environment = {"URGENCY_SPEECH_MODEL": "x/y@v1", "URGENCY_EXECUTOR": "local"}
     assert Settings.load(root, environment) == Settings(root, "x/y@v1", "a/c", "local")
 
 
-def test_an_empty_value_is_none(root):
+def test_an_empty_value_counts_as_not_set(root: Path) -> None:
     store(root, "URGENCY_SPEECH_MODEL=a/b\nURGENCY_TEXT_MODEL=\nURGENCY_EXECUTOR=\n")
     assert Settings.load(root, {"URGENCY_SPEECH_MODEL": ""}) == Settings(root, "a/b", TEXT_MODEL, "local")
 
 
-def test_paths_of_models_are_relative_to_where_they_are_written(root, tmp_path, monkeypatch):
+def test_a_relative_model_path_starts_at_the_root_or_the_working_folder(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store(root, "URGENCY_SPEECH_MODEL=./models/speech\nURGENCY_TEXT_MODEL=../text\n")
     settings = Settings.load(root, {})
     assert (settings.speech_model, settings.text_model) == (str(root / "models/speech"), str(tmp_path / "text"))
@@ -61,20 +65,20 @@ def test_paths_of_models_are_relative_to_where_they_are_written(root, tmp_path, 
 
 
 @pytest.mark.parametrize("place", ["environment", "file"])
-def test_an_unknown_executor_is_refused(root, place):
+def test_an_unknown_executor_is_refused(root: Path, place: str) -> None:
     if place == "file":
         store(root, "URGENCY_EXECUTOR=cloud\n")
     with pytest.raises(SettingsError, match="URGENCY_EXECUTOR is 'cloud'; expected one of local, ray"):
         Settings.load(root, {"URGENCY_EXECUTOR": "cloud"} if place == "environment" else {})
 
 
-def test_another_process_gets_the_same_settings(root, tmp_path):
+def test_another_process_gets_the_same_settings(root: Path, tmp_path: Path) -> None:
     store(root, "URGENCY_SPEECH_MODEL=./models/speech\nURGENCY_EXECUTOR=ray\n")
     settings = Settings.load(root, {})
     assert Settings.load(None, settings.environment()) == settings
 
 
-def test_the_process_environment_is_the_default(root, monkeypatch):
+def test_the_process_environment_is_the_default(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("URGENCY_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("URGENCY_STORAGE", str(root))

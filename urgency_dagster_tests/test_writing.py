@@ -1,9 +1,14 @@
+"""Paths, atomic writing, and hashes."""
+
 import json
 import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,6 +30,8 @@ from urgency_dagster.writing import (
     write_text,
 )
 
+Replace = Callable[[Path], AbstractContextManager[Path]]
+
 SCHEMA = pa.schema([pa.field("n", pa.int64(), nullable=False), pa.field("text", pa.string())])
 
 
@@ -37,7 +44,7 @@ def names(folder: Path) -> set[str]:
 
 
 class TestPaths:
-    def test_the_paths_that_users_meet(self, tmp_path):
+    def test_the_paths_that_users_see(self, tmp_path: Path) -> None:
         paths = StoragePaths(tmp_path)
         archive, urgency, attention = paths.archive("T_광주_구급"), paths.urgency, paths.attention
         met = [
@@ -66,22 +73,22 @@ class TestPaths:
         ]
         assert [paths.relative(path) for path, _ in met] == [expected for _, expected in met]
 
-    def test_nothing_is_made_by_asking(self, tmp_path):
+    def test_a_path_creates_nothing(self, tmp_path: Path) -> None:
         StoragePaths(tmp_path / "root").archive("T_x").utterances.exists()
         assert names(tmp_path) == set()
 
-    def test_a_path_elsewhere_is_no_relative_one(self, tmp_path):
+    def test_a_path_outside_the_root_has_no_relative_path(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="subpath"):
             StoragePaths(tmp_path / "root").relative(tmp_path / "other")
 
-    def test_manifests_of_partitions_do_not_meet(self, tmp_path):
+    def test_manifests_of_partitions_have_different_paths(self, tmp_path: Path) -> None:
         paths = StoragePaths(tmp_path)
         asked = [("a", None), ("a", "T_x"), ("a", "T_y"), ("attention_cv/rf", None)]
         assert len({paths.manifest(*which) for which in asked}) == len(asked)
 
 
 class TestReplacing:
-    def test_the_file_is_there_when_the_block_succeeds(self, tmp_path):
+    def test_the_file_exists_after_the_block_succeeds(self, tmp_path: Path) -> None:
         target = tmp_path / "deep" / "er" / "a.txt"
         with replacing(target) as temporary:
             temporary.write_text("new")
@@ -90,7 +97,7 @@ class TestReplacing:
         assert target.read_text() == "new"
         assert names(target.parent) == {"a.txt"}
 
-    def test_the_old_file_stays_when_the_block_fails(self, tmp_path):
+    def test_the_old_file_stays_when_the_block_fails(self, tmp_path: Path) -> None:
         target = tmp_path / "a.txt"
         target.write_text("old")
         with pytest.raises(StoppedError), replacing(target) as temporary:
@@ -99,12 +106,12 @@ class TestReplacing:
         assert target.read_text() == "old"
         assert names(tmp_path) == {"a.txt"}
 
-    def test_everybody_may_read_the_file(self, tmp_path):
+    def test_every_user_can_read_the_file(self, tmp_path: Path) -> None:
         write_text(tmp_path / "a.txt", "x")
         assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o644
 
     @pytest.mark.parametrize("name", ["a" * 255, "가" * 85, "😀" * 63 + "abc"])
-    def test_the_longest_names_can_be_written(self, tmp_path, name):
+    def test_the_longest_file_names_can_be_written(self, tmp_path: Path, name: str) -> None:
         write_text(tmp_path / name, "x")
         with replacing_folder(tmp_path / name[::-1]) as temporary:
             (temporary / "a").touch()
@@ -118,34 +125,34 @@ class TestReplacingFolder:
         (tmp_path / "folder" / "sub" / "old").write_text("old")
         return tmp_path / "folder"
 
-    def test_a_new_folder_takes_the_place_of_the_old_one(self, target):
+    def test_a_new_folder_replaces_the_old_one(self, target: Path) -> None:
         with replacing_folder(target) as temporary:
             (temporary / "new").write_text("new")
             assert names(target) == {"sub"}
         assert names(target) == {"new"}
         assert names(target.parent) == {"folder"}
 
-    def test_a_first_folder_needs_no_old_one(self, tmp_path):
+    def test_no_old_folder_is_needed(self, tmp_path: Path) -> None:
         with replacing_folder(tmp_path / "deep" / "folder") as temporary:
             (temporary / "new").touch()
         assert names(tmp_path / "deep" / "folder") == {"new"}
         assert os.access(tmp_path / "deep" / "folder", os.R_OK | os.X_OK)
 
-    def test_the_old_folder_stays_when_the_block_fails(self, target):
+    def test_the_old_folder_stays_when_the_block_fails(self, target: Path) -> None:
         with pytest.raises(StoppedError), replacing_folder(target) as temporary:
             (temporary / "new").touch()
             raise StoppedError
         assert (target / "sub" / "old").read_text() == "old"
         assert names(target.parent) == {"folder"}
 
-    def test_a_link_in_the_place_is_replaced_and_not_followed(self, tmp_path, target):
+    def test_a_link_is_replaced_and_not_followed(self, tmp_path: Path, target: Path) -> None:
         (tmp_path / "link").symlink_to(target)
         with replacing_folder(tmp_path / "link") as temporary:
             (temporary / "new").touch()
         assert names(tmp_path / "link") == {"new"}
         assert names(target) == {"sub"}
 
-    def test_a_file_in_the_place_is_replaced(self, tmp_path):
+    def test_a_file_is_replaced_by_a_folder(self, tmp_path: Path) -> None:
         (tmp_path / "folder").write_text("old")
         with replacing_folder(tmp_path / "folder") as temporary:
             (temporary / "new").touch()
@@ -156,8 +163,8 @@ class TestReplacingFolder:
 WRITER = """
 import sys, time
 from pathlib import Path
-from urgency_dagster import storage
-with getattr(storage, sys.argv[1])(Path(sys.argv[2])) as temporary:
+from urgency_dagster import writing
+with getattr(writing, sys.argv[1])(Path(sys.argv[2])) as temporary:
     print(temporary, flush=True)
     time.sleep(60)
 """
@@ -165,10 +172,10 @@ with getattr(storage, sys.argv[1])(Path(sys.argv[2])) as temporary:
 
 @pytest.mark.parametrize("replace", [replacing, replacing_folder])
 class TestAbandoned:
-    """What is left when the process that replaces something is killed."""
+    """Temporary files of a process that was killed."""
 
     @pytest.fixture
-    def writer(self, tmp_path, replace):
+    def writer(self, tmp_path: Path, replace: Replace) -> None:
         """Another process that is replacing `target`."""
         command = [sys.executable, "-c", WRITER, replace.__name__, str(tmp_path / "target")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -176,7 +183,9 @@ class TestAbandoned:
             yield process
             process.kill()
 
-    def test_it_is_removed_by_the_next_one(self, tmp_path, replace, writer):
+    def test_they_are_removed_by_the_next_process(
+        self, tmp_path: Path, replace: Replace, writer: subprocess.Popen[str]
+    ) -> None:
         writer.kill()
         writer.wait()
         assert len(names(tmp_path)) == 1
@@ -184,12 +193,16 @@ class TestAbandoned:
             pass
         assert names(tmp_path) == {"target"}
 
-    def test_that_of_a_process_that_lives_is_left_alone(self, tmp_path, replace, writer):
+    def test_those_of_a_running_process_stay(
+        self, tmp_path: Path, replace: Replace, writer: subprocess.Popen[str]
+    ) -> None:
         with replace(tmp_path / "target"):
             pass
         assert len(names(tmp_path)) == 2
 
-    def test_that_of_another_target_or_machine_is_left_alone(self, tmp_path, replace, writer):
+    def test_those_of_another_target_or_machine_stay(
+        self, tmp_path: Path, replace: Replace, writer: subprocess.Popen[str]
+    ) -> None:
         writer.kill()
         writer.wait()
         (own,) = tmp_path.iterdir()
@@ -204,22 +217,22 @@ class TestAbandoned:
 
 
 class TestJson:
-    def test_what_is_written_is_read(self, tmp_path):
+    def test_a_written_value_is_read(self, tmp_path: Path) -> None:
         value = {"나": [1, 2.5, None, True], "가": {"x": "글"}}
         write_json(tmp_path / "a.json", value)
         assert read_json(tmp_path / "a.json") == value
 
-    def test_the_order_of_the_keys_does_not_matter(self, tmp_path):
+    def test_the_order_of_the_keys_does_not_matter(self, tmp_path: Path) -> None:
         write_json(tmp_path / "a.json", {"x": 1, "y": 2})
         write_json(tmp_path / "b.json", {"y": 2, "x": 1})
         assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 
-    def test_korean_is_readable(self, tmp_path):
+    def test_korean_is_readable(self, tmp_path: Path) -> None:
         write_json(tmp_path / "a.json", {"level": "상"})
         assert "상" in (tmp_path / "a.json").read_text("utf-8")
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
-    def test_what_json_does_not_have_is_refused_and_the_old_file_stays(self, tmp_path, value):
+    def test_an_unsupported_value_is_refused_and_the_old_file_stays(self, tmp_path: Path, value: Any) -> None:
         write_json(tmp_path / "a.json", {"x": 1})
         with pytest.raises((ValueError, TypeError)):
             write_json(tmp_path / "a.json", {"x": value})
@@ -228,7 +241,7 @@ class TestJson:
 
 
 class TestTables:
-    def test_the_same_table_gives_the_same_bytes(self, tmp_path):
+    def test_the_same_table_gives_the_same_bytes(self, tmp_path: Path) -> None:
         table = pa.table({"n": [1, 2], "text": ["가", None]}, schema=SCHEMA)
         write_table(tmp_path / "a.parquet", table)
         write_table(tmp_path / "b.parquet", table)
@@ -236,7 +249,7 @@ class TestTables:
         assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
     @pytest.mark.parametrize("counts", [[], [0], [5], [3, 4, 5], [20_000, 20_000, 30_000], [100_000]])
-    def test_a_sink_writes_all_rows_in_order_in_groups_of_one_length(self, tmp_path, counts):
+    def test_a_sink_writes_all_rows_in_order_in_groups_of_one_length(self, tmp_path: Path, counts: list[int]) -> None:
         rows = iter(range(sum(counts)))
         with table_sink(tmp_path / "a.parquet", SCHEMA) as sink:
             for count in counts:
@@ -248,7 +261,7 @@ class TestTables:
         assert all(size == TableSink.ROWS_PER_GROUP for size in groups[:-1])
         assert all(size <= TableSink.ROWS_PER_GROUP for size in groups)
 
-    def test_how_rows_arrive_does_not_change_the_bytes(self, tmp_path):
+    def test_the_size_of_the_added_lists_does_not_change_the_bytes(self, tmp_path: Path) -> None:
         rows = [{"n": n, "text": str(n)} for n in range(40_000)]
         for name, size in (("a", 7), ("b", 40_000)):
             with table_sink(tmp_path / name, SCHEMA) as sink:
@@ -256,7 +269,7 @@ class TestTables:
                     sink.add(rows[start : start + size])
         assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
-    def test_missing_keys_are_null_where_null_is_allowed(self, tmp_path):
+    def test_missing_keys_are_null_where_null_is_allowed(self, tmp_path: Path) -> None:
         with table_sink(tmp_path / "a.parquet", SCHEMA) as sink:
             sink.add([{"n": 1}])
         assert pq.read_table(tmp_path / "a.parquet").to_pylist() == [{"n": 1, "text": None}]
@@ -264,7 +277,7 @@ class TestTables:
             sink.add([{"text": "no number"}])
 
     @pytest.mark.parametrize("row", [{"n": "no number"}, {"n": 2**63}, {"n": 1, "text": "\ud800"}])
-    def test_a_row_that_does_not_fit_leaves_the_old_file(self, tmp_path, row):
+    def test_an_invalid_row_keeps_the_old_file(self, tmp_path: Path, row: dict[str, Any]) -> None:
         write_text(tmp_path / "a.parquet", "old")
         with (
             pytest.raises((pa.ArrowException, OverflowError, UnicodeError)),
@@ -274,7 +287,7 @@ class TestTables:
         assert (tmp_path / "a.parquet").read_text() == "old"
         assert names(tmp_path) == {"a.parquet"}
 
-    def test_a_block_that_fails_leaves_the_old_file(self, tmp_path):
+    def test_a_failed_block_keeps_the_old_file(self, tmp_path: Path) -> None:
         write_text(tmp_path / "a.parquet", "old")
         with pytest.raises(StoppedError), table_sink(tmp_path / "a.parquet", SCHEMA) as sink:
             sink.add([{"n": 1}] * 40_000)
@@ -284,10 +297,10 @@ class TestTables:
 
 
 class TestHashes:
-    def test_a_file_hash_is_the_sha256_of_its_bytes(self, tmp_path):
+    def test_a_file_hash_is_the_sha256_of_its_bytes(self, tmp_path: Path) -> None:
         (tmp_path / "a").write_bytes(b"abc")
         assert file_hash(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
     @given(first=st.lists(st.text(max_size=3), max_size=3), second=st.lists(st.text(max_size=3), max_size=3))
-    def test_texts_have_one_hash_only_if_they_are_equal_part_by_part(self, first, second):
+    def test_only_equal_sequences_of_texts_have_equal_hashes(self, first: list[str], second: list[str]) -> None:
         assert (text_hash(*first) == text_hash(*second)) == (first == second)

@@ -34,7 +34,8 @@ def ray_cluster_executor(settings: Settings) -> dg.ExecutorDefinition:
 
     names = ["DAGSTER_HOME", *STEP_ENVIRONMENT]
     variables = [f"{key}={value}" for key, value in settings.environment().items()]
-    return ray_executor.configured({"ray": {"env_vars": [*variables, *names]}})
+    configured: dg.ExecutorDefinition = ray_executor.configured({"ray": {"env_vars": [*variables, *names]}})
+    return configured
 
 
 def executor(settings: Settings) -> dg.ExecutorDefinition:

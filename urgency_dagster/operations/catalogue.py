@@ -55,6 +55,11 @@ class Catalogue:
             checked_options(self.options.get(op), values, f"{paths.run_config}: {op}")
         return declared
 
+    def renamed_options(self, op: str) -> Mapping[str, str]:
+        """The present name of each renamed option of a step, by its former name."""
+        options = self.options.get(op)
+        return getattr(getattr(options, "subject", options), "renamed", {})
+
 
 def op_name(key: dg.AssetKey) -> str:
     """The op that makes an asset: the first part of its key. Assets that share a step share this part."""

@@ -136,8 +136,9 @@ class Planner:
             return f"{name_of(upstream[0])} is made again"
         if not inputs or ABSENT in inputs.values():
             return None
-        config = self.declared.get(op_name(spec.key), {})
-        manifest = read_manifest(self.paths, name_of(spec.key), partition)
+        op = op_name(spec.key)
+        manifest = read_manifest(self.paths, name_of(spec.key), partition, self.catalogue.renamed_options(op))
+        config = self.declared.get(op, {})
         return why_stale(manifest, self.paths, code_version=spec.code_version or "", inputs=inputs, config=config)
 
     def _run_config(self, assets: Mapping[dg.AssetKey, str]) -> dict[str, Any]:

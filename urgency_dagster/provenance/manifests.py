@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from urgency_dagster.paths import StoragePaths
@@ -16,6 +17,8 @@ from urgency_dagster.writing import file_hash, read_json, text_hash, write_json
 
 GENERATION = re.compile(r"(?<=^[0-9a-f]{64})\.\d+$")
 """A counter that version 0.1 appended to the content hash of an input. It is ignored."""
+
+NO_RENAMES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,22 @@ def write_manifest(paths: StoragePaths, manifest: Manifest, outputs: Sequence[Pa
     return complete
 
 
-def read_manifest(paths: StoragePaths, asset: str, partition: str | None = None) -> Manifest | None:
-    """The stored manifest, or None when it is absent or unreadable. It also reads manifests of version 0.1."""
+def read_manifest(
+    paths: StoragePaths, asset: str, partition: str | None = None, renamed: Mapping[str, str] = NO_RENAMES
+) -> Manifest | None:
+    """The stored manifest, or None when it is absent or unreadable. It also reads manifests of version 0.1.
+
+    Args:
+        paths: the storage root.
+        asset: the asset key joined by slashes.
+        partition: the archive, or None.
+        renamed: the present name of each renamed option, by its former name.
+    """
     try:
         stored = read_json(paths.manifest(asset, partition))
         known = {name: value for name, value in stored.items() if name in FIELDS}
         known["inputs"] = {name: GENERATION.sub("", version) for name, version in known["inputs"].items()}
+        known["config"] = {renamed.get(name, name): value for name, value in known.get("config", {}).items()}
         return Manifest(**known)
     except (FileNotFoundError, ValueError, TypeError, AttributeError, KeyError):  # absent, no JSON, or another format
         return None

@@ -1,4 +1,4 @@
-"""The storage roots of the tests of `defs`."""
+"""The fixtures of `defs`: storage roots at several stages."""
 
 from urgency_dagster_tests.defs.conftest import (
     audit,

@@ -11,9 +11,14 @@ from urgency_dagster.operations.console import PRINTED_EVENTS, SESSION_TAG, prin
 
 
 @dg.asset(check_specs=[dg.AssetCheckSpec("sound", asset="table"), dg.AssetCheckSpec("small", asset="table")])
-def table() -> dg.MaterializeResult:  # type: ignore[type-arg] - Dagster reads the annotation
+def table() -> dg.MaterializeResult:  # type: ignore[type-arg]
     """An asset with metadata, a passed check and a check that warns."""
-    figures = {"dagster/row_count": 3, "score": 0.123456, "note": "text", **{f"n{i}": i for i in range(6)}}
+    figures: dict[str, Any] = {
+        "dagster/row_count": 3,
+        "score": 0.123456,
+        "note": "text",
+        **{f"n{i}": i for i in range(6)},
+    }
     warning = dg.AssetCheckResult(check_name="small", passed=False, severity=dg.AssetCheckSeverity.WARN)
     return dg.MaterializeResult(
         metadata=figures, check_results=[dg.AssetCheckResult(check_name="sound", passed=True), warning]

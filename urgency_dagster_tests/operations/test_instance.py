@@ -1,4 +1,4 @@
-"""What a storage root's Dagster instance is given, and what happens to the runs of processes that are gone."""
+"""The Dagster home of a storage root, and the runs of dead processes."""
 
 import json
 import os
@@ -26,13 +26,13 @@ from urgency_dagster.operations.placement import GPU_POOL
 from urgency_dagster.settings import Settings
 from urgency_dagster.writing import write_json
 
-GONE = json.dumps([socket.gethostname(), 999_999_999, 1.0])
+DEAD = json.dumps([socket.gethostname(), 999_999_999, 1.0])
 """The identity of a process that does not exist."""
 
 
 @pytest.fixture
 def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """This process's environment without what the project sets; put back afterwards."""
+    """The environment without the variables of the project. It is restored afterwards."""
     for name in (*STEP_ENVIRONMENT, "DAGSTER_HOME", "URGENCY_STORAGE", "URGENCY_SPEECH_MODEL", "URGENCY_TEXT_MODEL"):
         monkeypatch.setenv(name, "before")
         monkeypatch.delenv(name)
@@ -40,7 +40,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_a_home_is_made_without_telemetry(clean: pytest.MonkeyPatch, settings: Settings) -> None:
+def test_a_new_home_has_no_telemetry(clean: pytest.MonkeyPatch, settings: Settings) -> None:
     prepare_environment(settings)
     home = Path(os.environ["DAGSTER_HOME"])
     assert home == settings.storage / "dagster_home"
@@ -51,7 +51,7 @@ def test_a_home_is_made_without_telemetry(clean: pytest.MonkeyPatch, settings: S
         assert not instance.telemetry_enabled
 
 
-def test_what_the_user_decided_stays(clean: pytest.MonkeyPatch, settings: Settings, tmp_path: Path) -> None:
+def test_the_choices_of_the_user_stay(clean: pytest.MonkeyPatch, settings: Settings, tmp_path: Path) -> None:
     home = tmp_path / "my_home"
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry: {enabled: true}\n")
@@ -67,15 +67,15 @@ class TestProcessIdentity:
     def test_this_process_is_alive(self) -> None:
         assert is_alive(process_identity())
 
-    def test_a_process_that_ended_is_not(self) -> None:
+    def test_an_ended_process_is_not_alive(self) -> None:
         code = "from urgency_dagster.operations.instance import process_identity; print(process_identity())"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert not is_alive(done.stdout.strip())
 
-    def test_another_process_with_the_same_id_is_not(self) -> None:
+    def test_another_process_with_the_same_id_is_not_alive(self) -> None:
         assert not is_alive(json.dumps([socket.gethostname(), os.getpid(), 1.0]))
 
-    def test_a_process_elsewhere_is_taken_to_be(self) -> None:
+    def test_a_process_on_another_host_counts_as_alive(self) -> None:
         assert is_alive(json.dumps(["another-host", os.getpid(), 1.0]))
 
 
@@ -92,44 +92,42 @@ class TestOrphans:
         assert run is not None
         return run.status
 
-    def test_only_runs_of_processes_that_are_gone_are_failed(self, job: dg.JobDefinition, tmp_path: Path) -> None:
+    def test_only_runs_of_dead_processes_are_marked_as_failed(self, job: dg.JobDefinition, tmp_path: Path) -> None:
         with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-            orphan = self.open_run(instance, job, **{PROCESS_TAG: GONE})
+            orphan = self.open_run(instance, job, **{PROCESS_TAG: DEAD})
             living = self.open_run(instance, job, **{PROCESS_TAG: process_identity()})
             assert release_orphans(instance, tmp_path) == 1
             assert self.status(instance, orphan) == dg.DagsterRunStatus.FAILURE
             assert self.status(instance, living) == dg.DagsterRunStatus.STARTED
 
-    @pytest.mark.parametrize("server", ["alive", "gone", "never started"])
-    def test_a_run_of_the_ui_is_an_orphan_when_its_server_is_gone(
+    @pytest.mark.parametrize("server", ["alive", "dead", "never started"])
+    def test_a_run_of_the_ui_is_an_orphan_when_its_server_is_dead(
         self, job: dg.JobDefinition, tmp_path: Path, server: str
     ) -> None:
         if server != "never started":
-            write_json(tmp_path / SERVER_FILE, process_identity() if server == "alive" else GONE)
+            write_json(tmp_path / SERVER_FILE, process_identity() if server == "alive" else DEAD)
         with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
             self.open_run(instance, job, **{LOCATION_TAG: "urgency_dagster"})
-            assert release_orphans(instance, tmp_path) == (1 if server == "gone" else 0)
+            assert release_orphans(instance, tmp_path) == (1 if server == "dead" else 0)
 
-    def test_a_run_that_was_killed_before_it_began_is_an_orphan(self, job: dg.JobDefinition, tmp_path: Path) -> None:
-        write_json(tmp_path / SERVER_FILE, GONE)
+    def test_a_run_that_was_killed_before_its_start_is_an_orphan(self, job: dg.JobDefinition, tmp_path: Path) -> None:
+        write_json(tmp_path / SERVER_FILE, DEAD)
         with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-            for tags in ({PROCESS_TAG: GONE}, {LOCATION_TAG: "urgency_dagster"}):
+            for tags in ({PROCESS_TAG: DEAD}, {LOCATION_TAG: "urgency_dagster"}):
                 instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
             assert release_orphans(instance, tmp_path) == 2
 
-    def test_runs_of_other_projects_in_the_same_home_are_left_alone(
-        self, job: dg.JobDefinition, tmp_path: Path
-    ) -> None:
-        write_json(tmp_path / SERVER_FILE, GONE)
+    def test_runs_of_other_projects_in_the_same_home_stay(self, job: dg.JobDefinition, tmp_path: Path) -> None:
+        write_json(tmp_path / SERVER_FILE, DEAD)
         with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
             self.open_run(instance, job, **{LOCATION_TAG: "somebody_elses"})
             assert release_orphans(instance, tmp_path) == 0
 
-    def test_an_orphan_gives_its_place_in_the_pool_back(self, job: dg.JobDefinition, tmp_path: Path) -> None:
+    def test_an_orphan_frees_its_slot_in_the_pool(self, job: dg.JobDefinition, tmp_path: Path) -> None:
         with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
             release_orphans(instance, tmp_path)
             storage = instance.event_log_storage
-            run_id = self.open_run(instance, job, **{PROCESS_TAG: GONE})
+            run_id = self.open_run(instance, job, **{PROCESS_TAG: DEAD})
             assert storage.claim_concurrency_slot(GPU_POOL, run_id, "urgency_model").is_claimed
             assert not storage.claim_concurrency_slot(GPU_POOL, "another", "urgency_model").is_claimed
             release_orphans(instance, tmp_path)

@@ -1,4 +1,4 @@
-"""The `run` command as a user calls it: whole processes, real Ray, the smallest demo, from ZIP to report."""
+"""The `run` command in its own process, with real Ray and the smallest demo, from ZIP to report."""
 
 import json
 import os
@@ -30,21 +30,21 @@ MODELS = ("logreg", "rf", "lgbm", "voting", "xgb")
 
 
 def forget(paths: StoragePaths, archive: str) -> None:
-    """Takes away all that was made of an archive, as if it had just landed."""
+    """Deletes every artefact of an archive, as if it had just landed."""
     shutil.rmtree(paths.archive(archive).folder)
     for manifest in (paths.root / "manifests").glob(f"*/{archive}.json"):
         manifest.unlink()
 
 
 class TestFirstRun:
-    def test_it_succeeds_and_says_so_asset_by_asset(self, first_run: FirstRun) -> None:
+    def test_it_succeeds_and_prints_a_line_for_each_asset(self, first_run: FirstRun) -> None:
         _, done = first_run
         assert done.returncode == 0, done.stdout + done.stderr
-        said = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("  done")]
-        assert said.count("utterance_embeddings") == 3
-        assert {"urgency_evaluation", "attention_leaderboard", "attention_models/xgb"} <= set(said)
+        assets = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("  done")]
+        assert assets.count("utterance_embeddings") == 3
+        assert {"urgency_evaluation", "attention_leaderboard", "attention_models/xgb"} <= set(assets)
 
-    def test_it_ends_with_scores_next_to_their_baselines(self, first_run: FirstRun) -> None:
+    def test_it_ends_with_scores_beside_their_baselines(self, first_run: FirstRun) -> None:
         root, done = first_run
         metrics = json.loads((StoragePaths(root).urgency.evaluation / "metrics.json").read_text())
         score = metrics["utterance"]["urgency"]["f1_macro"]
@@ -63,7 +63,7 @@ class TestFirstRun:
             + ["attention_features", "attention_cv", "attention_audit", "attention_leaderboard", "attention_models"]
         )
 
-    def test_the_runs_and_what_landed_are_in_dagster(self, first_run: FirstRun) -> None:
+    def test_the_runs_and_the_landed_archives_are_in_dagster(self, first_run: FirstRun) -> None:
         with instance_of(first_run[0]) as instance:
             assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}
             assert instance.get_dynamic_partitions("call_archives") == list(ARCHIVES)
@@ -87,7 +87,7 @@ class TestFirstRun:
         counts = json.loads(StoragePaths(root).attention.audit.read_text())["counts"]
         assert (counts["certain"], counts["suspicion"]) == (0, 0)
 
-    def test_nothing_left_this_machine(self, first_run: FirstRun, audit: dict[str, str]) -> None:
+    def test_no_process_connects_to_another_machine(self, first_run: FirstRun, audit: dict[str, str]) -> None:
         connections = Path(audit["AUDIT_FILE"])
         assert not connections.exists(), connections.read_text()
 
@@ -102,17 +102,17 @@ class TestFirstRun:
         ]
         long_ones = {text.strip().encode() for text in texts if len(text.strip()) > 8}
         history = [file for file in paths.dagster_home.rglob("*") if file.is_file()]
-        found = [file for file in history if any(text in file.read_bytes() for text in long_ones)]
+        leaks = [file for file in history if any(text in file.read_bytes() for text in long_ones)]
         assert len(long_ones) > 20
         assert len(history) > 20
-        assert found == []
+        assert leaks == []
 
 
-def test_the_audit_notices_a_connection(audit: dict[str, str], tmp_path: Path) -> None:
-    # Without this the test above could not fail.
+def test_the_audit_records_a_connection(audit: dict[str, str], tmp_path: Path) -> None:
+    # Without this, the test above cannot fail.
     note = tmp_path / "note.txt"
     code = "import socket; socket.socket().connect_ex(('192.0.2.77', 9))"
-    command = [COMMAND.parent / "python", "-c", f"import socket; socket.setdefaulttimeout(0.2); {code}"]
+    command = [str(COMMAND.parent / "python"), "-c", f"import socket; socket.setdefaulttimeout(0.2); {code}"]
     subprocess.run(command, env={**os.environ, **audit, "AUDIT_FILE": str(note)}, check=False)
     assert "connect 192.0.2.77" in note.read_text()
 
@@ -125,7 +125,9 @@ class TestSecondRun:
         assert "nothing to do: everything is up to date" in done.stdout
         assert executed_steps(finished_root) == before
 
-    def test_a_deleted_file_and_what_depends_on_it(self, finished_root: Path, forked: CommandServer) -> None:
+    def test_a_deleted_file_and_its_downstream_assets_are_made(
+        self, finished_root: Path, forked: CommandServer
+    ) -> None:
         before = executed_steps(finished_root)
         paths = StoragePaths(finished_root)
         embeddings = paths.archive("T_서울_화재").embeddings
@@ -140,14 +142,14 @@ class TestSecondRun:
         ]
         assert embeddings.read_bytes() == content
 
-    def test_a_deleted_run_history_costs_nothing(self, finished_root: Path, forked: CommandServer) -> None:
+    def test_a_deleted_run_history_needs_no_run(self, finished_root: Path, forked: CommandServer) -> None:
         shutil.rmtree(StoragePaths(finished_root).dagster_home)
         done = forked.run(finished_root)
         assert "nothing to do: everything is up to date" in done.stdout
 
 
-class TestTrouble:
-    def test_one_part_alone(self, finished_root: Path, forked: CommandServer) -> None:
+class TestPartsAndFailures:
+    def test_one_group_alone(self, finished_root: Path, forked: CommandServer) -> None:
         paths = StoragePaths(finished_root)
         before = executed_steps(finished_root)
         shutil.rmtree(finished_root / "calls")
@@ -171,7 +173,7 @@ class TestTrouble:
         assert "Traceback" not in done.stdout
         assert time.monotonic() - started < 120
 
-    def test_a_failed_archive_does_not_hold_up_the_others(self, finished_root: Path, forked: CommandServer) -> None:
+    def test_the_other_archives_continue_after_a_failed_one(self, finished_root: Path, forked: CommandServer) -> None:
         paths = StoragePaths(finished_root)
         before = executed_steps(finished_root)
         forget(paths, "T_서울_화재")
@@ -189,9 +191,7 @@ class TestTrouble:
             *URGENCY,
         ]
 
-    def test_a_killed_run_is_taken_up_where_it_was(
-        self, storage_root: Path, first_run: FirstRun, forked: CommandServer
-    ) -> None:
+    def test_a_killed_run_is_continued(self, storage_root: Path, first_run: FirstRun, forked: CommandServer) -> None:
         paths = StoragePaths(storage_root)
         for zip_file in (*paths.landing_calls.rglob("*_서울_화재.zip"), *paths.landing_calls.rglob("V*.zip")):
             zip_file.unlink()
@@ -203,10 +203,10 @@ class TestTrouble:
         assert executed_steps(storage_root).count(f"utterances[{ARCHIVES[0]}]") == 1
         tables = ("utterances.parquet", "rejects.parquet", "embeddings.parquet", "prosody.parquet")
         for name in (*tables, "processed_data.csv"):
-            undisturbed = StoragePaths(first_run[0]).archive(ARCHIVES[0]).folder / name
-            assert (paths.archive(ARCHIVES[0]).folder / name).read_bytes() == undisturbed.read_bytes()
+            uninterrupted = StoragePaths(first_run[0]).archive(ARCHIVES[0]).folder / name
+            assert (paths.archive(ARCHIVES[0]).folder / name).read_bytes() == uninterrupted.read_bytes()
 
-    def test_a_second_one_meanwhile_is_refused(self, storage_root: Path, forked: CommandServer) -> None:
+    def test_a_second_command_is_refused_during_the_first(self, storage_root: Path, forked: CommandServer) -> None:
         with forked.running(storage_root) as command:
             wait(command, StoragePaths(storage_root).manifest("call_recordings", ARCHIVES[0]).exists)
             second = forked.run(storage_root)
@@ -217,7 +217,7 @@ class TestTrouble:
         with running(storage_root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             wait(process, StoragePaths(storage_root).manifest("call_recordings", ARCHIVES[0]).exists)
             os.killpg(process.pid, signal.SIGINT)
-            said, _ = process.communicate(timeout=60)
+            output, _ = process.communicate(timeout=60)
         assert process.returncode == 1
-        assert said.endswith("Aborted!\n")
+        assert output.endswith("Aborted!\n")
         assert not StoragePaths(storage_root).manifest("call_recordings", ARCHIVES[1]).exists()

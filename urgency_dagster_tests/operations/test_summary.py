@@ -1,3 +1,5 @@
+"""The summary that the `run` command prints."""
+
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +12,7 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.manifests import Manifest, write_manifest
 from urgency_dagster.tables import UTTERANCES
 from urgency_dagster.writing import write_json, write_table, write_text
+from urgency_dagster_tests.conftest import Builder
 
 SCORES = {level: {task: {"f1_macro": f1} for task, f1 in tasks.items()} for level, tasks in {
     "utterance": {"urgency": 0.61234, "sentiment": 0.4},
@@ -24,7 +27,7 @@ def made(paths: StoragePaths, asset: str, *outputs: Path, partition: str | None 
 
 
 @pytest.fixture
-def calls(paths, build) -> StoragePaths:
+def calls(paths: StoragePaths, build: Builder) -> StoragePaths:
     """A call with three good utterances and a bad one, and a call of three without its recording."""
     spoken = [build.utterance(n) for n in range(3)] + [build.utterance(3, endAt=0)]
     audio, labels = build.calls(build.label("a", utterances=spoken), build.label("b"))
@@ -36,24 +39,24 @@ def calls(paths, build) -> StoragePaths:
 
 
 @pytest.fixture
-def urgency(paths) -> StoragePaths:
+def urgency(paths: StoragePaths) -> StoragePaths:
     write_json(paths.urgency.evaluation / "metrics.json", SCORES)
     made(paths, "urgency_evaluation", paths.urgency.evaluation)
     return paths
 
 
 @pytest.fixture
-def attention(paths) -> StoragePaths:
+def attention(paths: StoragePaths) -> StoragePaths:
     write_text(paths.attention.leaderboard, LEADERBOARD)
     made(paths, "attention_leaderboard", paths.attention.leaderboard)
     return paths
 
 
-def test_nothing_made_gives_nothing_to_tell(paths):
+def test_an_empty_root_has_no_line(paths: StoragePaths) -> None:
     assert list(summary_lines(paths)) == []
 
 
-def test_an_archive_is_told_by_its_counts_and_reasons(calls):
+def test_an_archive_has_its_counts_and_reject_reasons(calls: StoragePaths) -> None:
     assert list(summary_lines(calls)) == [
         (
             "calls         T_x: 3 utterances kept, 4 (bad_times 1, missing_audio 3) rejected; "
@@ -62,7 +65,7 @@ def test_an_archive_is_told_by_its_counts_and_reasons(calls):
     ]
 
 
-def test_the_urgency_model_is_told_next_to_the_majority(urgency):
+def test_the_urgency_model_is_beside_the_majority_class(urgency: StoragePaths) -> None:
     assert list(summary_lines(urgency)) == [
         "urgency       macro-F1 0.612 by utterance, 0.700 by call (majority class 0.170)",
         "sentiment     macro-F1 0.400 by utterance, 0.500 by call (majority class 0.200)",
@@ -70,41 +73,41 @@ def test_the_urgency_model_is_told_next_to_the_majority(urgency):
     ]
 
 
-def test_the_attention_models_are_told_best_first(attention):
+def test_the_attention_models_are_in_the_order_of_the_leaderboard(attention: StoragePaths) -> None:
     assert list(summary_lines(attention)) == [
         "attention     macro-F1 rf 0.561, lgbm 0.555 (majority class 0.350)",
         f"report        {attention.attention.report}",
     ]
 
 
-def test_exported_models_are_named(paths):
+def test_exported_models_are_named(paths: StoragePaths) -> None:
     for name in ("xgb", "logreg"):
         write_text(paths.attention.model(name), "")
     assert list(summary_lines(paths)) == [f"models        {paths.attention.models_folder} (logreg, xgb)"]
 
 
-def test_paths_below_the_working_folder_are_short(attention, monkeypatch):
+def test_paths_below_the_working_folder_are_short(attention: StoragePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(attention.root.parent)
     assert list(summary_lines(attention))[-1] == "report        root/eval/attention/report.md"
 
 
-def test_what_was_deleted_since_is_left_out(calls, urgency, attention):
+def test_deleted_files_have_no_line(calls: StoragePaths, urgency: StoragePaths, attention: StoragePaths) -> None:
     calls.archive("T_x").rejects.unlink()
     (urgency.urgency.evaluation / "metrics.json").unlink()
     attention.attention.leaderboard.unlink()
     assert list(summary_lines(calls)) == []
 
 
-def test_what_was_not_completed_is_left_out(urgency):
+def test_an_asset_without_a_manifest_has_no_line(urgency: StoragePaths) -> None:
     urgency.manifest("urgency_evaluation").unlink()
     assert list(summary_lines(urgency)) == []
 
 
-def test_no_call_text_is_told(calls):
+def test_it_holds_no_call_text(calls: StoragePaths) -> None:
     assert not any("발화" in line or "비밀" in line for line in summary_lines(calls))
 
 
-def test_an_empty_archive_is_told(paths):
+def test_an_empty_archive_has_a_line(paths: StoragePaths) -> None:
     write_table(paths.archive("T_x").utterances, pa.Table.from_pylist([], schema=UTTERANCES))
     write_table(paths.archive("T_x").rejects, pa.Table.from_pylist([], schema=REJECTS))
     made(paths, "utterances", paths.archive("T_x").utterances, partition="T_x")

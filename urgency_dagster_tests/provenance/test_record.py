@@ -1,6 +1,7 @@
-"""The record that an asset leaves of itself."""
+"""The record of a step: input versions before it, the manifest after it."""
 
 import os
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -13,6 +14,7 @@ from urgency_dagster.provenance.manifests import read_manifest
 from urgency_dagster.provenance.record import Record
 from urgency_dagster.writing import file_hash, write_text
 from urgency_dagster_tests.calls.watching import watching
+from urgency_dagster_tests.conftest import Builder
 
 
 def materialise(paths: StoragePaths, *checks: dg.AssetCheckResult) -> dg.ExecuteInProcessResult:
@@ -20,7 +22,7 @@ def materialise(paths: StoragePaths, *checks: dg.AssetCheckResult) -> dg.Execute
     specs = [dg.AssetCheckSpec(str(check.check_name), asset="thing", blocking=True) for check in checks]
 
     @dg.asset(code_version="7", check_specs=specs)
-    def thing(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
+    def thing(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
         record = Record.open(context, storage.paths)
         file = paths.root / "thing.txt"
         write_text(file, "content")
@@ -54,7 +56,7 @@ def test_equal_bytes_made_again_have_an_equal_version(paths: StoragePaths) -> No
         (dg.AssetCheckSeverity.WARN, False, True),
     ],
 )
-def test_a_failed_blocking_check_takes_the_manifest_away(
+def test_a_failed_blocking_check_removes_the_manifest(
     paths: StoragePaths, severity: dg.AssetCheckSeverity, passed: bool, kept: bool
 ) -> None:
     materialise(paths)
@@ -62,12 +64,12 @@ def test_a_failed_blocking_check_takes_the_manifest_away(
     assert (read_manifest(paths, "thing") is not None) == kept
 
 
-class TestWhatChangesWhileItIsRead:
+class TestFilesThatChangeDuringReading:
     @pytest.fixture
-    def paths(self, tmp_path) -> StoragePaths:
+    def paths(self, tmp_path: Path) -> StoragePaths:
         return StoragePaths(tmp_path / "empty")
 
-    def test_a_pair_joins_the_files_that_cannot_be_used(self, paths, build):
+    def test_a_pair_becomes_unusable(self, paths: StoragePaths, build: Builder) -> None:
         build.pair(paths.landing_calls, "T_x", *build.calls())
         landed = LandedContent(paths)
         assert list(landed.calls.pairs) == ["T_x"]
@@ -77,7 +79,7 @@ class TestWhatChangesWhileItIsRead:
         assert landed.calls.problems == dict.fromkeys(("TS_x.zip", "TL_x.zip"), "changed while it was read")
         assert LandedContent(paths).version(CALL_ARCHIVE, "T_x") is not None
 
-    def test_the_attention_pickle_counts_as_not_landed(self, paths):
+    def test_the_attention_pickle_has_no_version(self, paths: StoragePaths) -> None:
         paths.attention_pickle.parent.mkdir(parents=True)
         paths.attention_pickle.write_bytes(b"content")
         with watching(lambda path: os.utime(path, (1, 1)) if path == paths.attention_pickle else None):
@@ -85,11 +87,11 @@ class TestWhatChangesWhileItIsRead:
         assert LandedContent(paths).version(ATTENTION_SOURCE, None) == file_hash(paths.attention_pickle)
 
     @pytest.mark.parametrize("replaced", [True, False])
-    def test_what_was_made_of_it_is_not_recorded(self, paths, build, replaced):
+    def test_the_artefact_has_no_manifest(self, paths: StoragePaths, build: Builder, replaced: bool) -> None:
         pair = build.pair(paths.landing_calls, "T_x", *build.calls())
 
         @dg.asset(deps=[CALL_ARCHIVE], partitions_def=dg.StaticPartitionsDefinition(["T_x"]))
-        def thing(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
+        def thing(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
             record = Record.open(context, storage.paths)
             if replaced:
                 pair.labels.parts[0].write_bytes(build.zipped({"another": b""}))
