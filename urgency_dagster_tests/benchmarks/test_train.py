@@ -22,7 +22,7 @@ TINY = TextShape(vocab_size=1000, hidden_size=32, num_hidden_layers=2, num_atten
 SMALL = TrainSize(shape=TINY, audio_width=16, steps=3, reference_steps=1, rows=1000)
 
 
-def test_the_benchmark_runs_and_tells_what_it_found() -> None:
+def test_the_benchmark_runs_and_returns_its_details() -> None:
     comparison = compare_training(SMALL)
     assert (comparison.name, comparison.unit) == ("train", "utterances/s")
     assert (comparison.ours.runs, comparison.reference.runs) == (3, 1)
@@ -34,7 +34,7 @@ def test_the_benchmark_runs_and_tells_what_it_found() -> None:
     assert comparison.details["bf16"]["utterances_per_s"]["runs"] == 3
 
 
-def test_there_are_utterances_enough() -> None:
+def test_enough_utterances_are_drawn() -> None:
     utterances = draw_utterances(500, audio_width=4)
     assert len(utterances.texts) >= 500
     assert utterances.vectors.shape == (len(utterances.texts), 4)

@@ -25,18 +25,18 @@ def test_the_temperature_is_found_again(temperature: float) -> None:
     assert fit_temperature(*drawn(4000, temperature)) == pytest.approx(temperature, rel=0.1)
 
 
-def test_of_nothing_no_temperature_is_learnt() -> None:
+def test_without_rows_the_temperature_is_one() -> None:
     assert fit_temperature(np.empty((0, 3), np.float32), np.empty(0, np.int64)) == 1.0
 
 
-def test_what_is_always_right_or_wrong_has_a_finite_temperature() -> None:
+def test_always_correct_or_wrong_predictions_have_a_finite_temperature() -> None:
     logits = np.eye(3, dtype=np.float32)
     for true in (np.arange(3), (np.arange(3) + 1) % 3):
         assert 0.04 < fit_temperature(logits, true) < 21
 
 
 @given(temperature=st.floats(0.05, 20), seed=st.integers(0, 20))
-def test_a_temperature_changes_no_answer(temperature: float, seed: int) -> None:
+def test_a_temperature_changes_no_prediction(temperature: float, seed: int) -> None:
     logits, _ = drawn(30, 1.0, seed)
     assert probabilities(logits, temperature).argmax(axis=1).tolist() == logits.argmax(axis=1).tolist()
 
@@ -50,11 +50,11 @@ class TestReliability:
         assert finer.counts.tolist() == [2, 2]
         assert finer.error == pytest.approx((2 * 0.4 + 2 * 0.4) / 4)
 
-    def test_it_falls_with_the_right_temperature(self) -> None:
+    def test_the_error_falls_with_the_fitted_temperature(self) -> None:
         logits, true = drawn(4000, 3.0)
         before, after = (reliability(probabilities(logits, t), true) for t in (1.0, fit_temperature(logits, true)))
         assert before.error > 0.1
         assert after.error < 0.03
 
-    def test_certainty_has_its_place(self) -> None:
+    def test_a_confidence_of_one_is_in_the_last_bin(self) -> None:
         assert reliability(np.array([[1.0, 0.0]]), np.array([0])).counts.tolist() == [1]

@@ -164,7 +164,7 @@ class Trained:
     metrics: dict[str, Any]
 
 
-def train_and_judge(paths: StoragePaths, text_model: PretrainedModel) -> Trained:
+def train_and_evaluate(paths: StoragePaths, text_model: PretrainedModel) -> Trained:
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     summary = train(paths, text_model, FAST)
     return Trained(paths, summary, evaluate(paths, EvaluationConfig(device="cpu")))
@@ -172,13 +172,13 @@ def train_and_judge(paths: StoragePaths, text_model: PretrainedModel) -> Trained
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, text_model: PretrainedModel) -> Trained:
-    return train_and_judge(write_root(tmp_path_factory.mktemp("trained") / "root"), text_model)
+    return train_and_evaluate(write_root(tmp_path_factory.mktemp("trained") / "root"), text_model)
 
 
 @pytest.fixture(scope="session")
 def trained_on_spans(tmp_path_factory: pytest.TempPathFactory, text_model: PretrainedModel) -> Trained:
     """The same with four audio vectors for each utterance."""
-    return train_and_judge(write_root(tmp_path_factory.mktemp("spans") / "root", tokens=4), text_model)
+    return train_and_evaluate(write_root(tmp_path_factory.mktemp("spans") / "root", tokens=4), text_model)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The whole way from the demo's ZIPs to a judged model, as `make demo` goes it, without Dagster."""
+"""From the demo's ZIPs to an evaluated model, as in `make demo`, without Dagster."""
 
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[StoragePaths, list[s
     return paths, sorted(pairs)
 
 
-def judged(paths: StoragePaths, archives: list[str]) -> dict[str, Any]:
+def train_and_evaluate(paths: StoragePaths, archives: list[str]) -> dict[str, Any]:
     """The metrics of a model that is trained as the demo's run configuration says."""
     build_training_set(paths, archives, SplitConfig())
     overrides = yaml.safe_load(paths.run_config.read_text(encoding="utf-8"))["urgency_model"]
@@ -53,8 +53,8 @@ def judged(paths: StoragePaths, archives: list[str]) -> dict[str, Any]:
     return evaluate(paths, EvaluationConfig(device="cpu"))
 
 
-def test_the_interval_of_the_model_is_clear_of_the_majority(demo: tuple[StoragePaths, list[str]]) -> None:
-    metrics = judged(*demo)
+def test_the_model_is_better_than_the_majority_by_its_interval(demo: tuple[StoragePaths, list[str]]) -> None:
+    metrics = train_and_evaluate(*demo)
     for unit, majority in (("utterance", "majority"), ("call", "majority_call")):
         low, _ = metrics[unit]["urgency"]["f1_macro_interval"]
         assert low > metrics[majority]["urgency"]["f1_macro_interval"][1], unit
@@ -63,7 +63,7 @@ def test_the_interval_of_the_model_is_clear_of_the_majority(demo: tuple[StorageP
 def test_with_shuffled_labels_chance_is_within_the_interval(demo: tuple[StoragePaths, list[str]]) -> None:
     paths, archives = demo
     shuffle_labels(paths, archives)
-    low, high = judged(paths, archives)["utterance"]["urgency"]["f1_macro_interval"]
+    low, high = train_and_evaluate(paths, archives)["utterance"]["urgency"]["f1_macro_interval"]
     assert low <= chance(paths.urgency.evaluation / "predictions.parquet") <= high
 
 

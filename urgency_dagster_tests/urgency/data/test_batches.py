@@ -43,7 +43,7 @@ def dataset(paths: StoragePaths, tokenizer: PreTrainedTokenizerBase) -> Utteranc
 TEXTS = ["네", "", "여기 지금 우리 집 앞", "예 사람", "모르는 말"]
 
 
-def test_padding_is_what_the_tokenizer_would_do(tokenizer: PreTrainedTokenizerBase) -> None:
+def test_padding_equals_the_tokenizers(tokenizer: PreTrainedTokenizerBase) -> None:
     ids, mask = tokenise(pa.chunked_array([TEXTS]), tokenizer, 64).padded(np.arange(len(TEXTS)))
     expected = tokenizer(TEXTS, padding=True, return_tensors="np")
     np.testing.assert_array_equal(ids, expected["input_ids"])
@@ -63,7 +63,7 @@ def test_long_texts_are_cut_at_the_limit(tokenizer: PreTrainedTokenizerBase) -> 
     assert mask.all()
 
 
-def test_chunks_of_the_tokeniser_leave_no_trace(
+def test_the_chunk_size_does_not_change_the_tokens(
     tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = tokenise(pa.chunked_array([TEXTS]), tokenizer, 64)
@@ -109,7 +109,7 @@ def test_vectors_of_several_shapes_are_refused(paths: StoragePaths, tokenizer: P
         UtteranceDataset(paths, rows, tokenise(rows["text"], tokenizer, 64))
 
 
-def test_vectors_that_shrank_are_refused(paths: StoragePaths, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_fewer_vectors_than_rows_are_refused(paths: StoragePaths, tokenizer: PreTrainedTokenizerBase) -> None:
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     rows = read_training_set(paths).side(VALIDATION)
     target = paths.archive("V_광주_구급").vectors
@@ -141,7 +141,7 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
     assert order(1, 1) != order(2, 1)
 
 
-def test_texts_of_like_length_share_a_batch_and_batches_come_in_no_order() -> None:
+def test_texts_of_similar_length_share_a_batch_and_batches_are_shuffled() -> None:
     lengths = np.random.default_rng(0).integers(3, 60, 16 * BUCKET * 2)
     batches = bucketed_batches(lengths, 16, seed=1, epoch=1)
     padded = sum(len(batch) * lengths[batch].max() for batch in batches)
@@ -151,7 +151,7 @@ def test_texts_of_like_length_share_a_batch_and_batches_come_in_no_order() -> No
     assert abs(np.corrcoef(longest, range(len(longest)))[0, 1]) < 0.5
 
 
-def test_a_batch_is_drawn_from_everywhere() -> None:
+def test_a_batch_is_drawn_from_the_whole_epoch() -> None:
     batches = bucketed_batches(np.full(16 * BUCKET * 4, 7), 16, seed=1, epoch=1)
     spans = [int(np.ptp(batch)) for batch in batches]
     assert min(spans) > len(batches) * 16 / 4

@@ -118,7 +118,7 @@ def test_the_same_archives_in_any_order_give_the_same_bytes(tmp_path: Path) -> N
     assert first.urgency.split.read_bytes() == second.urgency.split.read_bytes()
 
 
-def test_other_vectors_are_other_data(paths: StoragePaths) -> None:
+def test_other_vectors_change_the_data_hash(paths: StoragePaths) -> None:
     before = build_training_set(paths, NAMES, SplitConfig())
     vectors = np.load(paths.archive(NAMES[0]).vectors)
     np.save(paths.archive(NAMES[0]).vectors, vectors + 1)
@@ -197,21 +197,21 @@ def test_vectors_of_another_model_of_the_same_width_are_refused(paths: StoragePa
 
 
 @pytest.mark.parametrize("tokens", [1, 4])
-def test_how_many_vectors_an_utterance_has_is_recorded(tmp_path: Path, tokens: int) -> None:
+def test_the_number_of_vectors_per_utterance_is_stored(tmp_path: Path, tokens: int) -> None:
     paths = write_root(tmp_path, tokens=tokens)
     summary = build_training_set(paths, NAMES, SplitConfig())
     assert (summary.audio_width, summary.audio_tokens) == (AUDIO_WIDTH, tokens)
     assert read_training_set(paths).summary == summary
 
 
-def test_archives_whose_utterances_have_more_vectors_than_others_are_refused(paths: StoragePaths) -> None:
+def test_archives_with_another_number_of_vectors_are_refused(paths: StoragePaths) -> None:
     write_spans(paths, NAMES[1], 4)
     message = "have 1 and 4 audio vectors for an utterance; .* of all archives with the same `audio_tokens`"
     with pytest.raises(ArtefactError, match=message):
         build_training_set(paths, NAMES, SplitConfig())
 
 
-def test_a_training_set_that_does_not_say_how_many_vectors_has_one_each(paths: StoragePaths) -> None:
+def test_a_training_set_without_audio_tokens_has_one_vector_each(paths: StoragePaths) -> None:
     summary = build_training_set(paths, NAMES, SplitConfig())
     stored = json.loads(paths.urgency.split.read_text(encoding="utf-8"))
     del stored["audio_tokens"]
@@ -220,7 +220,7 @@ def test_a_training_set_that_does_not_say_how_many_vectors_has_one_each(paths: S
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 1, 3), (2, 4, 3), (0, 3), (0, 4, 3)])
-def test_vectors_are_read_as_so_many_of_each_utterance(paths: StoragePaths, shape: tuple[int, ...]) -> None:
+def test_vectors_are_read_with_three_axes(paths: StoragePaths, shape: tuple[int, ...]) -> None:
     stored = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     np.save(paths.archive(NAMES[0]).vectors, stored)
     tokens = shape[1] if len(shape) == 3 else 1
@@ -228,7 +228,7 @@ def test_vectors_are_read_as_so_many_of_each_utterance(paths: StoragePaths, shap
     np.testing.assert_array_equal(open_vectors(paths, NAMES[0]), expected, strict=True)
 
 
-def test_the_speech_model_is_recorded(paths: StoragePaths) -> None:
+def test_the_speech_model_is_stored(paths: StoragePaths) -> None:
     assert build_training_set(paths, NAMES, SplitConfig()).speech_model == {"name": "speech", "revision": "1"}
 
 

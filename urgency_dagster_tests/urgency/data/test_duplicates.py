@@ -43,7 +43,7 @@ def renamed(old: str, new: str) -> Callable[[list[str]], list[str]]:
     return lambda values: [new if value == old else value for value in values]
 
 
-def test_calls_of_their_own_share_nothing(paths: StoragePaths) -> None:
+def test_distinct_calls_share_nothing(paths: StoragePaths) -> None:
     assert find_shared_calls(paths, NAMES) == SharedCalls(0, 0, 0, ())
 
 
@@ -59,13 +59,13 @@ def test_a_recording_in_two_archives_under_another_id(paths: StoragePaths) -> No
     assert find_shared_calls(paths, NAMES) == SharedCalls(0, 2, 0, (SECOND, THIRD))
 
 
-def test_a_recording_of_two_calls_in_one_archive_is_counted_apart(paths: StoragePaths) -> None:
+def test_a_recording_of_two_calls_in_one_archive_is_counted_separately(paths: StoragePaths) -> None:
     first, second = ids(paths, FIRST, "audio_sha256")[:2]
     change(paths, FIRST, audio_sha256=renamed(first, second))
     assert find_shared_calls(paths, NAMES) == SharedCalls(0, 0, 1, ())
 
 
-def test_silence_is_no_evidence_but_half_of_it_is(paths: StoragePaths) -> None:
+def test_silent_recordings_are_left_out_unless_partly_audible(paths: StoragePaths) -> None:
     for archive in (FIRST, SECOND):
         change(paths, archive, audio_sha256=lambda hashes: ["0" * 64] * len(hashes), silent=lambda v: [True] * len(v))
     assert find_shared_calls(paths, NAMES) == SharedCalls(0, 0, 0, ())

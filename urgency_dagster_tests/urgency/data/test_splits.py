@@ -112,7 +112,7 @@ def test_official_falls_back_to_calls_and_says_so(archive: str, side: str) -> No
     assert validating(rows, split) == validating(rows, split_rows(rows, SplitConfig(mode="call")))
 
 
-def test_the_draw_by_utterance_tears_calls_apart() -> None:
+def test_a_split_by_utterance_puts_calls_on_both_sides() -> None:
     rows = table([("T_광주_구급", number % 3, 20) for number in range(9)])
     split = split_rows(rows, SplitConfig(mode="utterance"))
     ids = np.asarray(rows["_id"].to_pylist())
@@ -149,16 +149,16 @@ def test_a_wrong_configuration_is_refused(wrong: dict[str, Any]) -> None:
 
 
 @given(calls=calls_strategy, share=st.floats(0, 0.9), seed=st.integers(0, 5))
-def test_whole_calls_are_held_out(calls: list[tuple[str, int, int]], share: float, seed: int) -> None:
+def test_the_calibration_set_holds_whole_calls(calls: list[tuple[str, int, int]], share: float, seed: int) -> None:
     rows = table(calls)
-    apart = calibration_calls(rows, share, seed)
+    calibration = calibration_calls(rows, share, seed)
     ids = np.asarray(rows["_id"].to_pylist())
-    assert not set(ids[apart]) & set(ids[~apart])
-    assert share > 0 or not apart.any()
+    assert not set(ids[calibration]) & set(ids[~calibration])
+    assert share > 0 or not calibration.any()
 
 
-def test_another_draw_than_that_of_the_sides() -> None:
+def test_the_calibration_set_is_drawn_independently_of_the_sides() -> None:
     rows = table([("T_광주_구급", number % 3, 1) for number in range(300)])
     sides = split_rows(rows, SplitConfig(mode="call", validation_share=0.3)).validation
-    apart = calibration_calls(rows, 0.3, seed=SplitConfig().seed)
-    assert 0.05 < (sides & apart).mean() < 0.15
+    calibration = calibration_calls(rows, 0.3, seed=SplitConfig().seed)
+    assert 0.05 < (sides & calibration).mean() < 0.15

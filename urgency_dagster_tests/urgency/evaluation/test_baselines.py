@@ -27,7 +27,7 @@ def right(logits: np.ndarray, rows: pa.Table, task: str) -> float:
     return float((logits.argmax(axis=1) == rows[f"{task}_id"].to_numpy()).mean())
 
 
-def test_each_sees_its_own_side_alone(sides: tuple[StoragePaths, pa.Table, pa.Table]) -> None:
+def test_each_baseline_uses_its_own_features_only(sides: tuple[StoragePaths, pa.Table, pa.Table]) -> None:
     paths, training, validation = sides
     found = baseline_logits(paths, training, validation, CLASSES, seed=1)
     assert found["text_only"].urgency.shape == (validation.num_rows, 3)
@@ -39,7 +39,7 @@ def test_each_sees_its_own_side_alone(sides: tuple[StoragePaths, pa.Table, pa.Ta
     assert right(found["text_only"].sentiment, validation, "sentiment") < 0.7
 
 
-def test_the_audio_is_every_vector_of_an_utterance(tmp_path: Path) -> None:
+def test_the_audio_features_are_all_vectors_of_an_utterance(tmp_path: Path) -> None:
     paths = write_root(tmp_path, tokens=4)
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     training, validation = (read_training_set(paths).side(side) for side in (TRAIN, VALIDATION))

@@ -21,7 +21,7 @@ def moments(true: list[int], *times_s: int) -> list[dict[str, Any]]:
     return time_to_decision(LOGITS, ENDS_MS, CALLS, np.array(true), 2, BOOTSTRAP, times_s)
 
 
-def test_only_what_was_heard_by_then_counts() -> None:
+def test_only_utterances_that_have_ended_count() -> None:
     # The first call is read as 2 after 1 s and as 0 after 8 s; the second as 1 after 5 s and as 2 after 12 s.
     found = moments([0, 2], 1, 5, 8, 12)
     assert [moment["accuracy"] for moment in found] == [0, 0, 0.5, 1]
@@ -29,7 +29,7 @@ def test_only_what_was_heard_by_then_counts() -> None:
     assert [moment["seconds"] for moment in found] == [1, 5, 8, 12]
 
 
-def test_a_call_without_an_answer_is_wrong_and_counted() -> None:
+def test_a_call_without_a_prediction_counts_as_wrong() -> None:
     first, at_the_border, later = moments([2, 1], 0, 1, 5)
     assert (first["decided"], first["accuracy"]) == (0, 0)
     assert (at_the_border["decided"], at_the_border["accuracy"], at_the_border["recall_high"]) == (0.5, 0.5, 1)
@@ -40,7 +40,7 @@ def test_without_a_high_call_there_is_no_recall() -> None:
     assert moments([0, 1], 12)[0]["recall_high"] is None
 
 
-def test_the_end_is_the_answer_of_the_whole_call() -> None:
+def test_the_last_point_is_the_prediction_for_the_whole_call() -> None:
     rng = np.random.default_rng(0)
     logits, calls = rng.normal(size=(60, 3)).astype(np.float32), np.repeat(np.arange(12), 5)
     true = rng.integers(0, 3, 12)
@@ -50,7 +50,7 @@ def test_the_end_is_the_answer_of_the_whole_call() -> None:
     assert last["decided"] == 1
 
 
-def test_intervals_are_those_of_the_share_of_calls_that_are_read_rightly() -> None:
+def test_intervals_are_those_of_the_share_of_correct_calls() -> None:
     rng, calls = np.random.default_rng(0), np.arange(200)
     true = rng.integers(0, 3, 200)
     logits = np.eye(3, dtype=np.float32)[np.where(rng.random(200) < 0.7, true, (true + 1) % 3)]
@@ -63,19 +63,19 @@ def test_intervals_are_those_of_the_share_of_calls_that_are_read_rightly() -> No
     assert moment["recall_high_interval"] == pytest.approx(np.percentile(recalls, [2.5, 97.5]), abs=0.015)
 
 
-def test_what_is_never_right_has_no_width() -> None:
+def test_a_score_of_zero_has_an_interval_without_width() -> None:
     (moment,) = moments([1, 0], 12)
     assert (moment["accuracy"], moment["accuracy_interval"]) == (0, [0, 0])
     assert (moment["recall_high"], moment["recall_high_interval"]) == (None, None)
 
 
-def test_each_error_costs_what_the_matrix_says() -> None:
+def test_the_expected_cost_follows_the_cost_matrix() -> None:
     matrix, costs = np.array([[3, 1], [2, 4]]), np.array([[0.0, 1.0], [10.0, 0.0]])
     assert expected_cost(matrix, costs) == pytest.approx(1000 * (1 * 1 + 2 * 10) / 10)
     assert expected_cost(np.diag([3, 5]), costs) == 0
 
 
-def test_the_picture_shows_the_moments(tmp_path: Path) -> None:
+def test_the_picture_shows_the_points(tmp_path: Path) -> None:
     draw_time_to_decision(tmp_path / "one.png", moments([0, 2], 1, 5, 12))
     draw_time_to_decision(tmp_path / "other.png", moments([0, 1], 1, 5, 12))  # without a high call
     one, other = ((tmp_path / name).read_bytes() for name in ("one.png", "other.png"))

@@ -18,7 +18,7 @@ from urgency_dagster.urgency.data.dataset import build_training_set, read_traini
 from urgency_dagster.urgency.data.tables import URGENCY_PREDICTIONS, VALIDATION
 from urgency_dagster.urgency.evaluation.evaluation import evaluate, read_metrics
 from urgency_dagster.urgency.package.model_folder import load_urgency_model
-from urgency_dagster_tests.urgency.conftest import ARCHIVES, Trained, train_and_judge
+from urgency_dagster_tests.urgency.conftest import ARCHIVES, Trained, train_and_evaluate
 
 CONFIG = EvaluationConfig(device="cpu")
 
@@ -39,7 +39,7 @@ def test_the_stored_metrics_are_those_returned(stored: dict[str, Any], trained: 
 
 
 @pytest.mark.parametrize("name", ["text_only", "audio_only"])
-def test_a_baseline_that_sees_one_side_learns_something(stored: dict[str, Any], name: str) -> None:
+def test_a_baseline_is_better_than_the_majority(stored: dict[str, Any], name: str) -> None:
     assert stored[name]["n"] == stored["utterance"]["n"]
     assert stored[f"{name}_call"]["n"] == stored["call"]["n"]
     task = "urgency" if name == "text_only" else "sentiment"  # what the words and the vectors of the fixtures lean to
@@ -105,7 +105,7 @@ def test_the_majority_is_that_of_the_training_side(stored: dict[str, Any], train
     assert stored["majority_call"]["n"] == stored["call"]["n"] == summary.calls["validation"]
 
 
-def test_the_parts_of_a_division_are_all_rows(stored: dict[str, Any], trained: Trained) -> None:
+def test_the_slices_of_a_division_add_up_to_all_rows(stored: dict[str, Any], trained: Trained) -> None:
     rows = trained.metrics["utterance"]["n"]
     assert set(stored["slices"]) == {
         "region", "category", "disasterMedium", "gender", "speaker", "segment_length", "call_length",
@@ -116,7 +116,7 @@ def test_the_parts_of_a_division_are_all_rows(stored: dict[str, Any], trained: T
 
 
 @pytest.mark.parametrize(("name", "speaker"), [("caller_only", 1), ("taker_only", 0)])
-def test_one_side_of_the_talk_is_judged_by_call(
+def test_scores_of_one_speaker_are_by_call(
     stored: dict[str, Any], predictions: pa.Table, trained: Trained, name: str, speaker: int
 ) -> None:
     rows = read_training_set(trained.paths).side(VALIDATION)
@@ -127,7 +127,7 @@ def test_one_side_of_the_talk_is_judged_by_call(
     assert stored[name]["urgency"]["accuracy"] == pytest.approx((predicted == grouped["urgency_id"].first()).mean())
 
 
-def test_the_last_moment_is_the_whole_call(stored: dict[str, Any]) -> None:
+def test_the_last_time_to_decision_is_the_whole_call(stored: dict[str, Any]) -> None:
     last = stored["time_to_decision"][-1]
     assert last["decided"] == 1
     for name in ("accuracy", "recall_high"):
@@ -178,7 +178,7 @@ def test_the_cost_is_that_of_the_calls(stored: dict[str, Any], copied: StoragePa
 
 @pytest.fixture
 def copied(trained: Trained, tmp_path: Path) -> StoragePaths:
-    """A trained storage root that may be judged again."""
+    """A trained storage root that may be evaluated again."""
     return StoragePaths(shutil.copytree(trained.paths.root, tmp_path / "copied"))
 
 
@@ -203,7 +203,7 @@ def test_progress_reaches_every_utterance(trained: Trained, copied: StoragePaths
 
 
 def test_a_model_of_another_training_set_is_refused(paths: StoragePaths, text_model: PretrainedModel) -> None:
-    train_and_judge(paths, text_model)
+    train_and_evaluate(paths, text_model)
     build_training_set(paths, list(ARCHIVES)[1:], SplitConfig())
     with pytest.raises(ArtefactError, match="another training set"):
         evaluate(paths, CONFIG)
@@ -218,6 +218,6 @@ def test_the_stored_metrics_are_read_back_and_a_damaged_file_is_none(trained: Tr
     assert read_metrics(copied) is None
 
 
-def test_nothing_to_judge_is_refused(tmp_path: Path) -> None:
+def test_a_missing_training_set_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="no training set"):
         evaluate(StoragePaths(tmp_path), CONFIG)

@@ -31,7 +31,7 @@ def contents(paths: StoragePaths) -> dict[str, bytes]:
     return {paths.relative(file): file.read_bytes() for file in files}
 
 
-def test_both_scores_and_their_difference_are_told(
+def test_the_gap_has_both_scores_and_their_difference(
     trained: Trained, copied: StoragePaths, text_model: PretrainedModel
 ) -> None:
     before = contents(copied)
@@ -47,9 +47,7 @@ def test_both_scores_and_their_difference_are_told(
     assert after == before, "everything else is as it was"
 
 
-def test_the_model_is_trained_as_the_stored_one_on_a_split_that_tears_calls(
-    copied: StoragePaths, text_model: PretrainedModel
-) -> None:
+def test_the_second_model_is_trained_on_a_split_by_utterance(copied: StoragePaths, text_model: PretrainedModel) -> None:
     seen: list[dict[str, Any]] = []
 
     def look(done: int, total: int, **figures: float) -> None:
@@ -77,7 +75,7 @@ class Killed(BaseException):
     """Ends a run from outside, as a signal does."""
 
 
-def test_one_that_was_killed_can_be_repeated(copied: StoragePaths, text_model: PretrainedModel) -> None:
+def test_a_killed_measurement_can_be_repeated(copied: StoragePaths, text_model: PretrainedModel) -> None:
     def kill(done: int, total: int, **figures: float) -> None:
         if done > total / 2:
             raise Killed
@@ -89,7 +87,7 @@ def test_one_that_was_killed_can_be_repeated(copied: StoragePaths, text_model: P
 
 
 @pytest.mark.parametrize("missing", ["evaluation", "model", "training_set"])
-def test_what_is_missing_is_told(copied: StoragePaths, text_model: PretrainedModel, missing: str) -> None:
+def test_a_missing_artefact_is_refused(copied: StoragePaths, text_model: PretrainedModel, missing: str) -> None:
     shutil.rmtree(copied.urgency.folder / missing)
     with pytest.raises(ArtefactError):
         measure_leak_gap(copied, text_model, CONFIG)

@@ -24,7 +24,7 @@ def card(trained: Trained) -> dict[str, Any]:
     return copy.deepcopy(read_card(trained.paths.urgency.model))
 
 
-def test_the_folder_holds_what_is_promised(folder: Path) -> None:
+def test_the_evaluation_folder_holds_the_documented_files(folder: Path) -> None:
     names = {path.name for path in folder.iterdir()}
     assert names == PICTURES | {"metrics.json", "classification_report.txt", "predictions.parquet", "report.md"}
 
@@ -38,7 +38,7 @@ def test_pictures_are_readable_and_small(folder: Path, name: str) -> None:
     assert 200 < height < 1200
 
 
-def test_the_report_tells_the_stored_figures(folder: Path, trained: Trained) -> None:
+def test_the_report_shows_the_stored_scores(folder: Path, trained: Trained) -> None:
     text = (folder / "report.md").read_text(encoding="utf-8")
     for unit in ("utterance", "call", "majority", "majority_call"):
         assert f"{trained.metrics[unit]['urgency']['f1_macro']:.3f}" in text
@@ -66,7 +66,7 @@ def test_a_split_by_utterance_is_called_inflated(trained: Trained, card: dict[st
     assert "inflated" in report_text(trained.metrics, card, [])
 
 
-def test_a_fallback_is_told(trained: Trained, card: dict[str, Any]) -> None:
+def test_the_report_names_a_fallback_of_the_split(trained: Trained, card: dict[str, Any]) -> None:
     card["split"] = {"mode_asked": "official", "mode_used": "call", "sha256": "0"}
     assert "`call` instead of `official`" in report_text(trained.metrics, card, [])
 
@@ -78,7 +78,9 @@ def test_a_class_that_is_absent_has_no_share(trained: Trained, card: dict[str, A
     assert "none present" in report_text(metrics, card, [])
 
 
-def test_thresholds_are_told_or_that_there_are_none(folder: Path, trained: Trained, card: dict[str, Any]) -> None:
+def test_the_report_shows_the_thresholds_or_says_there_are_none(
+    folder: Path, trained: Trained, card: dict[str, Any]
+) -> None:
     found = trained.metrics["calibration"]["thresholds"]
     text = (folder / "report.md").read_text(encoding="utf-8")
     person, (low, high) = found["answer_from"], found["answer_from"]["to_person_interval"]

@@ -33,7 +33,7 @@ def test_region_and_category_are_those_of_the_archive() -> None:
     assert labels("category", *archives) == ["구급", "화재", "unknown", "unknown"]
 
 
-def test_what_is_not_known_is_a_part_of_its_own() -> None:
+def test_an_unknown_value_is_its_own_slice() -> None:
     assert labels("gender", {"gender": "M"}, {"gender": None}) == ["M", "unknown"]
     assert labels("disasterMedium", {}, {"disasterMedium": None}) == ["부상", "unknown"]
     assert labels("speaker", {"speaker": 0}, {"speaker": 1}, {"speaker": None}) == ["call taker", "caller", "unknown"]
@@ -43,7 +43,7 @@ def test_what_is_not_known_is_a_part_of_its_own() -> None:
     ("seconds", "part"),
     [(0.5, "0 to 1 s"), (1.0, "1 to 2 s"), (1.99, "1 to 2 s"), (4.99, "2 to 5 s"), (5.0, "5 s and more")],
 )
-def test_a_segment_belongs_to_the_length_that_begins_with_it(seconds: float, part: str) -> None:
+def test_a_length_on_a_bound_belongs_to_the_longer_slice(seconds: float, part: str) -> None:
     assert labels("segment_length", {"duration_s": seconds}) == [part]
 
 
@@ -53,7 +53,7 @@ def test_the_length_of_a_call_is_where_its_last_utterance_ends() -> None:
     assert labels("call_length", {"endAt": 200_000}) == ["90 s and more"]
 
 
-def test_the_scores_of_a_part_are_those_of_its_rows_alone() -> None:
+def test_the_scores_of_a_slice_use_its_rows_only() -> None:
     rng = np.random.default_rng(0)
     true, predicted, calls = rng.integers(0, 3, 300), rng.integers(0, 3, 300), np.repeat(np.arange(60), 5)
     parts = np.array(["one", "other", "one"])[calls % 3]
@@ -73,7 +73,7 @@ def test_the_scores_of_a_part_are_those_of_its_rows_alone() -> None:
             assert low < found[name] < high
 
 
-def test_a_part_without_the_high_class_has_no_recall_of_it() -> None:
+def test_a_slice_without_high_urgency_has_no_recall() -> None:
     scores = slice_scores(
         {"d": np.array(["x", "x"])}, np.array([0, 1]), np.array([0, 2]), np.array([5, 9]),
         classes=3, high=2, bootstrap=BootstrapConfig(5, 1),

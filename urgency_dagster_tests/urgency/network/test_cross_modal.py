@@ -91,7 +91,7 @@ def test_several_audio_vectors_are_attended_to(
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 4])
-def test_queries_and_keys_learn_only_where_there_is_something_to_choose_from(
+def test_queries_and_keys_learn_only_from_several_vectors(
     text_model: PretrainedModel, inputs: tuple[Tensor, Tensor, Tensor], tokens: int
 ) -> None:
     ids, mask, _ = inputs

@@ -30,7 +30,7 @@ def test_the_originals_keys_are_there(checkpoint: dict[str, Any]) -> None:
     assert checkpoint["val_metrics"].keys() == tasks | {"sent_acc", "sent_f1", "urg_acc", "urg_f1"}
 
 
-def test_the_checkpoint_says_what_it_is(checkpoint: dict[str, Any], trained: Trained) -> None:
+def test_the_checkpoint_holds_labels_and_facts(checkpoint: dict[str, Any], trained: Trained) -> None:
     assert checkpoint["labels"] == {"urgency": ["하", "중", "상"], "sentiment": ["당황/난처", "불안/걱정"]}
     assert checkpoint["text_model"] == {"name": "tiny-electra", "revision": "local"}
     assert checkpoint["split"]["sha256"] == trained.summary.split_sha256
@@ -47,14 +47,14 @@ def test_the_stored_scores_are_those_of_the_stored_epoch(checkpoint: dict[str, A
     assert sum(right) / len(right) == best.urg_acc
 
 
-def test_the_optimiser_can_go_on_from_it(checkpoint: dict[str, Any]) -> None:
+def test_an_optimiser_can_continue_from_the_checkpoint(checkpoint: dict[str, Any]) -> None:
     parameters = [torch.nn.Parameter(torch.zeros_like(t)) for t in checkpoint["model_state_dict"].values()]
     optimiser = torch.optim.AdamW(parameters)
     optimiser.load_state_dict(checkpoint["optimizer_state_dict"])
     assert optimiser.param_groups[0]["weight_decay"] == FAST.weight_decay
 
 
-def test_the_name_of_the_file_does_not_reach_its_bytes(tmp_path: Path) -> None:
+def test_the_file_name_does_not_change_the_bytes(tmp_path: Path) -> None:
     content = {"tensor": torch.arange(3), "nested": [{"a": 1.5}]}
     for name in ("one.pt", "another.tmp"):
         write_checkpoint(tmp_path / name, content)

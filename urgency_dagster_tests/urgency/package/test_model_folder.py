@@ -47,14 +47,14 @@ def test_the_folder_gives_the_logits_of_the_checkpoint(
     np.testing.assert_array_equal(stored.sentiment, expected.sentiment)
 
 
-def test_the_folder_answers_as_training_measured(trained: Trained, moved: Path, validation: UtteranceDataset) -> None:
+def test_the_folder_predicts_as_in_training(trained: Trained, moved: Path, validation: UtteranceDataset) -> None:
     model = load_urgency_model(moved)
     logits = predict_logits(model.network, validation, batch_size=FAST.batch_size, device="cpu")
     measured = read_checkpoint(trained.paths.urgency.checkpoint)["val_metrics"]
     assert logits.urgency.argmax(axis=1).tolist() == measured["preds_urg"]
 
 
-def test_labels_and_limits_travel_with_the_weights(moved: Path) -> None:
+def test_the_folder_holds_labels_and_maximum_length(moved: Path) -> None:
     model = load_urgency_model(moved)
     assert model.labels.urgency == ("하", "중", "상")
     assert model.labels.sentiment == ("당황/난처", "불안/걱정")
@@ -84,7 +84,7 @@ def test_loading_leaves_the_random_state_alone(moved: Path) -> None:
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_the_card_says_what_the_model_is(trained: Trained, moved: Path) -> None:
+def test_the_card_describes_the_model(trained: Trained, moved: Path) -> None:
     card = read_card(moved)
     assert card["data_sha256"] == trained.summary.data_sha256
     assert card["metrics"]["urg_f1"] == trained.summary.best.urg_f1
@@ -115,7 +115,7 @@ def test_weights_of_another_shape_are_refused(moved: Path) -> None:
         load_urgency_model(moved)
 
 
-def test_a_model_that_does_not_say_how_many_audio_vectors_takes_one(moved: Path) -> None:
+def test_a_model_without_audio_tokens_takes_one_vector(moved: Path) -> None:
     config = json.loads((moved / "config.json").read_text(encoding="utf-8"))
     assert config["network"].pop("audio_tokens") == 1
     (moved / "config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -123,21 +123,19 @@ def test_a_model_that_does_not_say_how_many_audio_vectors_takes_one(moved: Path)
 
 
 @pytest.mark.parametrize(
-    ("fixture", "told"),
+    ("fixture", "line"),
     [
         ("trained", "| audio vectors | 1 of 12 values: the mean over time of the"),
-        ("trained_on_spans", "| audio vectors | 4 of 12 values: the means over as many equal spans of time of the"),
+        ("trained_on_spans", "| audio vectors | 4 of 12 values: the means over 4 equal spans of time of the"),
     ],
 )
-def test_how_many_audio_vectors_it_takes_travels_with_the_model(
-    request: pytest.FixtureRequest, fixture: str, told: str
-) -> None:
+def test_the_folder_holds_the_number_of_audio_vectors(request: pytest.FixtureRequest, fixture: str, line: str) -> None:
     urgency = request.getfixturevalue(fixture).paths.urgency
     tokens = load_urgency_model(urgency.model).config.audio_tokens
-    assert f"| {tokens} of" in told
+    assert f"| {tokens} of" in line
     assert read_card(urgency.model)["audio_tokens"] == tokens
     assert read_checkpoint(urgency.checkpoint)["audio_tokens"] == tokens
-    assert told in (urgency.model / "README.md").read_text(encoding="utf-8")
+    assert line in (urgency.model / "README.md").read_text(encoding="utf-8")
 
 
 def test_no_card_is_refused(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_the_logits_are_the_same_and_the_labels_in_this_projects_order(
     assert (urgency[:, 0] - urgency[:, 2]).abs().min() > 1e-3, "the order matters here"
 
 
-def test_it_can_be_kept_as_a_model_folder(
+def test_an_original_model_can_be_saved_as_a_model_folder(
     original: Original,
     batch: tuple[Tensor, Tensor, Tensor],
     text_model: PretrainedModel,
@@ -131,7 +131,7 @@ def test_it_can_be_kept_as_a_model_folder(
     assert again.labels == model.labels
 
 
-def test_labels_in_the_checkpoint_decide(
+def test_labels_in_the_checkpoint_are_used(
     original: Original, batch: tuple[Tensor, Tensor, Tensor], text_model: PretrainedModel, tmp_path: Path
 ) -> None:
     names = {"urgency": list(ORIGINAL_URGENCY), "sentiment": list(SENTIMENTS)}
@@ -157,9 +157,7 @@ def test_a_checkpoint_of_this_project_loads_too(
         torch.testing.assert_close(model.network.state_dict()[name], tensor, rtol=0, atol=0)
 
 
-def test_a_buffer_of_older_versions_is_no_obstacle(
-    original: Original, text_model: PretrainedModel, tmp_path: Path
-) -> None:
+def test_buffers_of_older_versions_are_ignored(original: Original, text_model: PretrainedModel, tmp_path: Path) -> None:
     state = {**original.state_dict(), "text_encoder.embeddings.position_ids": torch.arange(64)[None]}
     torch.save({"model_state_dict": state}, tmp_path / "best_model.pt")
     assert original_model(tmp_path / "best_model.pt", text_model).config.audio_width == AUDIO_WIDTH
@@ -195,7 +193,7 @@ class Evil:
 
 
 @pytest.mark.parametrize("content", ["evil", "list", "no weights", "damaged", "missing"])
-def test_what_is_no_checkpoint_is_refused_and_nothing_is_run(
+def test_other_files_are_refused_and_no_code_is_run(
     original: Original, text_model: PretrainedModel, tmp_path: Path, content: str
 ) -> None:
     target = tmp_path / "best_model.pt"

@@ -14,74 +14,74 @@ HIGH = 2
 def drawn(calls: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities of calls, and classes drawn from them."""
     rng = np.random.default_rng(seed)
-    of_calls = rng.dirichlet((0.5, 0.5, 0.5), calls)
-    return of_calls, np.array([rng.choice(3, p=row) for row in of_calls])
+    probabilities = rng.dirichlet((0.5, 0.5, 0.5), calls)
+    return probabilities, np.array([rng.choice(3, p=row) for row in probabilities])
 
 
 def fit(
-    of_calls: np.ndarray, true: np.ndarray, deferral_rate: float = 0.1, alarm_recall: float = 0.9
+    probabilities: np.ndarray, true: np.ndarray, deferral_rate: float = 0.1, alarm_recall: float = 0.9
 ) -> dict[str, float]:
-    return fit_thresholds(of_calls, true, high=HIGH, deferral_rate=deferral_rate, alarm_recall=alarm_recall)
+    return fit_thresholds(probabilities, true, high=HIGH, deferral_rate=deferral_rate, alarm_recall=alarm_recall)
 
 
-def judge(
-    of_calls: np.ndarray, true: np.ndarray, thresholds: dict[str, float], resamples: int = 5
+def effects_of(
+    probabilities: np.ndarray, true: np.ndarray, thresholds: dict[str, float], resamples: int = 5
 ) -> dict[str, dict[str, Any]]:
     return evaluate_thresholds(
-        of_calls, true, high=HIGH, thresholds=thresholds, bootstrap=BootstrapConfig(resamples, 0)
+        probabilities, true, high=HIGH, thresholds=thresholds, bootstrap=BootstrapConfig(resamples, 0)
     )
 
 
 @given(calls=st.integers(1, 200), seed=st.integers(0, 50), share=st.floats(0, 0.99), recall=st.floats(0.01, 0.99))
-def test_on_the_calls_that_they_were_fitted_to_both_hold(calls: int, seed: int, share: float, recall: float) -> None:
-    of_calls, true = drawn(calls, seed)
-    thresholds = fit(of_calls, true, share, recall)
-    found = judge(of_calls, true, thresholds)
-    assert found["answer_from"]["to_person"] <= share + 1e-9
-    assert found["answer_from"]["to_person"] > share - 1 / calls - 1e-9
+def test_both_thresholds_hold_on_the_calls_of_their_fit(calls: int, seed: int, share: float, recall: float) -> None:
+    probabilities, true = drawn(calls, seed)
+    thresholds = fit(probabilities, true, share, recall)
+    effects = effects_of(probabilities, true, thresholds)
+    assert effects["answer_from"]["to_person"] <= share + 1e-9
+    assert effects["answer_from"]["to_person"] > share - 1 / calls - 1e-9
     if (true == HIGH).any():
-        assert found["alarm_from"]["recall_high"] >= recall - 1e-9
+        assert effects["alarm_from"]["recall_high"] >= recall - 1e-9
     else:
         assert "alarm_from" not in thresholds
 
 
-def test_they_hold_about_as_well_on_other_calls() -> None:
+def test_both_thresholds_hold_about_as_well_on_other_calls() -> None:
     thresholds = fit(*drawn(4000))
-    found = judge(*drawn(4000, seed=1), thresholds)
-    assert found["answer_from"]["to_person"] == pytest.approx(0.1, abs=0.03)
-    assert found["alarm_from"]["recall_high"] == pytest.approx(0.9, abs=0.03)
-    assert {name: of_name["threshold"] for name, of_name in found.items()} == thresholds
+    effects = effects_of(*drawn(4000, seed=1), thresholds)
+    assert effects["answer_from"]["to_person"] == pytest.approx(0.1, abs=0.03)
+    assert effects["alarm_from"]["recall_high"] == pytest.approx(0.9, abs=0.03)
+    assert {name: of_name["threshold"] for name, of_name in effects.items()} == thresholds
 
 
 def test_the_figures_are_those_of_the_calls_beyond_the_threshold() -> None:
-    of_calls = np.array([[0.9, 0.1, 0.0], [0.5, 0.1, 0.4], [0.1, 0.2, 0.7], [0.2, 0.6, 0.2]])
+    probabilities = np.array([[0.9, 0.1, 0.0], [0.5, 0.1, 0.4], [0.1, 0.2, 0.7], [0.2, 0.6, 0.2]])
     true = np.array([0, 2, 2, 2])
-    found = judge(of_calls, true, {"answer_from": 0.6, "alarm_from": 0.3})
-    figures = {name: figure for of_name in found.values() for name, figure in of_name.items() if "_int" not in name}
+    effects = effects_of(probabilities, true, {"answer_from": 0.6, "alarm_from": 0.3})
+    figures = {name: figure for of_name in effects.values() for name, figure in of_name.items() if "_int" not in name}
     assert figures == {"threshold": 0.3, "to_person": 0.25, "accuracy": 2 / 3, "recall_high": 2 / 3, "false_alarms": 0}
-    assert found["answer_from"]["threshold"] == 0.6
+    assert effects["answer_from"]["threshold"] == 0.6
 
 
 def test_each_share_has_an_interval_over_calls_that_narrows_with_their_number() -> None:
     thresholds = {"answer_from": 0.6, "alarm_from": 0.3}
-    few, many = (judge(*drawn(calls), thresholds, resamples=500) for calls in (60, 6000))
+    few, many = (effects_of(*drawn(calls), thresholds, resamples=500) for calls in (60, 6000))
     for threshold, name in (
         *(("answer_from", name) for name in ("to_person", "accuracy")),
         *(("alarm_from", name) for name in ("recall_high", "false_alarms")),
     ):
-        (wide_low, wide_high), (low, high) = (found[threshold][f"{name}_interval"] for found in (few, many))
+        (wide_low, wide_high), (low, high) = (effects[threshold][f"{name}_interval"] for effects in (few, many))
         assert wide_low < few[threshold][name] < wide_high
         assert low < many[threshold][name] < high
         assert (wide_high - wide_low) / (high - low) == pytest.approx(10, rel=0.4)
 
 
-def test_shares_of_nothing_are_none() -> None:
-    of_calls = np.array([[0.2, 0.2, 0.6]])
-    found = judge(of_calls, np.array([2]), {"answer_from": 0.9, "alarm_from": 0.5})
-    assert found["answer_from"]["accuracy"] is None
-    assert found["alarm_from"]["false_alarms"] is None
+def test_a_share_of_no_calls_is_none() -> None:
+    probabilities = np.array([[0.2, 0.2, 0.6]])
+    effects = effects_of(probabilities, np.array([2]), {"answer_from": 0.9, "alarm_from": 0.5})
+    assert effects["answer_from"]["accuracy"] is None
+    assert effects["alarm_from"]["false_alarms"] is None
 
 
-def test_without_calls_nothing_is_fitted_and_nothing_is_told() -> None:
+def test_without_calls_there_are_no_thresholds() -> None:
     assert fit(np.empty((0, 3)), np.empty(0, np.int64)) == {}
-    assert judge(*drawn(5), {}) == {}
+    assert effects_of(*drawn(5), {}) == {}

@@ -1,4 +1,4 @@
-"""Training on CUDA. Skipped where there is none: nothing else can record a CUDA graph."""
+"""Training with CUDA graphs; skipped without a CUDA device."""
 
 import shutil
 from pathlib import Path
@@ -53,7 +53,7 @@ STILL = ON_CUDA.changed(dropout=0.0, batch_size=7, learning_rate=1e-3)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("no", 1e-4), ("bf16", 0.02), ("fp16", 2e-3)])
-def test_the_losses_are_those_without_a_recording(
+def test_the_losses_are_those_without_cuda_graphs(
     paths: StoragePaths, still_model: PretrainedModel, precision: str, tolerance: float
 ) -> None:
     build_training_set(paths, list(ARCHIVES), SplitConfig())
@@ -62,7 +62,7 @@ def test_the_losses_are_those_without_a_recording(
     np.testing.assert_allclose(losses(paths, still_model, config), expected, rtol=tolerance)
 
 
-def test_the_losses_are_those_of_the_processor(paths: StoragePaths, still_model: PretrainedModel) -> None:
+def test_the_losses_are_those_on_a_cpu(paths: StoragePaths, still_model: PretrainedModel) -> None:
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     expected = losses(paths, still_model, STILL.changed(device="cpu"))
     np.testing.assert_allclose(losses(paths, still_model, STILL), expected, rtol=1e-4)

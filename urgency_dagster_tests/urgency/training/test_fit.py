@@ -18,13 +18,13 @@ from urgency_dagster.urgency.package.checkpoints import read_checkpoint
 from urgency_dagster.urgency.package.model_folder import load_urgency_model, read_card
 from urgency_dagster.urgency.training.fit import TrainingSummary, train
 from urgency_dagster.urgency.training.resume import BEST, LAST
-from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST, Trained, relabel, train_and_judge, write_root
+from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST, Trained, relabel, train_and_evaluate, write_root
 
 ONE_EPOCH = FAST.changed(epochs=1)
 TWO_EPOCHS = FAST.changed(epochs=2)
 
 
-def test_what_can_be_learnt_is_learnt(trained: Trained) -> None:
+def test_a_training_learns_urgency_and_sentiment(trained: Trained) -> None:
     majority = trained.metrics["majority"]
     assert trained.metrics["utterance"]["urgency"]["f1_macro"] > majority["urgency"]["f1_macro"] + 0.2
     assert trained.metrics["utterance"]["sentiment"]["f1_macro"] > majority["sentiment"]["f1_macro"] + 0.2
@@ -40,7 +40,7 @@ def test_several_audio_vectors_are_learnt_from(trained_on_spans: Trained, traine
 @pytest.fixture(scope="module")
 def shuffled(tmp_path_factory: pytest.TempPathFactory, text_model: PretrainedModel) -> Trained:
     """A training on labels that have nothing to do with their content."""
-    return train_and_judge(write_root(tmp_path_factory.mktemp("shuffled"), shuffle_labels=True), text_model)
+    return train_and_evaluate(write_root(tmp_path_factory.mktemp("shuffled"), shuffle_labels=True), text_model)
 
 
 def test_shuffled_labels_stay_at_chance(shuffled: Trained) -> None:
@@ -49,14 +49,14 @@ def test_shuffled_labels_stay_at_chance(shuffled: Trained) -> None:
     assert shuffled.metrics["utterance"]["urgency"]["f1_macro"] < 0.45
 
 
-def test_the_best_epoch_is_kept_and_not_the_last(shuffled: Trained) -> None:
+def test_the_best_epoch_is_stored_and_not_the_last(shuffled: Trained) -> None:
     history, best = shuffled.summary.history, shuffled.summary.best
     assert [scores.epoch for scores in history] == [1, 2, 3, 4]
     assert best.average_f1 == max(scores.average_f1 for scores in history)
-    assert best.epoch < len(history), "this data no longer tells the best epoch from the last"
+    assert best.epoch < len(history), "the best epoch is the last one, so this test shows nothing"
     assert read_checkpoint(shuffled.paths.urgency.checkpoint)["epoch"] == best.epoch
-    judged = shuffled.metrics["utterance"]
-    assert (judged["urgency"]["f1_macro"], judged["sentiment"]["f1_macro"]) == (best.urg_f1, best.sent_f1)
+    scores = shuffled.metrics["utterance"]
+    assert (scores["urgency"]["f1_macro"], scores["sentiment"]["f1_macro"]) == (best.urg_f1, best.sent_f1)
 
 
 def test_the_rate_falls_along_half_a_cosine(trained: Trained) -> None:
@@ -74,7 +74,7 @@ def test_progress_counts_every_step(paths: StoragePaths, text_model: PretrainedM
 
 
 def test_the_same_training_gives_the_same_bytes(tmp_path: Path, trained: Trained, text_model: PretrainedModel) -> None:
-    again = train_and_judge(write_root(tmp_path / "elsewhere"), text_model)
+    again = train_and_evaluate(write_root(tmp_path / "elsewhere"), text_model)
     assert again.summary == trained.summary
     assert again.metrics == trained.metrics
     for first in sorted(trained.paths.urgency.folder.rglob("*")):
@@ -143,7 +143,7 @@ def test_validation_rows_do_not_reach_the_weights(tmp_path: Path, text_model: Pr
     assert losses[0] == losses[1]
 
 
-def test_vectors_that_are_no_numbers_stop_the_training(paths: StoragePaths, text_model: PretrainedModel) -> None:
+def test_nan_in_the_vectors_stops_the_training(paths: StoragePaths, text_model: PretrainedModel) -> None:
     target = paths.archive("T_광주_구급").vectors
     np.save(target, np.full_like(np.load(target), np.nan))
     build_training_set(paths, list(ARCHIVES), SplitConfig())
@@ -170,20 +170,20 @@ def test_heads_that_do_not_divide_the_width_are_refused(paths: StoragePaths, tex
         train(paths, text_model, ONE_EPOCH.changed(attention_heads=5))
 
 
-class TestHeldOutCalls:
-    def test_they_do_not_reach_the_weights(self, tmp_path: Path, text_model: PretrainedModel) -> None:
+class TestCalibrationSet:
+    def test_the_calibration_set_does_not_reach_the_weights(self, tmp_path: Path, text_model: PretrainedModel) -> None:
         """Other vectors in the calibration set change the temperatures, but not the network."""
         made = []
         for name, factor in (("a", 1), ("b", -100)):
             paths = write_root(tmp_path / name)
             build_training_set(paths, list(ARCHIVES), SplitConfig())
             rows = read_training_set(paths).side(TRAIN)
-            apart = calibration_calls(rows, FAST.calibration_share, FAST.seed)
-            assert 0 < apart.sum() < len(apart) / 4
+            calibration = calibration_calls(rows, FAST.calibration_share, FAST.seed)
+            assert 0 < calibration.sum() < len(calibration) / 4
             for archive in set(rows["archive"].to_pylist()):
                 vectors = np.load(paths.archive(archive).vectors)
-                here = apart & (np.array(rows["archive"].to_pylist()) == archive)
-                vectors[rows["row"].to_numpy()[here]] *= factor
+                of_archive = calibration & (np.array(rows["archive"].to_pylist()) == archive)
+                vectors[rows["row"].to_numpy()[of_archive]] *= factor
                 np.save(paths.archive(archive).vectors, vectors)
             build_training_set(paths, list(ARCHIVES), SplitConfig())
             train(paths, text_model, TWO_EPOCHS)
@@ -193,7 +193,9 @@ class TestHeldOutCalls:
         assert made[0].temperatures != made[1].temperatures
         assert made[0].thresholds != made[1].thresholds
 
-    def test_without_any_the_temperatures_are_one(self, paths: StoragePaths, text_model: PretrainedModel) -> None:
+    def test_without_a_calibration_set_the_temperatures_are_one(
+        self, paths: StoragePaths, text_model: PretrainedModel
+    ) -> None:
         build_training_set(paths, list(ARCHIVES), SplitConfig())
         train(paths, text_model, ONE_EPOCH.changed(calibration_share=0.0))
         model = load_urgency_model(paths.urgency.model)
@@ -201,7 +203,7 @@ class TestHeldOutCalls:
         assert "| thresholds for a call | none |" in (paths.urgency.model / "README.md").read_text(encoding="utf-8")
         assert read_card(paths.urgency.model)["held_out"] == {"calls": 0, "utterances": 0}
 
-    def test_the_card_counts_them(self, trained: Trained) -> None:
+    def test_the_card_counts_the_calibration_set(self, trained: Trained) -> None:
         card = read_card(trained.paths.urgency.model)
         assert 0 < card["held_out"]["calls"] < card["calls"][TRAIN] / 4
         model = load_urgency_model(trained.paths.urgency.model)
@@ -229,7 +231,7 @@ class TestMixedPrecision:
         build_training_set(paths, list(ARCHIVES), SplitConfig())
         return paths, train(paths, text_model, self.REDUCED)
 
-    def test_it_learns_as_well_with_other_losses(
+    def test_bf16_learns_as_well_with_slightly_other_losses(
         self, trained: Trained, reduced: tuple[StoragePaths, TrainingSummary]
     ) -> None:
         _, summary = reduced
@@ -237,9 +239,7 @@ class TestMixedPrecision:
             assert ours.loss != full.loss
             assert ours.loss == pytest.approx(full.loss, rel=0.05)
 
-    def test_weights_and_answers_of_what_is_stored_are_float32(
-        self, reduced: tuple[StoragePaths, TrainingSummary]
-    ) -> None:
+    def test_the_stored_weights_are_float32(self, reduced: tuple[StoragePaths, TrainingSummary]) -> None:
         paths, _ = reduced
         assert {tensor.dtype for tensor in load_urgency_model(paths.urgency.model).network.state_dict().values()} == {
             torch.float32
@@ -248,17 +248,17 @@ class TestMixedPrecision:
         assert {tensor.dtype for tensor in state["model_state_dict"].values()} == {torch.float32}
         assert state["config"]["mixed_precision"] == "bf16"
 
-    def test_an_interrupted_one_goes_on_with_the_same_result(
+    def test_an_interrupted_training_in_bf16_has_the_same_result(
         self, reduced: tuple[StoragePaths, TrainingSummary], text_model: PretrainedModel
     ) -> None:
         paths, summary = reduced
         before = paths.urgency.checkpoint.read_bytes()
         with pytest.raises(Killed):
-            train(paths, text_model, self.REDUCED, TestInterruption().stop_in(3))
+            train(paths, text_model, self.REDUCED, TestResume().stop_in(3))
         assert train(paths, text_model, self.REDUCED) == summary
         assert paths.urgency.checkpoint.read_bytes() == before
 
-    def test_what_the_device_cannot_is_refused(self, paths: StoragePaths, text_model: PretrainedModel) -> None:
+    def test_an_unsupported_precision_is_refused(self, paths: StoragePaths, text_model: PretrainedModel) -> None:
         build_training_set(paths, list(ARCHIVES), SplitConfig())
         with pytest.raises(SettingsError, match="fp16"):
             train(paths, text_model, FAST.changed(mixed_precision="fp16"))
@@ -280,7 +280,7 @@ class Killed(BaseException):
     """Ends a training from outside, as a signal does."""
 
 
-class TestInterruption:
+class TestResume:
     def stop_in(self, epoch: int, steps: int = 1) -> Callable[..., None]:
         """Ends the training some steps into an epoch."""
 
@@ -299,7 +299,7 @@ class TestInterruption:
         return paths
 
     @pytest.mark.parametrize("epoch", [1, 2, 3, 4])
-    def test_it_goes_on_with_the_same_result(
+    def test_a_resumed_training_has_the_same_result(
         self, trained: Trained, trained_paths: StoragePaths, text_model: PretrainedModel, epoch: int
     ) -> None:
         with pytest.raises(Killed):
@@ -314,7 +314,7 @@ class TestInterruption:
         assert trained_paths.urgency.checkpoint.read_bytes() == trained.paths.urgency.checkpoint.read_bytes()
         assert not trained_paths.urgency.interrupted.exists()
 
-    def test_it_may_be_interrupted_again_and_again(
+    def test_a_training_may_be_interrupted_several_times(
         self, trained: Trained, trained_paths: StoragePaths, text_model: PretrainedModel
     ) -> None:
         for epoch in (2, 2, 3, 4, 4):
@@ -322,7 +322,7 @@ class TestInterruption:
                 train(trained_paths, text_model, FAST, self.stop_in(epoch, steps=2))
         assert train(trained_paths, text_model, FAST) == trained.summary
 
-    def test_another_training_starts_from_its_own_beginning(
+    def test_a_training_with_another_seed_starts_at_its_first_epoch(
         self, trained_paths: StoragePaths, text_model: PretrainedModel
     ) -> None:
         with pytest.raises(Killed):
@@ -333,7 +333,7 @@ class TestInterruption:
 
     @pytest.mark.parametrize("name", [LAST, BEST])
     @pytest.mark.parametrize("content", [None, b"", b"damaged"])
-    def test_what_is_damaged_or_gone_is_trained_anew(
+    def test_a_damaged_or_missing_state_is_trained_again(
         self,
         trained: Trained,
         trained_paths: StoragePaths,
