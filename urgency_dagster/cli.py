@@ -8,10 +8,10 @@ import click
 
 from urgency_dagster.errors import UrgencyError
 from urgency_dagster.extras import require_extra
+from urgency_dagster.operations.groups import GROUPS
 from urgency_dagster.paths import StoragePaths, shown
 from urgency_dagster.settings import Settings, default_storage
 
-GROUPS = ("calls", "urgency", "attention")
 ADDRESS, PORT = "127.0.0.1", "3000"
 SENSOR_TIMEOUT_S = "600"
 """Maximum duration of one sensor tick in seconds. The first tick on 87 GB of archives hashes all of them."""
@@ -95,7 +95,7 @@ def dev(storage: Path | None, port: str) -> None:
     source = ["-w", str(workspace)] if workspace.is_file() else ["-m", "urgency_dagster.definitions"]
     quiet = ["-W", "ignore:Function `dev_command` is superseded"]  # its successor needs one more package
     command = [sys.executable, *quiet, "-m", "dagster", "dev", *source, "-h", ADDRESS, "-p", port]
-    os.execv(sys.executable, command)  # noqa: S606 - the command is ours
+    os.execv(sys.executable, command)  # noqa: S606 - a list of arguments, without a shell
 
 
 def _prepare(settings: Settings) -> None:

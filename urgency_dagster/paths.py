@@ -98,7 +98,7 @@ class UrgencyPaths:
         return self.folder / "best_model.pt"
 
     @property
-    def interrupted(self) -> Path:
+    def unfinished_training(self) -> Path:
         """The state of an unfinished training after its last epoch. Removed after a successful training."""
         return self.folder / ".training"
 

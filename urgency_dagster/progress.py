@@ -10,5 +10,5 @@ class Progress(Protocol):
         """Reports progress. It must return at once."""
 
 
-def silent(done: int, total: int, **figures: float) -> None:
+def no_progress(done: int, total: int, **figures: float) -> None:
     """Ignores progress."""

@@ -25,7 +25,7 @@ from urgency_dagster.demo.conversations import (
 from urgency_dagster.demo.recordings import Recording, record, script, wav_bytes
 from urgency_dagster.demo.speech import speak
 from urgency_dagster.errors import SettingsError
-from urgency_dagster.progress import Progress, silent
+from urgency_dagster.progress import Progress, no_progress
 
 DATA_FOLDER = PurePosixPath("088.119 지능형 신고접수 음성 인식 데이터/3.개방데이터/1.데이터")
 AUDIO_FOLDER, LABEL_FOLDER = "1.원천데이터", "2.라벨링데이터"
@@ -110,7 +110,7 @@ def draw_pairs(calls: int, seed: int) -> tuple[DemoPair, ...]:
     return tuple(_draw_pair(pair, which.count(pair.name), (seed, i)) for i, pair in enumerate(PAIRS, start=1))
 
 
-def zip_pair(demo_pair: DemoPair, progress: Progress = silent) -> dict[str, bytes]:
+def zip_pair(demo_pair: DemoPair, progress: Progress = no_progress) -> dict[str, bytes]:
     """The audio ZIP and the label ZIP of a pair, by their path below `landing/calls`; the same pair, the same bytes."""
     calls = demo_pair.calls
     rngs = [np.random.default_rng(call.seed) for call in calls]

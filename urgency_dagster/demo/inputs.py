@@ -13,7 +13,7 @@ from urgency_dagster.demo.models import speech_model, text_model
 from urgency_dagster.demo.wearables import SAMPLES, attention_pickle
 from urgency_dagster.errors import SettingsError
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.progress import Progress, silent
+from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.writing import file_hash, read_json, replacing, write_json
 
 DEMO_CALLS = 120
@@ -60,7 +60,7 @@ def write_demo(
     calls: int = DEMO_CALLS,
     samples: int = SAMPLES,
     seed: int = 7,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> DemoSummary:
     """Writes the synthetic inputs, the tiny models and their settings below `root`.
 

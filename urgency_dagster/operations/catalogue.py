@@ -12,9 +12,6 @@ from urgency_dagster.configuration import checked_options
 from urgency_dagster.errors import SettingsError
 from urgency_dagster.paths import StoragePaths
 
-GROUPS = ("calls", "urgency", "attention")
-"""The asset groups, in the order in which they run."""
-
 
 @dataclass(frozen=True)
 class Catalogue:

@@ -9,8 +9,9 @@ import dagster as dg
 from filelock import Timeout
 
 from urgency_dagster.errors import BusyError
-from urgency_dagster.operations.catalogue import GROUPS, Catalogue
+from urgency_dagster.operations.catalogue import Catalogue
 from urgency_dagster.operations.console import SESSION_TAG, Echo, printed_events
+from urgency_dagster.operations.groups import GROUPS
 from urgency_dagster.operations.instance import IN_PROGRESS, PROCESS_TAG, process_identity, release_orphans, run_lock
 from urgency_dagster.operations.interrupts import recorded_interrupts
 from urgency_dagster.operations.landing_events import landing_events, landing_observation, new_partitions

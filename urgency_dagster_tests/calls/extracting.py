@@ -10,7 +10,7 @@ from urgency_dagster.calls.landing.parts import LandedZip
 from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
 from urgency_dagster.calls.unpacking.extraction import extract_pair
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.progress import Progress, silent
+from urgency_dagster.progress import Progress, no_progress
 
 ARCHIVE = "T_x"
 LIMITS = ExtractionConfig()
@@ -26,7 +26,7 @@ class Unpacking:
         self._landing.mkdir(parents=True)
 
     def __call__(
-        self, audio: bytes, config: ExtractionConfig = LIMITS, labels: bytes = b"", progress: Progress = silent
+        self, audio: bytes, config: ExtractionConfig = LIMITS, labels: bytes = b"", progress: Progress = no_progress
     ) -> dict[str, dict[str, Any]]:
         """The rows of the members by name, after ZIPs with these bytes were unpacked."""
         self.counts = extract_pair(self.pair(audio, labels), self.files, config, progress)

@@ -8,7 +8,8 @@ import pytest
 
 from urgency_dagster.definitions import RUNNABLE, build_definitions
 from urgency_dagster.defs.catalogue import CATALOGUE
-from urgency_dagster.operations.catalogue import GROUPS, op_name
+from urgency_dagster.operations.catalogue import op_name
+from urgency_dagster.operations.groups import GROUPS
 from urgency_dagster.operations.placement import GPU_POOL, GPU_TAGS, RAY_CONFIG
 from urgency_dagster.provenance.keys import PARTITIONED
 from urgency_dagster.settings import Settings

@@ -18,14 +18,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def epochs_done(root: Path) -> int:
     """The number of epochs that a resumed training skips."""
-    last = StoragePaths(root).urgency.interrupted / LAST
+    last = StoragePaths(root).urgency.unfinished_training / LAST
     return len(read_checkpoint(last)["history"]) if last.is_file() else 0
 
 
 def kill_in_epoch(root: Path, epoch: int, forked: CommandServer) -> None:
     """Kills all processes of a `run` command as soon as the epoch before is over; tries again after a late kill."""
     while epochs_done(root) != epoch - 1:
-        shutil.rmtree(StoragePaths(root).urgency.interrupted, ignore_errors=True)
+        shutil.rmtree(StoragePaths(root).urgency.unfinished_training, ignore_errors=True)
         with forked.running(root, "urgency") as command:
             wait(command, lambda: epochs_done(root) >= epoch - 1)
 

@@ -8,7 +8,7 @@ import pytest
 
 from urgency_dagster.defs.catalogue import CATALOGUE
 from urgency_dagster.errors import SettingsError
-from urgency_dagster.operations.catalogue import GROUPS
+from urgency_dagster.operations.groups import GROUPS
 from urgency_dagster.operations.planning import Planner
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.keys import name_of

@@ -23,7 +23,7 @@ from urgency_dagster.attention.validation.protocol import BASELINE, LEAKAGE_SUSP
 from urgency_dagster.attention.validation.results import PREDICTIONS, read_metrics, read_protocol, read_result_table
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import AttentionPaths
-from urgency_dagster.progress import Progress, silent
+from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.writing import read_json, write_json, write_text
 
 
@@ -62,7 +62,7 @@ def audit(
     results: StoredResults,
     config: ControlConfig,
     protocol: CrossValidationConfig,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Audit:
     """Looks for reasons why the scores may be too high.
 
@@ -117,7 +117,7 @@ def write_audit(
     models: Sequence[str],
     config: ControlConfig,
     backend: CrossValidationConfig,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Audit:
     """Audits the stored models and stores `audit.md` and, last, `audit.json`.
 

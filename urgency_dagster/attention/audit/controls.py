@@ -21,7 +21,7 @@ from urgency_dagster.attention.validation.parallel import connected
 from urgency_dagster.attention.validation.protocol import BASELINE, CrossValidationConfig
 from urgency_dagster.configuration import Configuration
 from urgency_dagster.errors import NoFeatureError
-from urgency_dagster.progress import Progress, silent
+from urgency_dagster.progress import Progress, no_progress
 
 CONTROL_MODELS: tuple[Literal["logreg"], Literal["lgbm"]] = ("logreg", "lgbm")
 """One linear and one tree model. A leak through scaler, selector or folds affects both, and both are fast."""
@@ -91,7 +91,7 @@ def run_controls(
     metrics: Mapping[str, Mapping[str, Any]],
     config: ControlConfig,
     protocol: CrossValidationConfig,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Controls:
     """Runs the control cross-validations.
 
@@ -116,7 +116,7 @@ def shuffled_scores(
     data: AttentionData,
     config: ControlConfig,
     protocol: CrossValidationConfig,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
     *,
     remaining: int = 0,
 ) -> dict[str, ShuffledScore]:

@@ -25,7 +25,7 @@ from urgency_dagster.attention.validation.protocol import (
     models_to_fit,
 )
 from urgency_dagster.errors import AttentionError
-from urgency_dagster.progress import Progress, silent
+from urgency_dagster.progress import Progress, no_progress
 
 SLOWEST_FIRST = ("rf", "lgbm", "xgb", "logreg", BASELINE)
 """The fitted models, slowest first: cores are busy until the end if the last fits are short."""
@@ -38,7 +38,7 @@ def cross_validate(
     data: AttentionData,
     models: Sequence[str],
     config: CrossValidationConfig,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
     cache: FitCache | None = None,
 ) -> dict[str, ModelResult]:
     """Cross-validates models on one data set; returns the result of each model by name.

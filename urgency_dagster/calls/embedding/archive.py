@@ -37,7 +37,7 @@ from urgency_dagster.calls.workers import one_ahead
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
-from urgency_dagster.progress import Progress, silent
+from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.tables import EMBEDDING, VECTOR_KEY, embeddings_schema
 from urgency_dagster.writing import replacing
 
@@ -50,7 +50,7 @@ def embed_archive(
     archive: str,
     model: PretrainedModel,
     config: EmbeddingConfig,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> EmbeddingSummary:
     """Writes `embeddings.parquet` of one archive.
 
@@ -94,7 +94,7 @@ def embed_rows(
     rows: pa.Table,
     prepared: PreparedEncoder,
     config: EmbeddingConfig,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> EmbeddingSummary:
     """Does the work of `embed_archive` with an encoder that is already chosen.
 

@@ -19,7 +19,7 @@ from urgency_dagster.calls.segments import Recording, recording_segments
 from urgency_dagster.calls.workers import ordered_map
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.progress import Progress, silent
+from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.writing import table_sink
 
 BATCH_ROWS = 1024
@@ -57,7 +57,7 @@ class ProsodySummary:
 
 
 def write_prosody(
-    paths: StoragePaths, archive: str, config: ProsodyConfig, progress: Progress = silent
+    paths: StoragePaths, archive: str, config: ProsodyConfig, progress: Progress = no_progress
 ) -> ProsodySummary:
     """Writes `prosody.parquet`: the features of each row of `utterances.parquet`, in its order.
 

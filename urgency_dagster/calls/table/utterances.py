@@ -18,7 +18,7 @@ from urgency_dagster.calls.tables import REJECTS
 from urgency_dagster.calls.workers import ordered_map
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import ArchivePaths, StoragePaths
-from urgency_dagster.progress import Progress, silent
+from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.tables import UTTERANCES
 from urgency_dagster.writing import table_sink
 
@@ -27,7 +27,7 @@ BATCH_ROWS = 1024
 
 
 def build_utterance_table(
-    paths: StoragePaths, archive: str, *, workers: int = -1, progress: Progress = silent
+    paths: StoragePaths, archive: str, *, workers: int = -1, progress: Progress = no_progress
 ) -> dict[str, Any]:
     """Writes `utterances.parquet` and `rejects.parquet` of one archive.
 

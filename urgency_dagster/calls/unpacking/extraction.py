@@ -23,7 +23,7 @@ from urgency_dagster.calls.unpacking.worker import Chunk, Destination, Outcome, 
 from urgency_dagster.calls.workers import ordered_map
 from urgency_dagster.errors import ArchiveError, BusyError
 from urgency_dagster.paths import ArchivePaths
-from urgency_dagster.progress import Progress, silent
+from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.writing import TableSink
 
 CHUNK_MEMBERS, CHUNK_BYTES = 512, 8 << 20
@@ -58,7 +58,7 @@ class ZipExtraction:
 
 
 def extract_pair(
-    pair: ArchivePair, paths: ArchivePaths, config: ExtractionConfig, progress: Progress = silent
+    pair: ArchivePair, paths: ArchivePaths, config: ExtractionConfig, progress: Progress = no_progress
 ) -> dict[str, int]:
     """Unpacks both ZIPs into `Wave/` and `Label/`, then writes `members.parquet`.
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from urgency_dagster.devices import reproducible, resolve_device
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.progress import Progress, silent
+from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.statistics.calibration import Reliability
 from urgency_dagster.urgency.configuration import EvaluationConfig
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
@@ -41,7 +41,7 @@ METRICS, CLASSIFICATION, PREDICTIONS, REPORT = (
 TIME_TO_DECISION, RELIABILITY = "time_to_decision.png", "reliability.png"
 
 
-def evaluate(paths: StoragePaths, config: EvaluationConfig, progress: Progress = silent) -> dict[str, Any]:
+def evaluate(paths: StoragePaths, config: EvaluationConfig, progress: Progress = no_progress) -> dict[str, Any]:
     """Evaluates the model of a storage root and returns the metrics.
 
     Metrics, predictions, the report and its pictures are written to the evaluation folder.

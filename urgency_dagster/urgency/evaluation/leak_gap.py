@@ -11,7 +11,7 @@ from typing import Any
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
-from urgency_dagster.progress import Progress, silent
+from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.urgency.configuration import EvaluationConfig, SplitConfig, TrainingConfig
 from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
 from urgency_dagster.urgency.data.splits import UTTERANCE
@@ -39,7 +39,7 @@ class LeakGap:
 
 
 def measure_leak_gap(
-    paths: StoragePaths, text_model: PretrainedModel, config: EvaluationConfig, progress: Progress = silent
+    paths: StoragePaths, text_model: PretrainedModel, config: EvaluationConfig, progress: Progress = no_progress
 ) -> LeakGap:
     """Trains and evaluates on a split by utterance, writes `leak_gap.json`, and returns the gap.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from urgency_dagster.progress import Progress, silent
+from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.urgency.data.batches import Inputs, batches_in_order
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def predict_logits(
     *,
     batch_size: int,
     device: str,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> TaskLogits:
     """The logits of every utterance, in their order; the network is left in evaluation mode.
 

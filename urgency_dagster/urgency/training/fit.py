@@ -14,7 +14,7 @@ import pyarrow as pa
 from urgency_dagster.devices import reproducible, resolve_device
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
-from urgency_dagster.progress import Progress, silent
+from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.statistics.calibration import fit_temperature, probabilities
 from urgency_dagster.statistics.confusion import accuracy, confusion_matrix, f1_macro
 from urgency_dagster.tables import HIGH
@@ -89,7 +89,7 @@ class TrainingSummary:
 
 
 def train(
-    paths: StoragePaths, text_model: PretrainedModel, config: TrainingConfig, progress: Progress = silent
+    paths: StoragePaths, text_model: PretrainedModel, config: TrainingConfig, progress: Progress = no_progress
 ) -> TrainingSummary:
     """Trains a model, writes `best_model.pt` and the model folder, and returns a summary.
 
@@ -116,12 +116,12 @@ def train(
         facts = training_facts(training_set.summary, text_model, model.max_length, config.model_dump())
         facts |= {"held_out": _size(data.get(CALIBRATION))}
         history = _fit(Learner(model, data[TRAIN], config, device), data, paths, facts, progress)
-        best = take_best(paths.urgency.interrupted, paths.urgency.checkpoint)
+        best = take_best(paths.urgency.unfinished_training, paths.urgency.checkpoint)
         model.network.load_state_dict(best["model_state_dict"])
         model = _calibrated(model, data.get(CALIBRATION), config, device)
     scores = history[best["epoch"] - 1]
     _save(paths, model, facts, training_set.summary, scores, history)
-    shutil.rmtree(paths.urgency.interrupted)
+    shutil.rmtree(paths.urgency.unfinished_training)
     parameters = sum(parameter.numel() for parameter in model.network.parameters())
     summary = training_set.summary
     return TrainingSummary(scores, tuple(history), parameters, device, summary.data_sha256, summary.sha256)
@@ -207,7 +207,7 @@ def _fit(
 
     A training with the same facts continues after its last complete epoch.
     """
-    config, folder = learner.config, paths.urgency.interrupted
+    config, folder = learner.config, paths.urgency.unfinished_training
     steps = math.ceil(len(data[TRAIN]) / config.batch_size)
     history = [EpochScores(**scores) for scores in resume_training(folder, facts, learner)]
     for epoch in range(len(history) + 1, config.epochs + 1):

@@ -312,7 +312,7 @@ class TestResume:
         for first in sorted(file for file in trained.paths.urgency.model.rglob("*") if file.is_file()):
             assert first.read_bytes() == (trained_paths.root / trained.paths.relative(first)).read_bytes(), first.name
         assert trained_paths.urgency.checkpoint.read_bytes() == trained.paths.urgency.checkpoint.read_bytes()
-        assert not trained_paths.urgency.interrupted.exists()
+        assert not trained_paths.urgency.unfinished_training.exists()
 
     def test_a_training_may_be_interrupted_several_times(
         self, trained: Trained, trained_paths: StoragePaths, text_model: PretrainedModel
@@ -343,7 +343,7 @@ class TestResume:
     ) -> None:
         with pytest.raises(Killed):
             train(trained_paths, text_model, FAST, self.stop_in(3))
-        kept = trained_paths.urgency.interrupted / name
+        kept = trained_paths.urgency.unfinished_training / name
         if content is None:
             kept.unlink()
         else:
