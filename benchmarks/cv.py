@@ -1,6 +1,7 @@
-"""Five models, five folds: shared data, preprocessing and members, against each job doing everything itself.
+"""Benchmark of the cross-validation of five models in five folds.
 
-Both sides run on the same Ray on this machine, which is started and warm before the clock is.
+Ours shares data, preprocessing and the members of the soft vote. In the reference, every job does everything itself.
+Both run on the same private Ray cluster of this machine, which is started before the time is measured.
 """
 
 from collections.abc import Sequence
@@ -21,29 +22,29 @@ from urgency_dagster.demo.wearables import SAMPLES, draw_answers
 from urgency_dagster.errors import BenchmarkError
 
 COMPARED = ("logreg", "rf", "lgbm", "voting")
-"""The models that both ways fit alike; XGBoost's inner split was by row in the original and is by participant here."""
+"""The models that both sides fit in the same way. XGBoost's inner split differs: by row there, by participant here."""
 
 SCORES = ("accuracy", "f1_macro", "roc_auc")
-"""The scores that are compared, fold by fold."""
+"""The scores that are compared in each fold."""
 
 TOLERANCE = 1e-9
-"""How far two scores of one fold may be apart."""
+"""Maximum difference of two scores of the same fold."""
 
 SEED = 42
 
 
 @dataclass(frozen=True)
 class CvSize:
-    """How much is cross-validated.
+    """The size of the benchmark.
 
     Attributes:
-        samples: rows. Source of the defaults: K-EmoPhone's matrix, 2,619 prompts by 3,356 features.
-        categorical: bool columns.
-        numeric: float32 columns.
-        factors: what the columns are mixed from; 200 leave the selector with about 200 columns, as the real ones do.
-        signal: how much the factors know of the label, in their standard deviations.
-        models: which models.
-        runs: how often each side is timed.
+        samples: number of rows. The defaults are those of the K-EmoPhone matrix: 2,619 prompts and 3,356 features.
+        categorical: number of bool columns.
+        numeric: number of float32 columns.
+        factors: number of latent factors of the columns. With 200 the selector keeps about 200 columns, as in reality.
+        signal: difference of the factors between the classes, in standard deviations.
+        models: names of the models.
+        runs: how often each side is measured.
     """
 
     samples: int = SAMPLES
@@ -60,15 +61,15 @@ Scores = dict[tuple[str, int], dict[str, float]]
 
 
 def compare_cross_validation(size: CvSize) -> Comparison:
-    """Seconds of all models and folds of both ways.
+    """Measures both sides in seconds for all models and folds.
 
     Raises:
-        BenchmarkError: the two ways give different scores.
+        BenchmarkError: the two sides give different scores.
     """
     data, config = draw_data(size), CrossValidationConfig(seed=SEED)
     with connected(None):
-        few = draw_data(CvSize(samples=size.samples, categorical=5, numeric=15, factors=5, signal=1.0))
-        cross_validate(few, ["logreg", "xgb"], config)  # Ray starts its workers, and they load their libraries
+        small = draw_data(CvSize(samples=size.samples, categorical=5, numeric=15, factors=5, signal=1.0))
+        cross_validate(small, ["logreg", "xgb"], config)  # starts Ray's workers, which import their libraries
         ours = Side(lambda: cross_validate(data, size.models, config), size.runs)
         reference = Side(lambda: original_cross_validation(data, size.models, config), size.runs)
         timed, timed_reference = in_turns(ours, reference)
@@ -84,7 +85,7 @@ def compare_cross_validation(size: CvSize) -> Comparison:
 
 
 def draw_data(size: CvSize) -> AttentionData:
-    """Random features of the real matrix's shape, mixed from factors that know a little of the label."""
+    """Random features of the real matrix's shape, mixed from latent factors that depend weakly on the label."""
     answers = draw_answers(size.samples, SEED)
     y = np.concatenate([one.y for one in answers.values()])
     groups = np.repeat(np.array(list(answers)), [one.y.size for one in answers.values()])
@@ -103,15 +104,15 @@ def _named(prefix: str, values: np.ndarray) -> pd.DataFrame:
 
 
 def original_cross_validation(data: AttentionData, models: Sequence[str], config: CrossValidationConfig) -> Scores:
-    """The reference: each (model, fold) is a job that is sent all of X and does everything itself.
+    """The reference: each (model, fold) is a job that receives all of X and does everything itself.
 
-    Source: the K-EmoPhone supplementary code, whose jobs this describes; folds and hyper-parameters are this project's.
+    Source: the jobs of the K-EmoPhone supplementary code, with the folds and hyper-parameters of this project.
     """
     import ray
 
     job = ray.remote(**ONE_CORE)(original_job)
     jobs = {
-        # X, y and groups as plain arguments: Ray stores one more copy of them for each job.
+        # X, y and groups are plain arguments: Ray stores another copy of them for each job.
         (model, fold.number): job.remote(data.X, data.y, data.groups, fold.train, fold.test, model, config.seed)
         for model in models
         for fold in split_folds(data.y, data.groups, config)
@@ -122,7 +123,7 @@ def original_cross_validation(data: AttentionData, models: Sequence[str], config
 def original_job(
     X: pd.DataFrame, y: np.ndarray, groups: np.ndarray, train: np.ndarray, test: np.ndarray, model: str, seed: int
 ) -> dict[str, float]:
-    """The scores of one model on one fold, whose scaler and selector are fitted for it alone."""
+    """The scores of one model in one fold; scaler and selector are fitted for this model alone."""
     from urgency_dagster.attention.validation.metrics import scores
     from urgency_dagster.attention.validation.models import fit_estimator, one_thread
     from urgency_dagster.attention.validation.protocol import Protocol, TrainingRows
@@ -139,7 +140,7 @@ def original_job(
 
 
 def scaled_in_fold(X_train: pd.DataFrame, X_test: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Both sides as float32: the sorted categorical columns, then the sorted numeric ones, standardised."""
+    """Training and test rows as float32: sorted categorical columns, then sorted and standardised numeric columns."""
     from sklearn.preprocessing import StandardScaler
 
     categorical = sorted(X_train.select_dtypes("bool").columns)
@@ -174,12 +175,12 @@ def largest_difference(ours: Scores, reference: Scores) -> float:
     """The largest difference of two scores of the COMPARED models.
 
     Raises:
-        BenchmarkError: it is above TOLERANCE.
+        BenchmarkError: the difference is above TOLERANCE.
     """
     pairs = [(ours[key], reference[key]) for key in reference if key[0] in COMPARED]
     difference = max((abs(one[name] - other[name]) for one, other in pairs for name in SCORES), default=0.0)
     if not difference <= TOLERANCE:
         raise BenchmarkError(
-            f"the two ways give scores that differ by {difference:.1e}", f"at most {TOLERANCE}", "correct `attention`"
+            f"the scores of the two sides differ by {difference:.1e}", f"at most {TOLERANCE}", "correct `attention`"
         )
     return difference

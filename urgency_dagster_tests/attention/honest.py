@@ -1,4 +1,4 @@
-"""Data without a leak, whose label history is written as its definition reads, for tests that plant leaks in it."""
+"""Data without leaks and with an honest label history. Tests add leaks to it."""
 
 import dataclasses
 

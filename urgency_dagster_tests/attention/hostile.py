@@ -1,4 +1,4 @@
-"""Pickles written by hand, opcode by opcode: what no honest writer writes."""
+"""Builds hostile pickles opcode by opcode."""
 
 import pickle
 import struct

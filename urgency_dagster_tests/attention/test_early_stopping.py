@@ -92,7 +92,7 @@ class TestEvXGBClassifier:
         ("parameters", "said"),
         [({}, "groups is None"), ({"inner_split": "random"}, "'random'; expected 'participant' or 'stratified'")],
     )
-    def test_unusable_calls_say_so(
+    def test_invalid_calls_are_refused(
         self, data: AttentionData, matrix: np.ndarray, parameters: dict[str, Any], said: str
     ) -> None:
         with pytest.raises(AttentionError, match=said):

@@ -20,14 +20,14 @@ class TestFeatureScaler:
         np.testing.assert_array_equal(matrix[:, :3], data.X[categorical].to_numpy(dtype="float32"))
         np.testing.assert_array_equal(matrix[:, 3:], StandardScaler().fit_transform(data.X[numeric].to_numpy()))
 
-    def test_only_fitted_rows_are_learned_from(self, data: AttentionData) -> None:
+    def test_mean_and_deviation_come_from_the_fitted_rows(self, data: AttentionData) -> None:
         train, test = data.X.iloc[:200], data.X.iloc[200:]
         scaled = FeatureScaler().fit(train).transform(test)
         expected = (test["HRT#VAL"] - train["HRT#VAL"].mean()) / train["HRT#VAL"].std(ddof=0)
         column = FeatureScaler().fit(train).get_feature_names_out().tolist().index("HRT#VAL")
         np.testing.assert_allclose(scaled[:, column], expected, rtol=1e-4)
 
-    def test_order_and_surplus_of_columns_do_not_matter(self, data: AttentionData, matrix: np.ndarray) -> None:
+    def test_order_and_additional_columns_do_not_matter(self, data: AttentionData, matrix: np.ndarray) -> None:
         scaler = FeatureScaler().fit(data.X)
         shuffled = data.X[data.X.columns[::-1]].assign(surplus=np.float32(1))
         np.testing.assert_array_equal(scaler.transform(shuffled), matrix)
@@ -38,7 +38,7 @@ class TestFeatureScaler:
             scaler.transform(data.X.rename(columns={"HRT#VAL": "hrt#VAL"}))
 
     @pytest.mark.parametrize("value", [np.nan, np.inf])
-    def test_values_that_are_no_number_are_refused(self, data: AttentionData, value: float) -> None:
+    def test_nan_and_infinity_are_refused(self, data: AttentionData, value: float) -> None:
         scaler = FeatureScaler().fit(data.X)
         with pytest.raises(AttentionError, match="NaN or infinity"):
             scaler.transform(data.X.assign(**{"HRT#VAL": np.float32(value)}))
@@ -48,6 +48,6 @@ class TestFeatureScaler:
             FeatureScaler().fit(data.X).transform(cast("pd.DataFrame", matrix))
 
     @pytest.mark.parametrize("kind", ["bool", "float32"])
-    def test_one_kind_alone_is_enough(self, data: AttentionData, kind: Literal["bool", "float32"]) -> None:
+    def test_columns_of_one_kind_are_scaled(self, data: AttentionData, kind: Literal["bool", "float32"]) -> None:
         X = data.X[[name for name, dtype in data.X.dtypes.items() if dtype == kind]]
         assert FeatureScaler().fit(X).transform(X).shape == X.shape

@@ -1,4 +1,4 @@
-"""Malicious pickles: each is refused, by its name or for its nonsense, and nothing of it is executed."""
+"""Malicious pickles: each is refused, and none of its code runs."""
 
 import gc
 import io
@@ -40,16 +40,16 @@ from urgency_dagster_tests.attention.hostile import (
 )
 
 HARMLESS = ("object.__getattr__", "sys._getframe", "builtins.id")
-"""Events of the interpreter that a mere look at an object causes."""
+"""Audit events of reading an attribute."""
 
 
 class Watch:
-    """Notes what Python does in this thread while it is on: files, processes, imports, code."""
+    """Records audit events of this thread while it is active: files, processes, imports, code."""
 
     def __init__(self) -> None:
         self.thread: int | None = None
         self.events: list[str] = []
-        # For good: Python has no way to take a hook off again.
+        # Python cannot remove an audit hook.
         sys.addaudithook(self._note)
 
     def _note(self, event: str, arguments: object) -> None:
@@ -58,7 +58,7 @@ class Watch:
 
     def __enter__(self) -> Self:
         self.events = []
-        # Whatever is collected now is not the doing of what is watched.
+        # Garbage collection would add events of other objects.
         gc.disable()
         self.thread = threading.get_ident()
         return self
@@ -71,7 +71,7 @@ class Watch:
 @pytest.fixture(scope="module")
 def watch(tmp_path_factory: pytest.TempPathFactory) -> Watch:
     path = tmp_path_factory.mktemp("watch") / "attention.pkl"
-    # What is imported at the first use is imported now.
+    # Modules that are imported on first use are imported now.
     for honest in (five(), five(date_times=stamps(call("pytz", "_UTC")))):
         path.write_bytes(honest)
         load_attention_pickle(path)
@@ -80,14 +80,14 @@ def watch(tmp_path_factory: pytest.TempPathFactory) -> Watch:
 
 @pytest.fixture
 def refused(tmp_path: Path, watch: Watch) -> Callable[[bytes, str], None]:
-    """Asserts that a pickle is refused with these words, that its canary stayed away and that Python did nothing."""
+    """Asserts that a pickle is refused with this message, and that none of its code ran."""
 
     def check(content: bytes, said: str) -> None:
         path = tmp_path / "attention.pkl"
         path.write_bytes(content)
         with watch as watched, pytest.raises(AttentionError) as refusal:
             load_attention_pickle(path)
-        # It opens the file that it is given, and nothing else happens.
+        # Only the given file is opened.
         assert watched.events == ["open"]
         assert [file.name for file in tmp_path.iterdir()] == ["attention.pkl"]
         refusal.match(said)
@@ -96,11 +96,11 @@ def refused(tmp_path: Path, watch: Watch) -> Callable[[bytes, str], None]:
 
 
 FORBIDDEN = (Path(__file__).parent / "forbidden_names.txt").read_text().split()
-"""What a hostile file would like to call, one name a line."""
+"""Names that a hostile file may call, one per line."""
 
 
 @pytest.mark.parametrize("asked", FORBIDDEN)
-def test_names_that_are_no_data_are_refused_by_name(
+def test_forbidden_names_are_refused_and_named(
     tmp_path: Path, refused: Callable[[bytes, str], None], asked: str
 ) -> None:
     module, _, attribute = asked.rpartition(".")
@@ -129,7 +129,7 @@ def test_names_that_are_no_data_are_refused_by_name(
         ("builtins", "ｅval"),
     ],
 )
-def test_dots_spaces_and_spellings_are_no_way_around(
+def test_dots_spaces_and_other_spellings_are_refused(
     refused: Callable[[bytes, str], None], module: str, attribute: str
 ) -> None:
     refused(five(X=call(module, attribute, plain("id"))), "the pickle names ")
@@ -149,7 +149,7 @@ def by_opcode(canary: object) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("opcode", by_opcode(""))
-def test_every_opcode_that_names_something_is_held_to_the_list(
+def test_every_opcode_with_a_name_obeys_the_allow_list(
     tmp_path: Path, refused: Callable[[bytes, str], None], opcode: str
 ) -> None:
     refused(five(X=by_opcode(tmp_path / "executed")[opcode]), "the pickle names (os|subprocess|__builtin__)")
@@ -172,7 +172,7 @@ class FoldResult:
     X_train: object
 
 
-def test_the_result_of_a_fold_is_refused_and_recognised(refused: Callable[[bytes, str], None]) -> None:
+def test_the_result_of_a_fold_is_refused_with_a_hint(refused: Callable[[bytes, str], None]) -> None:
     FoldResult.__module__ = "__main__"
     content = cloudpickle.dumps(FoldResult("P01", np.ones(3)))
     assert b"_make_skeleton_class" in content
@@ -216,7 +216,7 @@ NOT_DATA = {
 
 
 @pytest.mark.parametrize("case", NOT_DATA)
-def test_what_is_no_data_is_refused(refused: Callable[[bytes, str], None], case: str) -> None:
+def test_opcodes_without_data_are_refused(refused: Callable[[bytes, str], None], case: str) -> None:
     pushed, said = NOT_DATA[case]
     refused(five(X=pushed), said)
 
@@ -364,9 +364,7 @@ HOSTILE_TABLES = {
 
 
 @pytest.mark.parametrize("case", HOSTILE_TABLES)
-def test_hostile_arguments_in_the_place_of_a_table_are_refused(
-    refused: Callable[[bytes, str], None], case: str
-) -> None:
+def test_hostile_values_instead_of_a_table_are_refused(refused: Callable[[bytes, str], None], case: str) -> None:
     refused(five(X=HOSTILE_TABLES[case]), "damaged|element 1|before 1.3|not valid text|at least one row")
 
 
@@ -428,12 +426,12 @@ HOSTILE_LABELS = {
 
 
 @pytest.mark.parametrize("case", HOSTILE_LABELS)
-def test_hostile_arguments_in_the_place_of_labels_are_refused(refused: Callable[[bytes, str], None], case: str) -> None:
+def test_hostile_values_instead_of_labels_are_refused(refused: Callable[[bytes, str], None], case: str) -> None:
     pushed, said = HOSTILE_LABELS[case]
     refused(five(y=pushed), said)
 
 
-def test_letters_that_are_none_are_refused(refused: Callable[[bytes, str], None]) -> None:
+def test_invalid_code_points_are_refused(refused: Callable[[bytes, str], None]) -> None:
     letters = array((ROWS,), dtype(plain("U1"), plain((3, "<", None, None, None, 4, 4, 8))), plain(b"\xff" * 4 * ROWS))
     refused(five(group=letters), "damaged")
 
@@ -459,7 +457,7 @@ ZONES = {
 
 
 @pytest.mark.parametrize("zone", ZONES)
-def test_hostile_zones_are_not_looked_up_but_dropped(tmp_path: Path, watch: Watch, zone: Any) -> None:
+def test_hostile_time_zones_are_dropped_without_a_lookup(tmp_path: Path, watch: Watch, zone: Any) -> None:
     path = tmp_path / "attention.pkl"
     path.write_bytes(five(date_times=stamps(ZONES[zone])))
     with watch as watched:
@@ -468,18 +466,18 @@ def test_hostile_zones_are_not_looked_up_but_dropped(tmp_path: Path, watch: Watc
     assert loaded.warnings[0] == "date_times are not timestamps and were dropped"
 
 
-def test_a_name_is_found_wherever_it_hides(refused: Callable[[bytes, str], None]) -> None:
+def test_a_forbidden_name_is_refused_anywhere_in_the_file(refused: Callable[[bytes, str], None]) -> None:
     evil = call("os", "system", plain("id"))
     refused(five(date_times=stamps(evil)), "names os.system")
     refused(five(X=table(tupled(block(values(), ONE)), index("Index", {})) + b"0" + evil), "names os.system")
     refused(pickled(evil + b"0" + five()[2:-1]), "names os.system")
 
 
-def test_what_comes_after_the_end_is_never_read(tmp_path: Path) -> None:
+def test_bytes_after_the_end_are_not_read(tmp_path: Path) -> None:
     assert load_data(io.BytesIO(pickled(plain(1)) + pickled(call("os", "system", plain("id"))))) == 1
 
 
-def test_the_honest_neighbour_of_all_these_loads(tmp_path: Path) -> None:
+def test_valid_files_of_the_same_form_load(tmp_path: Path) -> None:
     path = tmp_path / "attention.pkl"
     for content in (five(), five(X=table(tupled(block(values(), ONE)), NAMES)), five(X=arrow([0, 7]))):
         path.write_bytes(content)

@@ -198,7 +198,7 @@ def test_models_of_different_protocols_are_not_compared(stored: AttentionPaths) 
 
 
 @pytest.mark.parametrize(("models", "said"), [(("lgbm",), "no baseline"), ((*MODELS, "rf"), "rf has no metrics.json")])
-def test_what_is_missing_is_named(stored: AttentionPaths, models: Any, said: str) -> None:
+def test_missing_results_are_named(stored: AttentionPaths, models: Any, said: str) -> None:
     with pytest.raises(ArtefactError, match=said):
         write_leaderboard(stored, models)
 

@@ -37,7 +37,7 @@ class TestEveryWriter:
         assert (loaded.y.dtype, loaded.groups.dtype.kind, loaded.t_s.dtype) == (np.int64, "U", np.float64)
         assert loaded.warnings == ()
 
-    def test_instants_in_one_index_of_utc_load(self, writer: str) -> None:
+    def test_timestamps_in_one_utc_index_load(self, writer: str) -> None:
         loaded = load(writer, "utc", 5)
         assert_features(loaded.X, write_pickles.features())
         # That t agrees with the instants shows that these were read rightly.

@@ -20,7 +20,7 @@ SMALL = CvSize(samples=300, categorical=10, numeric=30, factors=10, signal=1.0, 
 
 
 @pytest.mark.slow
-def test_the_benchmark_runs_on_ray_and_both_ways_agree() -> None:
+def test_the_benchmark_runs_on_ray_and_both_sides_agree() -> None:
     comparison = compare_cross_validation(SMALL)
     assert (comparison.name, comparison.unit) == ("cv", "seconds")
     assert comparison.ratio == comparison.reference.median / comparison.ours.median
@@ -29,7 +29,7 @@ def test_the_benchmark_runs_on_ray_and_both_ways_agree() -> None:
     assert len(comparison.details["features_selected"]) == 5
 
 
-def test_the_original_way_gives_the_same_scores() -> None:
+def test_the_reference_gives_the_same_scores() -> None:
     data, config = draw_data(SMALL), CrossValidationConfig(backend="sequential")
     ours = own_scores(cross_validate(data, COMPARED, config))
     fold = split_folds(data.y, data.groups, config)[1]
@@ -51,7 +51,7 @@ def test_scores_that_differ_cannot_be_compared(model: str) -> None:
     ours = {(model, 1): dict.fromkeys(SCORES, 0.5)}
     other = {(model, 1): {**ours[model, 1], "f1_macro": 0.5 + 1e-6}}
     assert largest_difference(ours, ours) == 0
-    if model == "xgb":  # the two ways fit it differently on purpose
+    if model == "xgb":  # the two sides fit it differently on purpose
         assert largest_difference(ours, other) == 0
         return
     with pytest.raises(BenchmarkError, match="scores that differ"):

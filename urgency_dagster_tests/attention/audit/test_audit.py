@@ -60,7 +60,7 @@ def certain(data: AttentionData, results: dict[str, ModelResult]) -> list[Kind]:
     return [finding.kind for finding in done.of(Level.CERTAIN)]
 
 
-def test_honest_data_and_models_pass_everything(data: AttentionData, results: dict[str, ModelResult]) -> None:
+def test_honest_data_and_models_have_notes_only(data: AttentionData, results: dict[str, ModelResult]) -> None:
     done = audit(data, stored_results(results), ControlConfig(permutations=2, models=("logreg",)), SEQUENTIAL)
     assert done.of(Level.CERTAIN) == []
     assert done.of(Level.SUSPICION) == []
@@ -92,7 +92,7 @@ def test_a_score_that_is_too_good_is_suspicious(
     assert [f.names for f in done.findings if f.kind == Kind.IMPLAUSIBLE_SCORE] == [("logreg",)] * suspicious
 
 
-def test_what_is_stored_is_what_was_found(stored: AttentionPaths, data: AttentionData) -> None:
+def test_the_stored_audit_equals_the_returned_audit(stored: AttentionPaths, data: AttentionData) -> None:
     done = write_audit(stored, MODELS, ControlConfig(permutations=1, models=("logreg",)), SEQUENTIAL)
     assert read_findings(stored, read_metrics(stored, "logreg")) == list(done.findings)
     as_json = read_json(stored.audit)
@@ -113,7 +113,7 @@ def test_the_same_data_gives_the_same_bytes(stored: AttentionPaths) -> None:
     assert written() == written()
 
 
-def test_folds_and_seed_are_those_of_the_judged_run(stored: AttentionPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_audit_uses_the_stored_protocol(stored: AttentionPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     def noted(
@@ -144,7 +144,7 @@ def test_models_of_other_samples_or_folds_are_not_audited(stored: AttentionPaths
         read_results(stored, MODELS, data)
 
 
-def test_what_is_missing_is_named(stored: AttentionPaths) -> None:
+def test_missing_results_are_named(stored: AttentionPaths) -> None:
     with pytest.raises(ArtefactError, match="lgbm were not cross-validated, but the controls need them"):
         write_audit(stored, MODELS, ControlConfig(), SEQUENTIAL)
     with pytest.raises(ArtefactError, match="dummy were not cross-validated"):

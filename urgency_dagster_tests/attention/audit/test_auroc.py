@@ -30,7 +30,7 @@ def plain_within(column: Any, y: np.ndarray, groups: np.ndarray) -> Any:
 
 @settings(max_examples=25)
 @given(st.integers(0, 10_000))
-def test_the_area_is_that_of_scikit_learn_and_of_its_definition(seed: int) -> None:
+def test_the_auroc_equals_scikit_learn_and_its_definition(seed: int) -> None:
     X, y, groups = drawn(seed)
     overall, within = overall_auroc(X, y), within_participants(X, y, groups).auroc
     for k in range(X.shape[1]):
@@ -38,7 +38,7 @@ def test_the_area_is_that_of_scikit_learn_and_of_its_definition(seed: int) -> No
         assert within[k] == pytest.approx(plain_within(X[:, k], y, groups))
 
 
-def test_what_differs_between_participants_does_not_matter_within_them() -> None:
+def test_differences_between_participants_do_not_change_the_auroc_within() -> None:
     X, y, groups = drawn(1)
     shifted = X + 100 * (groups == "B")[:, None]
     np.testing.assert_array_equal(

@@ -61,18 +61,18 @@ def test_on_shuffled_labels_every_model_is_at_chance(data: AttentionData) -> Non
     assert kinds(Controls(scores))[Kind.AT_CHANCE].count == 5
 
 
-def test_base_rates_that_features_tell_of_are_no_leak(data: AttentionData) -> None:
+def test_features_that_predict_base_rates_are_not_a_leak(data: AttentionData) -> None:
     rates = pd.Series(data.y).groupby(data.groups).transform("mean").to_numpy(dtype="float32")
     telling = dataclasses.replace(data, X=data.X.assign(**{"PIF#AGE": rates}))
     shuffled = cross_validate(shuffled_labels(telling, 1), ["logreg"], SEQUENTIAL)["logreg"].predictions
-    # They order people by how they answer, which is no leak, and could not be told from one over all rows.
+    # The scores order participants by base rate. This is not a leak, but the AUROC over all rows shows it.
     assert overall_auroc(shuffled[["probability"]].to_numpy(), shuffled["y"].to_numpy())[0] > 0.55
     score = shuffled_scores(telling, QUICK.changed(permutations=8), SEQUENTIAL)["logreg"]
     assert score.auroc == pytest.approx(0.5, abs=0.02)
 
 
 @pytest.mark.parametrize("model", ["logreg", "lgbm"])
-def test_models_that_were_fitted_on_what_they_are_asked_are_not_at_chance(
+def test_models_fitted_on_the_test_rows_are_not_at_chance(
     data: AttentionData, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def leaking(y: np.ndarray, groups: np.ndarray, config: CrossValidationConfig) -> Any:
@@ -103,7 +103,7 @@ def test_a_selector_that_saw_the_test_rows_is_not_at_chance(monkeypatch: pytest.
     assert not shuffled_scores(data, QUICK, SEQUENTIAL)["logreg"].at_chance
 
 
-def test_shuffled_labels_of_which_the_selector_keeps_nothing_are_at_chance(data: AttentionData) -> None:
+def test_shuffled_labels_without_a_selected_feature_are_at_chance(data: AttentionData) -> None:
     constant = dataclasses.replace(data, X=pd.DataFrame({"HRT#VAL": np.ones(len(data.y), "float32")}))
     scores = shuffled_scores(constant, QUICK, SEQUENTIAL)
     assert scores == {"logreg": ShuffledScore(None, None, None, 0)}
@@ -116,7 +116,7 @@ def test_the_same_seed_gives_the_same_score_and_every_permutation_is_another(dat
     assert shuffled_scores(data, QUICK.changed(permutations=2), SEQUENTIAL) != once
 
 
-def test_scores_that_rest_on_label_history_are_suspicious(data: AttentionData) -> None:
+def test_scores_that_depend_on_label_history_are_suspicious(data: AttentionData) -> None:
     own = {name: history(data.y, data.groups, times(data), w, own=True) for name, w in WINDOWS_S.items()}
     leaking = dataclasses.replace(data, X=data.X.assign(**own))
     judged = {"logreg": {"mean": mean_scores(leaking)}}
@@ -153,12 +153,12 @@ def mean_scores(data: AttentionData) -> Any:
 
 
 @pytest.mark.parametrize(("without", "kind"), [(0.549, Kind.HISTORY_CARRIES), (0.551, None)])
-def test_a_small_difference_is_not(without: float, kind: str) -> None:
+def test_a_small_drop_without_history_is_not_a_finding(without: float, kind: str) -> None:
     controls = Controls({}, {"rf": {"f1_macro": 0.6}}, {"rf": {"f1_macro": without}})
     assert set(kinds(controls)) == ({kind} if kind else set())
 
 
-def test_without_label_history_or_permutations_nothing_is_run(
+def test_without_label_history_and_permutations_nothing_is_fitted(
     data: AttentionData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("urgency_dagster.attention.audit.controls.cross_validate", lambda *_: pytest.fail("fitted"))

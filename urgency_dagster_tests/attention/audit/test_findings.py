@@ -3,7 +3,7 @@ import json
 from urgency_dagster.attention.audit.findings import MAX_NAMES, Finding, Kind, Level
 
 
-def test_a_finding_counts_all_names_and_keeps_the_first() -> None:
+def test_a_finding_counts_all_names_and_lists_the_first() -> None:
     names = [f"C{n:02d}" for n in range(MAX_NAMES + 5)][::-1]
     finding = Finding.of_names(Level.NOTE, Kind.IDENTIFIER, "Said.", names)
     assert finding.count == MAX_NAMES + 5

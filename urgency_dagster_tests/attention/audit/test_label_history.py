@@ -26,7 +26,7 @@ def recomputed(data: AttentionData, window_s: float) -> Histories:
     return recompute(data, times(data), prompt_numbers(data, times(data)), int(window_s))
 
 
-def test_the_recomputed_history_is_the_definition(honest: AttentionData) -> None:
+def test_the_recomputed_history_follows_the_definition(honest: AttentionData) -> None:
     for name, window_s in WINDOWS_S.items():
         np.testing.assert_allclose(recomputed(honest, window_s).honest, honest.X[name], atol=1e-6)
 
@@ -53,25 +53,25 @@ def test_a_mean_that_includes_the_own_label_is_certain(honest: AttentionData, na
     assert finding.figures["rows_with_own_label"] == 1.0
 
 
-def test_the_own_label_in_another_mixture_is_certain(honest: AttentionData) -> None:
+def test_the_own_label_in_a_mixture_is_certain(honest: AttentionData) -> None:
     mixed = (0.5 * honest.X["ESM#LIK#H06"] + 0.5 * honest.y).to_numpy(dtype="float32")
     finding = kinds(with_columns(honest, ESM__LIK__H06=mixed))[Kind.OWN_LABEL_IN_HISTORY]
     assert finding.figures["gain_low"] > 0.1
 
 
-def test_copies_of_the_own_prompt_are_its_own_label(honest: AttentionData) -> None:
+def test_a_history_with_replicates_of_the_own_prompt_is_certain(honest: AttentionData) -> None:
     finding = kinds(replicated(honest))[Kind.OWN_LABEL_IN_HISTORY]
     assert finding.level == Level.CERTAIN
     assert finding.figures["rows_with_own_label"] == 1.0
 
 
-def test_copies_with_the_history_of_their_prompt_are_not(honest: AttentionData) -> None:
+def test_a_history_without_replicates_of_the_own_prompt_is_honest(honest: AttentionData) -> None:
     data = replicated(honest)
     honest_again = {name: recomputed(data, w).honest.astype("float32") for name, w in WINDOWS_S.items()}
     assert set(kinds(with_columns(data, **honest_again))) == {Kind.LABEL_HISTORY}
 
 
-def test_a_history_that_knows_answers_which_are_not_in_the_data_is_suspicious_not_certain(
+def test_a_history_with_answers_outside_the_data_is_suspicious_not_certain(
     honest: AttentionData,
 ) -> None:
     # Every other prompt is left out, the columns are those of all.
@@ -95,7 +95,7 @@ def test_without_times_or_window_a_history_cannot_be_verified(honest: AttentionD
     assert unnamed.names == ("ESM#LIK",)
 
 
-def test_a_handful_of_rows_or_participants_proves_nothing() -> None:
+def test_few_rows_or_participants_give_no_certain_finding() -> None:
     few = honest_data(participants=2, rows=8)
     own = history(few.y, few.groups, times(few), WINDOWS_S["ESM#LIK#H06"], own=True)
     findings = kinds(with_columns(few, ESM__LIK__H06=own))
@@ -103,11 +103,11 @@ def test_a_handful_of_rows_or_participants_proves_nothing() -> None:
     assert Kind.UNVERIFIED_HISTORY in findings
 
 
-def test_data_without_label_history_has_nothing_to_say(honest: AttentionData) -> None:
+def test_data_without_label_history_has_no_finding(honest: AttentionData) -> None:
     assert history_findings(dataclasses.replace(honest, X=honest.X.drop(columns=list(WINDOWS_S)))) == []
 
 
-def test_noise_under_the_name_of_a_history_is_suspicious_not_certain() -> None:
+def test_noise_in_a_history_column_is_suspicious_not_certain() -> None:
     """Of labels that do not depend on each other, the honest history orders less than half of the pairs."""
     found = kinds(make_data(rows=2500))
     assert Kind.OWN_LABEL_IN_HISTORY not in found

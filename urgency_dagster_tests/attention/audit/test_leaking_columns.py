@@ -46,7 +46,7 @@ LEAKS = {
 
 
 @pytest.mark.parametrize("leak", LEAKS.values(), ids=LEAKS.keys())
-def test_a_column_that_tells_the_label_is_certain(honest: AttentionData, leak: Any) -> None:
+def test_a_column_that_gives_the_label_is_certain(honest: AttentionData, leak: Any) -> None:
     values = leak(honest)
     leaking = with_columns(honest, HRT__VAL=values if values.dtype == bool else values.astype("float32"))
     (finding,) = found(leaking, Kind.COLUMN_TELLS_LABEL)
@@ -54,7 +54,7 @@ def test_a_column_that_tells_the_label_is_certain(honest: AttentionData, leak: A
     assert not found(leaking, Kind.STRONG_COLUMN)
 
 
-def test_honest_columns_tell_nothing(honest: AttentionData) -> None:
+def test_honest_columns_have_no_finding(honest: AttentionData) -> None:
     assert [finding.kind for finding in column_findings(honest)] == [Kind.IDENTIFIER]
 
 
@@ -85,7 +85,7 @@ def test_a_column_that_is_excluded_may_be_strong(honest: AttentionData) -> None:
     assert not found(leaking, Kind.STRONG_COLUMN, excluded={"ESM#LIK#H06"})
 
 
-def test_too_few_labels_prove_nothing() -> None:
+def test_too_few_labels_give_no_certain_finding() -> None:
     # Five participants of one label each: whatever says who they are says the label, and no more than that.
     groups = np.repeat([f"P{n}" for n in range(5)], 20)
     y = np.repeat([0, 1, 0, 1, 1], 20)
@@ -96,11 +96,11 @@ def test_too_few_labels_prove_nothing() -> None:
     assert found(data, Kind.STRONG_COLUMN)[0].names == ("HRT#VAL", "PIF#AGE")
 
 
-def test_a_column_without_equal_values_is_no_code_of_the_label(honest: AttentionData) -> None:
+def test_a_column_of_unique_values_does_not_give_the_label(honest: AttentionData) -> None:
     assert not found(with_columns(honest, HRT__VAL=np.arange(len(honest.y), dtype="float32")), Kind.COLUMN_TELLS_LABEL)
 
 
-def test_columns_that_name_participants_are_noted_or_suspicious_by_their_stream(honest: AttentionData) -> None:
+def test_identifying_columns_are_a_note_or_suspicious_by_their_stream(honest: AttentionData) -> None:
     numbers = np.unique(honest.groups, return_inverse=True)[1]
     leaking = with_columns(honest, HRT__VAL=numbers.astype("float32"), EDA__VAL=(numbers % 3).astype("float32"))
     suspicious, note = found(leaking, Kind.IDENTIFIER)
@@ -109,7 +109,7 @@ def test_columns_that_name_participants_are_noted_or_suspicious_by_their_stream(
     assert (note.level, note.names) == (Level.NOTE, ("PIF#AGE",))
 
 
-def test_a_constant_column_names_nobody(honest: AttentionData) -> None:
+def test_a_constant_column_identifies_no_participant(honest: AttentionData) -> None:
     columns = {"HRT#VAL": np.zeros(len(honest.y), dtype="float32")}
     data = dataclasses.replace(honest, X=pd.DataFrame(columns))
     assert column_findings(data) == []

@@ -43,7 +43,7 @@ def copied(data: AttentionData, rows: np.ndarray, groups: np.ndarray) -> Attenti
     )
 
 
-def test_honest_data_and_folds_cross_nothing(honest: AttentionData) -> None:
+def test_honest_data_and_folds_do_not_overlap(honest: AttentionData) -> None:
     assert kinds(honest) == {}
 
 
@@ -56,7 +56,7 @@ def test_a_participant_on_both_sides_is_certain(honest: AttentionData) -> None:
     assert (finding.level, finding.names, finding.count) == (Level.CERTAIN, ("P00",), 1)
 
 
-def test_row_wise_folds_cross_with_everybody(honest: AttentionData) -> None:
+def test_folds_by_row_overlap_for_every_participant(honest: AttentionData) -> None:
     assert (
         kinds(honest, rf=predictions(honest, np.arange(len(honest.y)) % 5 + 1))[Kind.PARTICIPANT_IN_TWO_FOLDS].count
         == 12
@@ -86,7 +86,7 @@ def test_copies_may_have_other_times_and_label_histories_but_no_other_label(hone
     assert sorted(copied_rows(data).index) == [1, 2, 3, 481, 482, 483]
 
 
-def test_rows_of_zeros_are_alike_without_being_copies(honest: AttentionData) -> None:
+def test_equal_rows_of_zeros_are_not_copies(honest: AttentionData) -> None:
     X = honest.X.copy()
     X.iloc[:9, :30] = np.float32(0)
     assert copied_rows(dataclasses.replace(honest, X=X)).empty
@@ -101,5 +101,5 @@ def test_replicated_prompts_are_suspicious_and_counted(honest: AttentionData) ->
     assert finding.count == 4 * 480
 
 
-def test_without_times_replicated_prompts_are_not_looked_for(honest: AttentionData) -> None:
+def test_without_times_there_is_no_finding_about_replicates(honest: AttentionData) -> None:
     assert kinds(dataclasses.replace(replicated(honest), t_s=None)) == {}

@@ -14,12 +14,12 @@ def honest() -> AttentionData:
     return honest_data()
 
 
-def test_prompts_that_are_far_apart_are_prompts_of_their_own(honest: AttentionData) -> None:
+def test_prompts_far_apart_have_different_numbers(honest: AttentionData) -> None:
     assert replicated_share(honest, times(honest)) == 0
     assert len(np.unique(prompt_numbers(honest, times(honest)))) == len(honest.y)
 
 
-def test_copies_have_the_number_of_their_prompt_in_any_order_of_rows(honest: AttentionData) -> None:
+def test_replicates_have_the_number_of_their_prompt_in_any_order_of_rows(honest: AttentionData) -> None:
     data = replicated(honest)
     shuffled = np.random.default_rng(0).permutation(len(data.y))
     turned = dataclasses.replace(data, y=data.y[shuffled], groups=data.groups[shuffled], t_s=times(data)[shuffled])
@@ -30,7 +30,7 @@ def test_copies_have_the_number_of_their_prompt_in_any_order_of_rows(honest: Att
     assert len({*zip(numbers.tolist(), expected.tolist(), strict=True)}) == len(honest.y)
 
 
-def test_a_few_near_answers_are_no_copies(honest: AttentionData) -> None:
+def test_a_few_close_answers_are_not_replicates(honest: AttentionData) -> None:
     near = times(honest).copy()
     near[1:480:20] = near[0:480:20] + 60
     assert 0.02 < replicated_share(honest, near) < 0.05

@@ -9,7 +9,7 @@ FINDINGS = [
 ]
 
 
-def test_findings_are_told_by_level_with_names_and_figures() -> None:
+def test_findings_are_listed_by_level_with_names_and_figures() -> None:
     text = audit_report(FINDINGS, Controls())
     assert text.index("## Certain") < text.index("**column_tells_label** (1). It tells. `HRT#VAL`.")
     assert "(25). They are strong." in text

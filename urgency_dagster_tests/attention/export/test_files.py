@@ -19,7 +19,7 @@ from urgency_dagster_tests.attention.export.conftest import SUFFIXES, export_one
 
 
 @pytest.mark.parametrize("model", MODEL_NAMES)
-def test_a_loaded_model_predicts_what_the_fitted_one_does(
+def test_a_loaded_model_and_the_fitted_model_predict_the_same(
     data: AttentionData, cross_validated: AttentionPaths, model: str
 ) -> None:
     card = export_one(data, model, cross_validated)

@@ -68,7 +68,7 @@ def test_more_columns_and_other_dtypes_of_the_same_values_change_nothing(
         (lambda X: X.to_numpy(), "the features are a ndarray"),
     ],
 )
-def test_features_that_cannot_be_predicted_from_are_named(
+def test_invalid_features_are_named(
     data: AttentionData, exported: AttentionPaths, change: Callable[..., Any], said: str
 ) -> None:
     loaded = load_model(exported.model("logreg", ".skops"))
@@ -100,9 +100,7 @@ def test_a_tampered_model_is_refused_before_it_is_opened(
         load_model(model)
 
 
-def test_the_files_of_two_models_may_not_change_places(
-    data: AttentionData, exported: AttentionPaths, unopened: None
-) -> None:
+def test_the_file_of_another_model_is_refused(data: AttentionData, exported: AttentionPaths, unopened: None) -> None:
     export_one(data, "lgbm", exported)
     for suffix in SUFFIXES:
         exported.model("logreg", suffix).write_bytes(exported.model("lgbm", suffix).read_bytes())
@@ -131,7 +129,7 @@ def test_another_version_is_refused_before_it_is_opened(
         load_model(exported.model("logreg", suffix))
 
 
-def test_a_card_that_leaves_versions_out_vouches_for_nothing(exported: AttentionPaths, unopened: None) -> None:
+def test_a_card_without_versions_is_refused(exported: AttentionPaths, unopened: None) -> None:
     card = read_json(exported.card("logreg"))
     write_json(exported.card("logreg"), {**card, "versions": {}})
     with pytest.raises(AttentionError, match=r"numpy of unknown version .*xgboost of unknown version"):
@@ -153,7 +151,7 @@ CARDS = {
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("card", CARDS.values(), ids=CARDS.keys())
-def test_without_a_proper_card_nothing_is_loaded(
+def test_without_a_valid_card_nothing_is_loaded(
     exported: AttentionPaths, card: bytes | None, suffix: str, unopened: None
 ) -> None:
     path = exported.card("logreg")
@@ -162,7 +160,7 @@ def test_without_a_proper_card_nothing_is_loaded(
         load_model(exported.model("logreg", suffix))
 
 
-def test_a_file_that_is_neither_is_refused(exported: AttentionPaths) -> None:
+def test_a_file_with_another_suffix_is_refused(exported: AttentionPaths) -> None:
     with pytest.raises(
         AttentionError, match=r"logreg\.json is not a model; expected a file that ends in \.pkl or \.skops"
     ):

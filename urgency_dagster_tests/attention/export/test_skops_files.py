@@ -94,7 +94,7 @@ def test_the_same_model_gives_the_same_bytes(data: AttentionData, contents: dict
     ("module", "name"),
     [("builtins", "eval"), ("os", "_Environ"), ("subprocess", "Popen"), ("sklearn.tree._tree", "Other")],
 )
-def test_a_type_that_is_not_trusted_is_named_and_not_made(contents: dict[str, bytes], module: str, name: str) -> None:
+def test_an_untrusted_type_is_named_and_not_created(contents: dict[str, bytes], module: str, name: str) -> None:
     def change(text: str) -> str:
         return text.replace("urgency_dagster.attention.estimators", module).replace("FeatureScaler", name)
 
@@ -112,7 +112,7 @@ def test_a_function_is_not_trusted() -> None:
         from_skops(content)
 
 
-def test_a_model_that_is_no_pipeline_is_refused() -> None:
+def test_a_model_other_than_a_pipeline_is_refused() -> None:
     with pytest.raises(AttentionError, match="the file holds a LogisticRegression; expected a Pipeline"):
         from_skops(skops.io.dumps(LogisticRegression()))
 

@@ -35,7 +35,7 @@ def test_other_names_are_outside_it(name: str) -> None:
 
 
 @given(PART, PART, st.none() | PART, st.none() | st.sampled_from(sorted(WINDOW_S)) | st.integers(1, 10**6))
-def test_any_name_made_by_the_grammar_is_taken_apart_again(
+def test_any_name_of_the_grammar_is_parsed_into_its_parts(
     stream: str, statistic: str, value: str | None, window: str | int | None
 ) -> None:
     name = f"{stream}#{statistic}" + (f"={value}" if value else "") + (f"#{window}" if window else "")

@@ -41,7 +41,7 @@ def test_any_array_of_texts_comes_back(array: np.ndarray, protocol: int) -> None
 
 
 @pytest.mark.parametrize("value", [None, 7, "text", [1, 2], (1,), {}])
-def test_what_is_no_array_comes_back_as_it_is(value: object) -> None:
+def test_other_values_are_returned_unchanged(value: object) -> None:
     assert decoded_array(stubbed(value)) == value
 
 
@@ -66,25 +66,27 @@ def test_row_labels_do_not_matter(rows: Any) -> None:
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("protocol", [3, 4, 5])
-def test_instants_of_every_unit_come_back_in_local_seconds(unit: Literal["s", "ms", "us", "ns"], protocol: int) -> None:
+def test_timestamps_of_every_unit_are_decoded_to_local_seconds(
+    unit: Literal["s", "ms", "us", "ns"], protocol: int
+) -> None:
     index = pd.DatetimeIndex(["2019-04-30 10:00", "2019-05-01 00:00:30"]).as_unit(unit).tz_localize("+09:00")
     expected = [(stamp.tz_localize(None) - pd.Timestamp(0)).total_seconds() for stamp in index]
     assert seconds_of(index, protocol) == expected
     assert seconds_of(np.array(list(index), dtype=object), protocol) == expected
 
 
-def test_instants_before_1970_and_behind_utc_come_back() -> None:
+def test_timestamps_before_1970_and_behind_utc_are_decoded() -> None:
     index = pd.DatetimeIndex(["1969-12-31 22:00"]).tz_localize("-03:30")
     assert seconds_of(index, 5) == [-7200.0]
 
 
-def test_an_instant_that_is_missing_is_no_instant() -> None:
+def test_a_missing_timestamp_is_refused() -> None:
     stamps = np.array([pd.Timestamp("2019-04-30", tz="UTC"), None], dtype=object)
     with pytest.raises(AttentionError, match="damaged"):
         decoded_timestamps(stubbed(stamps))
 
 
-def test_a_table_of_an_older_pandas_is_told() -> None:
+def test_a_table_of_pandas_before_1_3_is_refused() -> None:
     written = stubbed(pd.DataFrame({"a": [1.0]}))
     written.state["_mgr"].arguments = ()
     with pytest.raises(AttentionError, match=r"layout of pandas before 1\.3"):

@@ -13,7 +13,7 @@ from urgency_dagster.paths import AttentionPaths
 from urgency_dagster_tests.attention.conftest import times
 
 
-def test_what_is_written_is_read(data: AttentionData, paths: AttentionPaths) -> None:
+def test_written_features_are_read_back(data: AttentionData, paths: AttentionPaths) -> None:
     warned = dataclasses.replace(data, warnings=("t was dropped",))
     write_features(warned, paths)
     read = read_features(paths)

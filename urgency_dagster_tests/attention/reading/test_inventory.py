@@ -39,7 +39,7 @@ def zeroed(data: AttentionData, participant: str, *prefixes: str) -> AttentionDa
 
 
 class TestMissingStreams:
-    def test_none_is_missing(self, data: AttentionData) -> None:
+    def test_no_stream_is_missing_in_complete_data(self, data: AttentionData) -> None:
         assert feature_summary(data)["missing_streams"] == {}
 
     def test_participants_with_nothing_but_zeros_lack_the_stream(self, data: AttentionData) -> None:
@@ -54,17 +54,17 @@ class TestMissingStreams:
         )
         assert feature_summary(mixed)["missing_streams"] == {"HRT": ["P03"]}
 
-    def test_one_value_is_enough_to_have_it(self, data: AttentionData) -> None:
+    def test_one_nonzero_value_is_enough_for_a_stream(self, data: AttentionData) -> None:
         lacking = zeroed(data, "P03", "HRT#")
         lacking.X.loc[int(np.argmax(data.groups == "P03")), "HRT#AVG#M05"] = np.float32(-1)
         assert feature_summary(lacking)["missing_streams"] == {}
 
-    def test_what_is_no_sensor_is_never_missing(self, data: AttentionData) -> None:
+    def test_streams_without_a_sensor_are_never_missing(self, data: AttentionData) -> None:
         assert feature_summary(zeroed(data, "P03", "PIF#", "ESM#"))["missing_streams"] == {}
 
 
 class TestConstantWithinParticipant:
-    def test_what_is_known_of_the_person_is_constant(self, data: AttentionData) -> None:
+    def test_columns_about_the_participant_are_constant(self, data: AttentionData) -> None:
         assert feature_summary(data)["constant_within_participant"] == {"PIF": ["PIF#AGE"]}
 
     def test_a_column_that_is_the_same_for_all_is_constant_too(self, data: AttentionData) -> None:
@@ -76,5 +76,5 @@ class TestConstantWithinParticipant:
         X.loc[int(np.argmax(data.groups == "P07")), "PIF#AGE"] = np.float32(1)
         assert feature_summary(dataclasses.replace(data, X=X))["constant_within_participant"] == {}
 
-    def test_columns_outside_the_grammar_are_looked_at_too(self, data: AttentionData) -> None:
+    def test_columns_outside_the_grammar_are_checked_too(self, data: AttentionData) -> None:
         assert feature_summary(renamed(data, {"PIF#AGE": "age"}))["constant_within_participant"] == {"": ["age"]}

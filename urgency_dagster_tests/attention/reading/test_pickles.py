@@ -101,7 +101,7 @@ def test_times_are_compared_with_instants_of_any_zone(
         (lambda instants: 7, "are not timestamps"),
     ],
 )
-def test_unusable_instants_are_dropped_with_a_warning_and_t_is_kept(
+def test_unusable_timestamps_are_dropped_with_a_warning_and_t_stays(
     data: AttentionData,
     write_pickle: Callable[..., Path],
     as_tuple: Callable[..., tuple[object, ...]],
@@ -206,7 +206,7 @@ def broken(data: AttentionData, name: str) -> Any:
         ("blank group", "not text"),
     ],
 )
-def test_each_rule_has_its_own_answer(
+def test_each_rule_gives_its_own_error(
     data: AttentionData,
     write_pickle: Callable[..., Path],
     as_tuple: Callable[..., tuple[object, ...]],
@@ -292,7 +292,7 @@ class TestVariants:
         with pytest.raises(AttentionError, match="the pickle holds a DataFrame; expected a tuple of 4 or 5"):
             load_attention_pickle(write_pickle(data.X))
 
-    def test_instants_in_a_named_zone_of_pandas_3(
+    def test_timestamps_in_a_named_zone_of_pandas_3(
         self, data: AttentionData, write_pickle: Callable[..., Path], as_tuple: Callable[..., tuple[object, ...]]
     ) -> None:
         instants = pd.date_range("2019-04-30", periods=300, freq="min", tz="Asia/Seoul")
@@ -300,7 +300,7 @@ class TestVariants:
         with pytest.raises(AttentionError, match=r"names (builtins\.getattr|zoneinfo\.ZoneInfo)"):
             load_attention_pickle(write_pickle(value))
 
-    def test_a_file_that_is_no_pickle(self, tmp_path: Path) -> None:
+    def test_a_file_that_is_not_a_pickle_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / "attention.pkl"
         path.write_bytes(b"PK\x03\x04 a ZIP")
         with pytest.raises(AttentionError, match="damaged"):

@@ -1,4 +1,4 @@
-"""The process that reads a landed pickle: what it leaves, and what becomes of it when the file is a bomb."""
+"""The sandbox process: what it stores, and how it fails for hostile files."""
 
 import hashlib
 import pickle
@@ -61,7 +61,7 @@ def stored(honest: Path, paths: AttentionPaths) -> Callable[[], None]:
     return check
 
 
-def test_what_is_stored_is_what_the_pickle_holds(data: AttentionData, honest: Path, paths: AttentionPaths) -> None:
+def test_the_stored_features_equal_the_pickle(data: AttentionData, honest: Path, paths: AttentionPaths) -> None:
     summary = import_pickle(honest, paths, LoadingLimits())
     read = read_features(paths)
     pd.testing.assert_frame_equal(read.X, data.X)
@@ -99,7 +99,7 @@ def test_a_refusal_reaches_the_parent_word_for_word(
     assert [path.name for path in tmp_path.iterdir()] == ["landing"]
 
 
-def test_a_refused_file_leaves_what_was_there(
+def test_a_refused_file_leaves_the_stored_features_unchanged(
     landed: Callable[[bytes], Path], paths: AttentionPaths, stored: Callable[[], None]
 ) -> None:
     with pytest.raises(AttentionError, match=r"names builtins\.eval"):
@@ -107,7 +107,7 @@ def test_a_refused_file_leaves_what_was_there(
     stored()
 
 
-def test_names_of_any_length_and_content_are_cut_and_cleaned(
+def test_long_and_unprintable_names_are_shortened_and_replaced_in_errors(
     landed: Callable[[bytes], Path], paths: AttentionPaths
 ) -> None:
     path = landed(five(X=call("os\n\x1b[31m", "a" * 10**6)))
@@ -170,7 +170,7 @@ BOMBS = {
 
 @linux
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_memory_bombs_end_at_the_limit(
+def test_memory_bombs_stop_at_the_limit(
     landed: Callable[[bytes], Path], paths: AttentionPaths, stored: Callable[[], None], bomb: str
 ) -> None:
     path = landed(five(X=BOMBS[bomb]))
@@ -196,7 +196,7 @@ def test_the_memory_limit_is_an_option(
 
 @linux
 @pytest.mark.parametrize("memory_mb", [1, 4, 8])
-def test_wherever_memory_ends_the_limit_is_named(
+def test_the_error_names_the_memory_limit_wherever_memory_ends(
     landed: Callable[[bytes], Path], paths: AttentionPaths, stored: Callable[[], None], memory_mb: int
 ) -> None:
     large = make_data(rows=25_000)
@@ -210,7 +210,7 @@ LAUGHS = b")" + b"2\x86" * 64
 """A tuple of two of a tuple of two of a tuple ...: 65 objects, but 2 ** 64 to a function that hashes them."""
 
 
-def test_time_bombs_end_at_the_limit(
+def test_time_bombs_stop_at_the_limit(
     landed: Callable[[bytes], Path], paths: AttentionPaths, stored: Callable[[], None]
 ) -> None:
     path = landed(five(X=b"}" + LAUGHS + plain(1) + b"s"))
@@ -245,7 +245,7 @@ def in_the_process(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("crash", CRASHES)
-def test_a_process_that_does_not_end_well_is_an_error(
+def test_a_crashed_child_process_is_an_error(
     honest: Path, paths: AttentionPaths, stored: Callable[[], None], in_the_process: Any, crash: str
 ) -> None:
     code, said = CRASHES[crash]
@@ -255,7 +255,7 @@ def test_a_process_that_does_not_end_well_is_an_error(
     stored()
 
 
-def test_a_process_that_does_not_end_is_an_error(
+def test_a_child_process_over_its_time_is_an_error(
     honest: Path, paths: AttentionPaths, stored: Callable[[], None], in_the_process: Any
 ) -> None:
     in_the_process("import time; time.sleep(60)")
@@ -264,7 +264,7 @@ def test_a_process_that_does_not_end_is_an_error(
     stored()
 
 
-def test_a_summary_of_any_length_is_not_read(
+def test_a_summary_over_the_maximum_size_is_refused(
     honest: Path, paths: AttentionPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sandbox, "MAX_RESPONSE_BYTES", 100)
@@ -272,7 +272,9 @@ def test_a_summary_of_any_length_is_not_read(
         import_pickle(honest, paths, LoadingLimits())
 
 
-def test_a_system_without_the_limit_says_so(honest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_without_memory_limit_adds_a_warning(
+    honest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sandbox, "_set_limits", lambda *_: False)
     sandbox._store(honest, tmp_path, LoadingLimits())
     assert read_json(tmp_path / "features.json")["warnings"] == ["this system could not limit the memory of reading"]
@@ -286,7 +288,7 @@ class TestLimits:
         assert LoadingLimits(memory_mb=7).memory_for(full_size) == 7
 
     @pytest.mark.parametrize("limit", [{"max_mb": 0}, {"memory_mb": 0}, {"memory_mb": -1}, {"time_s": 0}])
-    def test_limits_that_let_nothing_through_are_refused(self, limit: dict[str, int]) -> None:
+    def test_limits_below_1_are_refused(self, limit: dict[str, int]) -> None:
         (name,) = limit
         with pytest.raises(SettingsError, match=f"{name} is .*; expected greater than or equal to 1"):
             LoadingLimits(**limit)

@@ -27,26 +27,26 @@ def load(value: object, protocol: int = 5) -> Any:
     return load_data(io.BytesIO(pickle.dumps(value, protocol=protocol)))
 
 
-def test_plain_values_come_back() -> None:
+def test_plain_values_are_loaded() -> None:
     value = (1, [2.5, "나", None], {"a": b"b"}, True)
     assert load(value) == value
 
 
-def test_what_is_named_is_noted_and_not_called() -> None:
+def test_a_named_function_becomes_a_stub_and_is_not_called() -> None:
     written = load(datetime.timedelta(days=2))
     assert type(written) is stub_class("timedelta")
     assert (written.kind, written.arguments, written.state) == ("timedelta", (2, 0, 0), None)
 
 
-def test_state_is_noted() -> None:
+def test_a_stub_stores_the_state() -> None:
     assert load(np.dtype("f4")).state[:2] == (3, "<")
 
 
-def test_classes_are_noted_too() -> None:
+def test_classes_become_stub_classes() -> None:
     assert load(pd.DataFrame) is stub_class("DataFrame")
 
 
-def test_the_list_is_that_of_the_six_writers() -> None:
+def test_the_allow_list_holds_the_names_of_the_six_writers() -> None:
     """Section 6.3 of the facts, and `pandas.arrays.StringArray`, which pandas 3 writes where there is no pyarrow."""
     by_module: dict[str, set[str]] = {}
     for module, name in ALLOWED:
@@ -80,13 +80,13 @@ def test_the_list_is_that_of_the_six_writers() -> None:
 
 
 @pytest.mark.parametrize("pair", ALLOWED, ids=".".join)
-def test_no_admitted_name_leads_to_the_thing_itself(pair: tuple[str, str]) -> None:
+def test_every_allowed_name_gives_a_stub(pair: tuple[str, str]) -> None:
     found = DataUnpickler(io.BytesIO()).find_class(*pair)
     assert issubclass(found, PickleStub)
     assert isinstance(found(), PickleStub)
 
 
-def test_the_partial_of_pandas_1_3_notes_a_block() -> None:
+def test_the_partial_of_pandas_1_3_gives_a_block_stub() -> None:
     blocks = pytest.importorskip("pandas.core.internals.blocks")
     written = load(Calls(functools.partial(blocks.new_block, ndim=2), 1, slice(0, 1)))
     assert (written.kind, written.arguments[0]) == ("new_block", 1)
@@ -117,6 +117,6 @@ def test_a_refusal_says_what_to_do(asked: str, hint: str) -> None:
         DataUnpickler(io.BytesIO()).find_class(module, name)
 
 
-def test_lack_of_memory_is_not_called_damage() -> None:
+def test_a_memory_error_is_not_reported_as_damage() -> None:
     with pytest.raises(MemoryError), unpickler.damage_refused():
         raise MemoryError

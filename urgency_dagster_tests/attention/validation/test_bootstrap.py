@@ -32,7 +32,7 @@ def test_weights_are_repeated_rows(rows: int, seed: int, levels: int) -> None:
     assert weighted_scores(y, predicted, probability, weights) == pytest.approx(scores(*repeated), abs=1e-12)
 
 
-def test_what_does_not_exist_for_one_class_is_no_number() -> None:
+def test_a_score_undefined_for_one_class_is_nan() -> None:
     found = weighted_scores(np.array([1, 0]), np.array([1, 1]), np.array([0.9, 0.8]), np.array([2, 0]))
     assert {name for name, value in found.items() if np.isnan(value)} == {"balanced_accuracy", "roc_auc", "pr_auc"}
     assert found["accuracy"] == 1
@@ -56,7 +56,7 @@ def test_the_seed_decides_and_the_order_of_the_rows_does_not() -> None:
     assert not first.equals(bootstrap_scores(predictions, seed=2, resamples=50))
 
 
-def test_participants_are_drawn_and_not_rows() -> None:
+def test_the_bootstrap_draws_participants_not_rows() -> None:
     """Copies of every row add nothing; the same rows of many participants do."""
     few = drawn(200, 8, seed=4)
     copied = pd.concat([few] * 5)

@@ -108,7 +108,7 @@ def test_removing_a_model_leaves_the_others(fits: FitCache) -> None:
     FitCache(fits.folder / "never written", fits.identity).remove(["rf"])
 
 
-def test_a_fit_that_raises_costs_no_other_fit(
+def test_other_fits_finish_if_one_fit_fails(
     data: AttentionData, fits: FitCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(model: str, prepared: PreparedFold, protocol: Protocol) -> FoldOutcome:

@@ -202,7 +202,7 @@ def test_the_models_find_the_signal_and_the_baseline_does_not(results: dict[str,
     assert results[BASELINE].folds["roc_auc"].eq(0.5).all()
 
 
-def test_shuffled_labels_leave_nothing_to_find() -> None:
+def test_scores_on_shuffled_labels_are_at_chance() -> None:
     # With few rows the selector would keep no noise at all, and say so.
     data = make_data(rows=4000)
     shuffled = dataclasses.replace(data, y=np.random.default_rng(3).permutation(data.y))

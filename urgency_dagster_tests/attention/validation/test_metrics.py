@@ -61,7 +61,7 @@ def outcome(fold: int, **importances: float) -> FoldOutcome:
     return FoldOutcome("rf", fold, np.empty(0), np.empty(0), features, values)
 
 
-def test_a_feature_that_a_fold_does_not_select_counts_as_nothing_there() -> None:
+def test_an_unselected_feature_has_importance_0_in_the_fold() -> None:
     table = importance_table([outcome(1, b=0.5, a=0.5), outcome(2, a=0.2, c=0.8)])
     assert table.to_dict("list") == {"feature": ["c", "a", "b"], "importance": [0.4, 0.35, 0.25], "folds": [1, 2, 1]}
 
@@ -70,7 +70,7 @@ def test_features_of_equal_importance_are_in_the_order_of_their_names() -> None:
     assert importance_table([outcome(1, b=0.5, a=0.5)])["feature"].tolist() == ["a", "b"]
 
 
-def test_participants_are_judged_one_by_one() -> None:
+def test_each_participant_has_scores() -> None:
     predictions = pd.DataFrame(
         {
             "participant": ["B", "A", "A", "A", "B"],

@@ -53,7 +53,7 @@ class TestModels:
         assert tuple(MODELS) == (*MODEL_NAMES, BASELINE)
 
     @pytest.mark.parametrize("name", MODELS)
-    def test_each_computes_on_one_thread_with_the_seed(self, name: str) -> None:
+    def test_each_model_computes_on_one_thread_with_the_seed(self, name: str) -> None:
         parameters = MODELS[name](Protocol(seed=13)).get_params()
         assert {value for key, value in parameters.items() if key.endswith("n_jobs")} <= {1, None}
         seeds = {value for key, value in parameters.items() if key.endswith("random_state")}
@@ -81,7 +81,7 @@ class TestModels:
         assert MODELS["voting"](Protocol()).voting == "soft"
 
     @pytest.mark.parametrize("name", MODELS)
-    def test_each_fits_twice_to_the_same_bytes(self, rows: TrainingRows, name: str) -> None:
+    def test_fitting_twice_gives_the_same_bytes(self, rows: TrainingRows, name: str) -> None:
         first, second = (fit_estimator(name, rows, Protocol()) for _ in range(2))
         assert pickle.dumps(first) == pickle.dumps(second)
 
@@ -98,7 +98,7 @@ class TestXgbSettings:
             ("effective", {"early_stopping_rounds": 50}),
         ],
     )
-    def test_what_the_originals_had_equals_plain_xgboost(
+    def test_the_effective_hyper_parameters_equal_plain_xgboost(
         self, data: AttentionData, rows: TrainingRows, settings: Any, effective: dict[str, Any]
     ) -> None:
         protocol = Protocol(xgb_settings=settings, inner_split="stratified")
@@ -108,7 +108,7 @@ class TestXgbSettings:
         plain.fit(rows.X[train], data.y[train], eval_set=[(rows.X[stop], data.y[stop])], verbose=False)
         np.testing.assert_array_equal(ours.predict_proba(rows.X), plain.predict_proba(rows.X))
 
-    def test_each_choice_has_settings_of_its_own(self) -> None:
+    def test_each_option_has_different_hyper_parameters(self) -> None:
         assert set(XGB_SETTINGS) == set(get_args(Protocol.model_fields["xgb_settings"].annotation))
         assert len({tuple(sorted(settings.items())) for settings in XGB_SETTINGS.values()}) == 4
         assert MODELS["xgb"](Protocol(inner_split="stratified")).inner_split == "stratified"
@@ -130,13 +130,15 @@ def more_rows(unequal: AttentionData) -> TrainingRows:
 
 
 class TestOversampledRows:
-    def test_they_are_added_to_those_there_are(self, unequal: AttentionData, more_rows: TrainingRows) -> None:
+    def test_synthetic_rows_are_added_to_the_training_rows(
+        self, unequal: AttentionData, more_rows: TrainingRows
+    ) -> None:
         assert more_rows.X.shape[0] == 300
         assert more_rows.synthetic.shape == (180, more_rows.X.shape[1])
         assert more_rows.synthetic_labels.tolist() == [1] * 180
         assert set(np.unique(more_rows.synthetic[:, : more_rows.categorical])) <= {0.0, 1.0}
 
-    def test_every_model_but_the_baseline_is_fitted_on_them(self, more_rows: TrainingRows) -> None:
+    def test_every_model_except_the_baseline_is_fitted_on_synthetic_rows(self, more_rows: TrainingRows) -> None:
         protocol = Protocol(oversample=True)
         X, y = np.vstack([more_rows.X, more_rows.synthetic]), np.hstack([more_rows.y, more_rows.synthetic_labels])
         for name in ("logreg", "lgbm"):
@@ -159,7 +161,7 @@ class TestOversampledRows:
         np.testing.assert_array_equal(seen["X"][len(train) :], own)
         np.testing.assert_array_equal(seen["y"], np.hstack([more_rows.y[train], labels]))
 
-    def test_the_original_draws_its_rows_from_all_of_them(
+    def test_the_original_inner_split_draws_from_oversampled_rows(
         self, more_rows: TrainingRows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen: dict[str, Any] = {}

@@ -30,7 +30,7 @@ def test_without_categorical_columns_it_is_smote(skewed: tuple[np.ndarray, np.nd
     np.testing.assert_array_equal(np.vstack([X[:, 2:], new]), expected)
 
 
-def test_either_class_may_be_the_rarer_one_and_equal_classes_need_nothing(
+def test_either_class_may_be_the_rarer_one_and_equal_classes_add_no_rows(
     skewed: tuple[np.ndarray, np.ndarray],
 ) -> None:
     X, y = skewed
@@ -45,7 +45,7 @@ def test_the_seed_decides(skewed: tuple[np.ndarray, np.ndarray]) -> None:
     assert not np.array_equal(first, other)
 
 
-def test_what_cannot_be_oversampled_is_said(skewed: tuple[np.ndarray, np.ndarray]) -> None:
+def test_rows_that_cannot_be_oversampled_are_refused(skewed: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = skewed
     with pytest.raises(AttentionError, match="5 training rows of the rarer class cannot be oversampled"):
         synthetic_rows(X, (np.arange(60) < 5).astype(int), 2, seed=42)

@@ -1,4 +1,4 @@
-"""Ray itself: one private Ray for the module, and one test that starts and stops its own."""
+"""Cross-validation on a private Ray cluster."""
 
 import dataclasses
 import re
@@ -48,21 +48,21 @@ def test_a_private_ray_is_started_and_stopped_and_the_results_are_the_same(data:
         pd.testing.assert_frame_equal(parallel[model].folds, sequential[model].folds, check_exact=True)
 
 
-def test_a_connection_that_exists_is_used_and_left(data: AttentionData, ray_session: Any) -> None:
+def test_an_existing_connection_is_used_and_stays_open(data: AttentionData, ray_session: Any) -> None:
     result = cross_validate(data, ["voting"], CrossValidationConfig())
     assert ray_session.is_initialized()
     expected = cross_validate(data, ["voting"], CrossValidationConfig(backend="sequential"))
     pd.testing.assert_frame_equal(result["voting"].predictions, expected["voting"].predictions, check_exact=True)
 
 
-def test_a_task_that_raises_says_what_and_where(data: AttentionData, ray_session: Any) -> None:
+def test_the_error_of_a_task_names_model_and_fold(data: AttentionData, ray_session: Any) -> None:
     constant = pd.DataFrame({"HRT#VAL": np.ones(300, "float32")})
     with pytest.raises(AttentionError, match="keeps none of 1 features") as caught:
         cross_validate(dataclasses.replace(data, X=constant), ["rf"], CrossValidationConfig())
     assert re.fullmatch(r"while fitting rf in fold \d", caught.value.__notes__[0])
 
 
-def test_it_raises_with_the_traceback_of_the_task_when_the_others_are_kept(
+def test_the_error_of_a_task_has_its_traceback_and_other_fits_are_stored(
     data: AttentionData, paths: AttentionPaths, ray_session: Any
 ) -> None:
     folds = split_folds(data.y, data.groups, Protocol())
@@ -83,7 +83,7 @@ def test_it_raises_with_the_traceback_of_the_task_when_the_others_are_kept(
     ]
 
 
-def test_options_travel_and_give_the_same_numbers(data: AttentionData, ray_session: Any) -> None:
+def test_ray_tasks_use_the_options_and_give_the_same_numbers(data: AttentionData, ray_session: Any) -> None:
     config = CrossValidationConfig(splitter="logo", oversample=True, inner_split="stratified", xgb_settings="authors")
     parallel = cross_validate(data, ["xgb", "voting"], config)
     sequential = cross_validate(data, ["xgb", "voting"], config.changed(backend="sequential"))
@@ -105,7 +105,7 @@ def test_data_are_put_into_the_object_store_once(
     assert [type(value) for value in calls] == [pd.DataFrame, np.ndarray, np.ndarray]
 
 
-def test_who_stops_early_leaves_no_task_behind(
+def test_closing_early_cancels_the_remaining_tasks(
     data: AttentionData, ray_session: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cancelled: list[object] = []

@@ -1,4 +1,4 @@
-"""Workers and nodes that die in the middle of a cross-validation. Real processes, killed for real."""
+"""Ray workers and nodes that are killed during a cross-validation."""
 
 import threading
 import time
@@ -70,7 +70,7 @@ def local_ray() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("title", [FIT, PREPARATION])
-def test_a_worker_killed_at_its_task_changes_nothing(
+def test_a_killed_worker_does_not_change_the_results(
     many: AttentionData, undisturbed: dict[str, ModelResult], local_ray: None, title: str
 ) -> None:
     killed = []
@@ -89,7 +89,7 @@ def test_a_worker_killed_at_its_task_changes_nothing(
     assert equal(found, undisturbed)
 
 
-def test_a_node_removed_in_mid_run_changes_nothing(many: AttentionData, undisturbed: dict[str, ModelResult]) -> None:
+def test_a_lost_node_does_not_change_the_results(many: AttentionData, undisturbed: dict[str, ModelResult]) -> None:
     import ray
     from ray.cluster_utils import Cluster
 

@@ -10,12 +10,12 @@ def test_one_fold_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["splitter", "inner_split", "xgb_settings"])
-def test_an_unknown_choice_is_named_with_those_that_exist(name: str) -> None:
+def test_an_unknown_value_is_named_with_the_possible_values(name: str) -> None:
     with pytest.raises(SettingsError, match=f"{name} is 'kfold'; expected '"):
         Protocol(**{name: "kfold"})
 
 
-def test_where_it_runs_is_no_part_of_the_protocol() -> None:
+def test_backend_and_address_are_not_part_of_the_protocol() -> None:
     here = CrossValidationConfig(splitter="logo", seed=3, oversample=True, backend="sequential")
     there = CrossValidationConfig(splitter="logo", seed=3, oversample=True, address="auto")
     assert here.protocol == there.protocol == Protocol(splitter="logo", seed=3, oversample=True)

@@ -120,7 +120,9 @@ def test_a_model_that_was_not_cross_validated_is_named(paths: AttentionPaths) ->
         read_result_table(paths, "rf", "folds.parquet")
 
 
-def test_a_score_that_a_fold_lacks_is_null_and_left_out_of_the_mean(data: AttentionData, paths: AttentionPaths) -> None:
+def test_an_undefined_score_of_a_fold_is_null_and_left_out_of_the_mean(
+    data: AttentionData, paths: AttentionPaths
+) -> None:
     one_sided = dataclasses.replace(data, y=np.where(data.groups == "P03", 0, data.y))
     config = CrossValidationConfig(splitter="logo", backend="sequential")
     result = cross_validate(one_sided, ["logreg"], config)["logreg"]
