@@ -65,9 +65,7 @@ def write_leaderboard(paths: AttentionPaths, models: Sequence[str]) -> pd.DataFr
     return table
 
 
-def paired_differences(
-    metrics: Mapping[str, Mapping[str, Any]], samples: Mapping[str, pd.DataFrame]
-) -> pd.DataFrame:
+def paired_differences(metrics: Mapping[str, Mapping[str, Any]], samples: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """The difference of every pair of models, with a paired bootstrap interval.
 
     Both models of a pair are scored on the same bootstrap samples. Participants that are easy or hard for both models

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -21,7 +23,7 @@ SIZE = EmbedSize(calls=2, original=4, shape=TINY, runs=2, float32_runs=1, few=60
 
 
 @pytest.mark.slow
-def test_the_benchmark_runs_and_tells_what_it_found():
+def test_the_benchmark_runs_and_tells_what_it_found() -> None:
     comparison = compare_embedding(SIZE)
     assert (comparison.name, comparison.unit) == ("embed", "x real time")
     assert (comparison.ours.runs, comparison.reference.runs) == (2, 2)
@@ -45,14 +47,14 @@ def test_the_benchmark_runs_and_tells_what_it_found():
     assert details["memory"]["prosody_ratio"] > 0
 
 
-def test_a_step_that_is_timed_starts_from_nothing(tmp_path):
+def test_a_step_that_is_timed_starts_from_nothing(tmp_path: Path) -> None:
     step = EmbeddingStep.on_new_archive(tmp_path, SIZE)
     ready = step.prepared("float32")
     assert [step.run(ready).counts.computed for _ in range(2)] == [2 * UTTERANCES_PER_CALL] * 2
     assert step.audio_s == pytest.approx(sum(kept_lengths_s(2 * UTTERANCES_PER_CALL)), rel=1e-3)
 
 
-def test_vectors_that_are_others_cannot_be_compared():
+def test_vectors_that_are_others_cannot_be_compared() -> None:
     check_verified(Verification(32, "float32", 1e-6, 1.0, passed=True))
     with pytest.raises(
         BenchmarkError, match=r"the vectors differ from the reference .*expected max_difference at most 0\.0001"
@@ -60,7 +62,7 @@ def test_vectors_that_are_others_cannot_be_compared():
         check_verified(Verification(32, "float32", 0.1, 0.9, passed=False))
 
 
-def test_the_calls_hold_all_lengths_one_after_the_other(tmp_path):
+def test_the_calls_hold_all_lengths_one_after_the_other(tmp_path: Path) -> None:
     lengths = kept_lengths_s(2 * UTTERANCES_PER_CALL)
     recordings = write_calls(tmp_path, lengths)
     spoken = [(end - start) / 1000 for recording in recordings for start, end in recording.times_ms]
@@ -70,7 +72,7 @@ def test_the_calls_hold_all_lengths_one_after_the_other(tmp_path):
         assert soundfile.info(recording.path).duration * 1000 >= recording.times_ms[-1][1]
 
 
-def test_the_lengths_are_those_of_the_data_set():
+def test_the_lengths_are_those_of_the_data_set() -> None:
     lengths = np.array(kept_lengths_s(20_000))
     assert lengths.min() == pytest.approx(0.5, abs=1e-3)
     # Of all utterances 7.5 % are shorter than 0.5 s and are not kept; the shares are of what is left.
@@ -78,11 +80,11 @@ def test_the_lengths_are_those_of_the_data_set():
     assert (lengths > 5.42).mean() == pytest.approx(0.05 / 0.925, abs=1e-3)
 
 
-def test_the_arithmetic_is_that_of_the_full_size_encoder():
+def test_the_arithmetic_is_that_of_the_full_size_encoder() -> None:
     assert model_gflop(SpeechShape(), [np.zeros(16_000, np.float32)]) == pytest.approx(36, rel=0.05)
 
 
-def test_the_arithmetic_of_segments_adds_up():
+def test_the_arithmetic_of_segments_adds_up() -> None:
     one, other = np.zeros(16_000, np.float32), np.zeros(24_000, np.float32)
     together = model_gflop(TINY, [one, other])
     assert together == pytest.approx(model_gflop(TINY, [one]) + model_gflop(TINY, [other]))

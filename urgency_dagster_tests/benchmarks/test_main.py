@@ -1,5 +1,7 @@
 import time
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -17,23 +19,23 @@ def compare_sleeping() -> Comparison:
     return by_rate("decode", "naps/s", short.rate(1), long.rate(1), {})
 
 
-def fail():
+def fail() -> None:
     raise BenchmarkError("the two ways differ", "the same", "correct one")
 
 
 @pytest.fixture
-def invoke(tmp_path, monkeypatch):
+def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs the command on a storage root of its own, with short benchmarks in the place of long ones."""
     monkeypatch.setenv("URGENCY_STORAGE", str(tmp_path))
     monkeypatch.setattr(command, "BENCHMARKS", {"decode": compare_sleeping, "train": fail})
     return partial(CliRunner().invoke, command.main)
 
 
-def test_there_are_five_benchmarks():
+def test_there_are_five_benchmarks() -> None:
     assert list(command.BENCHMARKS) == ["decode", "embed", "train", "cv", "overhead"]
 
 
-def test_all_run_and_each_prints_its_row_and_writes_its_figures(invoke, tmp_path):
+def test_all_run_and_each_prints_its_row_and_writes_its_figures(invoke: Any, tmp_path: Path) -> None:
     result = invoke([])
     assert result.exit_code == 1
     assert any(line.startswith("decode ") and line.endswith("naps/s") for line in result.output.splitlines())
@@ -43,7 +45,7 @@ def test_all_run_and_each_prints_its_row_and_writes_its_figures(invoke, tmp_path
     assert "train: the two ways differ; expected the same" in result.output
 
 
-def test_only_a_named_one_runs_and_a_failure_is_one_sentence(invoke, tmp_path):
+def test_only_a_named_one_runs_and_a_failure_is_one_sentence(invoke: Any, tmp_path: Path) -> None:
     result = invoke(["train"])
     assert result.exit_code == 1
     assert "train: the two ways differ; expected the same" in result.output
@@ -51,7 +53,7 @@ def test_only_a_named_one_runs_and_a_failure_is_one_sentence(invoke, tmp_path):
     assert not (tmp_path / "bench").exists()
 
 
-def test_an_unknown_name_is_refused(invoke):
+def test_an_unknown_name_is_refused(invoke: Any) -> None:
     result = invoke(["speed"])
     assert result.exit_code == 2
     assert "decode" in result.output

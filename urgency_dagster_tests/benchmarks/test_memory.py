@@ -1,5 +1,7 @@
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -33,24 +35,24 @@ HOLD_60_MB = "import time; held = bytearray(60_000_000); time.sleep(0.5)"
 
 
 @pytest.fixture
-def recordings(tmp_path):
+def recordings(tmp_path: Path) -> Any:
     """Calls of two seconds."""
     return write_recordings(tmp_path, DecodeSize(calls=3, call_s=2.0, utterances=3))
 
 
-def table_peak(paths, recordings, calls: int) -> int:
+def table_peak(paths: StoragePaths, recordings: Any, calls: int) -> int:
     write_extracted(paths, recordings, calls)
     return peak_bytes([sys.executable, "-c", f"import sys; {STEPS['table']}", str(paths.root)])
 
 
 @pytest.mark.slow
-def test_the_table_of_many_calls_needs_as_much_memory_as_that_of_few(tmp_path, recordings):
+def test_the_table_of_many_calls_needs_as_much_memory_as_that_of_few(tmp_path: Path, recordings: Any) -> None:
     few, many = (table_peak(StoragePaths(tmp_path / str(calls)), recordings, calls) for calls in (200, 4000))
     assert pq.read_metadata(StoragePaths(tmp_path / "4000").archive(ARCHIVE).utterances).num_rows == 12_000
     assert many < GROWTH_MAX * few
 
 
-def test_the_archive_is_as_the_extraction_leaves_it(paths, recordings):
+def test_the_archive_is_as_the_extraction_leaves_it(paths: StoragePaths, recordings: Any) -> None:
     assert write_extracted(paths, recordings, 7) == 21
     files = paths.archive(ARCHIVE)
     members = pq.read_table(files.members)
@@ -62,7 +64,7 @@ def test_the_archive_is_as_the_extraction_leaves_it(paths, recordings):
     assert {path.stat().st_ino for path in files.audio.iterdir()} == {r.path.stat().st_ino for r in recordings}
 
 
-def test_every_utterance_gets_a_row_and_a_segment(paths, recordings):
+def test_every_utterance_gets_a_row_and_a_segment(paths: StoragePaths, recordings: Any) -> None:
     utterances = write_extracted(paths, recordings, 5)
     make_table(str(paths.root))
     cut_segments(str(paths.root))
@@ -72,7 +74,7 @@ def test_every_utterance_gets_a_row_and_a_segment(paths, recordings):
         check_complete(paths, 16)
 
 
-def test_the_whole_step_embeds_every_utterance(paths, recordings):
+def test_the_whole_step_embeds_every_utterance(paths: StoragePaths, recordings: Any) -> None:
     utterances = write_extracted(paths, recordings, 5)
     make_table(str(paths.root))
     check_complete(paths, utterances, embedded=False)
@@ -80,13 +82,13 @@ def test_the_whole_step_embeds_every_utterance(paths, recordings):
     check_complete(paths, utterances)
 
 
-def test_memory_of_the_process_is_counted():
+def test_memory_of_the_process_is_counted() -> None:
     plain = peak_bytes([sys.executable, "-c", "import time; time.sleep(0.5)"])
     holding = peak_bytes([sys.executable, "-c", HOLD_60_MB])
     assert 55e6 < holding - plain < 70e6
 
 
-def test_memory_of_all_processes_that_live_is_added_up():
+def test_memory_of_all_processes_that_live_is_added_up() -> None:
     run_child = "import subprocess, sys; run = lambda code: subprocess.run([sys.executable, '-c', code]); run({!r})"
     child = run_child.format(HOLD_60_MB)
     with_child = peak_bytes([sys.executable, "-c", f"{HOLD_60_MB}; {child}"])
@@ -97,19 +99,19 @@ def test_memory_of_all_processes_that_live_is_added_up():
     assert abs(two_in_turn - with_child) < 15e6
 
 
-def test_it_waits_for_the_end():
+def test_it_waits_for_the_end() -> None:
     start = time.monotonic()
     peak_bytes([sys.executable, "-c", "import time; time.sleep(0.4)"])
     assert time.monotonic() - start > 0.4
 
 
-def test_a_process_that_fails_says_so():
+def test_a_process_that_fails_says_so() -> None:
     with pytest.raises(BenchmarkError, match=r"ended with 1 \(no such thing\)"):
         peak_bytes([sys.executable, "-c", "import sys; sys.exit('no such thing')"])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells pages of files from others")
-def test_pages_of_files_count_only_when_they_are_asked_for(tmp_path):
+def test_pages_of_files_count_only_when_they_are_asked_for(tmp_path: Path) -> None:
     (tmp_path / "zeros").write_bytes(bytes(60_000_000))
-    command = [sys.executable, "-c", MAP_60_MB, tmp_path / "zeros"]
+    command = [sys.executable, "-c", MAP_60_MB, str(tmp_path / "zeros")]
     assert peak_bytes(command) - peak_bytes(command, with_files=False) > 55_000_000

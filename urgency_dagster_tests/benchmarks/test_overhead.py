@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from benchmarks.growth import GrowthSize
@@ -11,10 +13,11 @@ from urgency_dagster.defs.call_assets import UtteranceOptions
 from urgency_dagster.defs.checks import few_rejects
 from urgency_dagster.errors import BenchmarkError
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster_tests.conftest import Builder
 
 
 @pytest.mark.slow
-def test_the_benchmark_runs_and_dagster_writes_what_the_plain_process_writes():
+def test_the_benchmark_runs_and_dagster_writes_what_the_plain_process_writes() -> None:
     comparison = compare_overhead(OverheadSize(archives=1, runs=1, growth=GrowthSize(done=1, runs=1)))
     assert (comparison.name, comparison.unit) == ("overhead", "seconds")
     assert comparison.ratio == comparison.ours.median / comparison.reference.median
@@ -24,7 +27,7 @@ def test_the_benchmark_runs_and_dagster_writes_what_the_plain_process_writes():
     assert growth[2] == growth[0] / growth[1] > 0
 
 
-def test_no_archive_of_the_full_size_is_stopped_for_its_rejects(tmp_path):
+def test_no_archive_of_the_full_size_is_stopped_for_its_rejects(tmp_path: Path) -> None:
     write_landed(tmp_path, OverheadSize())
     paths = StoragePaths(tmp_path)
     pairs = scan_landing(paths.landing_calls).pairs
@@ -38,7 +41,7 @@ def test_no_archive_of_the_full_size_is_stopped_for_its_rejects(tmp_path):
 
 
 @pytest.mark.parametrize("changed", ["processed_csv", "vectors", "prosody"])
-def test_results_that_differ_cannot_be_compared(build, tmp_path, changed):
+def test_results_that_differ_cannot_be_compared(build: Builder, tmp_path: Path, changed: str) -> None:
     one, other = StoragePaths(tmp_path / "one"), StoragePaths(tmp_path / "other")
     for paths in (one, other):
         for archive in ("T_광주_구급", "V_광주_구급"):
@@ -53,6 +56,6 @@ def test_results_that_differ_cannot_be_compared(build, tmp_path, changed):
         check_equal(one, other)
 
 
-def test_nothing_to_compare_is_an_error(tmp_path):
+def test_nothing_to_compare_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="0 of 0"):
         check_equal(StoragePaths(tmp_path), StoragePaths(tmp_path))

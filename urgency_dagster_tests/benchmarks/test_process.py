@@ -6,7 +6,7 @@ from benchmarks.process import Process
 from urgency_dagster.errors import BenchmarkError
 
 
-def test_every_run_has_a_fresh_copy_and_its_own_settings(tmp_path, monkeypatch):
+def test_every_run_has_a_fresh_copy_and_its_own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("URGENCY_SPEECH_MODEL", "another/model")
     monkeypatch.setenv("DAGSTER_HOME", "/nowhere")
     template = tmp_path / "template"
@@ -22,7 +22,7 @@ def test_every_run_has_a_fresh_copy_and_its_own_settings(tmp_path, monkeypatch):
     assert not {"URGENCY_SPEECH_MODEL", "DAGSTER_HOME"}.intersection(seen)
 
 
-def test_a_process_that_fails_says_so(tmp_path: Path):
+def test_a_process_that_fails_says_so(tmp_path: Path) -> None:
     (tmp_path / "template").mkdir()
     process = Process(tmp_path / "template", tmp_path / "copies", runs=1, code="sys.exit('no such thing')")
     with pytest.raises(BenchmarkError, match=r"ended with 1 \(no such thing\)"):

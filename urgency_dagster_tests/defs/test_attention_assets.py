@@ -1,5 +1,8 @@
 """The first attention asset as Dagster runs it: options, what is shown, and what a refused file leaves."""
 
+from pathlib import Path
+from typing import Any
+from urgency_dagster.settings import Settings
 import struct
 
 import dagster as dg
@@ -18,10 +21,10 @@ KEY = dg.AssetKey("attention_features")
 
 
 @pytest.fixture
-def load(settings):
+def load(settings: Settings) -> Any:
     """Materialises the features of what landed, with some options."""
 
-    def run(**options) -> dg.ExecuteInProcessResult:
+    def run(**options: Any) -> dg.ExecuteInProcessResult:
         return dg.materialize(
             ATTENTION_ASSETS,
             selection=[KEY],
@@ -45,7 +48,7 @@ def failure(result: dg.ExecuteInProcessResult, kind: str = "AttentionError") -> 
     return cause.message
 
 
-def test_the_page_shows_what_was_loaded_and_what_is_missing(load, paths: StoragePaths):
+def test_the_page_shows_what_was_loaded_and_what_is_missing(load: Any, paths: StoragePaths) -> None:
     result = load()
     assert result.success
     page, data = shown(result), read_features(paths.attention)
@@ -69,7 +72,7 @@ def test_the_page_shows_what_was_loaded_and_what_is_missing(load, paths: Storage
         ({"time_s": -1}, "SettingsError", "at least 1 each"),
     ],
 )
-def test_the_limits_are_options(load, paths: StoragePaths, options, kind, said):
+def test_the_limits_are_options(load: Any, paths: StoragePaths, options: dict[str, int], kind: str, said: str) -> None:
     # A bytearray of a hundred megabytes: less than the limit by default.
     paths.attention_pickle.write_bytes(five(X=b"\x96" + struct.pack("<Q", 100 * 1024**2)))
     result = load(**options)
@@ -78,7 +81,7 @@ def test_the_limits_are_options(load, paths: StoragePaths, options, kind, said):
     assert not paths.attention.features_folder.exists()
 
 
-def test_a_refused_file_fails_the_step_by_name_and_keeps_the_features(load, paths: StoragePaths, tmp_path):
+def test_a_refused_file_fails_the_step_by_name_and_keeps_the_features(load: Any, paths: StoragePaths, tmp_path: Path) -> None:
     assert load().success
     kept = paths.attention.summary.read_bytes()
     paths.attention_pickle.write_bytes(five(X=call("os", "system", plain(f"touch {tmp_path / 'executed'}"))))
@@ -110,20 +113,20 @@ def summary(**changed: object) -> dict[str, object]:
 
 
 class TestFeatureMetadata:
-    def test_names_from_the_file_are_no_markup(self):
+    def test_names_from_the_file_are_no_markup(self) -> None:
         hostile = "![x](http://example.org/y)<img src=z>|`"
         page = feature_metadata(summary(constant_within_participant={hostile: ["a"], "": ["b"]}))
         text = page["features_constant_within_participant"].value
         assert not set("![]()<>`/") & set(text)
         assert "| other names | 1 |" in text
 
-    def test_a_table_of_any_length_is_cut(self):
+    def test_a_table_of_any_length_is_cut(self) -> None:
         missing = {f"S{n}": ["P01"] for n in range(MAX_STREAMS + 40)}
         text = feature_metadata(summary(missing_streams=missing))["participants_without_stream"].value
         assert "| S0 | 1 of 5 |" in text
         assert f"S{MAX_STREAMS} " not in text
         assert "| more | 40 |" in text
 
-    def test_warnings_are_told(self):
+    def test_warnings_are_told(self) -> None:
         assert feature_metadata(summary())["warnings"] == "none"
         assert feature_metadata(summary(warnings=["t was dropped", "b"]))["warnings"] == "t was dropped; b"

@@ -1,5 +1,6 @@
 """The audit between cross-validation and what is built on it: a certain leak stops the leaderboard and the exports."""
 
+from pathlib import Path
 import dataclasses
 from collections.abc import Mapping
 
@@ -23,7 +24,7 @@ AFTER_THE_FOLDS = ("attention_audit", "attention_leaderboard", "attention_models
 
 
 @pytest.fixture(scope="module")
-def landed(demo_root) -> AttentionData:
+def landed(demo_root: Path) -> AttentionData:
     return load_attention_pickle(StoragePaths(demo_root).attention_pickle)
 
 
@@ -49,7 +50,7 @@ def made_by(result: dg.ExecuteInProcessResult) -> list[str]:
     return sorted(name_of(event.asset_key) for event in result.get_asset_materialization_events() if event.asset_key)
 
 
-def test_honest_data_pass_and_everything_is_made(settings: Settings, paths: StoragePaths, landed) -> None:
+def test_honest_data_pass_and_everything_is_made(settings: Settings, paths: StoragePaths, landed: AttentionData) -> None:
     judge(paths, landed)
     result = make(settings, {})
     assert result.success
@@ -58,7 +59,7 @@ def test_honest_data_pass_and_everything_is_made(settings: Settings, paths: Stor
     assert "[audit.md](audit.md)" in paths.attention.report.read_text()
 
 
-def test_a_planted_label_stops_what_is_built_on_it(settings: Settings, paths: StoragePaths, landed) -> None:
+def test_a_planted_label_stops_what_is_built_on_it(settings: Settings, paths: StoragePaths, landed: AttentionData) -> None:
     judge(paths, dataclasses.replace(landed, X=landed.X.assign(**{"HRT#VAL": landed.y.astype("float32")})))
     result = make(settings, {})
     assert not result.success
@@ -72,7 +73,7 @@ def test_a_planted_label_stops_what_is_built_on_it(settings: Settings, paths: St
     assert not paths.attention.model("logreg").exists()
 
 
-def test_options_that_cannot_be_are_refused(settings: Settings, paths: StoragePaths, landed) -> None:
+def test_options_that_cannot_be_are_refused(settings: Settings, paths: StoragePaths, landed: AttentionData) -> None:
     judge(paths, landed)
     result = make(settings, {"models": ["svm"]})
     (failure,) = [event for event in result.all_events if event.is_step_failure]
@@ -80,7 +81,7 @@ def test_options_that_cannot_be_are_refused(settings: Settings, paths: StoragePa
 
 
 @pytest.mark.slow
-def test_the_controls_run_on_ray(settings: Settings, paths: StoragePaths, landed) -> None:
+def test_the_controls_run_on_ray(settings: Settings, paths: StoragePaths, landed: AttentionData) -> None:
     judge(paths, landed)
     result = make(settings, {"permutations": 1, "without_history": True, "models": ["logreg"]})
     assert result.success

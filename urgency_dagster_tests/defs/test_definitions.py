@@ -1,5 +1,6 @@
 """What Dagster loads: the names users and scripts meet, and how light the import is."""
 
+from pathlib import Path
 import subprocess
 import sys
 
@@ -120,7 +121,7 @@ def test_importing_the_definitions_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_an_unknown_executor_is_refused(tmp_path) -> None:
+def test_an_unknown_executor_is_refused(tmp_path: Path) -> None:
     from urgency_dagster.errors import SettingsError
 
     with pytest.raises(SettingsError, match="URGENCY_EXECUTOR is 'k8s'; expected one of local, ray"):

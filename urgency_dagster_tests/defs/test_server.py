@@ -1,5 +1,6 @@
 """The UI and its daemon, started as `make dev` starts them."""
 
+from typing import Any
 import json
 import signal
 import socket
@@ -39,7 +40,7 @@ class Server:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)["data"]
 
-    def wait_for(self, query: str, condition, seconds: float = 90):
+    def wait_for(self, query: str, condition: Any, seconds: float = 90) -> Any:
         deadline = time.monotonic() + seconds
         while True:
             try:

@@ -4,6 +4,7 @@ import re
 import wave
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
@@ -41,7 +42,7 @@ def members(path: Path) -> dict[str, bytes]:
         return {info.filename.lstrip("/"): archive.read(info) for info in archive.infolist()}
 
 
-def both(root: Path, name: str) -> tuple[dict[str, bytes], dict[str, dict]]:
+def both(root: Path, name: str) -> tuple[dict[str, bytes], dict[str, dict[str, Any]]]:
     """Audio by member name, and labels by stem."""
     pair = next(pair for pair in PAIRS if pair.name == name)
     landing = StoragePaths(root).landing_calls
@@ -52,11 +53,11 @@ def both(root: Path, name: str) -> tuple[dict[str, bytes], dict[str, dict]]:
     return members(landing / pair.path("S")), labels
 
 
-def every_label(root: Path) -> list[dict]:
+def every_label(root: Path) -> list[dict[str, Any]]:
     return [label for pair in PAIRS for label in both(root, pair.name)[1].values()]
 
 
-def test_the_tree_is_ai_hubs(demo_root):
+def test_the_tree_is_ai_hubs(demo_root: Path) -> None:
     landing = StoragePaths(demo_root).landing_calls
     assert {path.relative_to(landing).as_posix() for path in landing.rglob("*.zip")} == {
         f"{DATA_FOLDER}/Training/1.원천데이터/TS_광주_구급.zip",
@@ -69,7 +70,7 @@ def test_the_tree_is_ai_hubs(demo_root):
 
 
 @pytest.mark.parametrize(("name", "digits"), [("T_광주_구급", 14), ("T_서울_화재", 8), ("V_광주_구급", 14)])
-def test_members_are_named_by_call_and_date(demo_root, name, digits):
+def test_members_are_named_by_call_and_date(demo_root: Path, name: str, digits: int) -> None:
     audio, labels = both(demo_root, name)
     for member in audio:
         assert re.fullmatch(rf"[0-9a-f]{{24}}_2023\d{{{digits - 4}}}\.wav", member)
@@ -78,7 +79,7 @@ def test_members_are_named_by_call_and_date(demo_root, name, digits):
         assert label["_id"] == stem.split("_")[0]
 
 
-def test_labels_have_every_key_with_its_type(demo_root):
+def test_labels_have_every_key_with_its_type(demo_root: Path) -> None:
     for label in every_label(demo_root):
         assert {key: type(value) for key, value in label.items()} == KEYS
         for utterance in label["utterances"]:
@@ -88,7 +89,7 @@ def test_labels_have_every_key_with_its_type(demo_root):
             assert 0 <= utterance["startAt"] < utterance["endAt"]
 
 
-def test_labels_are_those_of_the_data_set(demo_root):
+def test_labels_are_those_of_the_data_set(demo_root: Path) -> None:
     labels = every_label(demo_root)
     assert {label["urgencyLevel"] for label in labels} == set(URGENCY_LEVELS)
     assert {label["sentiment"] for label in labels} <= set(SENTIMENTS)
@@ -96,7 +97,7 @@ def test_labels_are_those_of_the_data_set(demo_root):
     assert len({label["_id"] for label in labels}) == len({label["recordId"] for label in labels}) == len(labels)
 
 
-def test_audio_is_telephone_wav_as_long_as_its_label_says(demo_root):
+def test_audio_is_telephone_wav_as_long_as_its_label_says(demo_root: Path) -> None:
     for pair in PAIRS:
         audio, labels = both(demo_root, pair.name)
         for member, content in audio.items():
@@ -109,7 +110,7 @@ def test_audio_is_telephone_wav_as_long_as_its_label_says(demo_root):
             assert 10_000 < duration_ms < 60_000
 
 
-def test_one_recording_is_garbage_that_no_decoder_reads(demo_root):
+def test_one_recording_is_garbage_that_no_decoder_reads(demo_root: Path) -> None:
     audio, labels = both(demo_root, "T_광주_구급")
     broken = {member: content for member, content in audio.items() if not content.startswith(b"RIFF")}
     assert len(broken) == 1
@@ -119,7 +120,7 @@ def test_one_recording_is_garbage_that_no_decoder_reads(demo_root):
         soundfile.read(io.BytesIO(content))
 
 
-def test_one_label_has_no_recording(demo_root):
+def test_one_label_has_no_recording(demo_root: Path) -> None:
     missing = {}
     for pair in PAIRS:
         audio, labels = both(demo_root, pair.name)
@@ -128,7 +129,7 @@ def test_one_label_has_no_recording(demo_root):
     assert missing == {"T_광주_구급": 0, "T_서울_화재": 1, "V_광주_구급": 0}
 
 
-def test_some_utterances_are_short_and_some_end_after_their_recording(demo_root):
+def test_some_utterances_are_short_and_some_end_after_their_recording(demo_root: Path) -> None:
     labels = every_label(demo_root)
     spans = [(u["startAt"], u["endAt"], label["endAt"]) for label in labels for u in label["utterances"]]
     assert any(end - start < 500 for start, end, _ in spans)
@@ -136,7 +137,7 @@ def test_some_utterances_are_short_and_some_end_after_their_recording(demo_root)
     assert all(start + 500 <= length for start, end, length in spans if end > length)
 
 
-def test_the_data_sets_quirks_occur():
+def test_the_data_sets_quirks_occur() -> None:
     drawn = draw_pairs(60, 7)[0]
     audio, labels = (zipfile.ZipFile(io.BytesIO(content)) for content in zip_pair(drawn).values())
     names = [*audio.namelist(), *labels.namelist()]
@@ -150,7 +151,7 @@ def test_the_data_sets_quirks_occur():
 
 @settings(deadline=None)
 @given(calls=st.integers(LEAST_CALLS, 60), seed=st.integers(0, 1000))
-def test_every_size_gives_every_pair_every_urgency_among_its_sound_calls(calls, seed):
+def test_every_size_gives_every_pair_every_urgency_among_its_sound_calls(calls: int, seed: int) -> None:
     pairs = draw_pairs(calls, seed)
     assert sum(len(drawn.calls) for drawn in pairs) == calls
     for drawn in pairs:
@@ -161,23 +162,23 @@ def test_every_size_gives_every_pair_every_urgency_among_its_sound_calls(calls, 
 
 @settings(deadline=None)
 @given(calls=st.integers(LEAST_CALLS, 150), seed=st.integers(0, 20))
-def test_no_sentiment_occurs_in_the_validation_calls_only(calls, seed):
+def test_no_sentiment_occurs_in_the_validation_calls_only(calls: int, seed: int) -> None:
     heard: dict[str, set[str]] = {"T": set(), "V": set()}
     for drawn in draw_pairs(calls, seed):
         heard[drawn.pair.split] |= {call.conversation.sentiment for call in drawn.calls if not call.damage}
     assert heard["V"] <= heard["T"]
 
 
-def test_another_seed_says_something_else():
+def test_another_seed_says_something_else() -> None:
     assert texts(draw_pairs(12, 1)) != texts(draw_pairs(12, 2))
 
 
-def test_too_few_calls_are_refused():
+def test_too_few_calls_are_refused() -> None:
     with pytest.raises(SettingsError, match="11 calls are asked for; expected 12 or more"):
         draw_pairs(LEAST_CALLS - 1, 7)
 
 
-def test_progress_counts_the_calls():
+def test_progress_counts_the_calls() -> None:
     seen = []
     zip_pair(draw_pairs(12, 7)[2], lambda done, total, **_: seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]

@@ -1,4 +1,5 @@
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from urgency_dagster.demo.conversations import SENTIMENT_SHARES, URGENCY_SHARES,
 from urgency_dagster.tables import CALL_TAKER, CALLER, SENTIMENTS, URGENCY_LEVELS
 
 
-def test_shares_are_those_of_the_data_sets_labels():
+def test_shares_are_those_of_the_data_sets_labels() -> None:
     assert set(URGENCY_SHARES) == set(URGENCY_LEVELS)
     assert set(SENTIMENT_SHARES) == set(SENTIMENTS)
     assert sum(URGENCY_SHARES.values()) == pytest.approx(1.0)
@@ -19,7 +20,7 @@ def test_shares_are_those_of_the_data_sets_labels():
 
 @settings(deadline=None)
 @given(n=st.integers(0, 300), shares=st.sampled_from([URGENCY_SHARES, SENTIMENT_SHARES]))
-def test_dealt_counts_are_within_one_of_their_shares(n, shares):
+def test_dealt_counts_are_within_one_of_their_shares(n: Any, shares: Any) -> None:
     counts = Counter(deal(np.random.default_rng(0), shares, n))
     assert counts.total() == n
     assert all(abs(counts[label] - share * n) < 1 for label, share in shares.items())
@@ -27,13 +28,13 @@ def test_dealt_counts_are_within_one_of_their_shares(n, shares):
 
 @settings(deadline=None)
 @given(n=st.integers(4, 300))
-def test_every_label_is_dealt_as_often_as_asked(n):
+def test_every_label_is_dealt_as_often_as_asked(n: Any) -> None:
     labels = deal(np.random.default_rng(0), SENTIMENT_SHARES, n, at_least=1)
     assert len(labels) == n
     assert set(labels) == set(SENTIMENT_SHARES)
 
 
-def test_dealt_labels_are_in_random_order():
+def test_dealt_labels_are_in_random_order() -> None:
     labels = deal(np.random.default_rng(0), URGENCY_SHARES, 60)
     assert labels != sorted(labels)
     assert labels != deal(np.random.default_rng(1), URGENCY_SHARES, 60)
@@ -46,7 +47,7 @@ def test_dealt_labels_are_in_random_order():
     urgency=st.sampled_from(URGENCY_LEVELS),
     sentiment=st.sampled_from(SENTIMENTS),
 )
-def test_a_conversation_is_a_call(seed, category, urgency, sentiment):
+def test_a_conversation_is_a_call(seed: None, category: Any, urgency: Any, sentiment: Any) -> None:
     call = draw_conversation(np.random.default_rng(seed), category, urgency, sentiment)
     assert (call.category, call.urgency, call.sentiment) == (category, urgency, sentiment)
     assert 8 <= len(call.turns) <= 14
@@ -60,15 +61,15 @@ def test_a_conversation_is_a_call(seed, category, urgency, sentiment):
     assert bool(call.symptoms) == (category == "구급")
 
 
-def test_urgent_calls_are_longer_on_average():
-    def mean_turns(urgency):
+def test_urgent_calls_are_longer_on_average() -> None:
+    def mean_turns(urgency: Any) -> Any:
         rng = np.random.default_rng(0)
         return np.mean([len(draw_conversation(rng, "구급", urgency, "중립").turns) for _ in range(300)])
 
     assert mean_turns("상") > mean_turns("하") + 0.5
 
 
-def test_urgency_can_be_learnt_from_the_words_but_not_perfectly():
+def test_urgency_can_be_learnt_from_the_words_but_not_perfectly() -> None:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import f1_score

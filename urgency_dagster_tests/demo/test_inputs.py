@@ -12,12 +12,13 @@ from urgency_dagster.demo.wearables import LEAST_SAMPLES
 from urgency_dagster.errors import SettingsError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
+from urgency_dagster_tests.demo.conftest import Demo
 
 SMALLEST = {"calls": LEAST_CALLS, "samples": LEAST_SAMPLES}
 
 
 @pytest.fixture
-def root(demo_root, tmp_path) -> Path:
+def root(demo_root: Path, tmp_path: Path) -> Path:
     """A copy that a test may change."""
     return Path(shutil.copytree(demo_root, tmp_path / "root"))
 
@@ -30,7 +31,7 @@ def identities(root: Path) -> dict[Path, tuple[int, int]]:
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in root.rglob("*") if path.is_file()}
 
 
-def test_another_process_writes_the_same_bytes_elsewhere(demo_root, tmp_path):
+def test_another_process_writes_the_same_bytes_elsewhere(demo_root: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from urgency_dagster.demo.inputs import write_demo\n"
         f"if __name__ == '__main__': write_demo(Path(sys.argv[1]), calls={LEAST_CALLS}, samples={LEAST_SAMPLES})"
@@ -39,7 +40,7 @@ def test_another_process_writes_the_same_bytes_elsewhere(demo_root, tmp_path):
     assert contents(tmp_path / "other") == contents(demo_root)
 
 
-def test_a_second_call_touches_no_file(root):
+def test_a_second_call_touches_no_file(root: Path) -> None:
     # What a file manager leaves behind is no data.
     (StoragePaths(root).landing_calls / ".DS_Store").write_bytes(b"finder")
     before = identities(root)
@@ -47,7 +48,7 @@ def test_a_second_call_touches_no_file(root):
     assert identities(root) == before
 
 
-def test_what_is_missing_or_half_done_is_made_again(demo_root, root):
+def test_what_is_missing_or_half_done_is_made_again(demo_root: Path, root: Path) -> None:
     paths = StoragePaths(root)
     paths.attention_pickle.unlink()
     paths.settings_env.unlink()
@@ -55,28 +56,28 @@ def test_what_is_missing_or_half_done_is_made_again(demo_root, root):
     assert contents(root) == contents(demo_root)
 
 
-def test_other_arguments_replace_the_demos_own_files_and_back(demo_root, root):
+def test_other_arguments_replace_the_demos_own_files_and_back(demo_root: Path, root: Path) -> None:
     assert write_demo(root, **SMALLEST, seed=8).written > 6
     assert contents(root) != contents(demo_root)
     write_demo(root, **SMALLEST)
     assert contents(root) == contents(demo_root)
 
 
-def test_the_settings_name_the_tiny_models(demo_root):
+def test_the_settings_name_the_tiny_models(demo_root: Path) -> None:
     settings = Settings.load(demo_root, environment={})
     for folder in (settings.speech_model, settings.text_model):
         assert (Path(folder) / "config.json").is_file()
         assert Path(folder).is_relative_to(demo_root)
 
 
-def test_the_run_config_overrides_settings_of_assets(demo_root):
+def test_the_run_config_overrides_settings_of_assets(demo_root: Path) -> None:
     overrides = yaml.safe_load(StoragePaths(demo_root).run_config.read_text(encoding="utf-8"))
     assert overrides.keys() == {"urgency_model"}
     assert overrides["urgency_model"].keys() == {"learning_rate", "epochs"}
 
 
 @pytest.mark.parametrize("place", ["calls/TS_인천_화재.zip", "calls/a/b/readme.txt", "attention/attention.pkl"])
-def test_a_root_with_real_data_is_refused(tmp_path, place):
+def test_a_root_with_real_data_is_refused(tmp_path: Path, place: str) -> None:
     real = tmp_path / "landing" / place
     real.parent.mkdir(parents=True)
     real.write_bytes(b"real data")
@@ -85,7 +86,7 @@ def test_a_root_with_real_data_is_refused(tmp_path, place):
     assert contents(tmp_path) == {f"landing/{place}": b"real data"}
 
 
-def test_real_data_beside_or_in_place_of_the_demos_is_refused(root):
+def test_real_data_beside_or_in_place_of_the_demos_is_refused(root: Path) -> None:
     archive = next(StoragePaths(root).landing_calls.rglob("VS_*.zip"))
     archive.write_bytes(b"real data")
     with pytest.raises(SettingsError, match="was not written by the demo"):
@@ -93,7 +94,7 @@ def test_real_data_beside_or_in_place_of_the_demos_is_refused(root):
     assert archive.read_bytes() == b"real data"
 
 
-def test_a_users_own_settings_are_not_overwritten(root):
+def test_a_users_own_settings_are_not_overwritten(root: Path) -> None:
     settings = StoragePaths(root).settings_env
     settings.write_text("URGENCY_SPEECH_MODEL=my/own\n", encoding="utf-8")
     before = contents(root)
@@ -102,13 +103,13 @@ def test_a_users_own_settings_are_not_overwritten(root):
     assert contents(root) == before
 
 
-def test_too_few_calls_are_refused_before_anything_is_written(tmp_path):
+def test_too_few_calls_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="11 calls are asked for"):
         write_demo(tmp_path, calls=LEAST_CALLS - 1, samples=LEAST_SAMPLES)
     assert contents(tmp_path) == {}
 
 
-def test_the_summary_counts_what_is_there(demo):
+def test_the_summary_counts_what_is_there(demo: Demo) -> None:
     summary = demo.summary
     assert summary.archives == ("T_광주_구급", "T_서울_화재", "V_광주_구급")
     assert (summary.calls, summary.samples) == (LEAST_CALLS, LEAST_SAMPLES)
@@ -116,5 +117,5 @@ def test_the_summary_counts_what_is_there(demo):
     assert summary.written == len(contents(summary.root)) - len(["demo.json"])
 
 
-def test_progress_counts_all_calls(demo):
+def test_progress_counts_all_calls(demo: Demo) -> None:
     assert demo.progress == [(done, LEAST_CALLS) for done in range(1, LEAST_CALLS + 1)]

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,16 +20,16 @@ def folder(target: Path, files: dict[str, bytes]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def speech(tmp_path_factory) -> Path:
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder(tmp_path_factory.mktemp("speech"), speech_model(7))
 
 
 @pytest.fixture(scope="module")
-def text(tmp_path_factory) -> Path:
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder(tmp_path_factory.mktemp("text"), text_model(TEXTS, 7))
 
 
-def test_the_speech_model_loads_like_the_real_one(speech):
+def test_the_speech_model_loads_like_the_real_one(speech: Path) -> None:
     model = AutoModel.from_pretrained(speech).eval()
     extractor = AutoFeatureExtractor.from_pretrained(speech)
     assert (model.config.model_type, model.config.feat_extract_norm) == ("wav2vec2", "layer")
@@ -43,13 +44,13 @@ def test_the_speech_model_loads_like_the_real_one(speech):
     assert torch.isfinite(frames).all()
 
 
-def test_padding_does_not_change_a_masked_segment(speech):
+def test_padding_does_not_change_a_masked_segment(speech: Path) -> None:
     model = AutoModel.from_pretrained(speech).eval()
     extractor = AutoFeatureExtractor.from_pretrained(speech)
     rng = np.random.default_rng(0)
     short, long = (rng.normal(size=size).astype(np.float32) for size in (9_000, 20_000))
 
-    def frames(*segments):
+    def frames(*segments: Any) -> Any:
         inputs = extractor(list(segments), sampling_rate=16_000, padding=True, return_tensors="pt")
         with torch.inference_mode():
             return model(**inputs).last_hidden_state[0]
@@ -58,7 +59,7 @@ def test_padding_does_not_change_a_masked_segment(speech):
     torch.testing.assert_close(frames(short, long)[: len(alone)], alone, atol=1e-4, rtol=0)
 
 
-def test_the_text_model_loads_like_the_real_one(text):
+def test_the_text_model_loads_like_the_real_one(text: Path) -> None:
     model = AutoModel.from_pretrained(text).eval()
     tokenizer = AutoTokenizer.from_pretrained(text)
     assert model.config.model_type == "electra"
@@ -69,7 +70,7 @@ def test_the_text_model_loads_like_the_real_one(text):
     assert int(inputs["input_ids"].max()) < model.config.vocab_size == len(tokenizer)
 
 
-def test_the_vocabulary_fits_its_texts(text):
+def test_the_vocabulary_fits_its_texts(text: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(text)
     assert tokenizer.convert_ids_to_tokens(range(5)) == list(SPECIAL_TOKENS)
     ids = tokenizer(TEXTS)["input_ids"]
@@ -81,11 +82,11 @@ def test_the_vocabulary_fits_its_texts(text):
     assert tokenizer.decode(tokenizer("위치가 어디세요?")["input_ids"], skip_special_tokens=True) == "위치가 어디세요?"
 
 
-def test_another_seed_gives_other_weights():
+def test_another_seed_gives_other_weights() -> None:
     assert speech_model(7)["model.safetensors"] != speech_model(8)["model.safetensors"]
 
 
-def test_the_callers_random_state_is_left_alone():
+def test_the_callers_random_state_is_left_alone() -> None:
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)

@@ -8,27 +8,27 @@ GREETING = Line("예, 일일구 상황실입니다.")
 ANSWER = Line("불이 났어요, 안에 사람이 있어요.", rate_wpm=200, pitch=70, pitch_range=75)
 
 
-def test_the_same_lines_give_the_same_samples_whatever_was_spoken_before():
+def test_the_same_lines_give_the_same_samples_whatever_was_spoken_before() -> None:
     first = speak([GREETING, ANSWER])
     speak([ANSWER, ANSWER])
     again = speak([GREETING, ANSWER])
     assert [samples.tobytes() for samples in first] == [samples.tobytes() for samples in again]
 
 
-def test_a_line_is_a_few_seconds_of_sound():
+def test_a_line_is_a_few_seconds_of_sound() -> None:
     (samples,) = speak([GREETING])
     assert samples.dtype == np.int16
     assert 1.0 < samples.size / SAMPLE_RATE_HZ < 4.0
     assert np.abs(samples.astype(int)).max() > 5_000
 
 
-def test_silence_at_the_ends_is_cut_off():
+def test_silence_at_the_ends_is_cut_off() -> None:
     (samples,) = speak([GREETING])
     assert abs(int(samples[0])) > 100
     assert abs(int(samples[-1])) > 100
 
 
-def test_a_higher_rate_is_shorter_and_a_higher_pitch_crosses_zero_more_often():
+def test_a_higher_rate_is_shorter_and_a_higher_pitch_crosses_zero_more_often() -> None:
     slow, fast, high = speak([Line(GREETING.text, 120), Line(GREETING.text, 260), Line(GREETING.text, 120, pitch=99)])
     assert fast.size < 0.7 * slow.size
     low_tone, high_tone = (np.abs(np.fft.rfft(samples, 2**17)) for samples in (slow, high))
@@ -37,15 +37,15 @@ def test_a_higher_rate_is_shorter_and_a_higher_pitch_crosses_zero_more_often():
     assert hz[voice][high_tone[voice].argmax()] > hz[voice][low_tone[voice].argmax()]
 
 
-def test_a_short_answer_is_under_half_a_second():
+def test_a_short_answer_is_under_half_a_second() -> None:
     (samples,) = speak([Line("네.")])
     assert 0.1 < samples.size / SAMPLE_RATE_HZ < 0.5
 
 
-def test_a_line_without_letters_is_refused():
+def test_a_line_without_letters_is_refused() -> None:
     with pytest.raises(AudioError, match="makes no sound"):
         speak([GREETING, Line("...")])
 
 
-def test_no_lines_give_no_waveforms():
+def test_no_lines_give_no_waveforms() -> None:
     assert speak([]) == []

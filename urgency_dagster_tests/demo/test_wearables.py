@@ -1,5 +1,6 @@
 import pickle
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,17 +17,22 @@ NAME = re.compile(
 )
 
 
+Data = tuple[Any, ...]
+"""X, y, group, t, date_times."""
+
+
 @pytest.fixture(scope="module")
 def pickled() -> bytes:
     return attention_pickle(600)
 
 
 @pytest.fixture(scope="module")
-def data(pickled) -> tuple:
-    return pickle.loads(pickled)
+def data(pickled: bytes) -> Data:
+    loaded: Data = pickle.loads(pickled)
+    return loaded
 
 
-def test_the_pickle_is_the_authors_tuple(data):
+def test_the_pickle_is_the_authors_tuple(data: Data) -> None:
     assert type(data) is tuple
     X, y, group, t, date_times = data
     assert type(X) is pd.DataFrame
@@ -36,7 +42,7 @@ def test_the_pickle_is_the_authors_tuple(data):
     assert set(y.tolist()) == {0, 1}
 
 
-def test_columns_follow_the_grammar_and_its_two_dtypes(data):
+def test_columns_follow_the_grammar_and_its_two_dtypes(data: Data) -> None:
     X = data[0]
     assert X.shape[1] == 368
     assert X.columns.is_unique
@@ -46,11 +52,11 @@ def test_columns_follow_the_grammar_and_its_two_dtypes(data):
     assert categorical == {name for name in X.columns if re.search(r"#(VAL|GEN|DOW|WKD|HRN)=", name)}
 
 
-def test_nothing_is_missing_or_infinite(data):
+def test_nothing_is_missing_or_infinite(data: Data) -> None:
     assert np.isfinite(data[0].to_numpy(dtype=np.float32)).all()
 
 
-def test_one_hot_columns_have_one_value_per_row(data):
+def test_one_hot_columns_have_one_value_per_row(data: Data) -> None:
     X = data[0]
     for prefix in ("ESM#DOW=", "ESM#WKD=", "ESM#HRN=", "PIF#GEN=", "ACT#VAL="):
         assert (X.filter(like=prefix).sum(axis=1) == 1).all(), prefix
@@ -58,14 +64,14 @@ def test_one_hot_columns_have_one_value_per_row(data):
         assert (X.filter(like=prefix).sum(axis=1) <= 1).all(), prefix
 
 
-def test_participants_are_the_47_in_order(data):
+def test_participants_are_the_47_in_order(data: Data) -> None:
     group = data[2]
     assert len(PARTICIPANTS) == 47
     assert list(dict.fromkeys(group.tolist())) == list(PARTICIPANTS)
     assert (np.sort(group) == group).all()
 
 
-def test_participant_features_are_constant_and_some_lack_a_stream(data):
+def test_participant_features_are_constant_and_some_lack_a_stream(data: Data) -> None:
     X, _, group, *_ = data
     assert (X.filter(like="PIF#").groupby(group).nunique() == 1).all().all()
     absent = (X.filter(like="CAE#") == 0).all(axis=1).groupby(group).all()
@@ -73,7 +79,7 @@ def test_participant_features_are_constant_and_some_lack_a_stream(data):
     assert not (X.filter(like="ACT#") == 0).all(axis=1).any()
 
 
-def test_times_are_whole_minutes_of_the_day_at_utc_plus_9(data):
+def test_times_are_whole_minutes_of_the_day_at_utc_plus_9(data: Data) -> None:
     _, _, group, t, date_times = data
     assert all(str(stamp.tz) == "pytz.FixedOffset(540)" for stamp in date_times)
     assert all(stamp.second == 0 and 10 <= stamp.hour < 22 for stamp in date_times)
@@ -84,7 +90,7 @@ def test_times_are_whole_minutes_of_the_day_at_utc_plus_9(data):
     assert t.max() < 23.1 * 86_400
 
 
-def test_time_columns_describe_the_instant_before_the_prompt(data):
+def test_time_columns_describe_the_instant_before_the_prompt(data: Data) -> None:
     X, *_, date_times = data
     before = [stamp - pd.Timedelta(milliseconds=1) for stamp in date_times]
     days = [stamp.strftime("%a").upper() for stamp in before]
@@ -93,7 +99,7 @@ def test_time_columns_describe_the_instant_before_the_prompt(data):
     assert X["ESM#HRN=MORNING"].tolist() == [9 <= stamp.hour < 12 for stamp in before]
 
 
-def test_previous_labels_are_the_participants_own_and_earlier(data):
+def test_previous_labels_are_the_participants_own_and_earlier(data: Data) -> None:
     X, y, group, t, _ = data
     for tag, hours in (("H06", 6), ("H24", 24)):
         for i in range(0, len(y), 17):
@@ -102,31 +108,31 @@ def test_previous_labels_are_the_participants_own_and_earlier(data):
             assert X[f"ESM#LIK#{tag}"][i] == pytest.approx(expected)
 
 
-def test_a_few_participants_hardly_ever_change_their_answer(data):
+def test_a_few_participants_hardly_ever_change_their_answer(data: Data) -> None:
     rates = pd.Series(data[1]).groupby(data[2]).mean()
     assert rates[PARTICIPANTS[1]] < 0.25
     assert rates[PARTICIPANTS[2]] > 0.75
     assert 0.4 < data[1].mean() < 0.6
 
 
-def test_another_seed_gives_other_answers(pickled):
+def test_another_seed_gives_other_answers(pickled: bytes) -> None:
     assert attention_pickle(600, seed=8) != pickled
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_full_size_is_possible_with_any_seed(seed):
+def test_the_full_size_is_possible_with_any_seed(seed: int) -> None:
     answers = draw_answers(SAMPLES, seed)
     assert sum(one.y.size for one in answers.values()) == SAMPLES
 
 
 @pytest.mark.parametrize("samples", [0, LEAST_SAMPLES - 1, 100_000])
-def test_an_impossible_number_of_samples_is_refused(samples):
+def test_an_impossible_number_of_samples_is_refused(samples: Any) -> None:
     with pytest.raises(SettingsError, match="wearable samples are asked for"):
         attention_pickle(samples)
 
 
 @pytest.mark.slow
-def test_the_signal_is_weak_but_there():
+def test_the_signal_is_weak_but_there() -> None:
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedGroupKFold
@@ -136,7 +142,7 @@ def test_the_signal_is_weak_but_there():
     X, y, group, *_ = pickle.loads(attention_pickle())
     values = X.astype("float32").to_numpy()
 
-    def auroc(labels):
+    def auroc(labels: Any) -> Any:
         scores = []
         for train, test in StratifiedGroupKFold(5, shuffle=True, random_state=42).split(values, labels, group):
             model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=300))

@@ -18,7 +18,7 @@ CALLS = CategoricalStream("CAE", {"CALL": 0.2, "IDLE": 0.8}, 2.0, effect={})
 Y = np.tile([0, 1], 30)
 
 
-def test_statistics_are_those_of_pandas_and_numpy():
+def test_statistics_are_those_of_pandas_and_numpy() -> None:
     v = np.random.default_rng(0).gamma(2.0, size=(3, 50))
     statistics = window_statistics(v)
     for i, row in enumerate(v):
@@ -39,14 +39,14 @@ def test_statistics_are_those_of_pandas_and_numpy():
         assert {name: values[i] for name, values in statistics.items()} == pytest.approx(expected)
 
 
-def test_a_constant_window_has_no_spread():
+def test_a_constant_window_has_no_spread() -> None:
     statistics = window_statistics(np.full((2, 4), 340_330.1))
     assert statistics.pop("AVG") == pytest.approx(340_330.1)
     assert statistics.pop("MED") == pytest.approx(340_330.1)
     assert all((values == 0).all() for values in statistics.values())
 
 
-def test_a_numeric_stream_has_65_finite_columns_within_its_range():
+def test_a_numeric_stream_has_65_finite_columns_within_its_range() -> None:
     columns = numeric_columns(np.random.default_rng(0), HEART_RATE, Y)
     assert len(columns) == 65
     assert list(columns)[:2] == ["HRT#VAL", "HRT#AVG#S30"]
@@ -57,12 +57,12 @@ def test_a_numeric_stream_has_65_finite_columns_within_its_range():
         assert (columns[f"HRT#STD#{tag}"] >= 0).all()
 
 
-def test_neighbouring_windows_agree():
+def test_neighbouring_windows_agree() -> None:
     columns = numeric_columns(np.random.default_rng(0), HEART_RATE, np.zeros(400, dtype=np.int64))
     assert np.corrcoef(columns["HRT#AVG#H03"], columns["HRT#AVG#H06"])[0, 1] > 0.9
 
 
-def test_a_paused_stream_has_empty_short_windows_only():
+def test_a_paused_stream_has_empty_short_windows_only() -> None:
     columns = numeric_columns(np.random.default_rng(0), HEART_RATE, np.zeros(400, dtype=np.int64))
     empty = columns["HRT#AVG#S30"] == 0
     assert 0 < empty.sum() < 40
@@ -70,7 +70,7 @@ def test_a_paused_stream_has_empty_short_windows_only():
     assert (columns["HRT#AVG#M10"] > 0).all()
 
 
-def test_a_sensor_without_contact_gives_its_highest_value_only():
+def test_a_sensor_without_contact_gives_its_highest_value_only() -> None:
     loose = NumericStream("EDA", 7.0, 0.1, 0.1, 0.1, 0.0, 0.0, 340_330.0, exponential=True, no_contact=0.5)
     columns = numeric_columns(np.random.default_rng(0), loose, Y)
     off = columns["EDA#VAL"] == 340_330.0
@@ -79,7 +79,7 @@ def test_a_sensor_without_contact_gives_its_highest_value_only():
     assert columns["EDA#VAL"][~off].max() < 10_000
 
 
-def test_a_categorical_stream_has_the_columns_of_each_value():
+def test_a_categorical_stream_has_the_columns_of_each_value() -> None:
     columns = categorical_columns(np.random.default_rng(0), RINGER, Y)
     assert len(columns) == 47
     assert {name for name, values in columns.items() if values.dtype == bool} == {
@@ -89,14 +89,14 @@ def test_a_categorical_stream_has_the_columns_of_each_value():
     }
 
 
-def test_of_two_values_the_first_ones_duration_is_reported():
+def test_of_two_values_the_first_ones_duration_is_reported() -> None:
     columns = categorical_columns(np.random.default_rng(0), CALLS, Y)
     assert len(columns) == 29
     assert "CAE#DUR#H06" in columns
     assert np.corrcoef(columns["CAE#DUR#S30"], columns["CAE#VAL=CALL"])[0, 1] > 0.8
 
 
-def test_categorical_columns_agree_with_each_other():
+def test_categorical_columns_agree_with_each_other() -> None:
     columns = categorical_columns(np.random.default_rng(0), RINGER, Y)
     names = list(RINGER.shares)
     now = np.stack([columns[f"RNG#VAL={name}"] for name in names])
@@ -112,7 +112,7 @@ def test_categorical_columns_agree_with_each_other():
         assert ((columns[f"RNG#ASC#{tag}"] == 0) | (columns[f"RNG#ETP#{tag}"] > 0)).all()
 
 
-def test_the_last_record_is_the_value_now():
+def test_the_last_record_is_the_value_now() -> None:
     columns = categorical_columns(np.random.default_rng(0), RINGER, Y)
     since = np.stack([columns[f"RNG#DSC={name}"] for name in RINGER.shares])
     known = np.where(since < 0, np.inf, since)
@@ -121,11 +121,11 @@ def test_the_last_record_is_the_value_now():
     assert (known.min(axis=0)[recent] == columns["RNG#DSC"][recent]).all()
 
 
-def test_labels_move_the_level():
+def test_labels_move_the_level() -> None:
     moved = NumericStream("HRT", 75.6, 0.0, 6.0, 4.0, 3.0, 35.0, 199.0)
     columns = numeric_columns(np.random.default_rng(0), moved, Y)
     assert columns["HRT#AVG#H06"][Y == 1].mean() > columns["HRT#AVG#H06"][Y == 0].mean() + 10
 
 
-def test_the_longest_window_is_the_whole_series():
+def test_the_longest_window_is_the_whole_series() -> None:
     assert POINTS == 2161

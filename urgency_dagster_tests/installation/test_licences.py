@@ -27,9 +27,10 @@ def test_the_page_lists_exactly_the_direct_dependencies() -> None:
 def stated_licence(name: str) -> str | None:
     """The licence expression in the metadata of a package; None if it has none or is not installed."""
     try:
-        return metadata(name).get("License-Expression")
+        stated = metadata(name)
     except PackageNotFoundError:
         return None
+    return stated["License-Expression"] if "License-Expression" in stated else None
 
 
 def test_the_licences_are_those_of_the_metadata() -> None:
