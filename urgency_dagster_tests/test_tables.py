@@ -2,6 +2,9 @@ import pyarrow as pa
 import pytest
 
 from urgency_dagster import tables
+from urgency_dagster.attention import tables as attention_tables
+from urgency_dagster.calls import tables as calls_tables
+from urgency_dagster.urgency.data import tables as urgency_tables
 
 
 def test_urgency_ids_are_fixed() -> None:
@@ -24,13 +27,14 @@ def test_the_columns_that_users_meet() -> None:
     promised += " archive speaker gender disasterLarge duration_s"
     assert set(promised.split()) <= set(tables.UTTERANCES.names)
     assert tables.UTTERANCES.field("startAt").type == tables.UTTERANCES.field("endAt").type == pa.int64()
-    assert tables.REJECTS.names == ["archive", "member", "_id", "utterance_id", "reason", "detail"]
+    assert calls_tables.REJECTS.names == ["archive", "member", "_id", "utterance_id", "reason", "detail"]
     key = ["audio_sha256", "startAt", "endAt"]
     assert tables.embeddings_schema(4).names == ["_id", "utterance_id", *key, "wav2vec2_embedding"]
 
 
 def test_no_table_has_room_for_an_address() -> None:
-    schemas = [value for value in vars(tables).values() if isinstance(value, pa.Schema)]
+    modules = (tables, calls_tables, urgency_tables, attention_tables)
+    schemas = [value for module in modules for value in vars(module).values() if isinstance(value, pa.Schema)]
     assert len(schemas) > 5
     assert not any("address" in name.lower() for schema in schemas for name in schema.names)
 
@@ -42,6 +46,6 @@ def test_vectors_are_float32_of_the_width_of_the_model(width: int) -> None:
 
 
 def test_reasons_are_snake_case_and_distinct() -> None:
-    values = [str(reason) for reason in tables.RejectReason]
+    values = [str(reason) for reason in calls_tables.RejectReason]
     assert len(set(values)) == len(values)
     assert all(value == value.lower() and value.replace("_", "").isalpha() for value in values)

@@ -2,6 +2,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,7 +15,7 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
 from urgency_dagster_tests.demo.conftest import Demo
 
-SMALLEST = {"calls": LEAST_CALLS, "samples": LEAST_SAMPLES}
+SMALLEST: dict[str, Any] = {"calls": LEAST_CALLS, "samples": LEAST_SAMPLES}
 
 
 @pytest.fixture

@@ -101,11 +101,11 @@ def test_categorical_columns_agree_with_each_other() -> None:
     names = list(RINGER.shares)
     now = np.stack([columns[f"RNG#VAL={name}"] for name in names])
     assert (now.sum(axis=0) == 1).all()
-    since = np.stack([columns[f"RNG#DSC={name}"] for name in names])
+    since = np.stack([columns[f"RNG#DSC={name}"] for name in names]).astype(np.float64)
     assert (columns["RNG#DSC"] == since[now.argmax(axis=0), np.arange(Y.size)]).all()
     assert ((since >= 0) | (since == -1)).all()
     for tag in WINDOWS_S:
-        shares = np.stack([columns[f"RNG#DUR={name}#{tag}"] for name in names])
+        shares = np.stack([columns[f"RNG#DUR={name}#{tag}"] for name in names]).astype(np.float64)
         assert shares.sum(axis=0) == pytest.approx(1.0)
         entropy = -np.sum(shares * np.log(np.where(shares > 0, shares, 1)), axis=0)
         assert columns[f"RNG#ETP#{tag}"] == pytest.approx(entropy)
@@ -114,7 +114,7 @@ def test_categorical_columns_agree_with_each_other() -> None:
 
 def test_the_last_record_is_the_value_now() -> None:
     columns = categorical_columns(np.random.default_rng(0), RINGER, Y)
-    since = np.stack([columns[f"RNG#DSC={name}"] for name in RINGER.shares])
+    since = np.stack([columns[f"RNG#DSC={name}"] for name in RINGER.shares]).astype(np.float64)
     known = np.where(since < 0, np.inf, since)
     recent = columns["RNG#DSC"] < WINDOWS_S["H06"]
     assert recent.any()
