@@ -13,7 +13,6 @@ Extra = Literal["pipelines", "demo"]
 MODULES: dict[Extra, tuple[str, ...]] = {
     "pipelines": (
         "dagster",
-        "accelerate",
         "dagster_ray",
         "dagster_webserver",
         "filelock",

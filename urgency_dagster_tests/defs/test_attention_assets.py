@@ -1,9 +1,8 @@
 """The first attention asset as Dagster runs it: options, what is shown, and what a refused file leaves."""
 
+import struct
 from pathlib import Path
 from typing import Any
-from urgency_dagster.settings import Settings
-import struct
 
 import dagster as dg
 import pytest
@@ -13,6 +12,7 @@ from urgency_dagster.defs.attention_assets import ATTENTION_ASSETS
 from urgency_dagster.defs.metadata import MAX_STREAMS, feature_metadata
 from urgency_dagster.defs.resources import resources
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.settings import Settings
 from urgency_dagster.writing import read_json
 from urgency_dagster_tests.attention.hostile import call, five, plain
 from urgency_dagster_tests.defs.conftest import SAMPLES

@@ -1,8 +1,8 @@
 """The audit between cross-validation and what is built on it: a certain leak stops the leaderboard and the exports."""
 
-from pathlib import Path
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 
 import dagster as dg
 import pytest

@@ -1,8 +1,8 @@
 """What Dagster loads: the names users and scripts meet, and how light the import is."""
 
-from pathlib import Path
 import subprocess
 import sys
+from pathlib import Path
 
 import dagster as dg
 import pytest

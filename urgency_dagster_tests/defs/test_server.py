@@ -1,6 +1,5 @@
 """The UI and its daemon, started as `make dev` starts them."""
 
-from typing import Any
 import json
 import signal
 import socket
@@ -9,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
