@@ -1,11 +1,11 @@
-"""Paths, atomic writing, and hashes."""
+"""Atomic writing, and hashes."""
 
 import json
 import os
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from urgency_dagster.paths import StoragePaths
 from urgency_dagster.writing import (
     TableSink,
     file_hash,
@@ -41,50 +40,6 @@ class StoppedError(Exception):
 
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
-
-
-class TestPaths:
-    def test_the_paths_that_users_see(self, tmp_path: Path) -> None:
-        paths = StoragePaths(tmp_path)
-        archive, urgency, attention = paths.archive("T_광주_구급"), paths.urgency, paths.attention
-        met = [
-            (paths.landing_calls, "landing/calls"),
-            (paths.attention_pickle, "landing/attention/attention.pkl"),
-            (archive.audio, "calls/T_광주_구급/Wave"),
-            (archive.labels, "calls/T_광주_구급/Label"),
-            (archive.utterances, "calls/T_광주_구급/utterances.parquet"),
-            (archive.rejects, "calls/T_광주_구급/rejects.parquet"),
-            (archive.embeddings, "calls/T_광주_구급/embeddings.parquet"),
-            (archive.processed_csv, "calls/T_광주_구급/processed_data.csv"),
-            (archive.prosody, "calls/T_광주_구급/prosody.parquet"),
-            (archive.vectors, "calls/T_광주_구급/wav2vec2_embeddings.npy"),
-            (urgency.training_set, "urgency/training_set"),
-            (urgency.checkpoint, "urgency/best_model.pt"),
-            (urgency.model, "urgency/model"),
-            (urgency.evaluation, "urgency/evaluation"),
-            (attention.results("rf"), "eval/attention/rf"),
-            (attention.fit_cache, "eval/attention/.folds"),
-            (attention.leaderboard, "eval/attention/leaderboard.csv"),
-            (attention.report, "eval/attention/report.md"),
-            (attention.model("rf"), "models/attention/rf.pkl"),
-            (attention.card("rf"), "models/attention/rf.json"),
-            (paths.dagster_home, "dagster_home"),
-            (paths.settings_env, "settings.env"),
-        ]
-        assert [paths.relative(path) for path, _ in met] == [expected for _, expected in met]
-
-    def test_a_path_creates_nothing(self, tmp_path: Path) -> None:
-        StoragePaths(tmp_path / "root").archive("T_x").utterances.exists()
-        assert names(tmp_path) == set()
-
-    def test_a_path_outside_the_root_has_no_relative_path(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match="subpath"):
-            StoragePaths(tmp_path / "root").relative(tmp_path / "other")
-
-    def test_manifests_of_partitions_have_different_paths(self, tmp_path: Path) -> None:
-        paths = StoragePaths(tmp_path)
-        asked = [("a", None), ("a", "T_x"), ("a", "T_y"), ("attention_cv/rf", None)]
-        assert len({paths.manifest(*which) for which in asked}) == len(asked)
 
 
 class TestReplacing:
@@ -175,10 +130,11 @@ class TestAbandoned:
     """Temporary files of a process that was killed."""
 
     @pytest.fixture
-    def writer(self, tmp_path: Path, replace: Replace) -> None:
+    def writer(self, tmp_path: Path, replace: Replace) -> Iterator[subprocess.Popen[str]]:
         """Another process that is replacing `target`."""
         command = [sys.executable, "-c", WRITER, replace.__name__, str(tmp_path / "target")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
             process.stdout.readline()
             yield process
             process.kill()
