@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from urgency_dagster.calls.embedding.shards import AUDIO_TOKENS, file_metadata
 from urgency_dagster.errors import ArtefactError
-from urgency_dagster.paths import StoragePaths
+from urgency_dagster.paths import ArchivePaths, StoragePaths
 from urgency_dagster.tables import EMBEDDING, UTTERANCE_KEY
 from urgency_dagster.writing import replacing
 
@@ -29,23 +30,28 @@ def write_processed_data(paths: StoragePaths, archive: str) -> dict[str, int]:
         ArtefactError: the keys of both tables are not equal row by row.
     """
     files = paths.archive(archive)
-    _check_same_rows(files.utterances, files.embeddings, archive)
+    _check_present(files, archive)
+    utterances, embeddings = pq.read_table(files.utterances), pq.ParquetFile(files.embeddings)
+    _check_same_rows(utterances, embeddings, archive)
     with replacing(files.vectors) as temporary:
-        rows, *tokens, width = _write_vectors(files.embeddings, temporary)
+        rows, *tokens, width = _write_vectors(embeddings, temporary)
     with replacing(files.processed_csv) as temporary:
         # Integers stay Python integers: as NumPy floats, one null speaker would turn 1 into 1.0 in all rows.
-        table = pq.read_table(files.utterances).to_pandas(integer_object_nulls=True)
+        table = utterances.to_pandas(integer_object_nulls=True)
         # With "\n" as line end, pandas would not quote a "\r" inside a text, and readers would end the row there.
         table.to_csv(temporary, index=False, encoding="utf-8-sig", lineterminator="\r\n")
     return {"rows": rows, "width": width, "audio_tokens": tokens[0] if tokens else 1}
 
 
-def _check_same_rows(utterances: "Path", embeddings: "Path", archive: str) -> None:
-    for path, asset in ((utterances, "utterances"), (embeddings, "utterance_embeddings")):
+def _check_present(files: ArchivePaths, archive: str) -> None:
+    for path, asset in ((files.utterances, "utterances"), (files.embeddings, "utterance_embeddings")):
         if not path.is_file():
             raise ArtefactError(f"{archive} has no {path.name}", "both tables", f"materialise {asset}")
+
+
+def _check_same_rows(utterances: pa.Table, embeddings: pq.ParquetFile, archive: str) -> None:
     key = list(UTTERANCE_KEY)
-    if not pq.read_table(utterances, columns=key).equals(pq.read_table(embeddings, columns=key)):
+    if not utterances.select(key).equals(embeddings.read(columns=key)):
         raise ArtefactError(
             f"the vectors of {archive} do not belong to its utterance table",
             "the same keys in the same order",
@@ -53,11 +59,10 @@ def _check_same_rows(utterances: "Path", embeddings: "Path", archive: str) -> No
         )
 
 
-def _write_vectors(embeddings: "Path", target: "Path") -> tuple[int, ...]:
+def _write_vectors(source: pq.ParquetFile, target: "Path") -> tuple[int, ...]:
     """Copies the vectors to an NPY file in batches; returns its shape."""
     import numpy as np
 
-    source = pq.ParquetFile(embeddings)
     shape = _shape(source)
     if not shape[0]:
         with target.open("wb") as stream:

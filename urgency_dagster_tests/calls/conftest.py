@@ -1,6 +1,6 @@
 """Tiny speech models of each kind, written as the hub's models are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,12 @@ LAYER_NORM = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_
 GROUP_NORM = {"feat_extract_norm": "group", "do_stable_layer_norm": False, "conv_bias": False}
 
 
+SpeechModels = Callable[..., PretrainedModel]
+"""Returns the model of a kind: `<model type> <norm of the first layer>`, by default LAYER."""
+
+
 @pytest.fixture
-def one_thread():
+def one_thread() -> Iterator[None]:
     """Several threads only wait for each other on networks this small."""
     import torch
 
@@ -53,7 +57,7 @@ def save_speech_model(folder: Path, kind: str, **changed: Any) -> PretrainedMode
 
 
 @pytest.fixture(scope="session")
-def speech_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], PretrainedModel]:
+def speech_model(tmp_path_factory: pytest.TempPathFactory) -> SpeechModels:
     """The model of a kind: `<model type> <norm of the first layer>`. Not to be written to."""
     made: dict[str, PretrainedModel] = {}
 

@@ -11,6 +11,7 @@ from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
 from urgency_dagster.calls.unpacking.extraction import extract_pair
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.progress import Progress, no_progress
+from urgency_dagster_tests.conftest import Builder
 
 ARCHIVE = "T_x"
 LIMITS = ExtractionConfig()
@@ -19,9 +20,12 @@ LOCAL, CENTRAL, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 
 
 class Unpacking:
-    """Unpacks an audio ZIP next to a label ZIP, which is empty unless told otherwise."""
+    """Unpacks an audio ZIP next to a label ZIP, which is empty by default."""
 
-    def __init__(self, paths: StoragePaths, build) -> None:
+    changed: ArchivePair
+    counts: dict[str, int]
+
+    def __init__(self, paths: StoragePaths, build: Builder) -> None:
         self.files, self._landing, self._build = paths.archive(ARCHIVE), paths.landing_calls, build
         self._landing.mkdir(parents=True)
 
@@ -39,8 +43,9 @@ class Unpacking:
             file.write_bytes(content)
         return ArchivePair(ARCHIVE, *map(LandedZip.whole, files))
 
-    def rows(self) -> list[dict]:
-        return pq.read_table(self.files.members).to_pylist()
+    def rows(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = pq.read_table(self.files.members).to_pylist()
+        return rows
 
     def written(self) -> dict[str, bytes]:
         """What lies below `Wave/`."""

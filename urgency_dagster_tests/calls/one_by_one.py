@@ -23,11 +23,13 @@ class OneByOne:
     def hidden(self, inputs: torch.Tensor) -> np.ndarray:
         """The last hidden state of a normalised segment, (T, D)."""
         with torch.inference_mode():
-            return self._network(inputs).last_hidden_state[0].numpy()
+            hidden: np.ndarray = self._network(inputs).last_hidden_state[0].numpy()
+        return hidden
 
     def vector(self, waveform: np.ndarray) -> np.ndarray:
         """The embedding of a segment, (D,)."""
-        return self.frames(waveform).mean(axis=0)
+        vector: np.ndarray = self.frames(waveform).mean(axis=0)
+        return vector
 
     def spans(self, waveform: np.ndarray, tokens: int) -> np.ndarray:
         """The embeddings of the spans of a segment, (T, D)."""

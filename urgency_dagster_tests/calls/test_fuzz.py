@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pyarrow.parquet as pq
@@ -26,6 +27,7 @@ from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
 from urgency_dagster.calls.unpacking.extraction import extract_pair
 from urgency_dagster.errors import UrgencyError
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster_tests.conftest import Builder
 
 ARCHIVE = "T_광주_구급"
 A, B = "a" * 24, "b" * 24
@@ -85,7 +87,7 @@ def memory_limit() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def whole(build) -> dict[str, dict[str, bytes]]:
+def whole(build: Builder) -> dict[str, dict[str, bytes]]:
     """The members of both ZIPs of two short calls."""
     audio, labels = build.calls(build.label(A), build.label(B))
     return {"TS": {name: build.wav(1600, seed=n) for n, name in enumerate(audio)}, "TL": labels}
@@ -142,14 +144,16 @@ fuzzed = settings(max_examples=INPUTS, suppress_health_check=list(HealthCheck))
 class TestMutations:
     @given(changes=mutations(), method=st.sampled_from([0, 8]), kind=st.sampled_from(["TS", "TL"]))
     @fuzzed
-    def test_of_a_zip(self, build, whole, changes, method, kind):
+    def test_of_a_zip(
+        self, build: Builder, whole: dict[str, dict[str, bytes]], changes: Any, method: int, kind: str
+    ) -> None:
         zips = {name: build.zipped(members) for name, members in whole.items()}
         zips[kind] = mutated(build.zipped(whole[kind], method), changes)
         survives(zips, "zip")
 
     @given(changes=mutations())
     @fuzzed
-    def test_of_the_end_of_a_zip(self, build, whole, changes):
+    def test_of_the_end_of_a_zip(self, build: Builder, whole: dict[str, dict[str, bytes]], changes: Any) -> None:
         """Where the list of members is."""
         content = build.zipped(whole["TS"])
         directory = content.index(b"PK\x01\x02")
@@ -158,7 +162,7 @@ class TestMutations:
 
     @given(changes=mutations())
     @fuzzed
-    def test_of_a_label(self, build, whole, changes):
+    def test_of_a_label(self, build: Builder, whole: dict[str, dict[str, bytes]], changes: Any) -> None:
         labels = {name: mutated(content, changes) for name, content in list(whole["TL"].items())[:1]}
         zips = {"TS": build.zipped(whole["TS"]), "TL": build.zipped(whole["TL"] | labels)}
         assert survives(zips, "label") == "tabulated"
@@ -167,18 +171,22 @@ class TestMutations:
         changes=mutations(), rate=st.sampled_from([8000, 44_100]), subtype=st.sampled_from(["PCM_16", "ULAW", "FLOAT"])
     )
     @fuzzed
-    def test_of_a_recording(self, build, whole, changes, rate, subtype):
+    def test_of_a_recording(
+        self, build: Builder, whole: dict[str, dict[str, bytes]], changes: Any, rate: int, subtype: str
+    ) -> None:
         sound = mutated(build.wav(800, rate=rate, subtype=subtype), changes)
         zips = {"TS": build.zipped({**whole["TS"], f"{A}_20230101.wav": sound}), "TL": build.zipped(whole["TL"])}
         assert survives(zips, "recording") == "tabulated"
 
     @given(changes=mutations(), rate=st.sampled_from([8000, 44_100]))
     @fuzzed
-    def test_of_the_header_of_a_recording(self, build, whole, changes, rate):
+    def test_of_the_header_of_a_recording(
+        self, build: Builder, whole: dict[str, dict[str, bytes]], changes: Any, rate: int
+    ) -> None:
         sound = build.wav(800, rate=rate)
         header = mutated(sound[:60], changes)
         zips = {"TS": build.zipped({f"{A}_20230101.wav": header + sound[60:]}), "TL": build.zipped(whole["TL"])}
         assert survives(zips, "recording") == "tabulated"
 
-    def test_as_many_inputs_were_tried_as_asked_for(self):
+    def test_as_many_inputs_were_tried_as_asked_for(self) -> None:
         assert tried == {"zip": 2 * INPUTS, "label": INPUTS, "recording": 2 * INPUTS}

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from urgency_dagster.calls.audio import cut, load_waveform
 from urgency_dagster.calls.segments import Recording, decoded_segments, recordings_of, whole_calls
 from urgency_dagster.errors import AudioError
+from urgency_dagster_tests.conftest import Builder
 
 
 def table(*rows: tuple[str, int, int]) -> pa.Table:
@@ -23,7 +26,7 @@ def table(*rows: tuple[str, int, int]) -> pa.Table:
 
 class TestWholeCalls:
     @given(lengths=st.lists(st.integers(1, 9), max_size=12), max_rows=st.integers(1, 20))
-    def test_the_slices_are_the_table_and_end_between_calls(self, lengths, max_rows):
+    def test_the_slices_are_the_table_and_end_between_calls(self, lengths: list[int], max_rows: int) -> None:
         rows = table(*((f"{call:03}", n, n + 1) for call, length in enumerate(lengths) for n in range(length)))
         slices = list(whole_calls(rows, max_rows))
         assert pa.concat_tables([rows.slice(0, 0), *slices]).equals(rows)
@@ -34,7 +37,7 @@ class TestWholeCalls:
 
 
 class TestRecordings:
-    def test_each_recording_is_named_once_with_all_its_times_in_order(self, tmp_path):
+    def test_each_recording_is_named_once_with_all_its_times_in_order(self, tmp_path: Path) -> None:
         rows = table(("a.wav", 5, 9), ("a.wav", 1, 3), ("b.wav", 2, 4))
         assert recordings_of(rows, tmp_path) == [
             Recording(tmp_path / "a.wav", [(5, 9), (1, 3)]),
@@ -42,7 +45,7 @@ class TestRecordings:
         ]
 
     @pytest.mark.parametrize("workers", [1, 2])
-    def test_a_piece_gives_the_segments_of_its_rows(self, tmp_path, build, workers):
+    def test_a_piece_gives_the_segments_of_its_rows(self, tmp_path: Path, build: Builder, workers: int) -> None:
         for name in ("a.wav", "b.wav"):
             (tmp_path / name).write_bytes(build.wav(2000, seed=ord(name[0])))
         both = table(("a.wav", 0, 600), ("a.wav", 700, 1500), ("b.wav", 0, 800))
@@ -54,6 +57,6 @@ class TestRecordings:
                 waveform = load_waveform(tmp_path / row["wav_file_path"])
                 np.testing.assert_array_equal(segment, cut(waveform, row["startAt"], row["endAt"]))
 
-    def test_a_recording_that_is_gone_is_an_error(self, tmp_path):
+    def test_a_recording_that_is_gone_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(AudioError):
             list(decoded_segments([table(("a.wav", 0, 600))], tmp_path, 1))

@@ -1,6 +1,7 @@
 import os
 import threading
 import time
+from collections.abc import Iterator
 from itertools import islice
 
 import psutil
@@ -32,17 +33,17 @@ def descendants() -> set[int]:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_results_come_in_the_order_of_the_items(workers):
+def test_results_come_in_the_order_of_the_items(workers: int) -> None:
     assert list(ordered_map(square, range(30), workers)) == [n * n for n in range(30)]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_no_items_give_no_results(workers):
+def test_no_items_give_no_results(workers: int) -> None:
     assert list(ordered_map(square, [], workers)) == []
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_exception_reaches_the_caller_after_the_results_before_it(workers):
+def test_an_exception_reaches_the_caller_after_the_results_before_it(workers: int) -> None:
     results = ordered_map(refuse_three, range(9), workers)
     assert list(islice(results, 3)) == [0, 1, 2]
     with pytest.raises(AudioError) as caught:
@@ -50,21 +51,27 @@ def test_an_exception_reaches_the_caller_after_the_results_before_it(workers):
     assert caught.value.args == ("three", "another number", "ask for it")
 
 
-def test_one_worker_is_this_process_and_more_are_others():
+def test_one_worker_is_this_process_and_more_are_others() -> None:
     assert set(ordered_map(process_id, range(4), 1)) == {os.getpid()}
     assert os.getpid() not in set(ordered_map(process_id, range(4), 2))
 
 
-def test_items_are_not_taken_far_ahead_of_a_slow_consumer():
-    taken = []
-    results = ordered_map(square, (taken.append(n) or n for n in range(1000)), 2)
+def test_items_are_not_taken_far_ahead_of_a_slow_consumer() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    results = ordered_map(square, items(), 2)
     next(results)
     assert len(taken) <= 2 * AHEAD_PER_WORKER
     results.close()
 
 
 @pytest.mark.parametrize("end", ["done", "closed", "failed"])
-def test_no_process_is_left_behind(end):
+def test_no_process_is_left_behind(end: str) -> None:
     list(ordered_map(square, range(3), 2))  # the fork server stays, once for all
     before = descendants()
     results = ordered_map(refuse_three, range(2 if end == "done" else 50), 2)
@@ -81,15 +88,15 @@ def test_no_process_is_left_behind(end):
 
 
 class TestOneAhead:
-    def test_the_items_come_in_order(self):
+    def test_the_items_come_in_order(self) -> None:
         assert list(one_ahead(iter(range(20)))) == list(range(20))
         assert list(one_ahead(iter([]))) == []
         assert list(one_ahead(iter([None, 0]))) == [None, 0], "what is false is an item too"
 
-    def test_one_item_is_made_while_the_one_before_is_used(self):
-        made = []
+    def test_one_item_is_made_while_the_one_before_is_used(self) -> None:
+        made: list[int] = []
 
-        def items():
+        def items() -> Iterator[int]:
             for number in range(5):
                 made.append(number)
                 yield number
@@ -102,13 +109,13 @@ class TestOneAhead:
         time.sleep(0.1)  # in which a third one would be made
         assert made == [0, 1]
 
-    def test_an_error_comes_after_the_items_before_it(self):
+    def test_an_error_comes_after_the_items_before_it(self) -> None:
         items = one_ahead(refuse_three(number) for number in range(5))
         assert [next(items) for _ in range(3)] == [0, 1, 2]
         with pytest.raises(AudioError, match="three"):
             next(items)
 
-    def test_a_consumer_that_stops_early_leaves_no_thread(self):
+    def test_a_consumer_that_stops_early_leaves_no_thread(self) -> None:
         before = threading.active_count()
         ahead = one_ahead(iter(range(9)))
         next(ahead)

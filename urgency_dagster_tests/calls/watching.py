@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 _acts: list[Callable[[Path], None]] = []
 
 
-def _hook(event: str, args: tuple) -> None:
+def _hook(event: str, args: tuple[Any, ...]) -> None:
     if not _acts or event not in ("open", "os.scandir") or not isinstance(args[0], str | os.PathLike):
         return
     acts, _acts[:] = _acts[:], []  # what an act opens itself is not seen

@@ -47,12 +47,12 @@ def build_utterance_table(
     files = paths.archive(archive)
     if not files.members.is_file():
         raise ArtefactError(f"{archive} has no members.parquet", "an extracted archive", "materialise call_recordings")
-    extracted = _extracted_members(files.members)
+    members = pq.ParquetFile(files.members)
+    extracted = _extracted_members(members)
     calls = pc.count_distinct(extracted["call_id"]).as_py()
     rows = ordered_map(partial(call_rows, archive=archive, root=paths.root), _calls(extracted, files), workers)
-    counts = _write(files, _reporting(rows, calls, progress))
-    members = pq.read_metadata(files.members).num_rows
-    return {"members": members, "extracted": extracted.num_rows, "calls": calls, **counts}
+    counts = _write(files, members, _reporting(rows, calls, progress))
+    return {"members": members.metadata.num_rows, "extracted": extracted.num_rows, "calls": calls, **counts}
 
 
 def _reporting(rows: Iterable[CallRows], total: int, progress: Progress) -> Iterator[CallRows]:
@@ -61,9 +61,9 @@ def _reporting(rows: Iterable[CallRows], total: int, progress: Progress) -> Iter
         yield row
 
 
-def _extracted_members(members: Path) -> pa.Table:
+def _extracted_members(members: pq.ParquetFile) -> pa.Table:
     """Kind, path and call id of the extracted members, sorted by call id."""
-    table = pq.read_table(members, columns=["kind", "path"])
+    table = members.read(columns=["kind", "path"])
     table = table.filter(pc.is_valid(table["path"]))
     call_ids = (_call_id(path) for batch in table["path"].chunks for path in batch.to_pylist())
     table = table.append_column("call_id", pa.array(call_ids, pa.string(), size=table.num_rows))
@@ -86,21 +86,21 @@ def _calls(extracted: pa.Table, files: ArchivePaths) -> Iterator[CallFiles]:
         yield CallFiles(call_id, tuple(by_kind["label"]), tuple(by_kind["audio"]))
 
 
-def _rejected_members(members: Path) -> Iterator[list[dict[str, Any]]]:
+def _rejected_members(members: pq.ParquetFile) -> Iterator[list[dict[str, Any]]]:
     """Yields batches of reject rows of the members that were not extracted."""
     columns = ["archive", "member", "reason", "detail"]
-    for batch in pq.ParquetFile(members).iter_batches(BATCH_ROWS, columns=columns):
+    for batch in members.iter_batches(BATCH_ROWS, columns=columns):
         yield batch.filter(pc.is_valid(batch["reason"])).to_pylist()
 
 
-def _write(files: ArchivePaths, calls: Iterable[CallRows]) -> dict[str, Any]:
+def _write(files: ArchivePaths, members: pq.ParquetFile, calls: Iterable[CallRows]) -> dict[str, Any]:
     """Writes the rows of all calls to both tables as they arrive; returns the counts."""
     kept, labelled, kept_calls = 0, 0, 0
     reasons: Counter[str] = Counter()
     with ExitStack() as stack:
         utterance_sink = stack.enter_context(table_sink(files.utterances, UTTERANCES))
         reject_sink = stack.enter_context(table_sink(files.rejects, REJECTS))
-        for rejects in _rejected_members(files.members):
+        for rejects in _rejected_members(members):
             reject_sink.add(rejects)
             reasons.update(row["reason"] for row in rejects)
         for rows in calls:

@@ -1,4 +1,6 @@
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +17,13 @@ from urgency_dagster.calls.embedding.verification import MIN_UTTERANCES_FOR_COSI
 from urgency_dagster.calls.table.utterances import build_utterance_table
 from urgency_dagster.errors import ArtefactError, AudioError, SettingsError
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.pretrained import PretrainedModel
+from urgency_dagster.progress import Progress
 from urgency_dagster.tables import EMBEDDING, embeddings_schema
 from urgency_dagster.writing import file_hash
-from urgency_dagster_tests.calls.conftest import GROUP, LAYER, WIDE, save_speech_model
+from urgency_dagster_tests.calls.conftest import GROUP, LAYER, WIDE, SpeechModels, save_speech_model
 from urgency_dagster_tests.calls.one_by_one import OneByOne
+from urgency_dagster_tests.conftest import Builder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -27,7 +32,7 @@ TORCH = EmbeddingConfig(device="cpu", engine="torch", precision="float32", worke
 
 
 class TestArchives:
-    def test_row_i_is_the_vector_of_utterance_i(self, extracted, speech_model):
+    def test_row_i_is_the_vector_of_utterance_i(self, extracted: StoragePaths, speech_model: SpeechModels) -> None:
         embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
         rows = pq.read_table(extracted.archive(ARCHIVE).utterances).to_pylist()
         stored = pq.read_table(extracted.archive(ARCHIVE).embeddings).to_pylist()
@@ -39,7 +44,9 @@ class TestArchives:
 
     @pytest.mark.parametrize("engine", ["torch", "openvino"])
     @pytest.mark.parametrize(("shard", "workers"), [(1, 1), (2, 1), (4, 1), (5, 1), (4, 2)])
-    def test_shards_and_workers_change_nothing(self, extracted, speech_model, engine, shard, workers):
+    def test_shards_and_workers_change_nothing(
+        self, extracted: StoragePaths, speech_model: SpeechModels, engine: str, shard: int, workers: int
+    ) -> None:
         embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
         expected = pq.read_table(extracted.archive(ARCHIVE).embeddings)
         config = TORCH.changed(engine=engine, batch_audio_s=1.5, shard_utterances=shard, workers=workers)
@@ -51,7 +58,9 @@ class TestArchives:
         np.testing.assert_allclose(vectors(found), vectors(expected), rtol=0, atol=1e-5)
 
     @pytest.mark.parametrize("afresh", [True, False])
-    def test_a_second_run_writes_the_same_bytes(self, extracted, speech_model, afresh):
+    def test_a_second_run_writes_the_same_bytes(
+        self, extracted: StoragePaths, speech_model: SpeechModels, afresh: bool
+    ) -> None:
         target = extracted.archive(ARCHIVE).embeddings
         embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
         first = target.read_bytes()
@@ -60,7 +69,9 @@ class TestArchives:
         assert embed_archive(extracted, ARCHIVE, speech_model(), TORCH).counts.computed == (9 if afresh else 0)
         assert target.read_bytes() == first
 
-    def test_the_file_names_its_model_and_the_step_its_counts(self, extracted, speech_model):
+    def test_the_file_names_its_model_and_the_step_its_counts(
+        self, extracted: StoragePaths, speech_model: SpeechModels
+    ) -> None:
         seen, told = [], []
 
         def progress(done: int, total: int, **figures: float) -> None:
@@ -93,7 +104,9 @@ class TestArchives:
         assert summary.figures["x_real_time"] * summary.seconds == pytest.approx(6.3, rel=0.2)
 
     @pytest.mark.parametrize("engine", ["torch", "auto"])
-    def test_an_archive_with_nothing_kept_gives_an_empty_file(self, paths, build, speech_model, engine):
+    def test_an_archive_with_nothing_kept_gives_an_empty_file(
+        self, paths: StoragePaths, build: Builder, speech_model: SpeechModels, engine: str
+    ) -> None:
         build.extracted(paths, ARCHIVE, *build.calls(build.label("a", utterances=[])))
         build_utterance_table(paths, ARCHIVE, workers=1)
         summary = embed_archive(paths, ARCHIVE, speech_model(), TORCH.changed(engine=engine))
@@ -101,7 +114,9 @@ class TestArchives:
         stored = pq.read_table(paths.archive(ARCHIVE).embeddings)
         assert (stored.num_rows, stored.schema.equals(embeddings_schema(16))) == (0, True)
 
-    def test_damaged_float_samples_do_not_reach_the_vectors(self, paths, build, speech_model):
+    def test_damaged_float_samples_do_not_reach_the_vectors(
+        self, paths: StoragePaths, build: Builder, speech_model: SpeechModels
+    ) -> None:
         samples = bytearray(build.wav(subtype="FLOAT"))
         samples[-8000:-7996] = b"\xff" * 4  # not a number
         build.extracted(paths, ARCHIVE, {"a_1.wav": bytes(samples)}, {"a_1.json": build.json(build.label("a"))})
@@ -112,7 +127,9 @@ class TestArchives:
         assert np.isfinite(found).all()
 
     @pytest.mark.parametrize("engine", ["torch", "openvino"])
-    def test_an_utterance_has_as_many_vectors_as_asked_for_side_by_side(self, extracted, speech_model, engine):
+    def test_an_utterance_has_as_many_vectors_as_asked_for_side_by_side(
+        self, extracted: StoragePaths, speech_model: SpeechModels, engine: str
+    ) -> None:
         config = TORCH.changed(engine=engine, audio_tokens=4)
         summary = embed_archive(extracted, ARCHIVE, speech_model(), config)
         assert (summary.verification.utterances, summary.verification.passed) == (9, True)
@@ -126,7 +143,9 @@ class TestArchives:
             segment = cut(load_waveform(extracted.root / row["wav_file_path"]), row["startAt"], row["endAt"])
             np.testing.assert_allclose(found.reshape(4, 16), one_by_one.spans(segment, 4), rtol=0, atol=1e-5)
 
-    def test_more_vectors_than_an_utterance_may_have_frames_are_refused(self, extracted, speech_model):
+    def test_more_vectors_than_an_utterance_may_have_frames_are_refused(
+        self, extracted: StoragePaths, speech_model: SpeechModels
+    ) -> None:
         with pytest.raises(SettingsError, match=r"audio_tokens is 25; expected from 1 to 24, the frames .* 500 ms"):
             embed_archive(extracted, ARCHIVE, speech_model(), TORCH.changed(audio_tokens=25))
         assert not extracted.archive(ARCHIVE).embeddings.exists()
@@ -134,7 +153,9 @@ class TestArchives:
     @pytest.mark.parametrize(
         ("shape", "most"), [({}, 24), ({"conv_dim": (8,), "conv_kernel": (400,), "conv_stride": (400,)}, 19)]
     )
-    def test_the_shortest_utterances_can_have_the_most_vectors(self, paths, build, tmp_path, shape, most):
+    def test_the_shortest_utterances_can_have_the_most_vectors(
+        self, paths: StoragePaths, build: Builder, tmp_path: Path, shape: dict[str, Any], most: int
+    ) -> None:
         model = save_speech_model(tmp_path / "model", LAYER, **shape)
         starts = (0, 250, 501, 503)
         samples = [len(cut(np.zeros(48_000), start, start + 500)) for start in starts]
@@ -150,12 +171,16 @@ class TestArchives:
         with pytest.raises(SettingsError, match=f"audio_tokens is {most + 1}; expected from 1 to {most}, the frames"):
             embed_archive(paths, ARCHIVE, model, TORCH.changed(audio_tokens=most + 1))
 
-    def test_an_archive_without_utterance_table_is_refused(self, paths, speech_model):
+    def test_an_archive_without_utterance_table_is_refused(
+        self, paths: StoragePaths, speech_model: SpeechModels
+    ) -> None:
         with pytest.raises(ArtefactError, match="utterance table"):
             embed_archive(paths, ARCHIVE, speech_model(), TORCH)
 
     @pytest.mark.parametrize("workers", [1, 2])
-    def test_a_recording_that_is_gone_leaves_the_former_file(self, extracted, speech_model, workers):
+    def test_a_recording_that_is_gone_leaves_the_former_file(
+        self, extracted: StoragePaths, speech_model: SpeechModels, workers: int
+    ) -> None:
         target, config = extracted.archive(ARCHIVE).embeddings, TORCH.changed(workers=workers)
         target.write_bytes(b"former")
         rows = utterance_rows(extracted, ARCHIVE)
@@ -166,7 +191,9 @@ class TestArchives:
         assert target.read_bytes() == b"former"
         assert not list(target.parent.glob("*.tmp")) + list(target.parent.glob(".*.tmp"))
 
-    def test_a_long_segment_is_the_mean_over_its_parts(self, paths, build, speech_model):
+    def test_a_long_segment_is_the_mean_over_its_parts(
+        self, paths: StoragePaths, build: Builder, speech_model: SpeechModels
+    ) -> None:
         long = [build.utterance(0, startAt=0, endAt=2900), build.utterance(1)]
         build.extracted(paths, ARCHIVE, *build.calls(build.label("a", utterances=long)))
         build_utterance_table(paths, ARCHIVE, workers=1)
@@ -181,7 +208,8 @@ class TestArchives:
 
 
 def stored_metadata(paths: StoragePaths) -> dict[bytes, bytes]:
-    return pq.read_metadata(paths.archive(ARCHIVE).embeddings).metadata
+    metadata: dict[bytes, bytes] = pq.read_metadata(paths.archive(ARCHIVE).embeddings).metadata
+    return metadata
 
 
 def vectors(table: pa.Table) -> np.ndarray:
@@ -189,7 +217,7 @@ def vectors(table: pa.Table) -> np.ndarray:
 
 
 @pytest.fixture
-def extracted(paths, build):
+def extracted(paths: StoragePaths, build: Builder) -> StoragePaths:
     """Four calls, the second without a kept utterance, and their utterance table."""
     short = [build.utterance(n, endAt=n * 1000 + 100) for n in range(3)]
     labels = [build.label(build.call_id(n), **({"utterances": short} if n == 1 else {})) for n in range(4)]
@@ -199,7 +227,7 @@ def extracted(paths, build):
 
 
 @pytest.fixture
-def wide_model(tmp_path):
+def wide_model(tmp_path: Path) -> PretrainedModel:
     return save_speech_model(tmp_path / "wide", LAYER, **WIDE)
 
 
@@ -208,7 +236,7 @@ class Killed(BaseException):
 
 
 class TestResume:
-    def stop_after(self, utterances: int):
+    def stop_after(self, utterances: int) -> Progress:
         def progress(done: int, total: int, **figures: float) -> None:
             if done >= utterances:
                 raise Killed
@@ -216,7 +244,9 @@ class TestResume:
         return progress
 
     @pytest.mark.parametrize("engine", ["torch", "openvino"])
-    def test_a_run_goes_on_at_the_last_whole_shard(self, extracted, speech_model, engine):
+    def test_a_run_goes_on_at_the_last_whole_shard(
+        self, extracted: StoragePaths, speech_model: SpeechModels, engine: str
+    ) -> None:
         config = TORCH.changed(engine=engine, shard_utterances=3)
         target, shards = extracted.archive(ARCHIVE).embeddings, extracted.archive(ARCHIVE).shards
         embed_archive(extracted, ARCHIVE, speech_model(), config)
@@ -232,7 +262,9 @@ class TestResume:
         assert target.read_bytes() == undisturbed
         assert not shards.exists()
 
-    def test_a_run_that_was_killed_after_the_last_shard_embeds_nothing(self, extracted, speech_model):
+    def test_a_run_that_was_killed_after_the_last_shard_embeds_nothing(
+        self, extracted: StoragePaths, speech_model: SpeechModels
+    ) -> None:
         config = TORCH.changed(shard_utterances=3)
         told = []
 
@@ -247,14 +279,18 @@ class TestResume:
         assert embed_archive(extracted, ARCHIVE, speech_model(), config).counts.computed == 0
         assert extracted.archive(ARCHIVE).embeddings.read_bytes() == before
 
-    def test_shards_of_another_number_of_vectors_do_not_count(self, extracted, speech_model):
+    def test_shards_of_another_number_of_vectors_do_not_count(
+        self, extracted: StoragePaths, speech_model: SpeechModels
+    ) -> None:
         config = TORCH.changed(shard_utterances=3)
         with pytest.raises(Killed):
             embed_archive(extracted, ARCHIVE, speech_model(), config, self.stop_after(6))
         summary = embed_archive(extracted, ARCHIVE, speech_model(), config.changed(audio_tokens=2))
         assert (summary.counts.computed, summary.counts.resumed) == (9, 0)
 
-    def test_shards_of_another_model_do_not_count(self, extracted, speech_model, tmp_path):
+    def test_shards_of_another_model_do_not_count(
+        self, extracted: StoragePaths, speech_model: SpeechModels, tmp_path: Path
+    ) -> None:
         config = TORCH.changed(shard_utterances=3)
         with pytest.raises(Killed):
             embed_archive(extracted, ARCHIVE, speech_model(), config, self.stop_after(6))
@@ -265,7 +301,7 @@ class TestResume:
 class TestReuse:
     CALLS = 10
 
-    def send(self, paths, build, *changed: int) -> None:
+    def send(self, paths: StoragePaths, build: Builder, *changed: int) -> None:
         """An archive of ten calls, some of which sound different from those sent before."""
         labels = [build.label(build.call_id(n)) for n in range(self.CALLS)]
         audio, texts = build.calls(*labels)
@@ -275,7 +311,9 @@ class TestReuse:
         build_utterance_table(paths, ARCHIVE, workers=1)
 
     @pytest.mark.parametrize("shard", [1024, 7])
-    def test_of_an_archive_that_is_sent_again_only_changed_calls_are_embedded(self, paths, build, speech_model, shard):
+    def test_of_an_archive_that_is_sent_again_only_changed_calls_are_embedded(
+        self, paths: StoragePaths, build: Builder, speech_model: SpeechModels, shard: int
+    ) -> None:
         config, target = TORCH.changed(shard_utterances=shard), paths.archive(ARCHIVE).embeddings
         self.send(paths, build)
         embed_archive(paths, ARCHIVE, speech_model(), config)
@@ -294,29 +332,37 @@ class TestReuse:
         np.testing.assert_allclose(vectors(pq.read_table(target)), after, rtol=0, atol=1e-5)
 
     @pytest.mark.parametrize("changed", [{"revision": "other"}, {"name": "other"}])
-    def test_another_model_embeds_all(self, extracted, speech_model, changed):
+    def test_another_model_embeds_all(
+        self, extracted: StoragePaths, speech_model: SpeechModels, changed: dict[str, Any]
+    ) -> None:
         embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
         assert embed_archive(extracted, ARCHIVE, replace(speech_model(), **changed), TORCH).counts.computed == 9
 
-    def test_other_weights_embed_all(self, extracted, speech_model, tmp_path):
+    def test_other_weights_embed_all(self, extracted: StoragePaths, speech_model: SpeechModels, tmp_path: Path) -> None:
         embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
         other = save_speech_model(tmp_path / "other", LAYER, num_hidden_layers=1)
         assert embed_archive(extracted, ARCHIVE, replace(other, name=speech_model().name), TORCH).counts.computed == 9
 
-    def test_another_precision_embeds_all_and_the_same_one_none(self, extracted, wide_model):
+    def test_another_precision_embeds_all_and_the_same_one_none(
+        self, extracted: StoragePaths, wide_model: PretrainedModel
+    ) -> None:
         embed_archive(extracted, ARCHIVE, wide_model, TORCH)
         in_half = TORCH.changed(precision="bfloat16")
         assert embed_archive(extracted, ARCHIVE, wide_model, in_half).counts.computed == 9
         assert embed_archive(extracted, ARCHIVE, wide_model, in_half).counts.computed == 0
 
-    def test_another_number_of_vectors_embeds_all_and_the_same_one_none(self, extracted, speech_model):
+    def test_another_number_of_vectors_embeds_all_and_the_same_one_none(
+        self, extracted: StoragePaths, speech_model: SpeechModels
+    ) -> None:
         for tokens, computed in ((1, 9), (4, 9), (4, 0), (2, 9), (1, 9)):
             config = TORCH.changed(audio_tokens=tokens)
             summary = embed_archive(extracted, ARCHIVE, speech_model(), config)
             assert (summary.counts.computed, summary.verification.passed) == (computed, True)
 
     @pytest.mark.parametrize(("tokens", "computed"), [(1, 0), (2, 9)])
-    def test_a_file_that_does_not_say_how_many_has_one_each(self, extracted, speech_model, tokens, computed):
+    def test_a_file_that_does_not_say_how_many_has_one_each(
+        self, extracted: StoragePaths, speech_model: SpeechModels, tokens: int, computed: int
+    ) -> None:
         target = extracted.archive(ARCHIVE).embeddings
         embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
         noted = {name: value for name, value in stored_metadata(extracted).items() if name != AUDIO_TOKENS.encode()}
@@ -325,30 +371,36 @@ class TestReuse:
         summary = embed_archive(extracted, ARCHIVE, speech_model(), TORCH.changed(audio_tokens=tokens))
         assert (summary.counts.computed, summary.row_width) == (computed, tokens * 16)
 
-    def test_the_library_may_change(self, extracted, speech_model):
+    def test_the_library_may_change(self, extracted: StoragePaths, speech_model: SpeechModels) -> None:
         embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
         summary = embed_archive(extracted, ARCHIVE, speech_model(), TORCH.changed(engine="openvino"))
         assert (summary.counts.computed, summary.verification.passed) == (0, True)
 
 
 class TestVerification:
-    def test_the_written_vectors_are_verified(self, extracted, speech_model):
+    def test_the_written_vectors_are_verified(self, extracted: StoragePaths, speech_model: SpeechModels) -> None:
         verification = embed_archive(extracted, ARCHIVE, speech_model(), TORCH).verification
         assert (verification.utterances, verification.precision, verification.passed) == (9, "float32", True)
+        assert verification.max_difference is not None
         assert 0 <= verification.max_difference < 1e-5
 
-    def test_vectors_that_batching_changed_fail_and_are_not_reused(self, extracted, speech_model, monkeypatch):
+    def test_vectors_that_batching_changed_fail_and_are_not_reused(
+        self, extracted: StoragePaths, speech_model: SpeechModels, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         # A model that normalises over time, padded all the same: the verification must find this mistake.
         with monkeypatch.context() as patched:
             patched.setattr(SpeechModel, "can_pad", True)
             summary = embed_archive(extracted, ARCHIVE, speech_model(GROUP), TORCH)
             assert not summary.verification.passed
+            assert summary.verification.max_difference is not None
             assert summary.verification.max_difference > 1e-4
         assert stored_metadata(extracted)[VERIFIED] == b"false"
         again = embed_archive(extracted, ARCHIVE, speech_model(GROUP), TORCH)
         assert (again.counts.computed, again.counts.reused, again.verification.passed) == (9, 0, True)
 
-    def test_the_fastest_precision_that_passes_is_chosen(self, extracted, wide_model, monkeypatch):
+    def test_the_fastest_precision_that_passes_is_chosen(
+        self, extracted: StoragePaths, wide_model: PretrainedModel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         free = TORCH.changed(precision="auto")
         monkeypatch.setattr(
             "urgency_dagster.calls.embedding.choice.native_reduced_precision", lambda device: "bfloat16"
@@ -358,7 +410,9 @@ class TestVerification:
         assert embed_archive(extracted, ARCHIVE, wide_model, free).verification.precision == "float32"
 
     @pytest.mark.parametrize("precision", ["auto", "bfloat16"])
-    def test_an_archive_too_small_for_a_cosine_is_embedded_in_float32(self, paths, build, speech_model, precision):
+    def test_an_archive_too_small_for_a_cosine_is_embedded_in_float32(
+        self, paths: StoragePaths, build: Builder, speech_model: SpeechModels, precision: str
+    ) -> None:
         count = MIN_UTTERANCES_FOR_COSINE - 1
         label = build.label("a", utterances=[build.utterance(n) for n in range(count)])
         audio, labels = {"a_1.wav": build.wav(count * 1000)}, {"a_1.json": build.json(label)}
@@ -367,7 +421,9 @@ class TestVerification:
         verification = embed_archive(paths, ARCHIVE, speech_model(), TORCH.changed(precision=precision)).verification
         assert (verification.utterances, verification.precision, verification.passed) == (count, "float32", True)
 
-    def test_a_configured_precision_is_kept_even_if_it_does_not_pass(self, extracted, speech_model, monkeypatch):
+    def test_a_configured_precision_is_kept_even_if_it_does_not_pass(
+        self, extracted: StoragePaths, speech_model: SpeechModels, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("urgency_dagster.calls.embedding.verification.MIN_COSINE", 1.0)
         config = TORCH.changed(precision="bfloat16")
         verification = embed_archive(extracted, ARCHIVE, speech_model(), config).verification

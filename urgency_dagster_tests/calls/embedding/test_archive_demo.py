@@ -1,6 +1,5 @@
 """Every utterance of the demo, against transformers one at a time."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
 from urgency_dagster.calls.unpacking.extraction import extract_pair
 from urgency_dagster.demo.inputs import write_demo
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster_tests.calls.conftest import GROUP, LAYER
+from urgency_dagster_tests.calls.conftest import GROUP, LAYER, SpeechModels
 from urgency_dagster_tests.calls.one_by_one import OneByOne
 
 CALLS = 24
@@ -46,13 +45,15 @@ def expected(paths: StoragePaths, archive: str, one_by_one: OneByOne) -> np.ndar
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("kind", [LAYER, GROUP])
-def test_every_utterance_has_the_vector_that_it_has_alone(demo, speech_model, kind) -> None:
+def test_every_utterance_has_the_vector_that_it_has_alone(
+    demo: tuple[StoragePaths, list[str]], speech_model: SpeechModels, kind: str
+) -> None:
     paths, archives = demo
     model = speech_model(kind)
     for archive in archives:
         wanted = expected(paths, archive, OneByOne(model))
         for engine in ("torch", "openvino"):
-            summary = embed_archive(paths, archive, model, replace(EXACT, engine=engine, batch_audio_s=20))
+            summary = embed_archive(paths, archive, model, EXACT.changed(engine=engine, batch_audio_s=20))
             assert (summary.counts.computed, summary.engine) == (len(wanted), engine)
             found = vectors_of(pq.read_table(paths.archive(archive).embeddings))
             assert np.abs(found - wanted).max() <= MAX_DIFFERENCE

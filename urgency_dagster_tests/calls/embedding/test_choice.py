@@ -3,6 +3,7 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,12 @@ from urgency_dagster.calls.embedding.batching import Budget, embed_segments
 from urgency_dagster.calls.embedding.choice import MIN_BFLOAT16_SPEEDUP, encoders, native_reduced_precision
 from urgency_dagster.calls.embedding.configuration import EncoderConfig
 from urgency_dagster.calls.embedding.openvino_encoder import import_openvino
-from urgency_dagster.calls.embedding.speech_model import load_speech_model
+from urgency_dagster.calls.embedding.speech_model import SpeechModel, load_speech_model
 from urgency_dagster.calls.embedding.torch_encoder import TorchEncoder
 from urgency_dagster.calls.embedding.verification import MAX_DIFFERENCE, verify
 from urgency_dagster.devices import matmul_gflops
 from urgency_dagster.errors import SettingsError
-from urgency_dagster_tests.calls.conftest import GROUP, HUBERT, LAYER, WAVLM, WIDE, save_speech_model
+from urgency_dagster_tests.calls.conftest import GROUP, HUBERT, LAYER, WAVLM, WIDE, SpeechModels, save_speech_model
 from urgency_dagster_tests.calls.one_by_one import OneByOne, segments
 
 pytestmark = [
@@ -29,7 +30,7 @@ pytestmark = [
 LENGTHS = (8000, 8000, 8001, 9000, 12_345, 30_000, 8319, 8320, 24_000)
 
 
-def ways(speech, **asked) -> list[tuple[str, str]]:
+def ways(speech: SpeechModel, **asked: Any) -> list[tuple[str, str]]:
     return [(encoder.engine, encoder.precision) for encoder in encoders(speech, EncoderConfig(device="cpu", **asked))]
 
 
@@ -48,7 +49,9 @@ def openvino_capabilities() -> list[str]:
 class TestVectors:
     @pytest.mark.parametrize("kind", [LAYER, GROUP, HUBERT, WAVLM])
     @pytest.mark.parametrize("engine", ["torch", "openvino"])
-    def test_a_batch_gives_what_each_segment_gives_alone(self, speech_model, kind, engine):
+    def test_a_batch_gives_what_each_segment_gives_alone(
+        self, speech_model: SpeechModels, kind: str, engine: str
+    ) -> None:
         speech, spoken = load_speech_model(speech_model(kind)), segments(*LENGTHS)
         (encoder,) = encoders(speech, EncoderConfig(device="cpu", engine=engine, precision="float32"))
         vectors = embed_segments(encoder, [speech.normalised(segment) for segment in spoken], 30, Budget(4))
@@ -60,7 +63,7 @@ class TestVectors:
 
     @pytest.mark.parametrize("kind", [LAYER, GROUP, HUBERT, WAVLM])
     @pytest.mark.parametrize("engine", ["torch", "openvino"])
-    def test_half_the_bits_stay_within_the_bound(self, tmp_path, kind, engine):
+    def test_half_the_bits_stay_within_the_bound(self, tmp_path: Path, kind: str, engine: str) -> None:
         model, spoken = save_speech_model(tmp_path, kind, **WIDE), segments(*LENGTHS)
         speech = load_speech_model(model)
         (encoder,) = encoders(speech, EncoderConfig(device="cpu", engine=engine, precision="bfloat16"))
@@ -68,12 +71,15 @@ class TestVectors:
         verification = verify(vectors, OneByOne(model).vectors(spoken), "bfloat16")
         assert verification.passed, verification
         if engine == "torch" or "BF16" in openvino_capabilities():  # otherwise OpenVINO computes in float32
+            assert verification.max_difference is not None
             assert verification.max_difference > 1e-4, "the precision is reduced indeed"
 
     @pytest.mark.parametrize("kind", [LAYER, GROUP])
     @pytest.mark.parametrize("engine", ["torch", "openvino"])
     @pytest.mark.parametrize("tokens", [2, 4, 24])
-    def test_each_span_has_the_mean_of_its_own_frames(self, speech_model, kind, engine, tokens):
+    def test_each_span_has_the_mean_of_its_own_frames(
+        self, speech_model: SpeechModels, kind: str, engine: str, tokens: int
+    ) -> None:
         speech, spoken = load_speech_model(speech_model(kind)), segments(*LENGTHS)
         (encoder,) = encoders(speech, EncoderConfig(device="cpu", engine=engine, precision="float32"))
         normalised = [speech.normalised(segment) for segment in spoken]
@@ -86,7 +92,7 @@ class TestVectors:
 
     @pytest.mark.parametrize("kind", [LAYER, GROUP])
     @pytest.mark.parametrize("engine", ["torch", "openvino"])
-    def test_the_spans_together_are_the_whole(self, speech_model, kind, engine):
+    def test_the_spans_together_are_the_whole(self, speech_model: SpeechModels, kind: str, engine: str) -> None:
         """In batches with padding and in segments longer than the model sees at once too."""
         speech, spoken = load_speech_model(speech_model(kind)), segments(*LENGTHS)
         (encoder,) = encoders(speech, EncoderConfig(device="cpu", engine=engine, precision="float32"))
@@ -100,28 +106,28 @@ class TestVectors:
 
     @pytest.mark.parametrize("kind", [LAYER, GROUP])
     @pytest.mark.parametrize("engine", ["torch", "openvino"])
-    def test_the_budget_changes_nothing(self, speech_model, kind, engine):
+    def test_the_budget_changes_nothing(self, speech_model: SpeechModels, kind: str, engine: str) -> None:
         speech, spoken = load_speech_model(speech_model(kind)), segments(8000, 24_000, 8000, 16_000, 9000)
         (encoder,) = encoders(speech, EncoderConfig(device="cpu", engine=engine, precision="float32"))
         alone, together = (embed_segments(encoder, spoken, 30, Budget(audio_s)) for audio_s in (0.1, 60.0))
         np.testing.assert_allclose(alone, together, rtol=0, atol=1e-5)
 
     @pytest.mark.parametrize("engine", ["torch", "openvino"])
-    def test_the_same_input_gives_the_same_bits(self, speech_model, engine):
+    def test_the_same_input_gives_the_same_bits(self, speech_model: SpeechModels, engine: str) -> None:
         speech, spoken = load_speech_model(speech_model(LAYER)), segments(*LENGTHS)
         config = EncoderConfig(device="cpu", engine=engine)
         first, second = (embed_segments(next(encoders(speech, config)), spoken, 30, Budget(1)) for _ in "12")
         np.testing.assert_array_equal(first, second)
 
     @pytest.mark.parametrize("engine", ["torch", "openvino"])
-    def test_silence_has_a_vector_and_nothing_has_none(self, speech_model, engine):
+    def test_silence_has_a_vector_and_nothing_has_none(self, speech_model: SpeechModels, engine: str) -> None:
         speech = load_speech_model(speech_model(LAYER))
         encoder = next(encoders(speech, EncoderConfig(device="cpu", engine=engine)))
         silence = speech.normalised(np.zeros(8000, np.float32))
         assert np.isfinite(embed_segments(encoder, [silence], 30, Budget(4))).all()
         assert embed_segments(encoder, [], 30, Budget(4)).shape == (0, 16)
 
-    def test_reduced_precision_leaves_the_reference_alone(self, speech_model):
+    def test_reduced_precision_leaves_the_reference_alone(self, speech_model: SpeechModels) -> None:
         speech = load_speech_model(speech_model(LAYER))
         TorchEncoder(speech, "cpu", "bfloat16")
         assert {parameter.dtype for parameter in speech.network.parameters()} == {torch.float32}
@@ -129,7 +135,7 @@ class TestVectors:
     @pytest.mark.slow
     @pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++"))), reason="torch compiles with a C++ compiler")
     @pytest.mark.filterwarnings("ignore")  # of the compiler, which is not ours
-    def test_a_compiled_model_gives_the_same(self, tmp_path, monkeypatch):
+    def test_a_compiled_model_gives_the_same(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         # A cache of its own: a process that was killed leaves half of a library in the one that all share.
         monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
         # Each layer takes the compiler seconds.
@@ -142,26 +148,26 @@ class TestVectors:
 
 
 class TestChoice:
-    def test_the_fastest_come_first_and_torch_in_float32_last(self, speech_model):
+    def test_the_fastest_come_first_and_torch_in_float32_last(self, speech_model: SpeechModels) -> None:
         found = ways(load_speech_model(speech_model(LAYER)))
         reduced = [precision for precision in [native_reduced_precision("cpu")] if precision]
         assert found == [(engine, p) for engine in ("openvino", "torch") for p in (*reduced, "float32")]
 
     @pytest.mark.usefixtures("without_openvino")
-    def test_torch_takes_its_place_when_openvino_is_not_installed(self, speech_model):
+    def test_torch_takes_its_place_when_openvino_is_not_installed(self, speech_model: SpeechModels) -> None:
         assert {engine for engine, _ in ways(load_speech_model(speech_model(LAYER)))} == {"torch"}
 
-    def test_what_is_asked_for_is_what_there_is(self, speech_model):
+    def test_what_is_asked_for_is_what_there_is(self, speech_model: SpeechModels) -> None:
         speech = load_speech_model(speech_model(LAYER))
         assert ways(speech, engine="torch", precision="float32") == [("torch", "float32")]
         assert ways(speech, engine="openvino", precision="bfloat16") == [("openvino", "bfloat16")]
         assert ways(speech, precision="float32") == [("openvino", "float32"), ("torch", "float32")]
 
     @pytest.mark.filterwarnings("ignore")  # of the compiler, which is not ours
-    def test_what_torch_is_to_compile_runs_in_torch(self, speech_model):
+    def test_what_torch_is_to_compile_runs_in_torch(self, speech_model: SpeechModels) -> None:
         assert {engine for engine, _ in ways(load_speech_model(speech_model(LAYER)), compile=True)} == {"torch"}
 
-    def test_only_a_processor_that_gains_by_bfloat16_is_given_it(self):
+    def test_only_a_processor_that_gains_by_bfloat16_is_given_it(self) -> None:
         flags = Path("/proc/cpuinfo").read_text().split()
         native = "avx512_bf16" in flags or "amx_bf16" in flags
         gains = matmul_gflops("cpu", "bfloat16", 2048) > MIN_BFLOAT16_SPEEDUP * matmul_gflops("cpu", "float32", 2048)
@@ -177,7 +183,9 @@ class TestChoice:
             pytest.param(False, 898.0, None, id="emulated"),
         ],
     )
-    def test_that_a_processor_has_bfloat16_does_not_decide(self, monkeypatch, native, bfloat16, found):
+    def test_that_a_processor_has_bfloat16_does_not_decide(
+        self, monkeypatch: pytest.MonkeyPatch, native: bool, bfloat16: float, found: str | None
+    ) -> None:
         rates = {"float32": 211.0, "bfloat16": bfloat16}
         monkeypatch.setattr(
             "urgency_dagster.calls.embedding.choice.matmul_gflops", lambda device, precision: rates[precision]
@@ -196,17 +204,19 @@ class TestChoice:
             ({"engine": "openvino", "compile": True}, "compile with the engine 'openvino'"),
         ],
     )
-    def test_what_does_not_exist_is_refused(self, speech_model, asked, message):
+    def test_what_does_not_exist_is_refused(
+        self, speech_model: SpeechModels, asked: dict[str, Any], message: str
+    ) -> None:
         with pytest.raises(SettingsError, match=message):
             next(encoders(load_speech_model(speech_model(LAYER)), EncoderConfig(**{"device": "cpu", **asked})))
 
     @pytest.mark.usefixtures("without_openvino")
-    def test_openvino_that_is_not_installed_is_refused(self, speech_model):
+    def test_openvino_that_is_not_installed_is_refused(self, speech_model: SpeechModels) -> None:
         with pytest.raises(SettingsError, match=r"not installed.*pip install '\.\[openvino\]'"):
             next(encoders(load_speech_model(speech_model(LAYER)), EncoderConfig(device="cpu", engine="openvino")))
 
 
-def test_importing_the_room_loads_neither_torch_nor_openvino():
+def test_importing_the_room_loads_neither_torch_nor_openvino() -> None:
     heavy = "{'torch', 'openvino', 'transformers'}"
     code = f"import sys, urgency_dagster.calls.embedding.archive; print({heavy} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

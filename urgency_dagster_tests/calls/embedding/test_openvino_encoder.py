@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +12,9 @@ from urgency_dagster.calls.embedding.batching import Budget, embed_segments, pie
 from urgency_dagster.calls.embedding.choice import encoders
 from urgency_dagster.calls.embedding.configuration import EncoderConfig
 from urgency_dagster.calls.embedding.openvino_encoder import OpenVinoEncoder, _channels_last
-from urgency_dagster.calls.embedding.speech_model import load_speech_model
+from urgency_dagster.calls.embedding.speech_model import SpeechModel, load_speech_model
 from urgency_dagster.errors import ModelError
-from urgency_dagster_tests.calls.conftest import GROUP, LAYER
+from urgency_dagster_tests.calls.conftest import GROUP, LAYER, SpeechModels
 from urgency_dagster_tests.calls.one_by_one import segments
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -30,9 +31,9 @@ class Untraceable(nn.Module):
         return ("no tensor",)
 
 
-def test_the_convolutions_as_products_are_the_convolutions(speech_model):
+def test_the_convolutions_as_products_are_the_convolutions(speech_model: SpeechModels) -> None:
     network = load_speech_model(speech_model(LAYER)).network
-    changed = _channels_last(network)
+    changed: Any = _channels_last(network)
     for samples in (400, 8000, 8001, 8319, 24_000):
         waveform = torch.randn(2, samples)
         with torch.inference_mode():
@@ -41,20 +42,20 @@ def test_the_convolutions_as_products_are_the_convolutions(speech_model):
             )
 
 
-def test_the_network_itself_is_left_as_it_was(speech_model):
+def test_the_network_itself_is_left_as_it_was(speech_model: SpeechModels) -> None:
     network = load_speech_model(speech_model(LAYER)).network
     extractor = network.feature_extractor
     assert _channels_last(network).feature_extractor is not extractor
     assert network.feature_extractor is extractor
 
 
-def test_a_network_that_normalises_over_time_is_not_rewritten(speech_model):
+def test_a_network_that_normalises_over_time_is_not_rewritten(speech_model: SpeechModels) -> None:
     network = load_speech_model(speech_model(GROUP)).network
     assert _channels_last(network) is network
 
 
 class TestVectors:
-    def test_they_come_in_the_order_of_the_batches(self, speech_model):
+    def test_they_come_in_the_order_of_the_batches(self, speech_model: SpeechModels) -> None:
         speech = load_speech_model(speech_model(LAYER))
         encoder = OpenVinoEncoder(speech, "float32")
         spoken = list(pieces_of(segments(*range(8000, 40_000, 1000)), 480_000, speech.frames, 2))
@@ -65,7 +66,7 @@ class TestVectors:
             alone = np.concatenate(list(encoder.vectors([piece] for piece in batch)))
             np.testing.assert_allclose(vectors, alone, rtol=0, atol=1e-5)
 
-    def test_a_consumer_that_stops_early_leaves_the_encoder_usable(self, speech_model):
+    def test_a_consumer_that_stops_early_leaves_the_encoder_usable(self, speech_model: SpeechModels) -> None:
         speech = load_speech_model(speech_model(LAYER))
         encoder = OpenVinoEncoder(speech, "float32")
         spoken = list(pieces_of(segments(8000, 24_000, 9000, 16_000, 30_000), 480_000, speech.frames))
@@ -73,26 +74,26 @@ class TestVectors:
         for _ in range(3):
             started = encoder.vectors([piece] for piece in spoken)
             next(started)
-            started.close()
+            started.close()  # type: ignore[attr-defined]
             for vectors, wanted in zip(encoder.vectors([piece] for piece in spoken), expected, strict=True):
                 np.testing.assert_array_equal(vectors, wanted)
 
 
 class TestUntraceable:
     @pytest.fixture
-    def speech(self, speech_model):
+    def speech(self, speech_model: SpeechModels) -> SpeechModel:
         speech = load_speech_model(speech_model(GROUP))
         return replace(speech, network=Untraceable(speech.network))
 
-    def test_it_is_refused_when_openvino_is_asked_for(self, speech):
+    def test_it_is_refused_when_openvino_is_asked_for(self, speech: SpeechModel) -> None:
         with pytest.raises(ModelError, match=r"cannot be converted by OpenVINO; .*engine: torch"):
             next(encoders(speech, EncoderConfig(device="cpu", engine="openvino")))
 
-    def test_torch_takes_its_place_when_nothing_is_asked_for(self, speech):
+    def test_torch_takes_its_place_when_nothing_is_asked_for(self, speech: SpeechModel) -> None:
         assert next(encoders(speech, EncoderConfig(device="cpu"))).engine == "torch"
 
 
-def test_the_library_is_loaded_without_what_reports_its_use():
+def test_the_library_is_loaded_without_what_reports_its_use() -> None:
     code = """
 import sys
 from urgency_dagster.calls.embedding.openvino_encoder import import_openvino
@@ -104,7 +105,7 @@ print(sys.modules["openvino_telemetry"], telemetry_utils.tm.__name__)
     assert done.stdout.strip() == "None openvino.tools.ovc.telemetry_stub"
 
 
-def test_more_batches_than_requests_and_a_tight_budget(speech_model):
+def test_more_batches_than_requests_and_a_tight_budget(speech_model: SpeechModels) -> None:
     speech = load_speech_model(speech_model(LAYER))
     spoken = segments(*range(8000, 16_000, 250))
     encoder = OpenVinoEncoder(speech, "float32")

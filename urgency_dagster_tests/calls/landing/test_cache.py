@@ -5,6 +5,7 @@ import struct
 import threading
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,16 +17,17 @@ from urgency_dagster.errors import ArchiveError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.writing import file_hash, read_json, write_json
 from urgency_dagster_tests.calls.watching import watching
+from urgency_dagster_tests.conftest import Builder
 
 
 @pytest.fixture
-def landing(paths) -> Path:
+def landing(paths: StoragePaths) -> Path:
     paths.landing_calls.mkdir(parents=True)
     return paths.landing_calls
 
 
 @pytest.fixture
-def file(landing, build) -> Path:
+def file(landing: Path, build: Builder) -> Path:
     return build.zip(landing / "TS_x.zip", {"a.wav": b"1" * 100})
 
 
@@ -50,21 +52,23 @@ def put_in_place_unseen(file: Path, content: bytes) -> None:
 
 
 class TestIdentity:
-    def test_equal_bytes_are_equal_wherever_and_whenever(self, paths, landing, build):
+    def test_equal_bytes_are_equal_wherever_and_whenever(
+        self, paths: StoragePaths, landing: Path, build: Builder
+    ) -> None:
         first = build.pair(landing / "a", "T_x", {"a.wav": b"1"}, {"a.json": b"2"})
         again = build.pair(landing / "b", "T_x", {"a.wav": b"1"}, {"a.json": b"2"})
         os.utime(again.audio.parts[0], (1, 1))
         identity = LandingCache(paths).of_pair(first.audio, first.labels)
         assert LandingCache(paths).of_pair(again.audio, again.labels) == identity
 
-    def test_parts_are_equal_to_the_joined_zip(self, paths, landing, build):
+    def test_parts_are_equal_to_the_joined_zip(self, paths: StoragePaths, landing: Path, build: Builder) -> None:
         pair = build.pair(landing, "T_x", {"a.wav": b"1" * 100}, {"a.json": b"2"})
         joined, content = LandingCache(paths).of_pair(pair.audio, pair.labels), file_hash(pair.audio.parts[0])
         parts = split(pair.audio.parts[0], 0, 9, 100)
         assert LandingCache(paths).content_hash(parts) == content
         assert LandingCache(paths).of_pair(parts, pair.labels) == joined
 
-    def test_other_bytes_on_either_side_differ(self, paths, landing, build):
+    def test_other_bytes_on_either_side_differ(self, paths: StoragePaths, landing: Path, build: Builder) -> None:
         contents = [(b"1", b"2"), (b"3", b"2"), (b"1", b"3"), (b"2", b"1")]
         pairs = [
             build.pair(landing / str(n), "T_x", {"a.wav": audio}, {"a.wav": labels})
@@ -72,23 +76,25 @@ class TestIdentity:
         ]
         assert len({LandingCache(paths).of_pair(pair.audio, pair.labels) for pair in pairs}) == len(pairs)
 
-    def test_other_bytes_under_the_same_name_differ(self, paths, file, build):
+    def test_other_bytes_under_the_same_name_differ(self, paths: StoragePaths, file: Path, build: Builder) -> None:
         before = LandingCache(paths).of_file(file)
         build.zip(file, {"a.wav": b"2" * 100})
         os.utime(file, (1, 1))
         assert LandingCache(paths).of_file(file) == file_hash(file) != before
 
-    def test_of_a_file_it_is_the_plain_hash(self, paths, file):
+    def test_of_a_file_it_is_the_plain_hash(self, paths: StoragePaths, file: Path) -> None:
         assert LandingCache(paths).of_file(file) == file_hash(file)
 
 
 class TestMemory:
-    def test_an_untouched_landing_folder_is_not_read_again(self, paths, landing, build):
+    def test_an_untouched_landing_folder_is_not_read_again(
+        self, paths: StoragePaths, landing: Path, build: Builder
+    ) -> None:
         build.pair(landing / "a", "T_x", {"a.wav": b"1"}, {"a.json": b"2"})
         split(build.pair(landing, "V_x", {"a.wav": b"1"}, {"a.json": b"2"}).audio.parts[0], 0, 9)
         (landing / "TS_y.zip").write_bytes(b"no ZIP")
 
-        def tick() -> tuple:
+        def tick() -> tuple[Any, ...]:
             cache = LandingCache(paths)
             found = scan_landing(landing, cache)
             return found, [cache.of_pair(pair.audio, pair.labels) for pair in found.pairs.values()]
@@ -103,7 +109,7 @@ class TestMemory:
             assert tick() == first
         assert {path for path in opened if not path.is_dir()} == {paths.landing_hashes}
 
-    def test_hash_and_list_of_members_are_those_of_the_first_look(self, paths, file):
+    def test_hash_and_list_of_members_are_those_of_the_first_look(self, paths: StoragePaths, file: Path) -> None:
         cache = LandingCache(paths)
         content = cache.of_file(file)
         assert cache.why_unreadable(LandedZip.whole(file)) == ""
@@ -114,7 +120,7 @@ class TestMemory:
 
     @pytest.mark.parametrize("part", [0, 1])
     @pytest.mark.parametrize("change", ["time", "size", "inode"])
-    def test_a_touched_part_is_read_again(self, paths, file, part, change):
+    def test_a_touched_part_is_read_again(self, paths: StoragePaths, file: Path, part: int, change: str) -> None:
         landed = split(file, 0, 9)
         LandingCache(paths).content_hash(landed)
         touched = landed.parts[part]
@@ -131,14 +137,14 @@ class TestMemory:
         assert LandingCache(paths).content_hash(landed) == file_hash(file)
         assert len(read_json(paths.landing_hashes)) == 1, "the old entry goes"
 
-    def test_nothing_known_of_an_earlier_state_is_kept(self, paths, file):
+    def test_nothing_known_of_an_earlier_state_is_kept(self, paths: StoragePaths, file: Path) -> None:
         cache, landed = LandingCache(paths), LandedZip.whole(file)
         assert cache.why_unreadable(landed) == ""
         file.write_bytes(b"half")
         assert cache.content_hash(landed) == file_hash(file)
         assert cache.why_unreadable(landed) == NOT_WHOLE
 
-    def test_a_file_that_is_gone_is_forgotten(self, paths, landing):
+    def test_a_file_that_is_gone_is_forgotten(self, paths: StoragePaths, landing: Path) -> None:
         cache = LandingCache(paths)
         files = [landing / name for name in ("광.zip", "\udcb1.zip", "gone.zip", "last.zip")]
         for file in files:
@@ -150,13 +156,15 @@ class TestMemory:
         kept = ["landing/calls/%B1.zip", "landing/calls/%EA%B4%91.zip", "landing/calls/last.zip"]
         assert list(read_json(paths.landing_hashes)) == kept
 
-    def test_the_root_may_be_moved(self, paths, file, tmp_path):
+    def test_the_root_may_be_moved(self, paths: StoragePaths, file: Path, tmp_path: Path) -> None:
         content = LandingCache(paths).of_file(file)
         put_in_place_unseen(file, bytes(file.stat().st_size))
         moved = StoragePaths(paths.root.rename(tmp_path / "moved"))
         assert LandingCache(moved).of_file(moved.landing_calls / file.name) == content
 
-    def test_the_root_may_be_given_in_two_ways(self, paths, file, monkeypatch):
+    def test_the_root_may_be_given_in_two_ways(
+        self, paths: StoragePaths, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         content = LandingCache(paths).of_file(file)
         put_in_place_unseen(file, bytes(file.stat().st_size))
         monkeypatch.chdir(paths.root.parent)
@@ -172,7 +180,7 @@ class TestMemory:
         ],
         ids=range(10),
     )
-    def test_a_damaged_record_is_begun_anew(self, paths, file, damaged):
+    def test_a_damaged_record_is_begun_anew(self, paths: StoragePaths, file: Path, damaged: bytes) -> None:
         LandingCache(paths).of_file(file)
         paths.landing_hashes.write_bytes(damaged)
         assert LandingCache(paths).of_file(file) == file_hash(file)
@@ -180,13 +188,13 @@ class TestMemory:
 
 
 class TestSeveralAtOnce:
-    def test_what_another_found_out_is_not_found_out_again(self, paths, file):
+    def test_what_another_found_out_is_not_found_out_again(self, paths: StoragePaths, file: Path) -> None:
         early = LandingCache(paths)
         content = LandingCache(paths).of_file(file)
         put_in_place_unseen(file, bytes(file.stat().st_size))
         assert early.of_file(file) == content
 
-    def test_nobody_loses_what_another_wrote(self, paths, landing):
+    def test_nobody_loses_what_another_wrote(self, paths: StoragePaths, landing: Path) -> None:
         names = [[f"{writer}-{n}" for n in range(15)] for writer in range(4)]
         for name in itertools.chain(*names):
             (landing / name).write_text(name)
@@ -206,7 +214,9 @@ class TestSeveralAtOnce:
 
 class TestChanges:
     @pytest.mark.parametrize("question", ["content_hash", "why_unreadable"])
-    def test_what_changes_while_it_is_read_is_neither_used_nor_kept(self, paths, file, question):
+    def test_what_changes_while_it_is_read_is_neither_used_nor_kept(
+        self, paths: StoragePaths, file: Path, question: str
+    ) -> None:
         ask = getattr(LandingCache(paths), question)
         with (
             watching(lambda path: os.utime(path, (1, 1)) if path == file else None),
@@ -216,7 +226,7 @@ class TestChanges:
         assert not paths.landing_hashes.exists()
         assert ask(LandedZip.whole(file)) in (file_hash(file), ""), "and then it is ready"
 
-    def test_a_part_that_is_replaced_meanwhile(self, paths, file):
+    def test_a_part_that_is_replaced_meanwhile(self, paths: StoragePaths, file: Path) -> None:
         landed = split(file, 0, 9)
 
         def replace(path: Path) -> None:
@@ -228,11 +238,11 @@ class TestChanges:
             LandingCache(paths).content_hash(landed)
 
     @pytest.mark.parametrize("question", ["content_hash", "why_unreadable"])
-    def test_a_file_that_is_gone(self, paths, landing, question):
+    def test_a_file_that_is_gone(self, paths: StoragePaths, landing: Path, question: str) -> None:
         with pytest.raises(ArchiveError, match=r"cannot be read \(No such file or directory\)"):
             getattr(LandingCache(paths), question)(LandedZip.whole(landing / "TS_x.zip"))
 
-    def test_what_could_not_be_read_is_not_remembered(self, paths, file):
+    def test_what_could_not_be_read_is_not_remembered(self, paths: StoragePaths, file: Path) -> None:
         # A folder in the place of a part: no permission is needed to make the disk refuse.
         landed = split(file, 0, 9)
         content = landed.parts[1].read_bytes()
@@ -247,32 +257,32 @@ class TestChanges:
 
 class TestWhyUnreadable:
     @pytest.mark.parametrize("comment", [b"", b"a comment"])
-    def test_a_whole_zip(self, landing, comment):
+    def test_a_whole_zip(self, landing: Path, comment: bytes) -> None:
         file = landing / "a.zip"
         with zipfile.ZipFile(file, "w") as archive:
             archive.writestr("a.wav", b"1")
             archive.comment = comment
         assert why_unreadable(LandedZip.whole(file)) == ""
 
-    def test_one_cut_anywhere(self, landing, file):
+    def test_one_cut_anywhere(self, landing: Path, file: Path) -> None:
         whole = file.read_bytes()
         cut = landing / "b.zip"
         for length in range(len(whole)):
             cut.write_bytes(whole[:length])
             assert why_unreadable(LandedZip.whole(cut)) == NOT_WHOLE
 
-    def test_one_whose_list_is_damaged_though_its_end_is_there(self, file):
+    def test_one_whose_list_is_damaged_though_its_end_is_there(self, file: Path) -> None:
         file.write_bytes(file.read_bytes().replace(b"PK\1\2", b"PK\1\3"))
         assert zipfile.is_zipfile(file)
         assert why_unreadable(LandedZip.whole(file)) == NOT_WHOLE
 
     @pytest.mark.parametrize("count", [1, 2])
-    def test_parts_whose_last_is_missing(self, file, count):
+    def test_parts_whose_last_is_missing(self, file: Path, count: int) -> None:
         landed = split(file, 0, 9, 50)
         there = LandedZip(landed.name, landed.parts[:count])
         assert why_unreadable(there) == f"{NOT_WHOLE}, or its last part is missing: TS_x.zip.part{(9, 50)[count - 1]}"
 
-    def test_a_list_that_is_said_to_be_as_long_as_the_file(self, landing):
+    def test_a_list_that_is_said_to_be_as_long_as_the_file(self, landing: Path) -> None:
         file, length = landing / "a.zip", MAX_DIRECTORY_BYTES + 1
         with file.open("wb") as stream:
             stream.seek(length)  # a hole, which takes no room on the disk
@@ -280,7 +290,7 @@ class TestWhyUnreadable:
         assert why_unreadable(LandedZip.whole(file)) == NOT_WHOLE
 
 
-def test_the_record_is_readable_json(paths, file):
+def test_the_record_is_readable_json(paths: StoragePaths, file: Path) -> None:
     LandingCache(paths).of_file(file)
     LandingCache(paths).why_unreadable(LandedZip.whole(file))
     stored = json.loads(paths.landing_hashes.read_text())

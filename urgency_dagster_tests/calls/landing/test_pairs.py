@@ -3,6 +3,7 @@ import tempfile
 import unicodedata
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,22 +16,23 @@ from urgency_dagster.calls.landing.parts import LandedZip
 from urgency_dagster.calls.landing.scan import TAR_WAITS
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster_tests.calls.watching import watching
+from urgency_dagster_tests.conftest import Builder
 
 NFC, NFD = (unicodedata.normalize(form, "TS_광주_구급.zip") for form in ("NFC", "NFD"))
 
 
 @pytest.fixture
-def landing(paths) -> Path:
+def landing(paths: StoragePaths) -> Path:
     paths.landing_calls.mkdir(parents=True)
     return paths.landing_calls
 
 
-def touch_zip(build, *targets: Path) -> None:
+def touch_zip(build: Builder, *targets: Path) -> None:
     for target in targets:
         build.zip(target, {"a.wav": b"1"})
 
 
-def test_a_pair_is_found_at_any_depth(landing, build):
+def test_a_pair_is_found_at_any_depth(landing: Path, build: Builder) -> None:
     audio = landing / "088.119/3.개방데이터/1.데이터/Training/1.원천데이터/TS_광주_구급.zip"
     labels = landing / "TL_광주_구급.zip"
     touch_zip(build, audio, labels)
@@ -41,32 +43,32 @@ def test_a_pair_is_found_at_any_depth(landing, build):
     assert (pair.audio, pair.labels) == (LandedZip.whole(audio), LandedZip.whole(labels))
 
 
-def test_training_and_validation_are_pairs_of_their_own(landing, build):
+def test_training_and_validation_are_pairs_of_their_own(landing: Path, build: Builder) -> None:
     touch_zip(build, *(landing / f"{name}_서울_화재.zip" for name in ("TS", "TL", "VS", "VL")))
     assert sorted(scan_landing(landing).pairs) == ["T_서울_화재", "V_서울_화재"]
 
 
-def test_decomposed_and_composed_hangul_are_one_name(landing, build):
+def test_decomposed_and_composed_hangul_are_one_name(landing: Path, build: Builder) -> None:
     touch_zip(build, landing / NFD, landing / NFC.replace("TS", "TL"))
     pair = scan_landing(landing).pairs["T_광주_구급"]
     assert pair.audio.parts[0].name == NFD
     assert pair.audio.parts[0].is_file()
 
 
-def test_small_letters_are_the_same_name(landing, build):
+def test_small_letters_are_the_same_name(landing: Path, build: Builder) -> None:
     touch_zip(build, landing / "ts_x.ZIP", landing / "Tl_x.zip")
     assert list(scan_landing(landing).pairs) == ["T_x"]
 
 
 @pytest.mark.parametrize(("there", "missing"), [("TS_x.zip", "TL_x.zip"), ("VL_x.zip", "VS_x.zip")])
-def test_half_a_pair_waits_for_the_other(landing, build, there, missing):
+def test_half_a_pair_waits_for_the_other(landing: Path, build: Builder, there: str, missing: str) -> None:
     touch_zip(build, landing / there)
     found = scan_landing(landing)
     assert found.pairs == {}
     assert found.problems == {there: f"its partner {missing} has not landed"}
 
 
-def test_the_same_name_in_two_folders_is_no_pair(landing, build):
+def test_the_same_name_in_two_folders_is_no_pair(landing: Path, build: Builder) -> None:
     touch_zip(build, landing / "a/TS_x.zip", landing / "b" / "TS_x.zip", landing / "TL_x.zip")
     found = scan_landing(landing)
     assert found.pairs == {}
@@ -77,7 +79,7 @@ def test_the_same_name_in_two_folders_is_no_pair(landing, build):
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip at all", "half"])
-def test_a_file_that_is_no_whole_zip_waits(landing, build, content):
+def test_a_file_that_is_no_whole_zip_waits(landing: Path, build: Builder, content: Any) -> None:
     touch_zip(build, landing / "TS_x.zip", landing / "TL_x.zip")
     whole = build.zipped({"a.wav": b"1" * 100})
     (landing / "TS_x.zip").write_bytes(whole[: len(whole) // 2] if content == "half" else content)
@@ -86,7 +88,7 @@ def test_a_file_that_is_no_whole_zip_waits(landing, build, content):
     assert found.problems == {"TS_x.zip": NOT_WHOLE, "TL_x.zip": "its partner TS_x.zip cannot be used yet"}
 
 
-def test_a_link_to_nowhere_is_no_zip(landing, build):
+def test_a_link_to_nowhere_is_no_zip(landing: Path, build: Builder) -> None:
     touch_zip(build, landing / "TL_x.zip")
     (landing / "TS_x.zip").symlink_to(landing / "gone.zip")
     assert scan_landing(landing).problems == {
@@ -98,7 +100,7 @@ def test_a_link_to_nowhere_is_no_zip(landing, build):
 @pytest.mark.parametrize(
     "name", ["download.zip", "XS_a.zip", "TS-a.zip", "TS_.zip", "TX_a.zip", "TS_a...b.zip", "TS_a\nb.zip"]
 )
-def test_other_names_are_told_apart(landing, build, name):
+def test_other_names_are_told_apart(landing: Path, build: Builder, name: str) -> None:
     touch_zip(build, landing / name, landing / name.replace("TS", "TL"))
     found = scan_landing(landing)
     assert found.pairs == {}
@@ -106,7 +108,7 @@ def test_other_names_are_told_apart(landing, build, name):
     assert all(shown.isprintable() for shown in found.problems)
 
 
-def test_what_is_no_zip_is_not_looked_at(landing, build):
+def test_what_is_no_zip_is_not_looked_at(landing: Path, build: Builder) -> None:
     touch_zip(build, landing / "TS_x.zip", landing / "TL_x.zip", landing / "._TS_x.zip")
     (landing / "readme.txt").write_text("hello")
     found = scan_landing(landing)
@@ -114,19 +116,19 @@ def test_what_is_no_zip_is_not_looked_at(landing, build):
     assert found.problems == {}
 
 
-def test_no_landing_folder_is_an_empty_one(tmp_path):
+def test_no_landing_folder_is_an_empty_one(tmp_path: Path) -> None:
     found = scan_landing(tmp_path / "nowhere")
     assert (found.pairs, found.problems) == ({}, {})
 
 
-def test_one_bad_file_does_not_cost_the_other_pairs(landing, build):
+def test_one_bad_file_does_not_cost_the_other_pairs(landing: Path, build: Builder) -> None:
     touch_zip(build, landing / "TS_x.zip", landing / "TL_x.zip", landing / "TS_y.zip", landing / "odd.zip")
     found = scan_landing(landing)
     assert list(found.pairs) == ["T_x"]
     assert sorted(found.problems) == ["TS_y.zip", "odd.zip"]
 
 
-def test_a_name_in_an_old_code_page_is_reported_in_printable_form(landing, build):
+def test_a_name_in_an_old_code_page_is_reported_in_printable_form(landing: Path, build: Builder) -> None:
     for name in ("TS_광주.zip", "TL_광주.zip"):
         touch_zip(build, Path(os.fsdecode(os.fsencode(landing) + b"/" + name.encode("cp949"))))
     found = scan_landing(landing)
@@ -134,19 +136,19 @@ def test_a_name_in_an_old_code_page_is_reported_in_printable_form(landing, build
     assert sorted(found.problems) == ["TL_\ufffd\ufffd\ufffd\ufffd.zip", "TS_\ufffd\ufffd\ufffd\ufffd.zip"]
 
 
-def test_a_folder_in_an_old_code_page_does_not_matter(paths, landing, build):
+def test_a_folder_in_an_old_code_page_does_not_matter(paths: StoragePaths, landing: Path, build: Builder) -> None:
     folder = Path(os.fsdecode(os.fsencode(landing) + b"/" + "원천데이터".encode("cp949")))
     touch_zip(build, folder / "TS_x.zip", folder / "TL_x.zip")
     pair = scan_landing(landing).pairs["T_x"]
     assert len(LandingCache(paths).of_pair(pair.audio, pair.labels)) == 64
 
 
-def test_names_that_look_the_same_are_counted(landing, build):
+def test_names_that_look_the_same_are_counted(landing: Path, build: Builder) -> None:
     touch_zip(build, *(landing / f"TS_{letter}.zip" for letter in "\t\n\v"))
     assert list(scan_landing(landing).problems) == ["TS_\ufffd.zip", "TS_\ufffd.zip (2)", "TS_\ufffd.zip (3)"]
 
 
-def test_names_that_differ_only_in_case_are_refused(landing, build):
+def test_names_that_differ_only_in_case_are_refused(landing: Path, build: Builder) -> None:
     touch_zip(build, *(landing / f"{name}.zip" for name in ("TS_Ab", "TL_Ab", "ts_aB", "tl_aB", "VS_Ab", "VL_aB")))
     found = scan_landing(landing)
     assert list(found.pairs) == ["V_Ab"], "named as the audio ZIP is"
@@ -154,7 +156,7 @@ def test_names_that_differ_only_in_case_are_refused(landing, build):
     assert found.problems == dict.fromkeys(("TL_Ab.zip", "TS_Ab.zip", "tl_aB.zip", "ts_aB.zip"), reason)
 
 
-def test_names_that_differ_only_in_composition_are_refused(landing, build):
+def test_names_that_differ_only_in_composition_are_refused(landing: Path, build: Builder) -> None:
     touch_zip(build, landing / NFD, landing / NFC, landing / NFC.replace("TS", "TL"))
     found = scan_landing(landing)
     assert found.pairs == {}
@@ -165,7 +167,7 @@ def test_names_that_differ_only_in_composition_are_refused(landing, build):
     }
 
 
-def test_letters_that_only_look_like_a_prefix_are_none(landing, build):
+def test_letters_that_only_look_like_a_prefix_are_none(landing: Path, build: Builder) -> None:
     # Without regard to case, a long s is an s, and a dotted capital I is an i, unless only ASCII counts.
     touch_zip(build, landing / "T\u017f_x.zip", landing / "TL_x.zip")
     found = scan_landing(landing)
@@ -173,7 +175,7 @@ def test_letters_that_only_look_like_a_prefix_are_none(landing, build):
     assert found.problems["TL_x.zip"] == "its partner TS_x.zip has not landed"
 
 
-def test_names_as_long_as_a_disk_allows(landing, build):
+def test_names_as_long_as_a_disk_allows(landing: Path, build: Builder) -> None:
     touch_zip(build, *(landing / f"{kind}_{'가' * 82}xx.zip" for kind in ("TS", "TL")))
     (archive,) = scan_landing(landing).pairs
     assert len(f"{archive}.json".encode()) == 255
@@ -181,7 +183,7 @@ def test_names_as_long_as_a_disk_allows(landing, build):
 
 class TestParts:
     @pytest.fixture
-    def whole(self, landing, build) -> bytes:
+    def whole(self, landing: Path, build: Builder) -> bytes:
         touch_zip(build, landing / "TL_x.zip")
         return build.zipped({"a.wav": b"1" * 100})
 
@@ -191,7 +193,7 @@ class TestParts:
             (landing / f"TS_x.zip.part{offset}").write_bytes(whole[offset:end])
         return [landing / f"TS_x.zip.part{offset}" for offset in offsets]
 
-    def test_they_are_one_zip_without_a_joined_copy(self, landing, whole):
+    def test_they_are_one_zip_without_a_joined_copy(self, landing: Path, whole: bytes) -> None:
         parts = self.land(landing, whole, 0, 9, 100)
         found = scan_landing(landing)
         assert found.problems == {}
@@ -206,7 +208,9 @@ class TestParts:
             (2, f"{NOT_WHOLE}, or its last part is missing: TS_x.zip.part100"),
         ],
     )
-    def test_every_part_waits_for_the_one_that_is_missing(self, landing, whole, missing, reason):
+    def test_every_part_waits_for_the_one_that_is_missing(
+        self, landing: Path, whole: bytes, missing: int, reason: str
+    ) -> None:
         parts = self.land(landing, whole, 0, 9, 100)
         parts[missing].unlink()
         found = scan_landing(landing)
@@ -216,21 +220,21 @@ class TestParts:
             "TL_x.zip": "its partner TS_x.zip cannot be used yet",
         }
 
-    def test_a_single_part_may_be_the_whole(self, landing, whole):
+    def test_a_single_part_may_be_the_whole(self, landing: Path, whole: bytes) -> None:
         self.land(landing, whole, 0)
         assert list(scan_landing(landing).pairs) == ["T_x"]
 
-    def test_the_whole_elsewhere_is_a_second_copy(self, landing, whole, build):
+    def test_the_whole_elsewhere_is_a_second_copy(self, landing: Path, whole: bytes, build: Builder) -> None:
         self.land(landing, whole, 0, 9)
         build.zip(landing / "again" / "TS_x.zip", {"a.wav": b"1" * 100})
         assert Counter(scan_landing(landing).problems.values())["lies here 2 times; leave one copy"] == 3
 
-    def test_other_names_wait_for_nothing(self, landing, whole):
+    def test_other_names_wait_for_nothing(self, landing: Path, whole: bytes) -> None:
         (landing / "download.zip.part0").write_bytes(whole)
         assert scan_landing(landing).problems["download.zip.part0"].startswith("not named like an AI Hub archive")
 
 
-def test_a_pair_waits_for_an_unfinished_copy(landing, build):
+def test_a_pair_waits_for_an_unfinished_copy(landing: Path, build: Builder) -> None:
     touch_zip(build, landing / "TS_x.zip", landing / "TL_x.zip")
     (landing / "TL_x.zip.crdownload").touch()
     (landing / "download.tar").touch()
@@ -244,7 +248,7 @@ def test_a_pair_waits_for_an_unfinished_copy(landing, build):
     }
 
 
-def test_one_that_changes_while_it_is_read_waits(paths, landing, build):
+def test_one_that_changes_while_it_is_read_waits(paths: StoragePaths, landing: Path, build: Builder) -> None:
     touch_zip(build, landing / "TS_x.zip", landing / "TL_x.zip")
 
     def grow(path: Path) -> None:
@@ -259,7 +263,7 @@ def test_one_that_changes_while_it_is_read_waits(paths, landing, build):
     }
 
 
-def test_one_that_goes_while_it_is_looked_at_waits(landing, build):
+def test_one_that_goes_while_it_is_looked_at_waits(landing: Path, build: Builder) -> None:
     touch_zip(build, landing / "TS_x.zip", landing / "TL_x.zip")
 
     def remove(path: Path) -> None:
@@ -272,7 +276,7 @@ def test_one_that_goes_while_it_is_looked_at_waits(landing, build):
 
 
 class TestWithdraw:
-    def test_a_pair_is_taken_back_with_every_file(self, landing):
+    def test_a_pair_is_taken_back_with_every_file(self, landing: Path) -> None:
         audio = LandedZip("TS_x.zip", (landing / "a" / "TS_x.zip.part0", landing / "a" / "TS_x.zip.part5"))
         pair = ArchivePair("T_x", audio, LandedZip.whole(landing / "TL_x.zip"))
         found = Landing(landing, {"T_x": pair})
@@ -313,7 +317,9 @@ PAIRS = st.tuples(
 
 
 @given(pairs=st.lists(PAIRS, min_size=1, max_size=3), files=st.dictionaries(NAMES, CONTENTS, max_size=6))
-def test_every_file_is_in_one_pair_or_has_one_reason(pairs, files):
+def test_every_file_is_in_one_pair_or_has_one_reason(
+    pairs: list[tuple[str, tuple[str, str], str, tuple[Any, Any]]], files: dict[tuple[str, str, str, str], str]
+) -> None:
     wanted = {f"{folder}/{prefix}{rest}{suffix}": content for (folder, prefix, rest, suffix), content in files.items()}
     for folder, prefixes, rest, forms in pairs:
         for prefix, suffixes in zip(prefixes, forms, strict=True):

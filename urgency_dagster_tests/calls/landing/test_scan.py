@@ -5,6 +5,7 @@ import tempfile
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ Files = dict[str, int]
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
+def folder(tmp_path: Path) -> Path:
     landing = tmp_path / "landing"
     landing.mkdir()
     return landing
@@ -39,12 +40,12 @@ def others(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): reason for path, reason in find_zips(folder).problems.items()}
 
 
-def test_whole_zips_at_any_depth_in_order(folder):
+def test_whole_zips_at_any_depth_in_order(folder: Path) -> None:
     land(folder, {"bb.zip": 1, "x/y/c.ZIP": 1, "a.Zip": 0, "x/d.zip": 1})
     assert list(zips(folder).items()) == [(("a.Zip",), ""), (("bb.zip",), ""), (("x/d.zip",), ""), (("x/y/c.ZIP",), "")]
 
 
-def test_what_has_nothing_to_do_with_zips_is_passed_over(folder):
+def test_what_has_nothing_to_do_with_zips_is_passed_over(folder: Path) -> None:
     names = [
         "a.txt",
         "a.zip.txt",
@@ -61,23 +62,23 @@ def test_what_has_nothing_to_do_with_zips_is_passed_over(folder):
     assert (zips(folder), others(folder)) == ({}, {})
 
 
-def test_no_folder_is_an_empty_one(folder):
+def test_no_folder_is_an_empty_one(folder: Path) -> None:
     assert (zips(folder / "nowhere"), others(folder / "nowhere")) == ({}, {})
 
 
-def test_a_file_in_the_place_of_the_folder(folder):
+def test_a_file_in_the_place_of_the_folder(folder: Path) -> None:
     land(folder, {"file": 1})
     assert find_zips(folder / "file").problems == {folder / "file": "cannot be read (Not a directory)"}
 
 
-def test_a_name_in_its_composed_form(folder):
+def test_a_name_in_its_composed_form(folder: Path) -> None:
     name = unicodedata.normalize("NFD", "TS_광주.zip")
     land(folder, {name: 1, f"{name}.part0".replace("TS", "TL"): 1})
     assert sorted(zip_.zip.name for zip_ in find_zips(folder).zips) == ["TL_광주.zip", "TS_광주.zip"]
 
 
 @pytest.fixture
-def deep(folder) -> Iterator[int]:
+def deep(folder: Path) -> Iterator[int]:
     """The depth of a ZIP in a folder so deep that functions which call themselves give up."""
     depth = 1100
     before = Path.cwd()
@@ -94,13 +95,13 @@ def deep(folder) -> Iterator[int]:
     os.chdir(before)
 
 
-def test_a_folder_deeper_than_python_may_call(folder, deep):
+def test_a_folder_deeper_than_python_may_call(folder: Path, deep: int) -> None:
     (found,) = find_zips(folder).zips
     assert len(found.zip.parts[0].relative_to(folder).parts) == deep + 1
 
 
 class TestParts:
-    def test_they_are_one_zip_in_numeric_order(self, folder):
+    def test_they_are_one_zip_in_numeric_order(self, folder: Path) -> None:
         land(folder, {"a.zip.part0": 9, "a.zip.part9": 91, "a.zip.part100": 5, "a.zip.part105": 0})
         (found,) = find_zips(folder).zips
         assert (found.zip.name, found.problem) == ("a.zip", "")
@@ -132,20 +133,20 @@ class TestParts:
             ),
         ],
     )
-    def test_a_gap_or_an_overlap(self, folder, files, problem):
+    def test_a_gap_or_an_overlap(self, folder: Path, files: dict[str, Any], problem: str) -> None:
         land(folder, {f"a.zip.{name}": size for name, size in files.items()})
         assert list(zips(folder).values()) == [problem]
 
-    def test_case_and_composition_of_their_names_may_differ(self, folder):
+    def test_case_and_composition_of_their_names_may_differ(self, folder: Path) -> None:
         land(folder, {"a가.zip.part0": 5, unicodedata.normalize("NFD", "A가.ZIP.Part5"): 5})
         (found,) = find_zips(folder).zips
         assert (found.zip.name, len(found.zip.parts), found.problem) == ("a가.zip", 2, "")
 
-    def test_parts_in_two_folders_are_two_zips(self, folder):
+    def test_parts_in_two_folders_are_two_zips(self, folder: Path) -> None:
         land(folder, {"x/a.zip.part0": 5, "y/a.zip.part5": 5})
         assert [bool(problem) for problem in zips(folder).values()] == [False, True]
 
-    def test_the_whole_zip_beside_its_parts(self, folder):
+    def test_the_whole_zip_beside_its_parts(self, folder: Path) -> None:
         land(folder, {"a.zip": 10, "a.zip.part0": 5, "a.zip.part5": 5, "b.zip": 5})
         assert zips(folder) == {
             ("a.zip",): "its parts lie beside it and may still be joined; leave either it or them",
@@ -156,7 +157,7 @@ class TestParts:
             ("b.zip",): "",
         }
 
-    def test_a_part_that_is_no_file_is_named(self, folder):
+    def test_a_part_that_is_no_file_is_named(self, folder: Path) -> None:
         land(folder, {"a.zip.part0": 5})
         (folder / "a.zip.part5").symlink_to(folder / "gone")
         assert list(zips(folder).values()) == ["a.zip.part5 is a link to a file that is not there"]
@@ -178,7 +179,7 @@ class TestUnfinished:
             ),
         ],
     )
-    def test_a_zip_waits_for_what_lies_beside_it(self, folder, twin):
+    def test_a_zip_waits_for_what_lies_beside_it(self, folder: Path, twin: str) -> None:
         land(folder, {"a.zip": 5, twin: 5, "b.zip": 5, "other/a.zip": 5})
         assert zips(folder) == {
             ("a.zip",): f"{twin} lies beside it, so it is still being copied",
@@ -188,11 +189,11 @@ class TestUnfinished:
         target = twin[:5] if twin[:5] == "A.ZIP" or twin[:5] == "A.Zip" else "a.zip"
         assert others(folder) == {twin: f"an unfinished {target}: still being copied; delete it if that was given up"}
 
-    def test_so_do_its_parts(self, folder):
+    def test_so_do_its_parts(self, folder: Path) -> None:
         land(folder, {"a.zip.part0": 5, "a.zip.part5": 5, "a.zip.part10.crdownload": 5})
         assert list(zips(folder).values()) == ["a.zip.part10.crdownload lies beside it, so it is still being copied"]
 
-    def test_one_without_its_target(self, folder):
+    def test_one_without_its_target(self, folder: Path) -> None:
         land(folder, {"a.zip.crdownload": 5, "download.tar.part": 5})
         assert zips(folder) == {}
         assert others(folder) == {
@@ -200,12 +201,12 @@ class TestUnfinished:
             "download.tar.part": "an unfinished download.tar: still being copied; delete it if that was given up",
         }
 
-    def test_decomposed_names_meet(self, folder):
+    def test_decomposed_names_meet(self, folder: Path) -> None:
         land(folder, {"광주.zip": 5, unicodedata.normalize("NFD", "광주.zip.part"): 5})
         assert list(zips(folder).values()) == ["광주.zip.part lies beside it, so it is still being copied"]
 
     @pytest.mark.parametrize("name", [".rsync-partial", ".~tmp~", ".Trash-0/files", "a.zip.download"])
-    def test_folders_of_copying_tools(self, folder, name):
+    def test_folders_of_copying_tools(self, folder: Path, name: str) -> None:
         files = [f"{name}/{file}" for file in ("a.zip", "b.zip.part0", "c.tar")]
         land(folder, dict.fromkeys(files, 5))
         assert zips(folder) == {}
@@ -213,41 +214,41 @@ class TestUnfinished:
             files, TEMPORARY_FOLDER
         )
 
-    def test_a_download_of_safari_is_a_folder(self, folder):
+    def test_a_download_of_safari_is_a_folder(self, folder: Path) -> None:
         land(folder, {"a.zip": 5, "a.zip.download/a.zip": 5})
         assert list(zips(folder).values()) == ["a.zip.download lies beside it, so it is still being copied"]
         assert sorted(others(folder)) == ["a.zip.download", "a.zip.download/a.zip"]
 
-    def test_a_hidden_folder_above_does_not_matter(self, tmp_path):
+    def test_a_hidden_folder_above_does_not_matter(self, tmp_path: Path) -> None:
         land(tmp_path / ".hidden", {"a.zip": 5})
         assert zips(tmp_path / ".hidden") == {("a.zip",): ""}
 
 
-def test_a_tar_is_reported(folder):
+def test_a_tar_is_reported(folder: Path) -> None:
     land(folder, {"download.tar": 5, "x/OTHER.TAR": 5})
     assert others(folder) == {"download.tar": TAR_WAITS, "x/OTHER.TAR": TAR_WAITS}
 
 
 class TestNoFiles:
     @pytest.mark.parametrize("name", ["a.zip", "a.zip.part0", "a.tar"])
-    def test_a_folder(self, folder, name):
+    def test_a_folder(self, folder: Path, name: str) -> None:
         land(folder, {f"{name}/b.zip": 5})
         assert others(folder) == {name: NO_FILE}
         assert zips(folder) == {(f"{name}/b.zip",): ""}, "what lies in it is found"
 
     @pytest.mark.parametrize("name", ["a.zip", "folder", "a.tar"])
-    def test_a_link_to_a_folder_is_not_followed(self, folder, name):
+    def test_a_link_to_a_folder_is_not_followed(self, folder: Path, name: str) -> None:
         land(folder, {"real/b.zip": 5})
         (folder / name).symlink_to(folder)
         assert others(folder) == {name: LINKED_FOLDER}
         assert zips(folder) == {("real/b.zip",): ""}
 
-    def test_a_link_to_a_file_is(self, folder, tmp_path):
+    def test_a_link_to_a_file_is(self, folder: Path, tmp_path: Path) -> None:
         land(tmp_path, {"elsewhere": 5})
         (folder / "a.zip").symlink_to(tmp_path / "elsewhere")
         assert zips(folder) == {("a.zip",): ""}
 
-    def test_a_link_to_nothing_and_one_to_itself(self, folder):
+    def test_a_link_to_nothing_and_one_to_itself(self, folder: Path) -> None:
         (folder / "a.zip").symlink_to(folder / "gone")
         (folder / "b.zip").symlink_to(folder / "b.zip")
         (folder / "c.txt").symlink_to(folder / "gone")
@@ -256,7 +257,7 @@ class TestNoFiles:
             ("b.zip",): "unreadable (Too many levels of symbolic links)",
         }
 
-    def test_a_socket_a_pipe_and_a_device(self, folder, monkeypatch):
+    def test_a_socket_a_pipe_and_a_device(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(folder)  # the path of a socket must be short
         with socket.socket(socket.AF_UNIX) as bound:
             bound.bind("a.zip")
@@ -284,7 +285,7 @@ def as_nobody() -> Iterator[Path]:
                 path.chmod(0o700)
 
 
-def test_what_may_not_be_read(as_nobody):
+def test_what_may_not_be_read(as_nobody: Path) -> None:
     land(as_nobody, {"a.zip": 5, "shut/b.zip": 5, "c.zip": 5})
     (as_nobody / "a.zip").chmod(0)
     (as_nobody / "shut").chmod(0)
@@ -292,7 +293,7 @@ def test_what_may_not_be_read(as_nobody):
     assert others(as_nobody) == {"shut": "cannot be read (Permission denied)"}
 
 
-def test_a_folder_that_goes_meanwhile_is_none(folder):
+def test_a_folder_that_goes_meanwhile_is_none(folder: Path) -> None:
     land(folder, {"gone/a.zip": 1, "b.zip": 1})
 
     def remove(path: Path) -> None:

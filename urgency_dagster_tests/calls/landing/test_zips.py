@@ -26,6 +26,7 @@ from urgency_dagster.calls.landing.zips import (
 )
 from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.errors import ArchiveError, Rejected
+from urgency_dagster_tests.conftest import Builder
 
 CENTRAL, LOCAL, END = b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06"
 CONTENT = b"content " * 99
@@ -63,7 +64,7 @@ def patched(archive: bytes, offset: int, value: bytes, header: bytes) -> bytes:
 
 
 class TestDirectory:
-    def test_each_entry_says_what_the_zip_says(self, build):
+    def test_each_entry_says_what_the_zip_says(self, build: Builder) -> None:
         info = zipfile.ZipInfo("가.wav")
         info.external_attr = 0o120777 << 16
         (first, second) = entries_of(build.zipped([("a.json", b"{}"), (info, CONTENT)]))
@@ -72,15 +73,15 @@ class TestDirectory:
         assert (second.size_bytes, second.crc32, second.mode) == (len(CONTENT), zlib.crc32(CONTENT), 0o120777)
 
     @pytest.mark.parametrize("name", ["광주".encode("cp949"), "광주".encode(), bytes(range(1, 256)), b"a\0b"])
-    def test_the_bytes_of_a_name_are_had_back(self, build, name):
+    def test_the_bytes_of_a_name_are_had_back(self, build: Builder, name: bytes) -> None:
         (entry,) = entries_of(build.renamed(name))
         assert entry.raw_name == name
 
-    def test_a_program_before_the_zip_is_stepped_over(self, build):
+    def test_a_program_before_the_zip_is_stepped_over(self, build: Builder) -> None:
         assert contents_of(b"#!program" + build.zipped({"a.wav": CONTENT})) == {"a.wav": CONTENT}
 
     @pytest.mark.parametrize("cut", [1, 10, 21, 22, 40, 100])
-    def test_a_zip_cut_short_is_refused(self, build, tmp_path, cut):
+    def test_a_zip_cut_short_is_refused(self, build: Builder, tmp_path: Path, cut: int) -> None:
         (tmp_path / "TS_x.zip").write_bytes(build.zipped({"a.wav": CONTENT})[:-cut])
         with (
             pytest.raises(ArchiveError, match=r"TS_x\.zip cannot be read as a ZIP .*copy it again"),
@@ -89,16 +90,16 @@ class TestDirectory:
             pass
 
     @pytest.mark.parametrize(("offset", "value"), [(0, b"XX"), (6, b"\xff\0")])
-    def test_a_damaged_directory_is_refused(self, build, offset, value):
+    def test_a_damaged_directory_is_refused(self, build: Builder, offset: int, value: bytes) -> None:
         with pytest.raises(zipfile.BadZipFile):
             reader(patched(build.zipped({"a.wav": CONTENT}), offset, value, CENTRAL))
 
-    def test_names_that_are_wrongly_flagged_are_refused_without_being_told(self, build):
+    def test_names_that_are_wrongly_flagged_are_refused_without_being_told(self, build: Builder) -> None:
         archive = build.zipped({"가가가.wav": b"1"}).replace("가가가".encode(), "가나다".encode("cp949") + b"abc")
         with pytest.raises(zipfile.BadZipFile, match=r"^UnicodeDecodeError$"):
             reader(archive)
 
-    def test_a_list_that_is_said_to_be_as_long_as_a_huge_file_is_not_read(self, tmp_path: Path):
+    def test_a_list_that_is_said_to_be_as_long_as_a_huge_file_is_not_read(self, tmp_path: Path) -> None:
         file = tmp_path / "TS_x.zip"
         length = MAX_DIRECTORY_BYTES + 1
         with file.open("wb") as stream:
@@ -110,7 +111,7 @@ class TestDirectory:
         ):
             pass
 
-    def test_a_disk_that_fails_is_not_taken_for_the_end_of_the_file(self):
+    def test_a_disk_that_fails_is_not_taken_for_the_end_of_the_file(self) -> None:
         class Failing(io.BytesIO):
             def read(self, size: int | None = -1) -> bytes:
                 raise OSError(5, "Input/output error")
@@ -118,7 +119,7 @@ class TestDirectory:
         with pytest.raises(ArchiveError, match=r"cannot be read \(Input/output error\)"):
             listed(Failing(b"PK"))
 
-    def test_before_the_beginning_lies_nothing(self):
+    def test_before_the_beginning_lies_nothing(self) -> None:
         with pytest.raises(zipfile.BadZipFile):
             BoundedReads(io.BytesIO(b"x")).seek(-1)
 
@@ -126,11 +127,11 @@ class TestDirectory:
 class TestContent:
     @pytest.mark.parametrize("method", METHODS)
     @pytest.mark.parametrize("size", [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES + 7])
-    def test_content_of_any_length_is_unpacked(self, build, method, size):
+    def test_content_of_any_length_is_unpacked(self, build: Builder, method: int, size: int) -> None:
         assert content_of(build.zipped({"a.wav": bytes(size)}, method)) == bytes(size)
 
     @pytest.mark.parametrize("method", METHODS)
-    def test_large_content_comes_in_pieces(self, build, method):
+    def test_large_content_comes_in_pieces(self, build: Builder, method: int) -> None:
         read = reader(build.zipped({"a.wav": bytes(50 << 20)}, method))
         (entry,) = entries(read)
         tracemalloc.start()
@@ -140,32 +141,32 @@ class TestContent:
         assert peak < 4 * PIECE_BYTES
 
     @pytest.mark.parametrize("flag", [0x1, 0x40, 0x2000, 0x41])
-    def test_an_encrypted_member_is_refused(self, build, flag):
+    def test_an_encrypted_member_is_refused(self, build: Builder, flag: int) -> None:
         with pytest.raises(Rejected) as caught:
             content_of(patched(build.zipped({"a.wav": b"1"}), 8, struct.pack("<H", flag), CENTRAL))
         assert caught.value.reason == RejectReason.ENCRYPTED
 
-    def test_aes_is_encryption_even_without_its_flag(self, build):
+    def test_aes_is_encryption_even_without_its_flag(self, build: Builder) -> None:
         with pytest.raises(Rejected) as caught:
             content_of(patched(build.zipped({"a.wav": b"1"}), 10, b"\x63\0", CENTRAL))
         assert caught.value.reason == RejectReason.ENCRYPTED
 
     @pytest.mark.parametrize("method", [1, 9, 12, 14, 93, 98, 65535])
-    def test_an_unusual_method_is_refused(self, build, method):
+    def test_an_unusual_method_is_refused(self, build: Builder, method: int) -> None:
         with pytest.raises(Rejected, match=f"corrupt: packed by method {method}, which is not supported"):
             content_of(patched(build.zipped({"a.wav": b"1"}), 10, struct.pack("<H", method), CENTRAL))
 
     @pytest.mark.parametrize(("offset", "value"), [(8, b"\x20"), (42, b"\5\0\0\0"), (42, b"\x01\0\0\0")])
-    def test_what_zipfile_does_not_open_is_refused(self, build, offset, value):
+    def test_what_zipfile_does_not_open_is_refused(self, build: Builder, offset: int, value: bytes) -> None:
         """A patch, and members that do not begin where the directory says."""
         with pytest.raises(Rejected, match="corrupt"):
             content_of(patched(build.zipped({"a.wav": CONTENT}), offset, value, CENTRAL))
 
-    def test_another_name_in_the_header_of_the_member_is_refused(self, build):
+    def test_another_name_in_the_header_of_the_member_is_refused(self, build: Builder) -> None:
         with pytest.raises(Rejected, match=r"corrupt: BadZipFile$"):
             content_of(patched(build.zipped({"a.wav": CONTENT}), 30, b"z", LOCAL))
 
-    def test_a_member_outside_the_archive_is_refused(self, build):
+    def test_a_member_outside_the_archive_is_refused(self, build: Builder) -> None:
         archive = build.zipped({"a.wav": CONTENT})
         with pytest.raises(Rejected, match="outside the archive"):
             content_of(patched(archive, 42, b"\xff\xff\xff\x7f", CENTRAL))
@@ -175,7 +176,7 @@ class TestContent:
         with pytest.raises(Rejected, match="outside the archive"):
             content_of(shifted)
 
-    def test_bytes_of_the_next_member_are_not_its_own(self, build):
+    def test_bytes_of_the_next_member_are_not_its_own(self, build: Builder) -> None:
         read = reader(build.zipped({"a.wav": CONTENT}, zipfile.ZIP_STORED))
         (entry,) = entries(read)
         assert b"".join(unpacked(read, entry, 35 + len(CONTENT))) == CONTENT
@@ -183,19 +184,19 @@ class TestContent:
             next(unpacked(read, entry, 34 + len(CONTENT)))
 
     @pytest.mark.parametrize("method", METHODS)
-    def test_content_that_changed_is_refused(self, build, method):
+    def test_content_that_changed_is_refused(self, build: Builder, method: int) -> None:
         archive = build.zipped({"a.wav": CONTENT}, method)
         with pytest.raises(Rejected, match="corrupt"):
             content_of(patched(archive, 36, bytes([archive[36] ^ 1]), LOCAL))
 
     @pytest.mark.parametrize("size", [len(CONTENT) - 1, len(CONTENT) + 1])
-    def test_another_size_is_refused(self, build, size):
+    def test_another_size_is_refused(self, build: Builder, size: int) -> None:
         archive = patched(build.zipped({"a.wav": CONTENT}), 24, struct.pack("<L", size), CENTRAL)
         with pytest.raises(Rejected, match="corrupt"):
             content_of(patched(archive, 22, struct.pack("<L", size), LOCAL))
 
     @pytest.mark.parametrize("data", [b"\xff" * 9, b"", b"\x03"])
-    def test_what_is_not_deflated_is_refused(self, build, data):
+    def test_what_is_not_deflated_is_refused(self, build: Builder, data: bytes) -> None:
         archive = patched(build.zipped({"a.wav": CONTENT}), 20, struct.pack("<L", len(data)), CENTRAL)
         archive = patched(patched(archive, 18, bytes(4), LOCAL), 35, data, LOCAL)
         with pytest.raises(Rejected, match="corrupt"):
@@ -204,7 +205,7 @@ class TestContent:
 
 @given(data=st.data())
 @settings(max_examples=300)
-def test_damage_is_always_found(build, data):
+def test_damage_is_always_found(build: Builder, data: st.DataObject) -> None:
     """What is unpacked has the size and checksum that the directory states, and no other error comes up."""
     archive = bytearray(build.zipped({"a.wav": CONTENT, "b.wav": b"2"}, data.draw(st.sampled_from(METHODS))))
     for _ in range(data.draw(st.integers(1, 3))):

@@ -1,5 +1,7 @@
 """The funnel of archives that were really unpacked, and of tables in which each level loses something."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -16,8 +18,10 @@ from urgency_dagster.calls.table.funnel import (
 from urgency_dagster.calls.table.utterances import build_utterance_table
 from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.errors import ArtefactError
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import AUDIO_FLAGS, EMBEDDING, embeddings_schema
 from urgency_dagster.writing import write_table
+from urgency_dagster_tests.conftest import Builder
 
 ARCHIVE, OTHER = "T_광주_구급", "V_광주_구급"
 A, B, C, D = (letter * 24 for letter in "abcd")
@@ -25,7 +29,7 @@ NO_FLAGS = dict.fromkeys(AUDIO_FLAGS, 0)
 
 
 @pytest.fixture
-def lossy(paths, build):
+def lossy(paths: StoragePaths, build: Builder) -> StoragePaths:
     """A pair that loses something at every level: A is whole, B short, C without audio, D twice."""
     audio, labels = build.calls(
         build.label(A),
@@ -40,7 +44,7 @@ def lossy(paths, build):
     return paths
 
 
-def embed(paths, keys: list[tuple[str, str]]) -> None:
+def embed(paths: StoragePaths, keys: list[tuple[str, str]]) -> None:
     made_from = {"audio_sha256": "0" * 64, "startAt": 0, "endAt": 700}
     rows = [{"_id": call, "utterance_id": id_, **made_from, EMBEDDING: [0.0]} for call, id_ in keys]
     write_table(paths.archive(ARCHIVE).embeddings, pa.Table.from_pylist(rows, schema=embeddings_schema(1)))
@@ -69,11 +73,11 @@ EXPECTED = Funnel(
 )
 
 
-def test_each_level_counts_what_it_holds_and_what_it_lost(lossy):
+def test_each_level_counts_what_it_holds_and_what_it_lost(lossy: StoragePaths) -> None:
     assert read_funnel(lossy, ARCHIVE) == EXPECTED
 
 
-def test_the_vectors_of_this_table_count_and_others_do_not(lossy):
+def test_the_vectors_of_this_table_count_and_others_do_not(lossy: StoragePaths) -> None:
     embed(lossy, KEPT)
     assert read_funnel(lossy, ARCHIVE).vectors == 4
     embed(lossy, KEPT[::-1])
@@ -83,19 +87,19 @@ def test_the_vectors_of_this_table_count_and_others_do_not(lossy):
 
 
 @pytest.mark.parametrize(("level", "share"), [("members", 0.2), ("calls", 0.5), ("utterances", 8 / 12)])
-def test_the_share_that_was_left_out(level, share):
+def test_the_share_that_was_left_out(level: str, share: float) -> None:
     assert EXPECTED.share_rejected(level) == pytest.approx(share)
     assert Funnel().share_rejected(level) == 0
 
 
 @pytest.mark.parametrize("name", ["members", "utterances", "rejects"])
-def test_an_archive_without_its_tables_is_refused(lossy, name):
+def test_an_archive_without_its_tables_is_refused(lossy: StoragePaths, name: str) -> None:
     getattr(lossy.archive(ARCHIVE), name).unlink()
     with pytest.raises(ArtefactError, match=rf"{ARCHIVE} has no {name}\.parquet"):
         read_funnel(lossy, ARCHIVE)
 
 
-def test_flagged_audio_is_counted_and_kept(paths, build):
+def test_flagged_audio_is_counted_and_kept(paths: StoragePaths, build: Builder) -> None:
     audio, labels = build.calls(build.label(A), build.label(B))
     name = f"{A}_20230101.wav"
     header = audio[name].index(b"data") + 8
@@ -107,7 +111,7 @@ def test_flagged_audio_is_counted_and_kept(paths, build):
 
 
 class TestTogether:
-    def test_archives_add_up(self, lossy, build):
+    def test_archives_add_up(self, lossy: StoragePaths, build: Builder) -> None:
         build.extracted(lossy, OTHER, *build.calls(build.label(A)))
         build_utterance_table(lossy, OTHER, workers=1)
         together = total_funnel(lossy, [OTHER, ARCHIVE])
@@ -116,11 +120,11 @@ class TestTogether:
         }  # fmt: skip
         assert together.rejected == EXPECTED.rejected
 
-    def test_nothing_at_all_can_be_drawn(self, tmp_path):
+    def test_nothing_at_all_can_be_drawn(self, tmp_path: Path) -> None:
         draw_funnel(add_funnels([]), tmp_path / "empty.png")
         assert (tmp_path / "empty.png").stat().st_size > 1000
 
-    def test_a_picture_shows_what_was_left_out(self, tmp_path):
+    def test_a_picture_shows_what_was_left_out(self, tmp_path: Path) -> None:
         whole = Funnel(archives=1, members=10, calls=4, utterances=12, segments=12)
         for name, funnel in (("lossy", EXPECTED), ("whole", whole)):
             draw_funnel(funnel, tmp_path / f"{name}.png")
@@ -144,7 +148,7 @@ funnels = st.builds(
 
 
 @given(st.lists(funnels, max_size=4))
-def test_a_total_loses_nothing(of_archives):
+def test_a_total_loses_nothing(of_archives: list[Funnel]) -> None:
     together = add_funnels(of_archives)
     for level in together.counts:
         assert getattr(together, level) == sum(getattr(funnel, level) for funnel in of_archives)

@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +17,7 @@ from urgency_dagster.calls.table.labels import (
 )
 from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.errors import LabelError
+from urgency_dagster_tests.conftest import Builder
 
 CALL_ID = "0123456789abcdef01234567"
 INT64 = 2**63
@@ -26,7 +29,7 @@ json_values = st.recursive(
 )
 
 
-def parsed(entry: object):
+def parsed(entry: object) -> Any:
     """The only entry of a call, parsed."""
     good, bad = parse_utterances([entry])
     assert len(good) + len(bad) == 1
@@ -35,7 +38,7 @@ def parsed(entry: object):
 
 class TestCalls:
     @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949"])
-    def test_every_encoding_of_the_copies_is_read(self, build, encoding):
+    def test_every_encoding_of_the_copies_is_read(self, build: Builder, encoding: str) -> None:
         call = parse_label(
             build.json(build.label(CALL_ID, utterances=[build.utterance(text="숨을 못 쉬어요")]), encoding)
         )
@@ -43,39 +46,39 @@ class TestCalls:
         assert (call.disaster_large, call.disaster_medium) == ("구급", "질병(중증 외)")
         assert call.utterances[0]["text"] == "숨을 못 쉬어요"
 
-    def test_the_address_is_dropped(self, build):
+    def test_the_address_is_dropped(self, build: Builder) -> None:
         call = parse_label(build.json(build.label(CALL_ID)))
         assert "비밀동" not in repr(call)
         assert not hasattr(call, "address")
 
     @pytest.mark.parametrize("key", ["_id", "utterances"])
-    def test_a_call_needs_its_id_and_its_utterances(self, build, key):
+    def test_a_call_needs_its_id_and_its_utterances(self, build: Builder, key: str) -> None:
         with pytest.raises(LabelError, match=f"wrong or missing: {key}"):
             parse_label(build.json(build.label(CALL_ID, **{key: ...})))
 
     @pytest.mark.parametrize("value", [None, 7, True, "", "  ", ["a"]])
-    def test_an_id_is_a_text(self, build, value):
+    def test_an_id_is_a_text(self, build: Builder, value: Any) -> None:
         with pytest.raises(LabelError, match="_id"):
             parse_label(build.json(build.label(CALL_ID, _id=value)))
 
     @pytest.mark.parametrize("value", [None, 7, {}, "abc"])
-    def test_utterances_are_a_list(self, build, value):
+    def test_utterances_are_a_list(self, build: Builder, value: Any) -> None:
         with pytest.raises(LabelError, match="utterances"):
             parse_label(build.json(build.label(CALL_ID, utterances=value)))
 
     @pytest.mark.parametrize("key", ["urgencyLevel", "sentiment", "gender", "disasterLarge", "disasterMedium"])
     @pytest.mark.parametrize("value", [..., None, 3, ["상"], "\ud800"])
-    def test_what_is_no_text_is_missing(self, build, key, value):
+    def test_what_is_no_text_is_missing(self, build: Builder, key: str, value: Any) -> None:
         call = parse_label(build.json(build.label(CALL_ID, **{key: value}), "ascii"))
         fields = {"urgencyLevel": "urgency", "disasterLarge": "disaster_large", "disasterMedium": "disaster_medium"}
         assert getattr(call, fields.get(key, key)) is None
 
     @pytest.mark.parametrize("key", ["symptom", "triage", "recordId", "audioPath", "startAt", "endAt", "status"])
-    def test_other_keys_do_not_matter(self, build, key):
+    def test_other_keys_do_not_matter(self, build: Builder, key: str) -> None:
         with_key, without = (parse_label(build.json(build.label(CALL_ID, **{key: v}))) for v in ({"odd": 1}, ...))
         assert with_key == without
 
-    def test_names_of_the_code_are_no_keys(self, build):
+    def test_names_of_the_code_are_no_keys(self, build: Builder) -> None:
         call = parse_label(build.json(build.label(CALL_ID, urgencyLevel=..., urgency="상")))
         assert call.urgency is None
 
@@ -84,92 +87,92 @@ class TestCalls:
         [b"", b"{", b"null", b"[1]", b'"text"', b"\xff\xfe\x00\x01", b"RIFF....WAVE", b"1" * 5000, b"[" * 100_000],
         ids=["empty", "cut", "null", "list", "text", "utf-16", "audio", "huge number", "deep"],
     )
-    def test_what_is_no_label_is_refused(self, data):
+    def test_what_is_no_label_is_refused(self, data: bytes) -> None:
         with pytest.raises(LabelError):
             parse_label(data)
 
-    def test_the_error_quotes_nothing(self, build):
+    def test_the_error_quotes_nothing(self, build: Builder) -> None:
         with pytest.raises(LabelError) as caught:
             parse_label(build.json({"utterances": "비밀", "address": "비밀동"}))
         assert "비밀" not in str(caught.value)
 
 
 class TestUtterances:
-    def test_an_utterance_is_typed(self, build):
+    def test_an_utterance_is_typed(self, build: Builder) -> None:
         utterance = parsed(build.utterance(3, text="네 ", speaker=0))
         assert (utterance.id, utterance.text, utterance.speaker) == ("00000003", "네 ", 0)
         assert (utterance.start_ms, utterance.end_ms) == (3000, 3700)
 
     @pytest.mark.parametrize("value", [700, 700.0, "700", " 700 ", "700.0"])
-    def test_numbers_are_ints_integral_floats_or_texts(self, build, value):
+    def test_numbers_are_ints_integral_floats_or_texts(self, build: Builder, value: float | str) -> None:
         assert parsed(build.utterance(endAt=value)).end_ms == 700
 
-    def test_minus_zero_is_zero(self, build):
+    def test_minus_zero_is_zero(self, build: Builder) -> None:
         assert str(parsed(build.utterance(startAt=-0.0)).start_ms) == "0"
 
     @pytest.mark.parametrize(
         "value", [True, False, 0.5, "soon", "", [], {}, float("nan"), float("inf"), 1e300, INT64, -INT64 - 1, "9" * 30]
     )
-    def test_other_times_are_bad(self, build, value):
+    def test_other_times_are_bad(self, build: Builder, value: Any) -> None:
         bad = parsed(build.utterance(endAt=value))
         assert (bad.reason, bad.id) == (RejectReason.BAD_TIMES, "00000000")
 
     @pytest.mark.parametrize("value", [None, ...])
-    def test_missing_times_are_left_to_the_caller(self, build, value):
+    def test_missing_times_are_left_to_the_caller(self, build: Builder, value: Any) -> None:
         entry = {key: v for key, v in build.utterance(startAt=value).items() if v is not ...}
         assert parsed(entry).start_ms is None
 
     @pytest.mark.parametrize(
         "changed", [{"text": None}, {"text": 7}, {"text": "\ud800"}, {"speaker": True}, {"speaker": "x"}]
     )
-    def test_other_values_are_a_bad_utterance(self, build, changed):
+    def test_other_values_are_a_bad_utterance(self, build: Builder, changed: dict[str, Any]) -> None:
         bad = parsed(build.utterance(**changed))
         assert (bad.reason, bad.id) == (RejectReason.BAD_UTTERANCE, "00000000")
 
     @pytest.mark.parametrize("value", [None, 7, "", "  ", True, "\udcff", ["a"]])
-    def test_the_position_stands_in_for_an_id_that_is_none(self, build, value):
+    def test_the_position_stands_in_for_an_id_that_is_none(self, build: Builder, value: Any) -> None:
         _, (bad,) = parse_utterances([build.utterance(0), build.utterance(1, id=value)])
         assert (bad.id, bad.reason) == ("#1", RejectReason.BAD_UTTERANCE)
 
     @pytest.mark.parametrize("entry", [None, 7, "네", [], [1, 2]])
-    def test_an_entry_that_is_no_object_is_bad(self, entry):
+    def test_an_entry_that_is_no_object_is_bad(self, entry: Any) -> None:
         assert parsed(entry).reason == RejectReason.BAD_UTTERANCE
 
-    def test_a_speaker_may_be_unknown(self, build):
+    def test_a_speaker_may_be_unknown(self, build: Builder) -> None:
         assert parsed(build.utterance(speaker=None)).speaker is None
 
-    def test_an_id_that_occurs_twice_is_bad_in_both_copies(self, build):
+    def test_an_id_that_occurs_twice_is_bad_in_both_copies(self, build: Builder) -> None:
         entries = [build.utterance(0), build.utterance(1, id="00000000 "), build.utterance(2)]
         good, bad = parse_utterances(entries)
         assert [utterance.id for utterance in good] == ["00000002"]
         assert [(entry.id, entry.detail) for entry in bad] == [("00000000", "id occurs twice in its call")] * 2
 
-    def test_many_copies_take_no_long_time(self, build):
+    def test_many_copies_take_no_long_time(self, build: Builder) -> None:
         _, bad = parse_utterances([build.utterance(0)] * 20_000)
         assert len(bad) == 20_000
 
-    def test_the_detail_names_fields_and_quotes_nothing(self, build):
+    def test_the_detail_names_fields_and_quotes_nothing(self, build: Builder) -> None:
         bad = parsed(build.utterance(text=["비밀"], speaker="비밀"))
         assert bad.detail == "wrong or missing: speaker, text"
 
     @given(entries=st.lists(json_values | st.fixed_dictionaries({"id": json_values, "text": json_values}), max_size=5))
-    def test_every_entry_is_either_good_or_bad(self, entries):
+    def test_every_entry_is_either_good_or_bad(self, entries: list[Any]) -> None:
         good, bad = parse_utterances(entries)
         assert len(good) + len(bad) == len(entries)
         assert all(entry.id.encode() for entry in bad)
 
 
 class TestLabelledEntries:
-    def test_a_label_that_is_no_call_still_has_utterances(self, build):
+    def test_a_label_that_is_no_call_still_has_utterances(self, build: Builder) -> None:
         data = build.json(build.label(CALL_ID, _id=7))
         assert [entry["id"] for entry in labelled_entries(data)] == ["00000000", "00000001", "00000002"]
 
     @pytest.mark.parametrize("data", [b"", b"\xff\xff", b"[1]", b'{"utterances": 3}', b"{}", b"[" * 100_000])
-    def test_what_cannot_be_read_has_none(self, data):
+    def test_what_cannot_be_read_has_none(self, data: bytes) -> None:
         assert labelled_entries(data) == []
 
     @given(value=json_values)
-    def test_no_json_fails(self, value):
+    def test_no_json_fails(self, value: Any) -> None:
         data = json.dumps({"_id": "x", "utterances": value}).encode()
         assert len(labelled_entries(data)) == (len(value) if isinstance(value, list) else 0)
 
@@ -177,7 +180,7 @@ class TestLabelledEntries:
 class TestLimits:
     """What no label of the data set comes near, and what would fill the memory."""
 
-    def test_a_label_of_the_largest_size_is_read_and_one_byte_more_is_not(self, tmp_path):
+    def test_a_label_of_the_largest_size_is_read_and_one_byte_more_is_not(self, tmp_path: Path) -> None:
         file = tmp_path / "label.json"
         file.write_bytes(b" " * MAX_LABEL_BYTES)
         assert len(read_label(file)) == MAX_LABEL_BYTES
@@ -186,7 +189,7 @@ class TestLimits:
             read_label(file)
 
     @pytest.mark.parametrize(("count", "fits"), [(MAX_UTTERANCES, True), (MAX_UTTERANCES + 1, False)])
-    def test_a_call_has_a_largest_number_of_utterances(self, build, count, fits):
+    def test_a_call_has_a_largest_number_of_utterances(self, build: Builder, count: int, fits: bool) -> None:
         data = build.json(build.label(CALL_ID, utterances=[None] * count))
         assert len(labelled_entries(data)) == (count if fits else 0)
         if fits:
@@ -195,12 +198,12 @@ class TestLimits:
             with pytest.raises(LabelError, match="utterances"):
                 parse_label(data)
 
-    def test_an_id_that_is_too_long_is_bad_and_is_cut_where_it_is_told(self, build):
+    def test_an_id_that_is_too_long_is_bad_and_is_cut_where_it_is_told(self, build: Builder) -> None:
         entry = parsed(build.utterance(id="x" * (MAX_ID_LENGTH + 1)))
         assert (entry.id, entry.reason) == ("x" * MAX_ID_LENGTH, RejectReason.BAD_UTTERANCE)
         assert parsed(build.utterance(id="x" * MAX_ID_LENGTH)).text
 
     @pytest.mark.parametrize("data", [b"[" * 100_000, b'{"a":' * 100_000, b"1" * 10_000, b"NaN", b'"\\ud800"'])
-    def test_what_is_hard_to_parse_is_unreadable(self, data):
+    def test_what_is_hard_to_parse_is_unreadable(self, data: bytes) -> None:
         with pytest.raises(LabelError):
             parse_label(data)

@@ -15,6 +15,7 @@ from urgency_dagster.calls.tables import REJECTS, RejectReason
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import SENTIMENTS, URGENCY_LEVELS, UTTERANCES
+from urgency_dagster_tests.conftest import Builder
 
 ARCHIVE = "T_광주_구급"
 A, B = "a" * 24, "b" * 24
@@ -23,10 +24,16 @@ A, B = "a" * 24, "b" * 24
 class Table:
     """Extracts a pair and builds its tables."""
 
-    def __init__(self, paths: StoragePaths, build) -> None:
+    def __init__(self, paths: StoragePaths, build: Builder) -> None:
         self.paths, self.files, self._build = paths, paths.archive(ARCHIVE), build
 
-    def __call__(self, *labels: dict[str, Any], audio: dict | None = None, json: dict | None = None, **options) -> dict:
+    def __call__(
+        self,
+        *labels: dict[str, Any],
+        audio: dict[str, Any] | None = None,
+        json: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
         """The funnel of some calls; `audio` and `json` add members or replace them (None removes)."""
         of_audio, of_labels = self._build.calls(*labels)
         members = [
@@ -39,11 +46,13 @@ class Table:
 
     @property
     def kept(self) -> list[dict[str, Any]]:
-        return pq.read_table(self.files.utterances).to_pylist()
+        rows: list[dict[str, Any]] = pq.read_table(self.files.utterances).to_pylist()
+        return rows
 
     @property
     def rejects(self) -> list[dict[str, Any]]:
-        return pq.read_table(self.files.rejects).to_pylist()
+        rows: list[dict[str, Any]] = pq.read_table(self.files.rejects).to_pylist()
+        return rows
 
     def reasons(self) -> dict[str, str]:
         """The reason of each rejected utterance by its id; that of the call is under None."""
@@ -51,12 +60,12 @@ class Table:
 
 
 @pytest.fixture
-def table(paths, build) -> Table:
+def table(paths: StoragePaths, build: Builder) -> Table:
     return Table(paths, build)
 
 
 class TestKeptRows:
-    def test_a_row_holds_what_the_label_says(self, table, build):
+    def test_a_row_holds_what_the_label_says(self, table: Table, build: Builder) -> None:
         funnel = table(build.label(A, utterances=[build.utterance(1, speaker=0)]))
         (row,) = table.kept
         assert row == {
@@ -84,31 +93,31 @@ class TestKeptRows:
         counts = {"members": 2, "extracted": 2, "calls": 1, "labelled": 1, "kept": 1, "kept_calls": 1}
         assert funnel == {**counts, "rejects": {}}
 
-    def test_tables_have_their_schemas(self, table, build):
+    def test_tables_have_their_schemas(self, table: Table, build: Builder) -> None:
         table(build.label(A))
         assert pq.read_schema(table.files.utterances).equals(UTTERANCES)
         assert pq.read_schema(table.files.rejects).equals(REJECTS)
 
-    def test_the_address_is_nowhere(self, table, build):
+    def test_the_address_is_nowhere(self, table: Table, build: Builder) -> None:
         table(build.label(A), build.label(B, urgencyLevel=None))
         assert "비밀" not in json.dumps([*table.kept, *table.rejects], ensure_ascii=False)
 
     @pytest.mark.parametrize(("level", "label"), [("하", 0), ("중", 1), ("상", 2)])
-    def test_urgency_ids_are_fixed(self, table, build, level, label):
+    def test_urgency_ids_are_fixed(self, table: Table, build: Builder, level: str, label: int) -> None:
         table(build.label(A, urgencyLevel=level))
         assert {row["urgency_label"] for row in table.kept} == {label}
 
     @pytest.mark.parametrize("key", ["gender", "disasterLarge", "disasterMedium", "symptom", "triage", "address"])
-    def test_what_is_not_needed_may_be_missing(self, table, build, key):
+    def test_what_is_not_needed_may_be_missing(self, table: Table, build: Builder, key: str) -> None:
         table(build.label(A, **{key: ...}))
         assert len(table.kept) == 3
         assert table.rejects == []
 
-    def test_an_empty_text_is_kept(self, table, build):
+    def test_an_empty_text_is_kept(self, table: Table, build: Builder) -> None:
         table(build.label(A, utterances=[build.utterance(text="")]))
         assert [row["text"] for row in table.kept] == [""]
 
-    def test_a_call_without_utterances_does_not_disappear(self, table, build):
+    def test_a_call_without_utterances_does_not_disappear(self, table: Table, build: Builder) -> None:
         funnel = table(build.label(A, utterances=[]))
         assert (funnel["calls"], funnel["kept_calls"], funnel["labelled"]) == (1, 0, 0)
         (reject,) = table.rejects
@@ -121,7 +130,7 @@ class TestKeptRows:
             "detail": "none of its 0 utterances is kept",
         }
 
-    def test_a_call_of_which_no_utterance_is_kept_is_told_beside_them(self, table, build):
+    def test_a_call_of_which_no_utterance_is_kept_is_told_beside_them(self, table: Table, build: Builder) -> None:
         table(build.label(A, utterances=[build.utterance(0, endAt=1), build.utterance(1, endAt=1001)]))
         assert table.kept == []
         assert table.reasons() == {
@@ -130,14 +139,14 @@ class TestKeptRows:
             "00000001": RejectReason.TOO_SHORT,
         }
 
-    def test_rows_are_in_the_order_of_call_start_and_id(self, table, build):
+    def test_rows_are_in_the_order_of_call_start_and_id(self, table: Table, build: Builder) -> None:
         times = {"a": (500, 1200), "c": (0, 700), "b": (0, 600), "d": (9, 800)}
         spoken = [build.utterance(id=id_, startAt=start, endAt=end) for id_, (start, end) in times.items()]
         table(build.label(B, utterances=spoken), build.label(A))
         assert [row["_id"] for row in table.kept] == [A] * 3 + [B] * 4
         assert [row["utterance_id"] for row in table.kept[3:]] == ["b", "c", "d", "a"]
 
-    def test_members_in_folders_pair_by_their_names(self, table, build):
+    def test_members_in_folders_pair_by_their_names(self, table: Table, build: Builder) -> None:
         audio, labels = build.calls(build.label(A))
         build.extracted(
             table.paths,
@@ -148,7 +157,7 @@ class TestKeptRows:
         build_utterance_table(table.paths, ARCHIVE, workers=1)
         assert {row["wav_file_path"] for row in table.kept} == {f"calls/{ARCHIVE}/Wave/x/{A}_20230101.wav"}
 
-    def test_the_path_in_the_label_is_ignored(self, table, build):
+    def test_the_path_in_the_label_is_ignored(self, table: Table, build: Builder) -> None:
         table(build.label(A, audioPath=f"{B}.wav"), build.label(B))
         assert {row["_id"] for row in table.kept if A in row["wav_file_path"]} == {A}
 
@@ -160,7 +169,9 @@ class TestTimes:
         ("start", "end", "duration_s"),
         [(0, 500, 0.5), (1, 501, 0.5), (2500, 3000, 0.5), (2500, 3001, 0.5), (2000, 99_000, 1.0), (0, 2**62, 3.0)],
     )
-    def test_half_a_second_of_audio_is_kept_and_the_label_is_not_changed(self, table, build, start, end, duration_s):
+    def test_half_a_second_of_audio_is_kept_and_the_label_is_not_changed(
+        self, table: Table, build: Builder, start: int, end: int, duration_s: float
+    ) -> None:
         table(build.label(A, utterances=[build.utterance(startAt=start, endAt=end)]))
         assert [(row["startAt"], row["endAt"], row["duration_s"]) for row in table.kept] == [(start, end, duration_s)]
 
@@ -184,13 +195,15 @@ class TestTimes:
             (0, float("nan"), RejectReason.BAD_TIMES),
         ],
     )
-    def test_other_times_cost_this_utterance_only(self, table, build, start, end, reason):
+    def test_other_times_cost_this_utterance_only(
+        self, table: Table, build: Builder, start: bool | int | None, end: float | None, reason: RejectReason
+    ) -> None:
         spoken = [build.utterance(0), build.utterance(1, startAt=start, endAt=end), build.utterance(2)]
         table(build.label(A, utterances=spoken))
         assert [row["utterance_id"] for row in table.kept] == ["00000000", "00000002"]
         assert table.reasons() == {"00000001": reason}
 
-    def test_a_bad_entry_costs_itself_only(self, table, build):
+    def test_a_bad_entry_costs_itself_only(self, table: Table, build: Builder) -> None:
         spoken = [
             build.utterance(0),
             None,
@@ -203,7 +216,7 @@ class TestTimes:
         assert Counter(row["utterance_id"] for row in table.rejects) == {"#1": 1, "00000002": 1, "x": 2}
         assert funnel["rejects"] == {RejectReason.BAD_UTTERANCE: 4}
 
-    def test_the_duration_is_that_of_the_decoded_audio(self, table, build):
+    def test_the_duration_is_that_of_the_decoded_audio(self, table: Table, build: Builder) -> None:
         """The header promises more than the recording holds."""
         whole = build.wav(3000)
         header = whole.index(b"data") + 8
@@ -227,62 +240,62 @@ class TestRejectedCalls:
         assert (table.funnel["kept"], table.funnel["kept_calls"], table.funnel["calls"]) == (3, 1, 2)
 
     @pytest.mark.parametrize("value", [..., None, "", "긴급", "상 ", 2, ["상"]])
-    def test_unknown_urgency(self, table, build, value):
+    def test_unknown_urgency(self, table: Table, build: Builder, value: Any) -> None:
         table(build.label(A, urgencyLevel=value), build.label(B))
         self.check(table, RejectReason.UNKNOWN_URGENCY)
 
     @pytest.mark.parametrize("value", [..., None, "기쁨", 1])
-    def test_unknown_sentiment(self, table, build, value):
+    def test_unknown_sentiment(self, table: Table, build: Builder, value: Any) -> None:
         table(build.label(A, sentiment=value), build.label(B))
         self.check(table, RejectReason.UNKNOWN_SENTIMENT)
 
-    def test_missing_audio(self, table, build):
+    def test_missing_audio(self, table: Table, build: Builder) -> None:
         table(build.label(A), build.label(B), audio={f"{A}_20230101.wav": None})
         self.check(table, RejectReason.MISSING_AUDIO)
         assert table.rejects[0]["member"] == f"{A}_20230101.json"
 
-    def test_missing_label(self, table, build):
+    def test_missing_label(self, table: Table, build: Builder) -> None:
         table(build.label(A), build.label(B), json={f"{A}_20230101.json": None})
         self.check(table, RejectReason.MISSING_LABEL, utterances=0)
         assert table.rejects[0]["member"] == f"{A}_20230101.wav"
 
     @pytest.mark.parametrize("content", [b"", b"no sound" * 99])
-    def test_unreadable_audio(self, table, build, content):
+    def test_unreadable_audio(self, table: Table, build: Builder, content: bytes) -> None:
         table(build.label(A), build.label(B), audio={f"{A}_20230101.wav": content})
         self.check(table, RejectReason.UNREADABLE_AUDIO)
 
     @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xff"])
-    def test_unreadable_label(self, table, build, content):
+    def test_unreadable_label(self, table: Table, build: Builder, content: bytes) -> None:
         table(build.label(A), build.label(B), json={f"{A}_20230101.json": content})
         self.check(table, RejectReason.UNREADABLE_LABEL, utterances=0)
 
-    def test_a_label_without_an_id_still_tells_of_its_utterances(self, table, build):
+    def test_a_label_without_an_id_still_tells_of_its_utterances(self, table: Table, build: Builder) -> None:
         label = build.json(build.label(A, _id=...))
         table(build.label(A), build.label(B), json={f"{A}_20230101.json": label})
         self.check(table, RejectReason.UNREADABLE_LABEL)
 
     @pytest.mark.parametrize("id_", ["c" * 24, A.upper(), A[:-1]])
-    def test_an_id_that_is_not_in_the_file_name(self, table, build, id_):
+    def test_an_id_that_is_not_in_the_file_name(self, table: Table, build: Builder, id_: str) -> None:
         label = build.json(build.label(id_))
         table(build.label(A), build.label(B), json={f"{A}_20230101.json": label})
         self.check(table, RejectReason.ID_MISMATCH)
 
-    def test_two_recordings_of_one_call(self, table, build):
+    def test_two_recordings_of_one_call(self, table: Table, build: Builder) -> None:
         table(build.label(A), build.label(B), audio={f"{A}_20240101.wav": build.wav(seed=9)})
         self.check(table, RejectReason.DUPLICATE_CALL, members=2)
         members = {row["member"] for row in table.rejects if row["utterance_id"] is None}
         assert members == {f"{A}_20230101.wav", f"{A}_20240101.wav"}
 
-    def test_two_labels_of_one_call(self, table, build):
+    def test_two_labels_of_one_call(self, table: Table, build: Builder) -> None:
         table(build.label(A), build.label(B), json={f"{A}_20240101.json": build.json(build.label(A))})
         self.check(table, RejectReason.DUPLICATE_CALL, utterances=6, members=2)
 
-    def test_a_bad_utterance_of_a_rejected_call_is_told_too(self, table, build):
+    def test_a_bad_utterance_of_a_rejected_call_is_told_too(self, table: Table, build: Builder) -> None:
         table(build.label(A, urgencyLevel=None, utterances=[build.utterance(0), None]), build.label(B))
         self.check(table, RejectReason.UNKNOWN_URGENCY, utterances=2)
         assert set(table.reasons()) == {None, "00000000", "#1"}
 
-    def test_a_rejected_member_and_its_call_are_both_told(self, table, build):
+    def test_a_rejected_member_and_its_call_are_both_told(self, table: Table, build: Builder) -> None:
         table(build.label(B), audio={"x/../y.wav": b"1", "notes.txt": b"2"})
         assert [(row["member"], row["_id"], row["reason"]) for row in table.rejects] == [
             ("x/../y.wav", None, RejectReason.UNSAFE_NAME),
@@ -292,33 +305,37 @@ class TestRejectedCalls:
 
 
 class TestTheStep:
-    def test_calls_are_in_the_order_of_their_ids(self, table, build):
+    def test_calls_are_in_the_order_of_their_ids(self, table: Table, build: Builder) -> None:
         ids = [build.call_id(n) for n in range(9)]
         table(*(build.label(id_, utterances=[build.utterance()]) for id_ in reversed(ids)))
         assert [row["_id"] for row in table.kept] == ids
 
-    def labels(self, build) -> list[dict[str, Any]]:
-        odd = {1: {"urgencyLevel": None}, 2: {"utterances": [None, build.utterance(0)]}, 5: {"sentiment": "?"}}
+    def labels(self, build: Builder) -> list[dict[str, Any]]:
+        odd: dict[int, dict[str, Any]] = {
+            1: {"urgencyLevel": None},
+            2: {"utterances": [None, build.utterance(0)]},
+            5: {"sentiment": "?"},
+        }
         return [build.label(build.call_id(n), **odd.get(n, {})) for n in range(7)]
 
-    def test_a_second_run_writes_the_same_bytes(self, table, build):
+    def test_a_second_run_writes_the_same_bytes(self, table: Table, build: Builder) -> None:
         table(*self.labels(build))
         first = table.files.utterances.read_bytes(), table.files.rejects.read_bytes()
         assert build_utterance_table(table.paths, ARCHIVE, workers=1) == table.funnel
         assert (table.files.utterances.read_bytes(), table.files.rejects.read_bytes()) == first
 
-    def test_several_processes_write_the_same_bytes(self, table, build):
+    def test_several_processes_write_the_same_bytes(self, table: Table, build: Builder) -> None:
         table(*self.labels(build))
         first = table.files.utterances.read_bytes(), table.files.rejects.read_bytes()
         assert build_utterance_table(table.paths, ARCHIVE, workers=2) == table.funnel
         assert (table.files.utterances.read_bytes(), table.files.rejects.read_bytes()) == first
 
-    def test_progress_counts_the_calls(self, table, build):
+    def test_progress_counts_the_calls(self, table: Table, build: Builder) -> None:
         seen = []
         table(*self.labels(build), progress=lambda done, total, **figures: seen.append((done, total)))
         assert seen == [(n, 7) for n in range(1, 8)]
 
-    def test_an_archive_that_was_not_extracted_is_refused(self, table, build):
+    def test_an_archive_that_was_not_extracted_is_refused(self, table: Table, build: Builder) -> None:
         table(build.label(A))
         table.files.members.unlink()
         with pytest.raises(ArtefactError, match=r"no members\.parquet"):
@@ -350,7 +367,7 @@ label_strategy = st.fixed_dictionaries(
 
 @given(label=label_strategy | st.lists(label_strategy, max_size=2))
 @settings(max_examples=150)
-def test_whatever_a_label_says_nothing_disappears(build, label):
+def test_whatever_a_label_says_nothing_disappears(build: Builder, label: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = StoragePaths(Path(folder))
         members = {f"{A}_1.json": json.dumps(label).encode(), f"{B}_1.json": build.json(build.label(B))}

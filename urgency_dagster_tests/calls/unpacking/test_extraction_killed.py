@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -19,6 +20,7 @@ from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
 from urgency_dagster.calls.unpacking.extraction import extract_pair
 from urgency_dagster.paths import ArchivePaths, StoragePaths
 from urgency_dagster_tests.calls.extracting import ARCHIVE, contents
+from urgency_dagster_tests.conftest import Builder
 
 KILLS = 8
 WAIT_S = 30.0
@@ -121,7 +123,7 @@ NEW = {"a.wav": b"a" * 999, "b.wav": b"B" * 99, "new/d.wav": b"d", "bad.txt": b"
 OLD_LABELS, NEW_LABELS = {"a.json": b"{}", "b.json": b"[]"}, {"a.json": b"{}", "b.json": b"{ }"}
 
 
-def extracted(root: Path, pair: ArchivePair, **how) -> ArchivePaths:
+def extracted(root: Path, pair: ArchivePair, **how: Any) -> ArchivePaths:
     files = StoragePaths(root).archive(ARCHIVE)
     extract_pair(pair, files, ExtractionConfig(), **how)
     return files
@@ -129,14 +131,22 @@ def extracted(root: Path, pair: ArchivePair, **how) -> ArchivePaths:
 
 @pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])
 @pytest.mark.parametrize("before", [False, True], ids=["fresh", "replaced"])
-def test_a_kill_before_any_step_leaves_no_trace(tmp_path, build, before, again):
+def test_a_kill_before_any_step_leaves_no_trace(tmp_path: Path, build: Builder, before: bool, again: bool) -> None:
     start, wanted, landing, scratch = (tmp_path / name for name in ("start", "wanted", "landing", "scratch"))
     start.mkdir()
     if before:
         extracted(start, build.pair(landing, ARCHIVE, OLD, OLD_LABELS))
     extracted(wanted, build.pair(landing, ARCHIVE, NEW, NEW_LABELS))
     (tmp_path / "steps.py").write_text(STEP_BY_STEP)
-    command = [sys.executable, tmp_path / "steps.py", start, landing, wanted, scratch, str(int(again))]
+    command: list[str | Path] = [
+        sys.executable,
+        tmp_path / "steps.py",
+        start,
+        landing,
+        wanted,
+        scratch,
+        str(int(again)),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 20
@@ -150,9 +160,9 @@ class Killed:
         self._script, self._landing = script, landing
 
     @contextmanager
-    def begun(self, root: Path) -> Iterator[subprocess.Popen]:
+    def begun(self, root: Path) -> Iterator[subprocess.Popen[str]]:
         """An extraction that has just begun; nothing is left of it afterwards."""
-        command = [sys.executable, self._script, root, self._landing]
+        command: list[str | Path] = [sys.executable, self._script, root, self._landing]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
             try:
                 assert process.stdout is not None
@@ -176,7 +186,7 @@ class Killed:
             time.sleep(delay_s)
             os.killpg(process.pid, signal.SIGKILL)
             assert process.stdout is not None
-            return process.stdout.read() == ""
+            return bool(process.stdout.read() == "")
 
     def alive(self, group: int) -> list[int]:
         """The processes of a group, less those that only wait to be reaped."""
@@ -191,7 +201,7 @@ class Killed:
 
 
 @pytest.fixture(scope="module")
-def pairs(tmp_path_factory, build) -> list[ArchivePair]:
+def pairs(tmp_path_factory: pytest.TempPathFactory, build: Builder) -> list[ArchivePair]:
     """A pair and a later version of it: some members changed, some are gone, some new."""
     rng = random.Random(0)
     wavs = {f"{n:04}_1.wav": rng.randbytes(50_000) for n in range(80)}
@@ -206,12 +216,12 @@ def pairs(tmp_path_factory, build) -> list[ArchivePair]:
 
 
 @pytest.fixture
-def killed(tmp_path, pairs) -> Killed:
+def killed(tmp_path: Path, pairs: list[ArchivePair]) -> Killed:
     return Killed(tmp_path / "extract.py", pairs[1].audio.parts[0].parent)
 
 
 @pytest.mark.slow
-def test_kills_at_random_moments_leave_no_trace(tmp_path, pairs, killed):
+def test_kills_at_random_moments_leave_no_trace(tmp_path: Path, pairs: list[ArchivePair], killed: Killed) -> None:
     wanted = contents(extracted(tmp_path / "wanted", pairs[1]).folder)
     extracted(tmp_path / "old", pairs[0])
     (tmp_path / "fresh").mkdir()
@@ -237,7 +247,9 @@ def test_kills_at_random_moments_leave_no_trace(tmp_path, pairs, killed):
 
 
 @pytest.mark.slow
-def test_workers_end_with_the_process_that_started_them(tmp_path, pairs, killed):
+def test_workers_end_with_the_process_that_started_them(
+    tmp_path: Path, pairs: list[ArchivePair], killed: Killed
+) -> None:
     with killed.begun(tmp_path / "storage") as process:
         deadline = time.monotonic() + WAIT_S
         while len(killed.alive(process.pid)) < 5 and time.monotonic() < deadline:  # itself, two helpers, two workers
