@@ -1,4 +1,4 @@
-"""The four settings of the environment. Hyperparameters are options of a run instead."""
+"""The four settings of the environment. Hyperparameters are run configuration and are not settings."""
 
 import os
 from collections.abc import Mapping

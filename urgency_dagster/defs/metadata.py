@@ -22,7 +22,7 @@ def figure_table(figures: Mapping[str, object]) -> dg.MarkdownMetadataValue:
     """A Markdown table of names and figures."""
     formatted = {name: f"{value:.4f}" if isinstance(value, float) else value for name, value in figures.items()}
     lines = [f"| {name} | {value} |" for name, value in formatted.items()] or ["| none | 0 |"]
-    return dg.MetadataValue.md("\n".join(["| what | figure |", "| --- | ---: |", *lines]))
+    return dg.MetadataValue.md("\n".join(["| name | value |", "| --- | ---: |", *lines]))
 
 
 def funnel_metadata(funnel: Funnel) -> dict[str, dg.MarkdownMetadataValue]:
@@ -33,7 +33,7 @@ def funnel_metadata(funnel: Funnel) -> dict[str, dg.MarkdownMetadataValue]:
         draw_funnel(funnel, drawing)
         return {
             "funnel": figure_table(funnel.counts),
-            "left_out": figure_table(rejects),
+            "rejects": figure_table(rejects),
             "flagged_audio": figure_table(funnel.flagged),
             "picture": pictures(drawing),
         }

@@ -20,7 +20,7 @@ PROCESS_TAG = "urgency/process"
 """Run tag: the identity of the `run` command's process. See `process_identity`."""
 
 LOCATION_TAG = "dagster/code_location"
-"""Run tag that Dagster's servers set."""
+"""Run tag of Dagster: the code location. Runs of the UI and the daemon have it."""
 
 SERVER_FILE = "server.json"
 """File in Dagster's home: the identity of the UI server that `make dev` started last."""
@@ -36,7 +36,7 @@ DAGSTER_YAML = {
 }
 """The configuration of a new Dagster home.
 
-The limit of the GPU pool is not part of it, because a home of version 0.1 has no limit here: see `release_orphans`.
+It has no limit of the GPU pool. `release_orphans` sets that limit, also in a home that version 0.1 created.
 """
 
 IN_PROGRESS = [

@@ -81,7 +81,9 @@ def test_the_limits_are_options(load: Any, paths: StoragePaths, options: dict[st
     assert not paths.attention.features_folder.exists()
 
 
-def test_a_refused_file_fails_the_step_by_name_and_keeps_the_features(load: Any, paths: StoragePaths, tmp_path: Path) -> None:
+def test_a_refused_file_fails_the_step_by_name_and_keeps_the_features(
+    load: Any, paths: StoragePaths, tmp_path: Path
+) -> None:
     assert load().success
     kept = paths.attention.summary.read_bytes()
     paths.attention_pickle.write_bytes(five(X=call("os", "system", plain(f"touch {tmp_path / 'executed'}"))))

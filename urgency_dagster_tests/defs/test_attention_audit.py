@@ -50,7 +50,9 @@ def made_by(result: dg.ExecuteInProcessResult) -> list[str]:
     return sorted(name_of(event.asset_key) for event in result.get_asset_materialization_events() if event.asset_key)
 
 
-def test_honest_data_pass_and_everything_is_made(settings: Settings, paths: StoragePaths, landed: AttentionData) -> None:
+def test_honest_data_pass_and_everything_is_made(
+    settings: Settings, paths: StoragePaths, landed: AttentionData
+) -> None:
     judge(paths, landed)
     result = make(settings, {})
     assert result.success
@@ -59,7 +61,9 @@ def test_honest_data_pass_and_everything_is_made(settings: Settings, paths: Stor
     assert "[audit.md](audit.md)" in paths.attention.report.read_text()
 
 
-def test_a_planted_label_stops_what_is_built_on_it(settings: Settings, paths: StoragePaths, landed: AttentionData) -> None:
+def test_a_planted_label_stops_what_is_built_on_it(
+    settings: Settings, paths: StoragePaths, landed: AttentionData
+) -> None:
     judge(paths, dataclasses.replace(landed, X=landed.X.assign(**{"HRT#VAL": landed.y.astype("float32")})))
     result = make(settings, {})
     assert not result.success

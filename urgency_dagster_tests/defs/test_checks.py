@@ -1,4 +1,4 @@
-"""Each check on an artefact that is right and on one that is wrong."""
+"""Each check on a correct artefact and on a wrong one."""
 
 import dagster as dg
 import pyarrow as pa
@@ -52,7 +52,7 @@ def test_one_more_or_less_at_any_level_does_not_add_up(name: str, difference: in
 @pytest.mark.parametrize(
     ("calls_max", "utterances_max", "passed"), [(0.25, 0.67, True), (0.24, 0.67, False), (0.25, 0.66, False)]
 )
-def test_rejects_within_and_beyond_their_shares(calls_max: float, utterances_max: float, passed: bool) -> None:
+def test_rejected_shares_within_and_above_their_limits(calls_max: float, utterances_max: float, passed: bool) -> None:
     check = few_rejects(FUNNEL, calls_max, utterances_max)
     assert check.passed is passed
     assert (check.metadata["rejected_calls"].value, check.severity) == (0.25, dg.AssetCheckSeverity.ERROR)
@@ -118,20 +118,20 @@ def test_no_call_on_both_sides(paths: StoragePaths) -> None:
 
 
 @pytest.mark.parametrize(("model", "passed"), [(0.5, True), (0.2, False), (0.1, False)])
-def test_the_majority_class_is_to_be_beaten(model: float, passed: bool) -> None:
+def test_the_model_must_beat_the_majority_class(model: float, passed: bool) -> None:
     metrics = {"utterance": {"urgency": {"f1_macro": model}}, "majority": {"urgency": {"f1_macro": 0.2}}}
     assert beats_majority(metrics).passed is passed
 
 
 @pytest.mark.parametrize(("now", "passed"), [(0.60, True), (0.45, True), (0.44, False)])
-def test_a_model_may_be_worse_than_before_within_the_interval(now: float, passed: bool) -> None:
+def test_a_model_can_be_worse_within_the_interval_of_the_last_one(now: float, passed: bool) -> None:
     before = {"utterance": {"urgency": {"f1_macro": 0.5, "f1_macro_interval": [0.45, 0.55]}}}
     check = not_worse_than_before({"utterance": {"urgency": {"f1_macro": now}}}, before)
     assert (check.passed, check.severity) == (passed, dg.AssetCheckSeverity.WARN)
     assert (check.metadata["before"].value, check.metadata["least"].value) == (0.5, 0.45)
 
 
-def test_the_first_model_is_not_worse() -> None:
+def test_the_first_model_passes() -> None:
     check = not_worse_than_before({"utterance": {"urgency": {"f1_macro": 0.1}}}, None)
     assert check.passed
     assert check.metadata["before"].value == "none"
@@ -141,7 +141,7 @@ def test_the_first_model_is_not_worse() -> None:
     ("levels", "leak", "suspicion"),
     [((), True, True), ((Level.NOTE,), True, True), ((Level.SUSPICION,), True, False), ((Level.CERTAIN,), False, True)],
 )
-def test_what_is_certain_blocks_and_what_is_suspicious_warns(
+def test_a_certain_finding_blocks_and_a_suspicious_one_warns(
     levels: tuple[Level, ...], leak: bool, suspicion: bool
 ) -> None:
     findings = [Finding.of_names(level, Kind.IDENTIFIER, "They name people.", ["HRT#VAL"]) for level in levels]
@@ -149,12 +149,12 @@ def test_what_is_certain_blocks_and_what_is_suspicious_warns(
     assert (certain.passed, suspicious.passed) == (leak, suspicion)
     assert (certain.severity, suspicious.severity) == (dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN)
     for check in (certain, suspicious):
-        told = {name: value.value for name, value in check.metadata.items()}
+        metadata = {name: value.value for name, value in check.metadata.items()}
         expected = {"findings": 0} if check.passed else {"findings": 1, "identifier": "They name people. HRT#VAL"}
-        assert told == expected
+        assert metadata == expected
 
 
-def test_scores_that_are_too_good_are_named() -> None:
+def test_models_above_the_limit_are_named() -> None:
     assert plausible_scores({"rf": 0.55, "dummy": 0.33}).passed
     suspicious = plausible_scores({"rf": 0.91, "xgb": 0.71, "dummy": 0.33})
     assert not suspicious.passed

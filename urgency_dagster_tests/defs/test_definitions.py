@@ -1,4 +1,4 @@
-"""What Dagster loads: the names users and scripts meet, and how light the import is."""
+"""The Dagster definitions: their names, tags and options, and an import without heavy libraries."""
 
 import subprocess
 import sys
@@ -26,10 +26,10 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
 
 
 def test_asset_keys_and_groups(definitions: dg.Definitions) -> None:
-    found: dict[str, list[str]] = {}
+    keys_by_group: dict[str, list[str]] = {}
     for spec in definitions.resolve_all_asset_specs():
-        found.setdefault(str(spec.group_name), []).append(spec.key.to_user_string())
-    assert {group: sorted(keys) for group, keys in found.items()} == {
+        keys_by_group.setdefault(str(spec.group_name), []).append(spec.key.to_user_string())
+    assert {group: sorted(keys) for group, keys in keys_by_group.items()} == {
         "calls": [
             *("call_archive", "call_recordings", "processed_data", "prosody"),
             *("utterance_embeddings", "utterances"),
@@ -111,7 +111,7 @@ def test_specs_come_upstream_first() -> None:
             seen.add(spec.key)
 
 
-def test_every_group_can_be_run_without_the_ui() -> None:
+def test_every_group_has_a_job_for_the_run_command() -> None:
     assert tuple(RUNNABLE) == GROUPS
 
 

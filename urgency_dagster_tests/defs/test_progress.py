@@ -1,4 +1,4 @@
-"""What a long step tells the terminal and the Dagster log."""
+"""The progress of a long step on the terminal and in the Dagster log."""
 
 import dagster as dg
 import pytest
@@ -7,8 +7,8 @@ from urgency_dagster.defs import progress
 from urgency_dagster.defs.progress import shown_progress
 
 
-def told(capfd: pytest.CaptureFixture[str], *reports: tuple[int, int, dict[str, float]]) -> tuple[list[str], str]:
-    """The lines of the log, and all that was drawn, of a step that reports this."""
+def reported(capfd: pytest.CaptureFixture[str], *reports: tuple[int, int, dict[str, float]]) -> tuple[list[str], str]:
+    """The log lines and the drawn bar of a step with some progress reports."""
 
     @dg.asset
     def slow(context: dg.AssetExecutionContext) -> None:
@@ -22,25 +22,25 @@ def told(capfd: pytest.CaptureFixture[str], *reports: tuple[int, int, dict[str, 
 
 
 def test_the_end_is_logged_with_its_figures(capfd: pytest.CaptureFixture[str]) -> None:
-    lines, _ = told(
+    lines, _ = reported(
         capfd, (5, 10, {"x_real_time": 19.876}), (10, 10, {"x_real_time": 20.123, "eta_s": 0.0}), (10, 10, {})
     )
     assert len(lines) == 1
     assert lines[0].endswith("slow: 10 of 10 utterances, x_real_time 20.12, eta_s 0")
 
 
-def test_in_between_it_is_logged_from_time_to_time(
+def test_progress_is_logged_after_each_interval(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "LOG_INTERVAL_S", -1.0)
-    lines, _ = told(capfd, (5, 10, {}), (7, 10, {"eta_s": 3.0}))
+    lines, _ = reported(capfd, (5, 10, {}), (7, 10, {"eta_s": 3.0}))
     assert [line.rpartition(" slow: ")[2] for line in lines] == ["5 of 10 utterances", "7 of 10 utterances, eta_s 3"]
 
 
-def test_the_bar_shows_how_far_it_is_and_the_figures(
+def test_the_bar_shows_the_progress_and_the_figures(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    _, drawn = told(capfd, (5, 10, {"x_real_time": 20.5, "eta_s": 77.0}))
+    _, drawn = reported(capfd, (5, 10, {"x_real_time": 20.5, "eta_s": 77.0}))
     bar = drawn.split("\r")[-1].partition("\n")[0]
     assert "5/10" in bar
     assert "x_real_time=20.5" in bar

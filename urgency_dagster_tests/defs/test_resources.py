@@ -1,4 +1,4 @@
-"""What assets are given."""
+"""The resources of assets."""
 
 import pytest
 
@@ -18,14 +18,14 @@ def test_folds_run_at_ray_address_or_on_this_machine(
     assert RayResource().address == address
 
 
-def test_a_dashboard_takes_no_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_address_of_a_dashboard_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "http://head:8265")
     with pytest.raises(SettingsError, match="http://head:8265, a dashboard; expected host:port of the head"):
         _ = RayResource().address
 
 
 def test_resources_carry_the_settings(settings: Settings, paths: StoragePaths) -> None:
-    given = resources(settings)
-    assert given["storage"].paths == paths  # type: ignore[attr-defined]
-    assert given["models"].speech_model().folder == paths.root / "models" / "demo" / "speech"  # type: ignore[attr-defined]
+    defined = resources(settings)
+    assert defined["storage"].paths == paths  # type: ignore[attr-defined]
+    assert defined["models"].speech_model().folder == paths.root / "models" / "demo" / "speech"  # type: ignore[attr-defined]
     assert resources(Settings.load(paths.root / "other", environment={}))["models"].speech == SPEECH_MODEL  # type: ignore[attr-defined]
