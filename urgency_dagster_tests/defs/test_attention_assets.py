@@ -68,8 +68,8 @@ def test_the_page_shows_what_was_loaded_and_what_is_missing(load: Any, paths: St
     ("options", "kind", "said"),
     [
         ({"memory_mb": 70}, "AttentionError", "takes more than 70 MB of memory"),
-        ({"max_mb": 0}, "SettingsError", "at least 1 each"),
-        ({"time_s": -1}, "SettingsError", "at least 1 each"),
+        ({"max_mb": 0}, "ValidationError", "greater than or equal to 1"),
+        ({"time_s": -1}, "ValidationError", "greater than or equal to 1"),
     ],
 )
 def test_the_limits_are_options(load: Any, paths: StoragePaths, options: dict[str, int], kind: str, said: str) -> None:

@@ -89,7 +89,7 @@ def _implausible(metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
     scores = {model: float(of_model["mean"]["f1_macro"]) for model, of_model in metrics.items()}
     above = {model: score for model, score in scores.items() if score > LEAKAGE_SUSPICION}
     if above:
-        message = f"These models reach a macro-F1 above {LEAKAGE_SUSPICION:.2f}. Honest models reach 0.50 to 0.55 here."
+        message = f"These models reach a macro-F1 above {LEAKAGE_SUSPICION:.2f}. Honest models reach 0.50 to 0.55."
         yield Finding.of_names(Level.SUSPICION, Kind.IMPLAUSIBLE_SCORE, message, list(above), above)
 
 
