@@ -3,7 +3,7 @@
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import dagster as dg
-from pydantic import Field, create_model
+from pydantic import AfterValidator, Field, TypeAdapter, create_model
 from pydantic.fields import FieldInfo
 
 from urgency_dagster.configuration import Configuration
@@ -29,15 +29,21 @@ def dagster_config(configuration: type[Configuration], *, without: tuple[str, ..
 
 def _field(field: FieldInfo) -> Any:
     made: Any = Field(_plain(field.get_default(call_default_factory=True)), description=field.description)
-    made.metadata = list(field.metadata)
+    made.metadata = [*field.metadata, *_item_check(field.annotation)]
     return made
+
+
+def _item_check(annotation: Any) -> list[AfterValidator]:
+    """The check of a list of choices when the step starts: Dagster has no list of Literal."""
+    item = get_args(annotation)[0] if get_origin(annotation) is tuple else None
+    choices: Any = list[item] if get_origin(item) is Literal else None  # type: ignore[valid-type]
+    return [AfterValidator(TypeAdapter(choices).validate_python)] if choices else []
 
 
 def _as_lists(annotation: Any) -> Any:
     """The type with `list` in place of `tuple`, which Dagster's configuration does not support."""
     if get_origin(annotation) is tuple:
         item = get_args(annotation)[0]
-        # Dagster has no list of Literal. The subject's configuration checks the values when the step starts.
         return list[str] if get_origin(item) is Literal else list[_as_lists(item)]  # type: ignore[misc]
     return annotation
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from pydantic import ValidationError
 
 from urgency_dagster.configuration import Configuration
 from urgency_dagster.definitions import build_definitions
@@ -17,6 +18,11 @@ WRONG_CHOICES = [
     ("calls", "utterance_embeddings", {"proof": 9}, 'unexpected config entry "proof"'),
     ("calls", "call_recordings", {"members": "many"}, "Int"),
     ("calls", "utterances", {"workers": 0.5}, "Int"),
+    ("attention", "attention_cv", {"splitter": "kfold"}, "splitter not in enum type"),
+    ("attention", "attention_cv", {"inner_split": "rows"}, "inner_split not in enum type"),
+    ("attention", "attention_cv", {"xgb_settings": "best"}, "xgb_settings not in enum type"),
+    ("attention", "attention_cv", {"address": "auto"}, 'unexpected config entry "address"'),
+    ("attention", "attention_cv", {"backend": "ray"}, 'unexpected config entry "backend"'),
 ]
 """Group, step, options, and what the Launchpad says."""
 
@@ -36,6 +42,13 @@ OUT_OF_BOUNDS = [
     ("utterance_embeddings", "shard_utterances", 0, "greater than or equal to 1"),
     ("utterance_embeddings", "proof_utterances", 7, "greater than or equal to 8"),
     ("utterance_embeddings", "workers", -2, "greater than or equal to -1"),
+    ("attention_features", "max_mb", 0, "greater than or equal to 1"),
+    ("attention_features", "memory_mb", 0, "greater than or equal to 1"),
+    ("attention_features", "time_s", 0, "greater than or equal to 1"),
+    ("attention_cv", "n_splits", 1, "greater than or equal to 2"),
+    ("attention_cv", "seed", -1, "greater than or equal to 0"),
+    ("attention_audit", "permutations", -1, "greater than or equal to 0"),
+    ("attention_audit", "models", [], "at least 1 item"),
 ]
 """Step, option, value, and the bound that the error names."""
 
@@ -68,7 +81,7 @@ def options_of(definitions: dg.Definitions, step: str) -> type[Configuration]:
 
 @pytest.mark.parametrize(("step", "option", "value", "bound"), OUT_OF_BOUNDS)
 def test_a_step_refuses_a_value_out_of_bounds_before_it_does_anything(
-    definitions: dg.Definitions, step: str, option: str, value: float, bound: str
+    definitions: dg.Definitions, step: str, option: str, value: object, bound: str
 ) -> None:
     ran: list[str] = []
 
@@ -86,7 +99,14 @@ def test_a_step_refuses_a_value_out_of_bounds_before_it_does_anything(
     assert f"input_value={value}" in message
 
 
-@pytest.mark.parametrize("group", ["calls"])
+def test_a_list_of_choices_is_checked_item_by_item(definitions: dg.Definitions) -> None:
+    options = dagster_config(options_of(definitions, "attention_audit"))
+    assert options(models=["rf", "xgb"]).model_dump()["models"] == ["rf", "xgb"]
+    with pytest.raises(ValidationError, match="Input should be 'logreg', 'rf', 'lgbm', 'voting' or 'xgb'"):
+        options(models=["rf", "svm"])
+
+
+@pytest.mark.parametrize("group", ["calls", "attention"])
 def test_every_option_has_a_description(definitions: dg.Definitions, group: str) -> None:
     for node in job_of(definitions, group).nodes:
         fields = getattr(node.definition.config_schema.config_type, "fields", {})  # type: ignore[union-attr]
