@@ -1,7 +1,7 @@
-"""Recordings to segments: decoded and resampled once per call, against once per utterance.
+"""Benchmark `decode`: each recording is decoded and resampled once per call; the reference does it once per utterance.
 
-Both sides work in one process on one recording after another, so the ratio is that of one core. What the worker
-processes of a run hold meanwhile is measured too, on archives of such calls.
+Both sides use one process, so the ratio is that of one core. The peak memory of the worker processes is measured on
+archives of such calls.
 """
 
 import tempfile
@@ -24,29 +24,29 @@ CALL_RATE_HZ = 8_000
 """Source: the sample rate of AI Hub's data set 71768."""
 
 TOLERANCE = 2**-15
-"""How far two samples may be apart, full scale being 1: one step of 16-bit audio."""
+"""Maximum difference of two samples, where full scale is 1: one step of 16-bit audio."""
 
 
 MEMORY_STEPS = ("table", "segments")
 """The steps that decode, see `memory.STEPS`."""
 
 ORIGINAL_GROUP = 32
-"""Segments that the original decodes before it embeds them, each holding its whole waveform."""
+"""Segments that the original pipeline decodes before it embeds them. Each one keeps its complete waveform in memory."""
 
 
 @dataclass(frozen=True)
 class DecodeSize:
-    """How much is decoded.
+    """The size of the benchmark.
 
     Attributes:
-        calls: recordings.
-        call_s: seconds of one recording; the median call of the data set.
+        calls: number of recordings.
+        call_s: seconds of one recording; the median of the data set.
         utterances: segments of one recording; the mean of the data set.
-        runs: how often each side is timed.
-        passes: how often ours goes through the calls in a run. Once takes less than 0.1 s, and a run that short
-            mostly tells how it began.
-        few: times as many calls the smaller archive has whose memory is measured.
-        many: times as many calls the larger one has.
+        runs: number of timed runs of each side.
+        passes: number of passes of our side over the calls in one run. One pass takes less than 0.1 s, which is too
+            short for a stable time.
+        few: factor of `calls` for the smaller archive of the memory measurement.
+        many: factor of `calls` for the larger archive.
     """
 
     calls: int = 20
@@ -59,16 +59,16 @@ class DecodeSize:
 
 
 def compare_decoding(size: DecodeSize) -> Comparison:
-    """Segments per second of both ways, and the peak memory of the steps that decode.
+    """Measures the segments per second of both sides, and the peak memory of the steps that decode.
 
     Raises:
-        BenchmarkError: the two ways cut different segments, or a step fails.
+        BenchmarkError: the two sides return different segments, or a step fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         recordings = write_recordings(Path(folder), size)
         ours = Side(lambda: consumed(shared_segments(recordings * size.passes)), size.runs)
         reference = Side(lambda: consumed(original_segments(recordings)), size.runs)
-        # Librosa is loaded after this, for the reference alone.
+        # librosa is imported here, by the reference only.
         check_equal(list(shared_segments(recordings[:1])), list(original_segments(recordings[:1])))
         timed, timed_reference = in_turns(ours, reference)
         memory = growth_of_memory(MEMORY_STEPS, recordings, size.few * size.calls, size.many * size.calls, Path(folder))
@@ -86,7 +86,7 @@ def compare_decoding(size: DecodeSize) -> Comparison:
 
 
 def write_recordings(folder: Path, size: DecodeSize) -> list[Recording]:
-    """Calls of noise as 8 kHz PCM16 WAV files, each with its utterances at random times."""
+    """Writes calls of noise as 8 kHz PCM16 WAV files. Their utterances have random times."""
     import numpy as np
     import soundfile
 
@@ -103,15 +103,15 @@ def write_recordings(folder: Path, size: DecodeSize) -> list[Recording]:
 
 
 def shared_segments(recordings: Sequence[Recording]) -> "Iterator[np.ndarray]":
-    """The segments, each file being read once for all of its own."""
+    """Yields the segments. Each file is read once."""
     for recording in recordings:
         yield from recording_segments(recording)
 
 
 def original_segments(recordings: Sequence[Recording]) -> "Iterator[np.ndarray]":
-    """The segments, the whole file being read anew for each, in the groups of the original.
+    """Yields the segments in the groups of the original pipeline. Each file is read again for every segment.
 
-    Source: the original pipeline's preprocessing, less the threads it did this in.
+    Source: the preprocessing of the original pipeline, without its threads.
     """
     rows = [(recording.path, *times) for recording in recordings for times in recording.times_ms]
     for first in range(0, len(rows), ORIGINAL_GROUP):
@@ -126,12 +126,12 @@ def _original_segment(path: Path, start_ms: int, end_ms: int) -> "np.ndarray":
 
 
 def consumed(segments: "Iterator[np.ndarray]") -> int:
-    """The samples of all segments. None is kept here: each holds the memory of its whole waveform."""
+    """The number of samples of all segments. No segment is kept: each one keeps its complete waveform in memory."""
     return sum(map(len, segments))
 
 
 def check_equal(ours: "list[np.ndarray]", reference: "list[np.ndarray]") -> None:
-    """Refuses to go on with segments that are not the same.
+    """Checks that both sides return the same segments.
 
     Raises:
         BenchmarkError: two segments differ in length, or by more than TOLERANCE.
@@ -141,5 +141,5 @@ def check_equal(ours: "list[np.ndarray]", reference: "list[np.ndarray]") -> None
     pairs = zip(ours, reference, strict=True)
     if not all(len(one) == len(other) and np.allclose(one, other, rtol=0, atol=TOLERANCE) for one, other in pairs):
         raise BenchmarkError(
-            "the two ways cut different segments", f"the same within {TOLERANCE:.1g}", "correct `calls.audio`"
+            "the two sides return different segments", f"equal segments within {TOLERANCE:.1g}", "correct `calls.audio`"
         )

@@ -1,6 +1,6 @@
-"""The embedding step, decoding included, against the original's loop over segments, through the same full-size encoder.
+"""Benchmark `embed`: the embedding step including decoding; the reference is the original's loop over segments.
 
-The weights are random: they cost the same arithmetic as trained ones, and nothing is downloaded.
+Both use the same full-size encoder with random weights, which need the same arithmetic as trained ones.
 """
 
 import math
@@ -42,16 +42,16 @@ if TYPE_CHECKING:
     from transformers import Wav2Vec2Config
 
 MEDIAN_S, P5_S, P95_S, FLOOR_S = 1.43, 0.43, 5.42, 0.5
-"""Lengths of utterances, and the shortest that is kept. Source: measured by users of AI Hub's data set 71768."""
+"""Quantiles of the length of utterances in seconds, and the minimum of kept ones. Source: AI Hub data set 71768."""
 
 UTTERANCES_PER_CALL = 30
 """Source: the mean of the data set."""
 
 DECODING_PASSES = 20
-"""How often the archive is decoded in a run, so that starting the workers does not count for much."""
+"""Number of passes over the archive in one run, so that the start of the workers has little weight."""
 
 GEMM_SIZE = 2048
-"""Large enough that a matrix product reaches the processor's peak, small enough to repeat."""
+"""Matrix size of the peak measurement: large enough for the peak of the processor, small enough to repeat."""
 
 
 @dataclass(frozen=True)
@@ -73,17 +73,17 @@ class SpeechShape:
 
 @dataclass(frozen=True)
 class EmbedSize:
-    """How much is embedded.
+    """The size of the benchmark.
 
     Attributes:
-        calls: of 30 utterances each, whose lengths are those of the data set.
-        original: utterances of the reference, which is slow; evenly spaced quantiles of the same lengths.
-        shape: of the encoder.
-        runs: how often each side is timed.
-        float32_runs: how often ours is timed in float32.
-        few: utterances, about, of the smaller archive whose memory is measured, with a tiny encoder.
-        many: those of the larger one.
-        gpu_scale: times as many calls on a GPU.
+        calls: number of calls with 30 utterances each; their lengths have the distribution of the data set.
+        original: number of utterances of the reference, which is slow; evenly spaced quantiles of the same lengths.
+        shape: architecture of the encoder.
+        runs: number of timed runs of each side.
+        float32_runs: number of timed runs of our side in float32.
+        few: approximate utterances of the smaller archive of the memory measurement, with a tiny encoder.
+        many: approximate utterances of the larger archive.
+        gpu_scale: factor of `calls` on a GPU.
     """
 
     calls: int = 12
@@ -97,13 +97,13 @@ class EmbedSize:
 
 
 def compare_embedding(size: EmbedSize) -> Comparison:
-    """Seconds of audio per second: the step in the precision it chooses itself, against the original's loop in fp32.
+    """Measures seconds of audio per second: the step with `precision: auto`, and the original's loop in float32.
 
-    The details have ours in fp32 too, the proofs, what loading and proving cost, the share of the processor's peak that
-    the model's arithmetic reaches, and the memory of the step.
+    The details add: our side in float32, the verifications, the seconds of loading and verification, the share of the
+    peak of the processor, and the memory of the step.
 
     Raises:
-        BenchmarkError: ours does not pass its proof, or an archive is incomplete.
+        BenchmarkError: our vectors fail the verification, or an archive is incomplete.
     """
     device = resolve_device(AUTO)
     if device.startswith("cuda"):
@@ -130,8 +130,8 @@ def compare_embedding(size: EmbedSize) -> Comparison:
         "audio_s": {"ours": round(step.audio_s, 1), "reference": round(reference_s, 1)},
         "utterances": {"ours": step.rows.num_rows, "reference": len(segments)},
         "gflop_per_audio_s": gflop_per_s,
-        "chosen": _found(step, ours, gflop_per_s, rates[1].median),
-        "float32": _found(step, ours_exact, gflop_per_s, rates[1].median),
+        "chosen": _figures(step, ours, gflop_per_s, rates[1].median),
+        "float32": _figures(step, ours_exact, gflop_per_s, rates[1].median),
         "reference_share_of_peak": rates[1].median * gflop_per_s / matmul_gflops(device, FLOAT32, GEMM_SIZE),
         "prepare_s": {"chosen": chosen.seconds, "float32": exact.seconds},
         "decoding": decoding,
@@ -141,13 +141,13 @@ def compare_embedding(size: EmbedSize) -> Comparison:
     return by_rate("embed", "x real time", *rates, details)
 
 
-def _found(
+def _figures(
     step: "EmbeddingStep", timed: "Timing[EmbeddingSummary]", gflop_per_s: float, reference: float
 ) -> dict[str, Any]:
-    """What ours reached in one precision.
+    """The figures of our side in one precision.
 
     Raises:
-        BenchmarkError: the vectors are not those of one segment at a time.
+        BenchmarkError: the vectors fail the verification.
     """
     summary, rate = timed.result, timed.rate(step.audio_s)
     check_verified(summary.verification)
@@ -166,10 +166,10 @@ def _found(
 
 
 def check_verified(verification: Verification) -> None:
-    """Refuses to compare vectors that are others.
+    """Checks that the vectors equal the reference vectors.
 
     Raises:
-        BenchmarkError: the proof failed.
+        BenchmarkError: the verification failed.
     """
     if not verification.passed:
         raise BenchmarkError(
@@ -206,7 +206,7 @@ class EmbeddingStep:
 
     @classmethod
     def on_new_archive(cls, folder: Path, size: EmbedSize) -> "EmbeddingStep":
-        """Writes the encoder, the recordings and the table."""
+        """Writes the encoder, the recordings and the utterance table."""
         paths, model_folder = StoragePaths(folder / "step"), folder / "full_size"
         write_speech_model(model_folder, size.shape)
         lengths_s = kept_lengths_s(min(size.calls, 12) * UTTERANCES_PER_CALL)
@@ -227,7 +227,7 @@ class EmbeddingStep:
         return TimedPreparation(timed.result, config, timed.duration().median)
 
     def run(self, ready: TimedPreparation) -> EmbeddingSummary:
-        """Decodes, embeds and writes every utterance anew."""
+        """Decodes, embeds and writes every utterance, without reuse of former vectors."""
         files = self.paths.archive(ARCHIVE)
         files.embeddings.unlink(missing_ok=True)
         shutil.rmtree(files.shards, ignore_errors=True)
@@ -235,7 +235,7 @@ class EmbeddingStep:
 
 
 def decoding_rate(step: EmbeddingStep) -> dict[str, float]:
-    """Seconds of audio that decoding and cutting gives per second: one process alone, and the workers of a run."""
+    """Measures the seconds of audio per second of decoding and cutting, in one process and in all workers."""
 
     def all_workers() -> int:
         return sum(len(segments) for segments in decoded_segments([step.rows] * DECODING_PASSES, step.paths.root, -1))
@@ -245,17 +245,17 @@ def decoding_rate(step: EmbeddingStep) -> dict[str, float]:
 
     one_process()
     workers, alone = in_turns(Side(all_workers, 3), Side(one_process, 3))
-    of_recordings = sum(end - start for r in step.recordings for start, end in r.times_ms) / 1000
+    recordings_s = sum(end - start for r in step.recordings for start, end in r.times_ms) / 1000
     return {
         "workers_x_real_time": workers.rate(step.audio_s * DECODING_PASSES).median,
-        "one_process_x_real_time": alone.rate(of_recordings).median,
+        "one_process_x_real_time": alone.rate(recordings_s).median,
     }
 
 
 def kept_lengths_s(count: int) -> list[float]:
-    """Evenly spaced quantiles, in seconds, of the part of the length distribution that is kept, shortest first.
+    """Evenly spaced quantiles of the length of kept utterances in seconds, ascending.
 
-    The distribution is a log-normal one whose halves have different widths, so that all three known quantiles hold.
+    The distribution is log-normal with a different width on each side of the median, to fit all three known quantiles.
     """
     normal = statistics.NormalDist()
     below, above = (math.log(ratio) / normal.inv_cdf(0.95) for ratio in (MEDIAN_S / P5_S, P95_S / MEDIAN_S))
@@ -265,7 +265,7 @@ def kept_lengths_s(count: int) -> list[float]:
 
 
 def write_calls(folder: Path, lengths_s: Sequence[float]) -> list[Recording]:
-    """Calls of noise as 8 kHz PCM16 WAV files, each with UTTERANCES_PER_CALL utterances of these lengths, shuffled."""
+    """Writes calls of noise as 8 kHz PCM16 WAV files, each with UTTERANCES_PER_CALL utterances of shuffled lengths."""
     import numpy as np
     import soundfile
 
@@ -329,7 +329,7 @@ class OriginalLoop:
 
 
 def model_gflop(shape: SpeechShape, segments: "Sequence[np.ndarray]") -> float:
-    """The GFLOP that the segments themselves need, without padding, counted on a model without weights."""
+    """The GFLOP of the segments without padding, counted on a model without weights."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
     from transformers import Wav2Vec2Model

@@ -1,6 +1,6 @@
-"""The most memory that steps of the calls pipeline hold at once, for few calls and for many of the same kind.
+"""The peak memory of steps of the calls pipeline, for a small and for a large archive of similar calls.
 
-Each step runs in a process of its own; what its workers hold is counted too.
+Each step runs in its own process. The memory of its worker processes counts too.
 """
 
 import json
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 ARCHIVE = "T_bench_memory"
 
-LOOK_S = 0.02
-"""Seconds between two looks at the processes; decoding a call takes longer on each side of a result."""
+SAMPLING_INTERVAL_S = 0.02
+"""Seconds between two measurements of the processes. Decoding one call takes longer."""
 
 STEPS = {
     "table": "from benchmarks.memory import make_table; make_table(sys.argv[1])",
@@ -47,52 +47,54 @@ STEPS = {
     "embed": "from benchmarks.memory import embed; embed(sys.argv[1])",
     "prosody": "from benchmarks.memory import analyse; analyse(sys.argv[1])",
 }
-"""What can be measured: the utterance table, the segments of its rows, the embedding by a tiny model, and prosody.
+"""The measured steps: the utterance table, the segments of its rows, and the complete embedding by a tiny model.
 
-All but the first need the table.
+The last two need the table.
 """
 
 
 def growth_of_memory(
     steps: Sequence[str], recordings: Sequence[Recording], few: int, many: int, folder: Path
 ) -> dict[str, float]:
-    """Peak memory in MB of each step for `few` and for `many` calls, and how many times as much the many need.
+    """The peak memory in MB of each step for `few` and for `many` calls, and the ratio of both.
 
     Args:
         steps: names of STEPS, in their order, `table` among them.
-        recordings: what the calls sound like; each serves many of them.
+        recordings: the recordings of the calls; each is used for many calls.
         few: calls of the smaller archive.
         many: calls of the larger one.
-        folder: for the files, on the file system of the recordings.
+        folder: folder for the files, on the file system of the recordings.
 
     Raises:
-        BenchmarkError: a step fails, or leaves utterances out.
+        BenchmarkError: a step fails or skips utterances.
     """
     small, large = (peaks(steps, StoragePaths(folder / f"{calls}_calls"), recordings, calls) for calls in (few, many))
-    found: dict[str, float] = {}
+    figures: dict[str, float] = {}
     for step in steps:
-        found[f"{step}_{few}_calls_mb"] = round(small[step] / 1e6, 1)
-        found[f"{step}_{many}_calls_mb"] = round(large[step] / 1e6, 1)
-        found[f"{step}_ratio"] = round(large[step] / small[step], 3)
-    return found
+        figures[f"{step}_{few}_calls_mb"] = round(small[step] / 1e6, 1)
+        figures[f"{step}_{many}_calls_mb"] = round(large[step] / 1e6, 1)
+        figures[f"{step}_ratio"] = round(large[step] / small[step], 3)
+    return figures
 
 
 def peaks(steps: Sequence[str], paths: StoragePaths, recordings: Sequence[Recording], calls: int) -> dict[str, int]:
-    """Peak memory in bytes of each step on an archive of so many calls, which is written first.
+    """Writes an archive, and returns the peak memory of each step on it in bytes.
 
     Raises:
-        BenchmarkError: a step fails, or leaves utterances out.
+        BenchmarkError: a step fails or skips utterances.
     """
     utterances = write_extracted(paths, recordings, calls)
-    found = {step: peak_bytes([sys.executable, "-c", f"import sys; {STEPS[step]}", paths.root]) for step in steps}
+    peaks_by_step = {
+        step: peak_bytes([sys.executable, "-c", f"import sys; {STEPS[step]}", paths.root]) for step in steps
+    }
     check_complete(paths, utterances, embedded=len(steps) > 1)
-    return found
+    return peaks_by_step
 
 
 def write_extracted(paths: StoragePaths, recordings: Sequence[Recording], calls: int) -> int:
-    """Writes what the extraction of an archive leaves, and a tiny speech model; returns the utterances.
+    """Writes an extracted archive and a tiny speech model; returns the number of utterances.
 
-    Recordings are linked, not copied.
+    Recordings are hard links.
     """
     files = paths.archive(ARCHIVE)
     folder = model_folder(paths)
@@ -140,12 +142,12 @@ def _member(kind: str, name: str) -> dict[str, Any]:
 
 
 def make_table(root: str) -> None:
-    """The utterance table, in as many processes as a run uses."""
+    """Builds the utterance table with the default number of processes."""
     build_utterance_table(StoragePaths(Path(root)), ARCHIVE)
 
 
 def model_folder(paths: StoragePaths) -> Path:
-    """Where the tiny speech model lies."""
+    """The folder of the tiny speech model."""
     return paths.root / "model"
 
 
@@ -154,7 +156,7 @@ def _model(paths: StoragePaths) -> PretrainedModel:
 
 
 def embed(root: str) -> None:
-    """The whole step, as a run does it."""
+    """Runs the complete embedding step."""
     paths = StoragePaths(Path(root))
     embed_archive(paths, ARCHIVE, _model(paths), EmbeddingConfig())
 
@@ -165,7 +167,7 @@ def analyse(root: str) -> None:
 
 
 def cut_segments(root: str) -> None:
-    """Every segment of the table, decoded and handed over as a run does it, to a model that costs nothing."""
+    """Decodes every segment of the table as the embedding step does, with an encoder that computes nothing."""
     import numpy as np
 
     paths = StoragePaths(Path(root))
@@ -175,7 +177,7 @@ def cut_segments(root: str) -> None:
 
 
 class NoEncoder:
-    """Takes pieces of segments and gives zeros, so that what is measured is what feeds a model."""
+    """An encoder that returns zeros, to measure only the decoding."""
 
     engine, precision, device, batch_audio_s = "none", "float32", "cpu", 8.0
 
@@ -191,20 +193,20 @@ class NoEncoder:
 
 
 def peak_bytes(command: Sequence[str | Path], *, with_files: bool = True) -> int:
-    """The largest sum of the resident memory of a process and all its descendants while it runs.
+    """The peak of the summed resident memory of a process and all its descendants.
 
-    Pages that they share are counted once for each.
+    Shared pages count once for each process.
 
     Args:
-        command: of the process.
-        with_files: count pages of mapped files too, which the system takes back whenever it needs them.
+        command: the command of the process.
+        with_files: whether pages of mapped files count, which the operating system can reclaim at any time.
 
     Raises:
         BenchmarkError: the process fails.
     """
     with tempfile.TemporaryFile() as errors:
         process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
-        peak = max(_looks(process, with_files), default=0)
+        peak = max(_measurements(process, with_files), default=0)
         if process.returncode:
             errors.seek(0)
             last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
@@ -212,12 +214,12 @@ def peak_bytes(command: Sequence[str | Path], *, with_files: bool = True) -> int
     return peak
 
 
-def _looks(process: psutil.Popen, with_files: bool) -> Iterator[int]:
-    """The memory in bytes at each look, until the process has ended."""
+def _measurements(process: psutil.Popen, with_files: bool) -> Iterator[int]:
+    """Yields the memory in bytes at each measurement, until the process ends."""
     while process.poll() is None:
         yield _resident(process, with_files)
         try:
-            process.wait(LOOK_S)
+            process.wait(SAMPLING_INTERVAL_S)
         except psutil.TimeoutExpired:
             continue
 
@@ -226,14 +228,14 @@ def _resident(process: psutil.Process, with_files: bool) -> int:
     total = 0
     with suppress(psutil.NoSuchProcess):
         for one in (process, *process.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):  # it has just ended
+            with suppress(psutil.NoSuchProcess):  # the process just ended
                 memory = one.memory_info()
-                total += memory.rss - (0 if with_files else getattr(memory, "shared", 0))  # Linux alone tells
+                total += memory.rss - (0 if with_files else getattr(memory, "shared", 0))  # Linux only
     return total
 
 
 def check_complete(paths: StoragePaths, utterances: int, *, embedded: bool = True) -> None:
-    """Counts what the steps wrote.
+    """Checks the number of rows that the steps wrote.
 
     Raises:
         BenchmarkError: an utterance is missing.

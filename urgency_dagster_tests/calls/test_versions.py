@@ -10,6 +10,7 @@ def test_the_stored_versions_are_those_of_the_artefacts_so_far() -> None:
         "call_recordings": "2",
         "utterances": "2",
         "utterance_embeddings": "2",
+        "prosody": "1",
         "processed_data": "1",
     }
     assert RECIPE == "1"
