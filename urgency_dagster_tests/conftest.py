@@ -5,13 +5,15 @@ import json
 import random
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from filelock import FileLock
 from hypothesis import settings
 
 from urgency_dagster.calls.landing.pairs import ArchivePair
@@ -20,6 +22,8 @@ from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
 from urgency_dagster.calls.unpacking.extraction import extract_pair
 from urgency_dagster.operations.environment import prepare_process
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.writing import replacing_folder
+from urgency_dagster_tests.process_guard import ProcessGuard
 
 # Before the first test: Ray reads once in the life of a process whether it asks for a token.
 prepare_process()
@@ -28,13 +32,37 @@ prepare_process()
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
+DEMO_CALLS, DEMO_SAMPLES = 24, 400
+"""The size of the demo that tests share."""
+
 Members = Mapping[str, bytes] | Iterable[tuple[str | zipfile.ZipInfo, bytes]]
 
 
+QUICK = "not slow"
+"""The marker expression of `make quick`."""
+
+SLOW_FIXTURES = {"demo", "demo_root", "ray_session", "forked", "first_run"}
+"""Fixtures that start processes: the demo's speech synthesis, Ray, commands. Tests that use one are `slow`."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first: the quick ones then keep the other processes busy until the end."""
+    """Marks tests by their fixtures, and puts files with slow tests first: the quick ones fill the end."""
+    for item in items:
+        if SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+guard = ProcessGuard()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Refuses processes in `make quick`; see `process_guard`."""
+    with guard.closed() if item.config.option.markexpr == QUICK else nullcontext():
+        return (yield)
 
 
 @pytest.fixture(autouse=True)
@@ -138,3 +166,23 @@ class Builder:
 @pytest.fixture(scope="session")
 def build() -> Builder:
     return Builder()
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all processes of one call of pytest share."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session")
+def demo_root(shared: Path) -> Path:
+    """A small demo, with nothing made of it yet, shared by all processes of pytest. Not to be changed."""
+    root = shared / "demo"
+    with FileLock(shared / "demo.lock"):
+        if not root.exists():
+            with replacing_folder(root) as written:
+                from urgency_dagster.demo.inputs import write_demo
+
+                write_demo(written, calls=DEMO_CALLS, samples=DEMO_SAMPLES)
+    return root

@@ -47,6 +47,7 @@ def test_the_benchmark_runs_and_tells_what_it_found() -> None:
     assert details["memory"]["prosody_ratio"] > 0
 
 
+@pytest.mark.slow
 def test_a_step_that_is_timed_starts_from_nothing(tmp_path: Path) -> None:
     step = EmbeddingStep.on_new_archive(tmp_path, SIZE)
     ready = step.prepared("float32")

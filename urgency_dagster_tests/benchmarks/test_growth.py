@@ -8,6 +8,7 @@ from urgency_dagster.errors import BenchmarkError
 from urgency_dagster.paths import StoragePaths
 
 
+@pytest.mark.slow
 def test_the_copies_are_archives_of_their_own_with_the_same_content(tmp_path: Path) -> None:
     root = write_pairs(tmp_path, GrowthSize(), range(3))
     landed = scan_landing(StoragePaths(root).landing_calls)

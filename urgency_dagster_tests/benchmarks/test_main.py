@@ -35,6 +35,7 @@ def test_there_are_five_benchmarks() -> None:
     assert list(command.BENCHMARKS) == ["decode", "embed", "train", "cv", "overhead"]
 
 
+@pytest.mark.slow
 def test_all_run_and_each_prints_its_row_and_writes_its_figures(invoke: Any, tmp_path: Path) -> None:
     result = invoke([])
     assert result.exit_code == 1
@@ -45,6 +46,7 @@ def test_all_run_and_each_prints_its_row_and_writes_its_figures(invoke: Any, tmp
     assert "train: the two ways differ; expected the same" in result.output
 
 
+@pytest.mark.slow
 def test_only_a_named_one_runs_and_a_failure_is_one_sentence(invoke: Any, tmp_path: Path) -> None:
     result = invoke(["train"])
     assert result.exit_code == 1

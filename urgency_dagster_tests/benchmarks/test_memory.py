@@ -64,6 +64,7 @@ def test_the_archive_is_as_the_extraction_leaves_it(paths: StoragePaths, recordi
     assert {path.stat().st_ino for path in files.audio.iterdir()} == {r.path.stat().st_ino for r in recordings}
 
 
+@pytest.mark.slow
 def test_every_utterance_gets_a_row_and_a_segment(paths: StoragePaths, recordings: Any) -> None:
     utterances = write_extracted(paths, recordings, 5)
     make_table(str(paths.root))
@@ -74,6 +75,7 @@ def test_every_utterance_gets_a_row_and_a_segment(paths: StoragePaths, recording
         check_complete(paths, 16)
 
 
+@pytest.mark.slow
 def test_the_whole_step_embeds_every_utterance(paths: StoragePaths, recordings: Any) -> None:
     utterances = write_extracted(paths, recordings, 5)
     make_table(str(paths.root))
@@ -82,12 +84,14 @@ def test_the_whole_step_embeds_every_utterance(paths: StoragePaths, recordings: 
     check_complete(paths, utterances)
 
 
+@pytest.mark.slow
 def test_memory_of_the_process_is_counted() -> None:
     plain = peak_bytes([sys.executable, "-c", "import time; time.sleep(0.5)"])
     holding = peak_bytes([sys.executable, "-c", HOLD_60_MB])
     assert 55e6 < holding - plain < 70e6
 
 
+@pytest.mark.slow
 def test_memory_of_all_processes_that_live_is_added_up() -> None:
     run_child = "import subprocess, sys; run = lambda code: subprocess.run([sys.executable, '-c', code]); run({!r})"
     child = run_child.format(HOLD_60_MB)
@@ -99,17 +103,20 @@ def test_memory_of_all_processes_that_live_is_added_up() -> None:
     assert abs(two_in_turn - with_child) < 15e6
 
 
+@pytest.mark.slow
 def test_it_waits_for_the_end() -> None:
     start = time.monotonic()
     peak_bytes([sys.executable, "-c", "import time; time.sleep(0.4)"])
     assert time.monotonic() - start > 0.4
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_says_so() -> None:
     with pytest.raises(BenchmarkError, match=r"ended with 1 \(no such thing\)"):
         peak_bytes([sys.executable, "-c", "import sys; sys.exit('no such thing')"])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells pages of files from others")
 def test_pages_of_files_count_only_when_they_are_asked_for(tmp_path: Path) -> None:
     (tmp_path / "zeros").write_bytes(bytes(60_000_000))

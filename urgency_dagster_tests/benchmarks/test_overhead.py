@@ -27,6 +27,7 @@ def test_the_benchmark_runs_and_dagster_writes_what_the_plain_process_writes() -
     assert growth[2] == growth[0] / growth[1] > 0
 
 
+@pytest.mark.slow
 def test_no_archive_of_the_full_size_is_stopped_for_its_rejects(tmp_path: Path) -> None:
     write_landed(tmp_path, OverheadSize())
     paths = StoragePaths(tmp_path)

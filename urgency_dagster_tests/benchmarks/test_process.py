@@ -6,6 +6,7 @@ from benchmarks.process import Process
 from urgency_dagster.errors import BenchmarkError
 
 
+@pytest.mark.slow
 def test_every_run_has_a_fresh_copy_and_its_own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("URGENCY_SPEECH_MODEL", "another/model")
     monkeypatch.setenv("DAGSTER_HOME", "/nowhere")
@@ -22,6 +23,7 @@ def test_every_run_has_a_fresh_copy_and_its_own_settings(tmp_path: Path, monkeyp
     assert not {"URGENCY_SPEECH_MODEL", "DAGSTER_HOME"}.intersection(seen)
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_says_so(tmp_path: Path) -> None:
     (tmp_path / "template").mkdir()
     process = Process(tmp_path / "template", tmp_path / "copies", runs=1, code="sys.exit('no such thing')")

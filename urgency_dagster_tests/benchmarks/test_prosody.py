@@ -16,6 +16,7 @@ def test_waiting_is_no_processor_time() -> None:
     assert processor_s(lambda: sum(range(3_000_000))) > 0.01
 
 
+@pytest.mark.slow
 def test_the_cost_is_a_share_of_embedding(paths: StoragePaths, tmp_path: Path) -> None:
     recordings = write_recordings(tmp_path, DecodeSize(calls=2, call_s=20.0, utterances=6))
     write_extracted(paths, recordings, 2)

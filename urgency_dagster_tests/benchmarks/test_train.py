@@ -22,6 +22,7 @@ TINY = TextShape(vocab_size=1000, hidden_size=32, num_hidden_layers=2, num_atten
 SMALL = TrainSize(shape=TINY, audio_width=16, steps=3, reference_steps=1, rows=1000)
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs_and_returns_its_details() -> None:
     comparison = compare_training(SMALL)
     assert (comparison.name, comparison.unit) == ("train", "utterances/s")

@@ -4,6 +4,7 @@
 A forked command has its own session, environment and output files, and forks its step processes likewise.
 """
 
+import atexit
 import importlib
 import json
 import multiprocessing.forkserver
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import util
@@ -81,7 +83,8 @@ class CommandServer:
 
     def ask(self, request: dict[str, Any]) -> Any:
         """Sends a request and returns the answer."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
@@ -123,15 +126,20 @@ def _fork_instead_of_spawn(path: bytes, args: Sequence[str], passfds: Sequence[i
         return pid
     try:
         # An executed program would have none of these files open.
-        for name in os.listdir("/proc/self/fd"):
-            if int(name) not in (0, 1, 2, *passfds):
+        for number in [int(link.name) for link in Path("/proc/self/fd").iterdir()]:
+            if number not in (0, 1, 2, *passfds):
                 with suppress(OSError):
-                    os.close(int(name))
-        multiprocessing.forkserver._forkserver._lock = threading.Lock()
-        multiprocessing.resource_tracker._resource_tracker._lock = threading.RLock()
+                    os.close(number)
+        _renew_lock(multiprocessing.forkserver._forkserver, threading.Lock())
+        _renew_lock(multiprocessing.resource_tracker._resource_tracker, threading.RLock())
         exec(args[-1], {})
     finally:
         os._exit(0)
+
+
+def _renew_lock(server: object, lock: object) -> None:
+    """Replaces a lock that was held during the fork."""
+    vars(server)["_lock"] = lock
 
 
 def _become_command(request: dict[str, Any]) -> NoReturn:
@@ -150,8 +158,10 @@ def _become_command(request: dict[str, Any]) -> NoReturn:
         main(request["arguments"], prog_name="urgency-dagster")
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001 - this process ends here
+        traceback.print_exc()
     finally:
-        util._exit_function()
+        atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -159,11 +169,11 @@ def _become_command(request: dict[str, Any]) -> NoReturn:
 
 def _start_fork_server() -> None:
     """Starts the process that steps are forked from. It must come first: later this process has threads."""
-    spawn = util.spawnv_passfds
-    util.spawnv_passfds = _fork_instead_of_spawn
+    functions = vars(util)
+    spawn, functions["spawnv_passfds"] = functions["spawnv_passfds"], _fork_instead_of_spawn
     multiprocessing.forkserver.set_forkserver_preload(["urgency_dagster.definitions"])
     multiprocessing.forkserver.ensure_running()
-    util.spawnv_passfds = spawn
+    functions["spawnv_passfds"] = spawn
 
 
 def _poll(pid: int) -> int | None:

@@ -12,15 +12,13 @@ import dagster as dg
 import pytest
 from filelock import FileLock
 
-from urgency_dagster.demo.inputs import write_demo
 from urgency_dagster.operations.environment import STEP_ENVIRONMENT
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
-from urgency_dagster.writing import replacing, replacing_folder
+from urgency_dagster.writing import replacing
 from urgency_dagster_tests.defs.command_server import CommandServer
 from urgency_dagster_tests.defs.materialising import materialise
 
-CALLS, SAMPLES = 24, 400
 COMMAND = Path(sys.executable).parent / "urgency-dagster"
 
 AUDIT = """
@@ -42,24 +40,6 @@ def _note(line):
 sys.addaudithook(_watch)
 """
 """A sitecustomize module: every Python process notes each connection that leaves this machine."""
-
-
-@pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A folder that the processes of one call of pytest have in common."""
-    own = tmp_path_factory.getbasetemp()
-    return own if worker_id == "master" else own.parent
-
-
-@pytest.fixture(scope="session")
-def demo_root(shared: Path) -> Path:
-    """The smallest demo, with nothing made of it yet. Not to be changed."""
-    root = shared / "demo"
-    with FileLock(shared / "demo.lock"):
-        if not root.exists():
-            with replacing_folder(root) as written:
-                write_demo(written, calls=CALLS, samples=SAMPLES)
-    return root
 
 
 @pytest.fixture

@@ -39,7 +39,8 @@ def wait(process: Pollable, condition: Callable[[], bool]) -> float:
     """Waits until a condition holds while the command runs; returns the time."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
-        assert process.poll() is None and time.monotonic() < deadline
+        assert process.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.002)
     return time.monotonic()
 

@@ -11,7 +11,10 @@ from urgency_dagster.settings import Settings
 
 ARCHIVE = "T_광주_구급"
 WITH_WORKERS = ("call_recordings", "utterances", "utterance_embeddings", "prosody")
-"""The assets that would otherwise work in processes of their own."""
+"""The assets that use worker processes by default."""
+
+IN_PROCESS = {"utterance_embeddings": {"engine": "torch"}}
+"""OpenVINO converts the model for seconds. Tests of whole runs use it."""
 
 
 def materialise(
@@ -25,7 +28,7 @@ def materialise(
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(str(call_archives.name), [archive])
         ops = {
-            name: {"config": {"workers": 1, **(options or {}).get(name, {})}}
+            name: {"config": {"workers": 1, **IN_PROCESS.get(name, {}), **(options or {}).get(name, {})}}
             for name in WITH_WORKERS
             if not names or name in names
         }

@@ -1,6 +1,7 @@
 """The first attention asset as Dagster runs it: options, what is shown, and what a refused file leaves."""
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
 from urgency_dagster.writing import read_json
 from urgency_dagster_tests.attention.hostile import call, five, plain
-from urgency_dagster_tests.defs.conftest import SAMPLES
+from urgency_dagster_tests.conftest import DEMO_SAMPLES
+
+Load = Callable[..., dg.ExecuteInProcessResult]
 
 KEY = dg.AssetKey("attention_features")
 
@@ -36,23 +39,25 @@ def load(settings: Settings) -> Any:
     return run
 
 
-def shown(result: dg.ExecuteInProcessResult) -> dict[str, object]:
+def shown(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
     (materialization,) = result.asset_materializations_for_node("attention_features")
     return {name: entry.value for name, entry in materialization.metadata.items()}
 
 
 def failure(result: dg.ExecuteInProcessResult, kind: str = "AttentionError") -> str:
     (event,) = [event for event in result.all_events if event.is_step_failure]
-    cause = event.step_failure_data.error.cause
-    assert cause.cls_name == kind
-    return cause.message
+    error = event.step_failure_data.error
+    assert error is not None
+    assert error.cause is not None
+    assert error.cause.cls_name == kind
+    return str(error.cause.message)
 
 
 def test_the_page_shows_what_was_loaded_and_what_is_missing(load: Any, paths: StoragePaths) -> None:
     result = load()
     assert result.success
     page, data = shown(result), read_features(paths.attention)
-    assert page["dagster/row_count"] == len(data.X) == SAMPLES
+    assert page["dagster/row_count"] == len(data.X) == DEMO_SAMPLES
     assert (page["features"], page["participants"]) == (data.X.shape[1], 47)
     assert "| HRT | 65 |" in page["features_by_stream"]
     assert "| AVG | 24 |" in page["features_by_statistic"]

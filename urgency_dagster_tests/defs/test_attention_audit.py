@@ -81,7 +81,10 @@ def test_options_that_cannot_be_are_refused(settings: Settings, paths: StoragePa
     judge(paths, landed)
     result = make(settings, {"models": ["svm"]})
     (failure,) = [event for event in result.all_events if event.is_step_failure]
-    assert "the control models svm" in failure.step_failure_data.error.cause.message
+    error = failure.step_failure_data.error
+    assert error is not None
+    assert error.cause is not None
+    assert "the control models svm" in error.cause.message
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import dataclasses
 import pickle
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -68,6 +69,16 @@ def kept(paths: StoragePaths) -> list[str]:
     return sorted(file.name.rpartition("-")[0] for file in paths.attention.fit_cache.glob("*.npz"))
 
 
+def reused_folds(instance: dg.DagsterInstance, model: str) -> int:
+    """The number of fits that the last cross-validation of a model took from an earlier one."""
+    event = instance.get_latest_materialization_event(cv_key(model))
+    assert event is not None
+    assert event.asset_materialization is not None
+    value = event.asset_materialization.metadata["reused_folds"].value
+    assert isinstance(value, int)
+    return value
+
+
 def test_one_model_alone_is_judged_as_among_all_of_them(paths: StoragePaths, ray_session: None) -> None:
     land(paths, make_data())
     result = materialise(paths, [FEATURES, cv_key("voting")])
@@ -85,7 +96,7 @@ def test_one_model_alone_is_judged_as_among_all_of_them(paths: StoragePaths, ray
 def test_options_decide_how_models_are_judged_and_exported(paths: StoragePaths, ray_session: None) -> None:
     data = make_data()
     land(paths, dataclasses.replace(data, y=np.where(data.groups == "P03", 0, data.y)))
-    options = {
+    options: dict[str, Any] = {
         "splitter": "logo",
         "n_splits": 4,
         "seed": 5,
@@ -115,7 +126,10 @@ def test_a_task_that_raises_fails_the_asset_with_its_traceback(paths: StoragePat
     column[third.test] = 10 * data.y[third.test]  # constant in the training rows of the third fold, and only there
     land(paths, AttentionData(pd.DataFrame({"HRT#VAL": column}), data.y, data.groups, data.t_s, ""))
     result = materialise(paths, [FEATURES, cv_key("rf"), cv_key("dummy")], raise_on_error=False)
-    error = result.failure_data_for_node("attention_cv").error
+    failure = result.failure_data_for_node("attention_cv")
+    assert failure is not None
+    assert failure.error is not None
+    error = failure.error
     assert "in fit_preprocessing" in error.to_string()
     assert "the selector keeps none of 1 features" in error.to_string()
     assert kept(paths) == [f"{model}-{fold}" for model in ("dummy", "rf") for fold in (1, 2, 4, 5)]
@@ -134,8 +148,7 @@ def test_a_killed_cross_validation_keeps_its_fit_cache(paths: StoragePaths, fork
     done = forked.run(paths.root, "--only", "attention")
     assert done.returncode == 0, done.stdout
     with instance_of(paths.root) as instance:
-        events = {model: instance.get_latest_materialization_event(cv_key(model)) for model in CROSS_VALIDATED}
-    reused = {model: event.asset_materialization.metadata["reused_folds"].value for model, event in events.items()}
+        reused = {model: reused_folds(instance, model) for model in CROSS_VALIDATED}
     del reused["voting"]  # which has no fits of its own
     assert reused == {model: sum(name.startswith(f"{model}-") for name in before) for model in reused}
     assert sum(reused.values()) == len(before)

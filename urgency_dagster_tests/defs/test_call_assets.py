@@ -2,6 +2,7 @@
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+from urgency_dagster.calls import build_utterance_table
 from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.defs.call_assets import EmbeddingOptions
 from urgency_dagster.errors import ArchiveError, ModelError, SettingsError
@@ -69,7 +71,7 @@ def test_the_damaged_call_is_rejected_and_counted(done: dg.ExecuteInProcessResul
     assert RejectReason.UNREADABLE_AUDIO in rejects
     evaluations = {check.check_name: check for check in done.get_asset_check_evaluations()}
     assert evaluations["counts_add_up"].passed
-    counts = {name: value.value for name, value in evaluations["counts_add_up"].metadata.items()}
+    counts: dict[str, Any] = {name: value.value for name, value in evaluations["counts_add_up"].metadata.items()}
     assert counts["labelled_utterances"] == counts["kept_or_rejected_utterances"] > 0
     assert evaluations["few_rejects"].passed
 
@@ -146,13 +148,12 @@ def test_a_failed_blocking_check_stops_what_follows(
     # A table that loses a row between the count and the check is what the check is for.
     from urgency_dagster.defs import call_assets
 
-    def losing(paths: StoragePaths, archive: str, **options: object) -> dict:
-        funnel = build(paths, archive, **options)  # type: ignore[arg-type]
+    def losing(paths: StoragePaths, archive: str, **options: object) -> dict[str, Any]:
+        funnel = build_utterance_table(paths, archive, **options)  # type: ignore[arg-type]
         rejects = paths.archive(archive).rejects
         pq.write_table(pq.read_table(rejects).slice(0, 0), rejects)
         return funnel
 
-    build = call_assets.build_utterance_table
     monkeypatch.setattr(call_assets, "build_utterance_table", losing)
     result = materialise(settings, raise_on_error=False)
     assert not result.success

@@ -115,10 +115,15 @@ def kill_tree(parent: psutil.Process) -> None:
             process.kill()
 
 
+def listening_ports() -> set[int]:
+    connections = psutil.net_connections("tcp")
+    return {item.laddr.port for item in connections if item.laddr and item.status == psutil.CONN_LISTEN}
+
+
 def wait_for_agent(port: int, log: Path) -> None:
     """Jobs can be submitted once the node's agent listens."""
     deadline = time.monotonic() + 120
-    while not any(c.laddr.port == port and c.status == psutil.CONN_LISTEN for c in psutil.net_connections("tcp")):
+    while port not in listening_ports():
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.2)
 
@@ -143,7 +148,7 @@ def test_every_step_is_a_job_on_the_ray_cluster(storage_root: Path, ray_cluster:
     assert done.returncode == 0, done.stdout + done.stderr
     steps = executed_steps(storage_root)
     assert len(steps) == 4
-    listing = [BIN / "python", "-c", LIST_JOBS, ray_cluster]
+    listing = [str(BIN / "python"), "-c", LIST_JOBS, ray_cluster]
     # In a process of its own: Ray reads its token once, and this process may have another one.
     jobs = subprocess.run(listing, env={**os.environ, **variables}, capture_output=True, text=True, check=True).stdout
     submitted = set(jobs.split())

@@ -62,7 +62,8 @@ def is_over(paths: StoragePaths, stage: Stage) -> bool:
 
 def durations(root: Path, forked: CommandServer) -> dict[Stage, float]:
     """The seconds that each stage lasts without a kill."""
-    paths, seconds = StoragePaths(root), {}
+    paths = StoragePaths(root)
+    seconds: dict[Stage, float] = {}
     with forked.running(root) as command:
         for stage in (is_unpacking, is_tabulating):
             start = wait(command, lambda stage=stage: stage(paths))  # type: ignore[misc]

@@ -145,7 +145,9 @@ def problems_told(result: dg.SensorResult) -> list[dict[str, str]]:
     """The unusable files that the tick reported for the page of `call_archive`."""
     (event,) = [event for event in result.asset_events if isinstance(event, dg.AssetObservation)]
     assert event.asset_key == dg.AssetKey("call_archive")
-    return [dict(record.data) for record in event.metadata["not_used"].records]  # type: ignore[union-attr]
+    table = event.metadata["not_used"]
+    assert isinstance(table, dg.TableMetadataValue)
+    return [{name: str(value) for name, value in record.data.items()} for record in table.records]
 
 
 def test_files_that_cannot_be_used_are_named_with_their_reason(ticks: Ticks, paths: StoragePaths) -> None:

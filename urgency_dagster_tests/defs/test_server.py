@@ -33,7 +33,7 @@ class Server:
                 start_new_session=True,
             )
 
-    def ask(self, query: str) -> dict:
+    def ask(self, query: str) -> Any:
         body = json.dumps({"query": query}).encode()
         address = f"http://127.0.0.1:{self.port}/graphql"
         request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
@@ -85,7 +85,7 @@ def test_the_ui_shows_the_runs_and_starts_new_ones(finished_root: Path, audit: d
     assert not connections.exists(), connections.read_text()
 
 
-def _sensor_daemon_is_healthy(data: dict) -> bool:
+def _sensor_daemon_is_healthy(data: Any) -> bool:
     statuses = {item["daemonType"]: item for item in data["instance"]["daemonHealth"]["allDaemonStatuses"]}
     return bool(statuses["SENSOR"]["healthy"])
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -43,7 +44,9 @@ def test_a_call_in_two_archives_stops_the_training_and_is_counted(made: Settings
     result = make_urgency(made, "training_set", "urgency_model")
     assert not result.success
     check = next(check for check in result.get_asset_check_evaluations() if check.check_name == "calls_in_one_archive")
-    counts = {name: check.metadata[name].value for name in ("ids_in_two_archives", "recordings_in_two_archives")}
+    counts: dict[str, Any] = {
+        name: check.metadata[name].value for name in ("ids_in_two_archives", "recordings_in_two_archives")
+    }
     assert not check.passed
     assert counts["ids_in_two_archives"] == counts["recordings_in_two_archives"] > 0
     assert check.metadata["archives"].value == f"{ARCHIVE}, {AGAIN}"

@@ -8,10 +8,10 @@ import pytest
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
 
-from urgency_dagster_tests.defs.conftest import audit, demo_root, finished_root, first_run, shared
+from urgency_dagster_tests.defs.conftest import audit, finished_root, first_run
 from urgency_dagster_tests.docs.markdown import ROOT
 
-__all__ = ["audit", "demo_root", "finished_root", "first_run", "shared"]
+__all__ = ["audit", "finished_root", "first_run"]
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from urgency_dagster_tests.defs.conftest import (
     audit,
-    demo_root,
     finished_root,
     first_run,
     forked,
@@ -10,13 +9,11 @@ from urgency_dagster_tests.defs.conftest import (
     materialised,
     paths,
     settings,
-    shared,
     storage_root,
 )
 
 __all__ = [
     "audit",
-    "demo_root",
     "finished_root",
     "first_run",
     "forked",
@@ -24,6 +21,5 @@ __all__ = [
     "materialised",
     "paths",
     "settings",
-    "shared",
     "storage_root",
 ]

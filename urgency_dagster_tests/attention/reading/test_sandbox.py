@@ -61,6 +61,7 @@ def stored(honest: Path, paths: AttentionPaths) -> Callable[[], None]:
     return check
 
 
+@pytest.mark.slow
 def test_the_stored_features_equal_the_pickle(data: AttentionData, honest: Path, paths: AttentionPaths) -> None:
     summary = import_pickle(honest, paths, LoadingLimits())
     read = read_features(paths)
@@ -72,11 +73,13 @@ def test_the_stored_features_equal_the_pickle(data: AttentionData, honest: Path,
     assert summary["source_sha256"] == hashlib.sha256(honest.read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_the_same_pickle_gives_the_same_bytes(honest: Path, paths: AttentionPaths, stored: Callable[[], None]) -> None:
     import_pickle(honest, paths, LoadingLimits())
     stored()
 
 
+@pytest.mark.slow
 def test_the_parent_reads_no_pickle(honest: Path, paths: AttentionPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError
@@ -87,6 +90,7 @@ def test_the_parent_reads_no_pickle(honest: Path, paths: AttentionPaths, monkeyp
     assert import_pickle(honest, paths, LoadingLimits())["rows"] == 300
 
 
+@pytest.mark.slow
 def test_a_refusal_reaches_the_parent_word_for_word(
     tmp_path: Path, landed: Callable[[bytes], Path], paths: AttentionPaths
 ) -> None:
@@ -99,6 +103,7 @@ def test_a_refusal_reaches_the_parent_word_for_word(
     assert [path.name for path in tmp_path.iterdir()] == ["landing"]
 
 
+@pytest.mark.slow
 def test_a_refused_file_leaves_the_stored_features_unchanged(
     landed: Callable[[bytes], Path], paths: AttentionPaths, stored: Callable[[], None]
 ) -> None:
@@ -107,6 +112,7 @@ def test_a_refused_file_leaves_the_stored_features_unchanged(
     stored()
 
 
+@pytest.mark.slow
 def test_long_and_unprintable_names_are_shortened_and_replaced_in_errors(
     landed: Callable[[bytes], Path], paths: AttentionPaths
 ) -> None:
@@ -118,12 +124,14 @@ def test_long_and_unprintable_names_are_shortened_and_replaced_in_errors(
     assert len(received) < 400
 
 
+@pytest.mark.slow
 def test_a_missing_file_is_named(paths: AttentionPaths, tmp_path: Path) -> None:
     with pytest.raises(AttentionError, match=r"there is no file attention\.pkl"):
         import_pickle(StoragePaths(tmp_path).attention_pickle, paths, LoadingLimits())
     assert not paths.features_folder.exists()
 
 
+@pytest.mark.slow
 def test_a_large_file_is_refused_unread(landed: Callable[[bytes], Path], paths: AttentionPaths) -> None:
     path = landed(b"")
     with path.open("r+b") as stream:
@@ -142,6 +150,7 @@ def repeated_block(columns: int, rows: int) -> bytes:
     return five(X=table(tupled(first, *others), names, rows))
 
 
+@pytest.mark.slow
 def test_a_table_that_outgrows_its_file_is_refused(
     landed: Callable[[bytes], Path], paths: AttentionPaths, stored: Callable[[], None]
 ) -> None:
@@ -168,6 +177,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_memory_bombs_stop_at_the_limit(
@@ -182,6 +192,7 @@ def test_memory_bombs_stop_at_the_limit(
     stored()
 
 
+@pytest.mark.slow
 @linux
 def test_the_memory_limit_is_an_option(
     landed: Callable[[bytes], Path], paths: AttentionPaths, stored: Callable[[], None]
@@ -194,6 +205,7 @@ def test_the_memory_limit_is_an_option(
     stored()
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("memory_mb", [1, 4, 8])
 def test_the_error_names_the_memory_limit_wherever_memory_ends(
@@ -210,6 +222,7 @@ LAUGHS = b")" + b"2\x86" * 64
 """A tuple of two of a tuple of two of a tuple ...: 65 objects, but 2 ** 64 to a function that hashes them."""
 
 
+@pytest.mark.slow
 def test_time_bombs_stop_at_the_limit(
     landed: Callable[[bytes], Path], paths: AttentionPaths, stored: Callable[[], None]
 ) -> None:
@@ -244,6 +257,7 @@ def in_the_process(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
     return plant
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crash", CRASHES)
 def test_a_crashed_child_process_is_an_error(
     honest: Path, paths: AttentionPaths, stored: Callable[[], None], in_the_process: Any, crash: str
@@ -255,6 +269,7 @@ def test_a_crashed_child_process_is_an_error(
     stored()
 
 
+@pytest.mark.slow
 def test_a_child_process_over_its_time_is_an_error(
     honest: Path, paths: AttentionPaths, stored: Callable[[], None], in_the_process: Any
 ) -> None:
@@ -264,6 +279,7 @@ def test_a_child_process_over_its_time_is_an_error(
     stored()
 
 
+@pytest.mark.slow
 def test_a_summary_over_the_maximum_size_is_refused(
     honest: Path, paths: AttentionPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,6 +309,7 @@ class TestLimits:
         with pytest.raises(SettingsError, match=f"{name} is .*; expected greater than or equal to 1"):
             LoadingLimits(**limit)
 
+    @pytest.mark.slow
     @linux
     def test_no_core_file_and_no_more_time_than_the_parent_waits(self) -> None:
         code = (

@@ -60,8 +60,33 @@ def until(wanted: Callable[[], list[psutil.Process]]) -> list[psutil.Process]:
     return found
 
 
-@pytest.fixture
+def test_a_lost_node_does_not_change_the_results(many: AttentionData, undisturbed: dict[str, ModelResult]) -> None:
+    import ray
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    node = cluster.add_node(num_cpus=1)
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    lost = []
+
+    def remove_node(done: int, total: int, **figures: float) -> None:
+        if done == 3:
+            lost.extend(until(lambda: busy(raylet, FIT, PREPARATION)))
+            cluster.remove_node(node, allow_graceful=False)
+
+    try:
+        found = cross_validate(many, MODELS, CrossValidationConfig(address=cluster.address), remove_node)
+        assert not ray.is_initialized()
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert lost
+    assert equal(found, undisturbed)
+
+
+@pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
+    """A Ray of two tests. The test before them needs a process without one."""
     import ray
 
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
@@ -86,28 +111,4 @@ def test_a_killed_worker_does_not_change_the_results(
     found = cross_validate(many, MODELS, CrossValidationConfig())
     killer.join()
     assert len(killed) == 1
-    assert equal(found, undisturbed)
-
-
-def test_a_lost_node_does_not_change_the_results(many: AttentionData, undisturbed: dict[str, ModelResult]) -> None:
-    import ray
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    node = cluster.add_node(num_cpus=1)
-    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-    lost = []
-
-    def remove_node(done: int, total: int, **figures: float) -> None:
-        if done == 3:
-            lost.extend(until(lambda: busy(raylet, FIT, PREPARATION)))
-            cluster.remove_node(node, allow_graceful=False)
-
-    try:
-        found = cross_validate(many, MODELS, CrossValidationConfig(address=cluster.address), remove_node)
-        assert not ray.is_initialized()
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
-    assert lost
     assert equal(found, undisturbed)

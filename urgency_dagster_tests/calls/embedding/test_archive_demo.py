@@ -1,5 +1,6 @@
 """Every utterance of the demo, against transformers one at a time."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +16,18 @@ from urgency_dagster.calls.segments import decoded_segments
 from urgency_dagster.calls.table.utterances import build_utterance_table
 from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
 from urgency_dagster.calls.unpacking.extraction import extract_pair
-from urgency_dagster.demo.inputs import write_demo
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster_tests.calls.conftest import GROUP, LAYER, SpeechModels
 from urgency_dagster_tests.calls.one_by_one import OneByOne
 
-CALLS = 24
 EXACT = EmbeddingConfig(device="cpu", precision="float32")
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[StoragePaths, list[str]]:
+def demo(demo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[StoragePaths, list[str]]:
     """The demo with the utterance tables of its archives."""
-    paths = StoragePaths(tmp_path_factory.mktemp("demo"))
-    write_demo(paths.root, calls=CALLS, samples=400)
+    paths = StoragePaths(tmp_path_factory.mktemp("demo") / "root")
+    shutil.copytree(demo_root, paths.root)
     pairs = scan_landing(paths.landing_calls).pairs
     for archive, pair in pairs.items():
         extract_pair(pair, paths.archive(archive), ExtractionConfig())
