@@ -27,6 +27,12 @@ def made(paths: StoragePaths, asset: str, *outputs: Path, partition: str | None 
 
 
 @pytest.fixture
+def paths(tmp_path: Path) -> StoragePaths:
+    """An empty storage root, which needs no demo."""
+    return StoragePaths(tmp_path / "root")
+
+
+@pytest.fixture
 def calls(paths: StoragePaths, build: Builder) -> StoragePaths:
     """A call with three good utterances and a bad one, and a call of three without its recording."""
     spoken = [build.utterance(n) for n in range(3)] + [build.utterance(3, endAt=0)]
