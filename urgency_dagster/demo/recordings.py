@@ -158,4 +158,5 @@ def _telephone_line(rng: np.random.Generator, track: "Waveform") -> "npt.NDArray
     noise = rng.normal(0.0, float(rng.uniform(0.002, 0.015)), track.size)
     band = butter(4, TELEPHONE_BAND_HZ, btype="bandpass", fs=SAMPLE_RATE_HZ, output="sos")
     line = 0.5 * sosfilt(band, track) + noise
-    return np.round(np.clip(line, -1.0, 1.0) * 32767).astype(np.int16)
+    samples: npt.NDArray[np.int16] = np.round(np.clip(line, -1.0, 1.0) * 32767).astype(np.int16)
+    return samples

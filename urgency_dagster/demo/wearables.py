@@ -135,7 +135,8 @@ def attention_pickle(samples: int = SAMPLES, seed: int = 7) -> bytes:
     date_times = np.empty(y.size, dtype=object)
     date_times[:] = [pd.Timestamp(int(second), unit="s", tz=zone) for second in epoch_s]
     t = (epoch_s - date_times[int(np.argmin(epoch_s))].normalize().timestamp()).astype(np.float64)
-    return cloudpickle.dumps((_typed(X), y, group, t, date_times), protocol=5)
+    pickled: bytes = cloudpickle.dumps((_typed(X), y, group, t, date_times), protocol=5)
+    return pickled
 
 
 def draw_answers(samples: int, seed: int) -> dict[str, Answers]:

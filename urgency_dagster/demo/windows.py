@@ -158,9 +158,9 @@ def _numeric_series(rng: np.random.Generator, stream: NumericStream, y: "npt.NDA
     memory = 0.98
     wander = lfilter([np.sqrt(1 - memory**2)], [1.0, -memory], rng.normal(size=(y.size, POINTS)), axis=1)
     series = level[:, None] + stream.fast * wander
-    series = np.clip(np.exp(series) if stream.exponential else series, stream.low, stream.high)
-    series[rng.random(y.size) < stream.no_contact] = stream.high
-    return series
+    clipped: Floats = np.clip(np.exp(series) if stream.exponential else series, stream.low, stream.high)
+    clipped[rng.random(y.size) < stream.no_contact] = stream.high
+    return clipped
 
 
 def _categorical_series(
@@ -203,4 +203,5 @@ def _bin_entropy(v: "Floats", g1: "Floats") -> "Floats":
 
 def _entropy(shares: "Floats") -> "Floats":
     """Natural-log entropy of each row of shares."""
-    return -(shares * np.log(np.where(shares > 0, shares, 1.0))).sum(axis=1)
+    entropy: Floats = -(shares * np.log(np.where(shares > 0, shares, 1.0))).sum(axis=1)
+    return entropy

@@ -30,7 +30,8 @@ def stated_licence(name: str) -> str | None:
         stated = metadata(name)
     except PackageNotFoundError:
         return None
-    return stated["License-Expression"] if "License-Expression" in stated else None
+    expressions = stated.get_all("License-Expression")
+    return str(expressions[0]) if expressions else None
 
 
 def test_the_licences_are_those_of_the_metadata() -> None:
