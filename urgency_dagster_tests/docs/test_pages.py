@@ -8,6 +8,7 @@ import yaml
 
 from docs.generate.options import configurations
 from urgency_dagster.calls import RejectReason
+from urgency_dagster.configuration import checked_options
 from urgency_dagster.settings import EXECUTORS, SPEECH_MODEL, TEXT_MODEL, Settings
 from urgency_dagster_tests.docs.markdown import PAGES, ROOT, blocks, code_spans, prose, read, tables
 from urgency_dagster_tests.docs.test_readme import Finished
@@ -108,7 +109,7 @@ def test_options_in_yaml_are_valid(page: str) -> None:
         declared = yaml.safe_load(text)
         for asset, values in declared.items():
             if asset in options:
-                options[asset](**values)
+                checked_options(options[asset], values, asset)
 
 
 def test_there_are_options_in_yaml() -> None:
