@@ -63,7 +63,7 @@ def requested(result: dg.SensorResult) -> list[str]:
     return [request.partition_key or str(request.job_name) for request in result.run_requests or ()]
 
 
-def test_files_must_look_the_same_twice(ticks: Ticks) -> None:
+def test_a_file_is_used_after_two_equal_fingerprints(ticks: Ticks) -> None:
     first = ticks.next()
     assert requested(first) == []
     assert "4 new or changed inputs wait for the next tick." in str(first.skip_reason.skip_message)  # type: ignore[union-attr]
@@ -90,7 +90,7 @@ def test_partitions_and_landed_content_are_reported_once(ticks: Ticks) -> None:
     assert not third.dynamic_partitions_requests
 
 
-def test_a_request_names_exactly_the_assets_that_are_missing(ticks: Ticks) -> None:
+def test_a_request_has_only_the_missing_assets(ticks: Ticks) -> None:
     materialise(ticks.settings, "call_recordings", "utterances")
     ticks.next()
     request = next(item for item in ticks.next().run_requests or () if item.partition_key == ARCHIVES[0])
@@ -101,7 +101,7 @@ def test_a_request_names_exactly_the_assets_that_are_missing(ticks: Ticks) -> No
     ]
 
 
-def test_work_that_is_in_progress_is_not_requested_again(ticks: Ticks) -> None:
+def test_a_run_in_progress_is_not_requested_again(ticks: Ticks) -> None:
     ticks.next()
     for request in ticks.next().run_requests or ():
         ticks.add_run(request, dg.DagsterRunStatus.STARTED)
@@ -111,7 +111,7 @@ def test_work_that_is_in_progress_is_not_requested_again(ticks: Ticks) -> None:
     assert requested(ticks.next()) == []
 
 
-def test_a_failed_run_waits_for_a_person_and_a_deleted_one_does_not(ticks: Ticks) -> None:
+def test_a_failed_run_is_requested_again_only_after_its_deletion(ticks: Ticks) -> None:
     ticks.next()
     runs = [ticks.add_run(request, dg.DagsterRunStatus.FAILURE) for request in ticks.next().run_requests or ()]
     assert requested(ticks.next()) == []
@@ -119,7 +119,7 @@ def test_a_failed_run_waits_for_a_person_and_a_deleted_one_does_not(ticks: Ticks
     assert requested(ticks.next()) == [ARCHIVES[0]]
 
 
-def test_a_failed_archive_is_requested_again_when_it_is_sent_again(ticks: Ticks, paths: StoragePaths) -> None:
+def test_a_failed_archive_with_new_content_is_requested_again(ticks: Ticks, paths: StoragePaths) -> None:
     ticks.next()
     for request in ticks.next().run_requests or ():
         ticks.add_run(request, dg.DagsterRunStatus.FAILURE)
@@ -130,7 +130,7 @@ def test_a_failed_archive_is_requested_again_when_it_is_sent_again(ticks: Ticks,
     assert requested(ticks.next()) == [ARCHIVES[0]]
 
 
-def test_training_follows_when_the_archives_are_done_or_have_failed(ticks: Ticks) -> None:
+def test_training_starts_after_all_archives_are_made_or_failed(ticks: Ticks) -> None:
     ticks.next()
     made, failed, running, _ = ticks.next().run_requests or ()
     ticks.add_run(failed, dg.DagsterRunStatus.FAILURE)
@@ -141,7 +141,7 @@ def test_training_follows_when_the_archives_are_done_or_have_failed(ticks: Ticks
     assert "urgency_job" in requested(ticks.next())
 
 
-def problems_told(result: dg.SensorResult) -> list[dict[str, str]]:
+def reported_problems(result: dg.SensorResult) -> list[dict[str, str]]:
     """The unusable files that the tick reported for the page of `call_archive`."""
     (event,) = [event for event in result.asset_events if isinstance(event, dg.AssetObservation)]
     assert event.asset_key == dg.AssetKey("call_archive")
@@ -150,31 +150,31 @@ def problems_told(result: dg.SensorResult) -> list[dict[str, str]]:
     return [{name: str(value) for name, value in record.data.items()} for record in table.records]
 
 
-def test_files_that_cannot_be_used_are_named_with_their_reason(ticks: Ticks, paths: StoragePaths) -> None:
+def test_unusable_files_have_a_reason(ticks: Ticks, paths: StoragePaths) -> None:
     shutil.copy(next(paths.landing_calls.rglob("TS_광주_구급.zip")), paths.landing_calls / "TS_서울_구조.zip")
     (paths.landing_calls / "download.tar").write_bytes(b"")
     tick = ticks.next()
     message = str(tick.skip_reason.skip_message)  # type: ignore[union-attr]
     assert "2 files cannot be used" in message
     assert "TS_서울_구조.zip: its partner TL_서울_구조.zip has not landed" in message
-    told = {row["file"]: row["reason"] for row in problems_told(tick)}
-    assert sorted(told) == sorted([*ARCHIVES, "TS_서울_구조.zip", "download.tar"])
-    assert "changed since the last tick" in told[ARCHIVES[0]]
-    assert "partner" in told["TS_서울_구조.zip"]
-    assert "tar" in told["download.tar"]
+    reasons = {row["file"]: row["reason"] for row in reported_problems(tick)}
+    assert sorted(reasons) == sorted([*ARCHIVES, "TS_서울_구조.zip", "download.tar"])
+    assert "changed since the last tick" in reasons[ARCHIVES[0]]
+    assert "partner" in reasons["TS_서울_구조.zip"]
+    assert "tar" in reasons["download.tar"]
 
 
-def test_what_cannot_be_used_is_reported_when_it_changes_and_when_it_is_gone(ticks: Ticks, paths: StoragePaths) -> None:
+def test_unusable_files_are_reported_after_each_change(ticks: Ticks, paths: StoragePaths) -> None:
     odd = paths.landing_calls / "notes.zip"
     odd.write_bytes(b"")
-    assert len(problems_told(ticks.next())) == 1 + len(ARCHIVES)
-    assert [row["file"] for row in problems_told(ticks.next())] == ["notes.zip"]
+    assert len(reported_problems(ticks.next())) == 1 + len(ARCHIVES)
+    assert [row["file"] for row in reported_problems(ticks.next())] == ["notes.zip"]
     assert not [event for event in ticks.next().asset_events if isinstance(event, dg.AssetObservation)]
     odd.unlink()
-    assert problems_told(ticks.next()) == []
+    assert reported_problems(ticks.next()) == []
 
 
-def test_the_same_bytes_again_ask_for_nothing(made: Settings, paths: StoragePaths) -> None:
+def test_equal_bytes_request_nothing(made: Settings, paths: StoragePaths) -> None:
     """Touched, copied again, or moved: the content is what counts."""
     with dg.DagsterInstance.ephemeral() as instance:
         ticks = Ticks(made, instance)
@@ -191,7 +191,7 @@ def test_the_same_bytes_again_ask_for_nothing(made: Settings, paths: StoragePath
         assert ARCHIVES[0] not in requested(ticks.next())
 
 
-def test_a_zip_that_was_in_parts_and_is_joined_asks_for_nothing(made: Settings, paths: StoragePaths) -> None:
+def test_a_zip_whose_parts_were_joined_requests_nothing(made: Settings, paths: StoragePaths) -> None:
     audio = next(paths.landing_calls.rglob("TS_광주_구급.zip"))
     content = audio.read_bytes()
     audio.unlink()
@@ -206,7 +206,7 @@ def test_a_zip_that_was_in_parts_and_is_joined_asks_for_nothing(made: Settings, 
         assert (CALL_ARCHIVE, ARCHIVES[0]) in {(event.asset_key, event.partition) for event in second.asset_events}
 
 
-def test_other_bytes_under_the_same_name_ask_for_everything(made: Settings, paths: StoragePaths) -> None:
+def test_other_bytes_under_the_same_name_request_all_assets(made: Settings, paths: StoragePaths) -> None:
     audio, other = (next(paths.landing_calls.rglob(f"{name}.zip")) for name in ("TS_광주_구급", "VS_광주_구급"))
     shutil.copy(other, audio)
     with dg.DagsterInstance.ephemeral() as instance:
@@ -222,7 +222,7 @@ def test_other_bytes_under_the_same_name_ask_for_everything(made: Settings, path
     ]
 
 
-def test_it_leaves_everything_to_a_run_command_that_is_at_work(ticks: Ticks) -> None:
+def test_it_requests_nothing_while_a_run_command_is_running(ticks: Ticks) -> None:
     ticks.next()
     with run_lock(Path(ticks.instance.root_directory)):
         busy = ticks.next()
@@ -240,6 +240,6 @@ def test_an_empty_root_skips(tmp_path: Path) -> None:
     assert result.skip_reason is not None
 
 
-def test_the_run_is_tagged_with_its_work(ticks: Ticks) -> None:
+def test_a_request_has_the_identity_as_a_tag(ticks: Ticks) -> None:
     ticks.next()
     assert all(request.tags[WORK_TAG] for request in ticks.next().run_requests or ())
