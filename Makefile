@@ -19,7 +19,6 @@ quick: setup  ## every test that starts no process, under 3 minutes on 2 cores
 
 coverage: setup  ## the lines and branches that `make quick` runs; fails below the floor in pyproject.toml
 	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -m 'not slow'
-	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 dev: setup    ## the Dagster UI with its daemon on http://127.0.0.1:3000

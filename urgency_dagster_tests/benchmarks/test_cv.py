@@ -54,7 +54,7 @@ def test_scores_that_differ_cannot_be_compared(model: str) -> None:
     if model == "xgb":  # the two sides fit it differently on purpose
         assert largest_difference(ours, other) == 0
         return
-    with pytest.raises(BenchmarkError, match="scores that differ"):
+    with pytest.raises(BenchmarkError, match="scores of the two sides differ"):
         largest_difference(ours, other)
 
 
