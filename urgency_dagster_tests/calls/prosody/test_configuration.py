@@ -33,7 +33,7 @@ def test_bounds_of_f0_that_are_crossed_are_refused() -> None:
 
 def test_an_unknown_option_and_a_change_in_place_are_refused() -> None:
     with pytest.raises(SettingsError, match="hop_length is no option"):
-        ProsodyConfig(hop_length=80)
+        ProsodyConfig(hop_length=80)  # type: ignore[call-arg]
     config = ProsodyConfig()
     with pytest.raises(ValueError, match="frozen"):
         config.f0_min_hz = 100  # type: ignore[misc]

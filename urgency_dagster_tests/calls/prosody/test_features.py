@@ -1,6 +1,7 @@
 """Each feature on signals whose pitch, level and rate are known, and against plain calls of librosa."""
 
 import math
+from typing import Any
 
 import librosa
 import numpy as np
@@ -29,7 +30,7 @@ def harmonic(f0_hz: float, seconds: float = 2.0, amplitude: float = 0.2) -> Samp
     """A tone with five harmonics below 4 kHz, at 16 kHz."""
     times = np.arange(int(seconds * 16_000)) / 16_000
     tones = [np.sin(2 * np.pi * f0_hz * n * times) / n for n in range(1, 6)]
-    return (amplitude * np.sum(tones, axis=0)).astype(np.float32)
+    return np.asarray(amplitude * np.sum(tones, axis=0), dtype=np.float32)
 
 
 def noise(seconds: float = 2.0, amplitude: float = 0.1, seed: int = 0) -> Samples:
@@ -42,7 +43,8 @@ def glide(seconds: float = 2.0) -> Samples:
     times = np.arange(int(seconds * 16_000)) / 16_000
     phase = 2 * np.pi * 110 * seconds / math.log(2) * 2 ** (times / seconds)
     tones = [np.sin(n * phase) / n for n in range(1, 6)]
-    return (0.2 * np.sum(tones, axis=0)).astype(np.float32) + noise(seconds, 0.005)
+    tone = np.asarray(0.2 * np.sum(tones, axis=0), dtype=np.float32)
+    return np.asarray(tone + noise(seconds, 0.005))
 
 
 class TestF0:
@@ -135,7 +137,7 @@ class TestLevel:
 def test_the_numbers_are_those_of_plain_librosa_calls(seconds: float) -> None:
     segment = np.concatenate([glide(seconds / 2), noise(seconds / 2, 0.02)])
     waveform = librosa.resample(segment, orig_sr=16_000, target_sr=8_000)
-    grid = {"frame_length": 512, "hop_length": 80, "center": False}
+    grid: Any = {"frame_length": 512, "hop_length": 80, "center": False}
     f0 = librosa.yin(waveform, fmin=75, fmax=500, sr=8_000, **grid)
     rms = librosa.feature.rms(y=waveform, **grid)[0].astype(np.float64)
     zero_crossings = librosa.feature.zero_crossing_rate(waveform, **grid)[0]
