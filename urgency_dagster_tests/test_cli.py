@@ -23,6 +23,7 @@ def test_help_names_every_command() -> None:
     assert all(command in said for command in ("run", "demo", "dev"))
 
 
+@pytest.mark.slow
 def test_demo_writes_the_inputs_and_prints_the_settings(tmp_path: Path) -> None:
     command = [str(COMMAND), "demo", "--storage", str(tmp_path), "--calls", "12"]
     done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, check=False)

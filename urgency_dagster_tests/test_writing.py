@@ -139,6 +139,7 @@ class TestAbandoned:
             yield process
             process.kill()
 
+    @pytest.mark.slow
     def test_they_are_removed_by_the_next_process(
         self, tmp_path: Path, replace: Replace, writer: subprocess.Popen[str]
     ) -> None:
@@ -149,6 +150,7 @@ class TestAbandoned:
             pass
         assert names(tmp_path) == {"target"}
 
+    @pytest.mark.slow
     def test_those_of_a_running_process_stay(
         self, tmp_path: Path, replace: Replace, writer: subprocess.Popen[str]
     ) -> None:
@@ -156,6 +158,7 @@ class TestAbandoned:
             pass
         assert len(names(tmp_path)) == 2
 
+    @pytest.mark.slow
     def test_those_of_another_target_or_machine_stay(
         self, tmp_path: Path, replace: Replace, writer: subprocess.Popen[str]
     ) -> None:

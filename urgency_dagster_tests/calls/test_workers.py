@@ -32,16 +32,19 @@ def descendants() -> set[int]:
     return {process.pid for process in psutil.Process().children(recursive=True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_the_order_of_the_items(workers: int) -> None:
     assert list(ordered_map(square, range(30), workers)) == [n * n for n in range(30)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_no_items_give_no_results(workers: int) -> None:
     assert list(ordered_map(square, [], workers)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_exception_reaches_the_caller_after_the_results_before_it(workers: int) -> None:
     results = ordered_map(refuse_three, range(9), workers)
@@ -51,11 +54,13 @@ def test_an_exception_reaches_the_caller_after_the_results_before_it(workers: in
     assert caught.value.args == ("three", "another number", "ask for it")
 
 
+@pytest.mark.slow
 def test_one_worker_is_this_process_and_more_are_others() -> None:
     assert set(ordered_map(process_id, range(4), 1)) == {os.getpid()}
     assert os.getpid() not in set(ordered_map(process_id, range(4), 2))
 
 
+@pytest.mark.slow
 def test_items_are_not_taken_far_ahead_of_a_slow_consumer() -> None:
     taken: list[int] = []
 
@@ -70,6 +75,7 @@ def test_items_are_not_taken_far_ahead_of_a_slow_consumer() -> None:
     results.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["done", "closed", "failed"])
 def test_no_process_is_left_behind(end: str) -> None:
     list(ordered_map(square, range(3), 2))  # the fork server stays, once for all

@@ -115,6 +115,7 @@ def test_every_group_has_a_job_for_the_run_command() -> None:
     assert tuple(RUNNABLE) == GROUPS
 
 
+@pytest.mark.slow
 def test_importing_the_definitions_loads_nothing_heavy() -> None:
     code = f"import sys, urgency_dagster.definitions; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

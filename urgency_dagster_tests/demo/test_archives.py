@@ -137,6 +137,7 @@ def test_some_utterances_are_short_and_some_end_after_their_recording(demo_root:
     assert all(start + 500 <= length for start, end, length in spans if end > length)
 
 
+@pytest.mark.slow
 def test_the_data_sets_quirks_occur() -> None:
     drawn = draw_pairs(60, 7)[0]
     audio, labels = (zipfile.ZipFile(io.BytesIO(content)) for content in zip_pair(drawn).values())
@@ -178,6 +179,7 @@ def test_too_few_calls_are_refused() -> None:
         draw_pairs(LEAST_CALLS - 1, 7)
 
 
+@pytest.mark.slow
 def test_progress_counts_the_calls() -> None:
     seen = []
     zip_pair(draw_pairs(12, 7)[2], lambda done, total, **_: seen.append((done, total)))

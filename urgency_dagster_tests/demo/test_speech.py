@@ -8,6 +8,7 @@ GREETING = Line("예, 일일구 상황실입니다.")
 ANSWER = Line("불이 났어요, 안에 사람이 있어요.", rate_wpm=200, pitch=70, pitch_range=75)
 
 
+@pytest.mark.slow
 def test_the_same_lines_give_the_same_samples_whatever_was_spoken_before() -> None:
     first = speak([GREETING, ANSWER])
     speak([ANSWER, ANSWER])
@@ -15,6 +16,7 @@ def test_the_same_lines_give_the_same_samples_whatever_was_spoken_before() -> No
     assert [samples.tobytes() for samples in first] == [samples.tobytes() for samples in again]
 
 
+@pytest.mark.slow
 def test_a_line_is_a_few_seconds_of_sound() -> None:
     (samples,) = speak([GREETING])
     assert samples.dtype == np.int16
@@ -22,12 +24,14 @@ def test_a_line_is_a_few_seconds_of_sound() -> None:
     assert np.abs(samples.astype(int)).max() > 5_000
 
 
+@pytest.mark.slow
 def test_silence_at_the_ends_is_cut_off() -> None:
     (samples,) = speak([GREETING])
     assert abs(int(samples[0])) > 100
     assert abs(int(samples[-1])) > 100
 
 
+@pytest.mark.slow
 def test_a_higher_rate_is_shorter_and_a_higher_pitch_crosses_zero_more_often() -> None:
     slow, fast, high = speak([Line(GREETING.text, 120), Line(GREETING.text, 260), Line(GREETING.text, 120, pitch=99)])
     assert fast.size < 0.7 * slow.size
@@ -37,15 +41,18 @@ def test_a_higher_rate_is_shorter_and_a_higher_pitch_crosses_zero_more_often() -
     assert hz[voice][high_tone[voice].argmax()] > hz[voice][low_tone[voice].argmax()]
 
 
+@pytest.mark.slow
 def test_a_short_answer_is_under_half_a_second() -> None:
     (samples,) = speak([Line("네.")])
     assert 0.1 < samples.size / SAMPLE_RATE_HZ < 0.5
 
 
+@pytest.mark.slow
 def test_a_line_without_letters_is_refused() -> None:
     with pytest.raises(AudioError, match="makes no sound"):
         speak([GREETING, Line("...")])
 
 
+@pytest.mark.slow
 def test_no_lines_give_no_waveforms() -> None:
     assert speak([]) == []

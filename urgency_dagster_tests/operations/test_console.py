@@ -45,6 +45,7 @@ def run_printed(instance: dg.DagsterInstance) -> list[str]:
     return lines
 
 
+@pytest.mark.slow
 def test_assets_failed_checks_and_failed_steps_have_a_line(instance: dg.DagsterInstance) -> None:
     lines = {line.split()[0]: line for line in run_printed(instance)}
     assert sorted(lines) == ["FAILED", "WARN", "done"]
@@ -54,6 +55,7 @@ def test_assets_failed_checks_and_failed_steps_have_a_line(instance: dg.DagsterI
     assert lines["FAILED"] == f"  FAILED  {'broken':28} ValueError: received three lines; expected one"
 
 
+@pytest.mark.slow
 def test_another_session_has_no_line(instance: dg.DagsterInstance) -> None:
     lines: list[str] = []
     with printed_events(instance, "another", lines.append):

@@ -67,6 +67,7 @@ class TestProcessIdentity:
     def test_this_process_is_alive(self) -> None:
         assert is_alive(process_identity())
 
+    @pytest.mark.slow
     def test_an_ended_process_is_not_alive(self) -> None:
         code = "from urgency_dagster.operations.instance import process_identity; print(process_identity())"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

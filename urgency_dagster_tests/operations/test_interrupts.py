@@ -23,10 +23,12 @@ def output(statement: str) -> str:
     return subprocess.run(program, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_that_dagster_catches_is_recorded(number: signal.Signals) -> None:
     assert output(f"os.kill(os.getpid(), {number:d})") == f"{number:d} then -1"
 
 
+@pytest.mark.slow
 def test_nothing_is_recorded_without_a_signal() -> None:
     assert output("pass") == "then -1"

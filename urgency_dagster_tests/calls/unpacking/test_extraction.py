@@ -150,6 +150,7 @@ class TestWhatIsKept:
 
 
 class TestWorkers:
+    @pytest.mark.slow
     def test_the_result_does_not_depend_on_their_number(self, unpack: Unpacking, build: Builder) -> None:
         audio = build.zipped({**MANY, "../x.wav": b"", "b/a.txt": b"2"})
         labels = build.zipped({f"{n}.json": b"{}" * n for n in range(99)})
@@ -161,6 +162,7 @@ class TestWorkers:
         assert results[0] == results[1]
         assert results[0][1] == (len(MANY) + 99, 0)
 
+    @pytest.mark.slow
     def test_several_of_them_share_the_work(self, unpack: Unpacking, build: Builder) -> None:
         list(ordered_map(abs, [1, 2], 2))  # the fork server is there before
         assert self.started(unpack, build.zipped(MANY), ExtractionConfig(workers=2)) >= 2
@@ -174,6 +176,7 @@ class TestWorkers:
     def test_little_work_starts_no_process(self, unpack: Unpacking, build: Builder) -> None:
         assert self.started(unpack, build.zipped(MANY)) == 0
 
+    @pytest.mark.slow
     @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core")
     @pytest.mark.parametrize("little", ["MAX_MEMBERS_ALONE", "MAX_BYTES_ALONE"])
     def test_much_work_starts_as_many_as_there_are_cores(
@@ -189,6 +192,7 @@ class TestWorkers:
         unpack(archive, progress=lambda done, total, **_: seen.append(done))
         assert seen == [2, 4, 5]
 
+    @pytest.mark.slow
     def test_an_error_ends_all_of_them(self, unpack: Unpacking, build: Builder) -> None:
         list(ordered_map(abs, [1, 2], 2))  # the fork server is there before
         before = descendants()

@@ -129,6 +129,7 @@ def extracted(root: Path, pair: ArchivePair, **how: Any) -> ArchivePaths:
     return files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])
 @pytest.mark.parametrize("before", [False, True], ids=["fresh", "replaced"])
 def test_a_kill_before_any_step_leaves_no_trace(tmp_path: Path, build: Builder, before: bool, again: bool) -> None:
