@@ -84,7 +84,7 @@ def test_options_that_cannot_be_are_refused(settings: Settings, paths: StoragePa
     error = failure.step_failure_data.error
     assert error is not None
     assert error.cause is not None
-    assert "the control models svm" in error.cause.message
+    assert "Input should be 'logreg', 'rf', 'lgbm', 'voting' or 'xgb'" in error.cause.message
 
 
 @pytest.mark.slow
