@@ -147,6 +147,7 @@ class TestSound:
 
 
 class TestAgain:
+    @pytest.mark.slow
     def test_a_rerun_and_other_workers_give_the_same_bytes(
         self, archive: StoragePaths, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -186,7 +187,7 @@ class TestRefused:
         with pytest.raises(ArtefactError, match=r"T_광주_구급 has no utterances\.parquet.*materialise utterances"):
             write_prosody(paths, ARCHIVE, ONE)
 
-    @pytest.mark.parametrize("workers", [1, 2])
+    @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
     def test_a_missing_recording(self, archive: StoragePaths, monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
         monkeypatch.setattr(prosody_archive, "AUDIO_S_PER_WORKER", 1)
         next(archive.archive(ARCHIVE).audio.rglob("*.wav")).unlink()
