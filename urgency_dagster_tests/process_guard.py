@@ -13,7 +13,7 @@ import pytest
 EVENTS = {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty", "os.system", "os.spawn"}
 """Audit events of Python that start a process. `multiprocessing` raises none: what it calls is wrapped."""
 
-MINOR = {"cc", "file", "gcc", "ld", "ldconfig", "lscpu", "objdump", "uname"}
+MINOR = {"avconv", "cc", "ffmpeg", "file", "gcc", "ld", "ldconfig", "lscpu", "objdump", "uname"}
 """Programs that libraries ask about the platform: a few milliseconds each."""
 
 

@@ -22,6 +22,7 @@ def test_another_name_is_an_attribute_error() -> None:
         attention.fit  # noqa: B018
 
 
+@pytest.mark.slow
 def test_importing_the_door_loads_no_heavy_library() -> None:
     code = "import sys, urgency_dagster.attention; print(*sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

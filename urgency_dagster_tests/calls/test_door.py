@@ -35,6 +35,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         calls.embed  # noqa: B018
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "absent"),
     [

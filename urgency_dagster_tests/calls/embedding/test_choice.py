@@ -218,6 +218,7 @@ class TestChoice:
             next(encoders(load_speech_model(speech_model(LAYER)), EncoderConfig(device="cpu", engine="openvino")))
 
 
+@pytest.mark.slow
 def test_importing_the_room_loads_neither_torch_nor_openvino() -> None:
     heavy = "{'torch', 'openvino', 'transformers'}"
     code = f"import sys, urgency_dagster.calls.embedding.archive; print({heavy} & set(sys.modules))"

@@ -93,6 +93,7 @@ class TestUntraceable:
         assert next(encoders(speech, EncoderConfig(device="cpu"))).engine == "torch"
 
 
+@pytest.mark.slow
 def test_the_library_is_loaded_without_what_reports_its_use() -> None:
     code = """
 import sys

@@ -324,6 +324,7 @@ class TestTheStep:
         assert build_utterance_table(table.paths, ARCHIVE, workers=1) == table.funnel
         assert (table.files.utterances.read_bytes(), table.files.rejects.read_bytes()) == first
 
+    @pytest.mark.slow
     def test_several_processes_write_the_same_bytes(self, table: Table, build: Builder) -> None:
         table(*self.labels(build))
         first = table.files.utterances.read_bytes(), table.files.rejects.read_bytes()
