@@ -62,6 +62,7 @@ def test_the_length_at_16_khz_is_rounded_up_as_librosas_is(
     assert waveform.tobytes() == librosa.load(path, sr=SAMPLE_RATE)[0].tobytes()
 
 
+@pytest.mark.slow
 def test_a_recording_is_resampled_without_librosa(wav: WriteWav) -> None:
     """Importing it takes longer than decoding a hundred calls, in every worker."""
     code = "import sys; from pathlib import Path; from urgency_dagster.calls.audio import load_waveform"
