@@ -44,8 +44,7 @@ class TestRecordings:
             Recording(tmp_path / "b.wav", [(2, 4)]),
         ]
 
-    @pytest.mark.slow
-    @pytest.mark.parametrize("workers", [1, 2])
+    @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
     def test_a_piece_gives_the_segments_of_its_rows(self, tmp_path: Path, build: Builder, workers: int) -> None:
         for name in ("a.wav", "b.wav"):
             (tmp_path / name).write_bytes(build.wav(2000, seed=ord(name[0])))

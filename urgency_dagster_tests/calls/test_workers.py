@@ -32,20 +32,17 @@ def descendants() -> set[int]:
     return {process.pid for process in psutil.Process().children(recursive=True)}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_results_come_in_the_order_of_the_items(workers: int) -> None:
     assert list(ordered_map(square, range(30), workers)) == [n * n for n in range(30)]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_no_items_give_no_results(workers: int) -> None:
     assert list(ordered_map(square, [], workers)) == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_exception_reaches_the_caller_after_the_results_before_it(workers: int) -> None:
     results = ordered_map(refuse_three, range(9), workers)
     assert list(islice(results, 3)) == [0, 1, 2]

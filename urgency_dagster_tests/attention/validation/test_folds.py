@@ -44,7 +44,8 @@ def plain_models() -> dict[str, Any]:
     rf = RandomForestClassifier(random_state=42)
     lgbm = LGBMClassifier(
         random_state=42, learning_rate=0.03, max_depth=5, num_leaves=31, min_child_samples=10, reg_alpha=2,
-        reg_lambda=2, subsample=0.8, colsample_bytree=0.8, n_estimators=100, importance_type="gain", verbosity=-1, n_jobs=1,
+        reg_lambda=2, subsample=0.8, colsample_bytree=0.8, n_estimators=100, importance_type="gain", verbosity=-1,
+        n_jobs=1,
     )  # fmt: skip
     voting = VotingClassifier([("logreg", logreg), ("rf", rf), ("lgbm", lgbm)], voting="soft")
     return {"logreg": logreg, "rf": rf, "lgbm": lgbm, "voting": voting}

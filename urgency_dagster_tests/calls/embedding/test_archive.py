@@ -42,9 +42,10 @@ class TestArchives:
             segment = cut(load_waveform(extracted.root / row["wav_file_path"]), row["startAt"], row["endAt"])
             np.testing.assert_allclose(vector[EMBEDDING], one_by_one.vector(segment), rtol=0, atol=1e-5)
 
-    @pytest.mark.slow
     @pytest.mark.parametrize("engine", ["torch", "openvino"])
-    @pytest.mark.parametrize(("shard", "workers"), [(1, 1), (2, 1), (4, 1), (5, 1), (4, 2)])
+    @pytest.mark.parametrize(
+        ("shard", "workers"), [(1, 1), (2, 1), (4, 1), (5, 1), pytest.param(4, 2, marks=pytest.mark.slow)]
+    )
     def test_shards_and_workers_change_nothing(
         self, extracted: StoragePaths, speech_model: SpeechModels, engine: str, shard: int, workers: int
     ) -> None:
@@ -178,8 +179,7 @@ class TestArchives:
         with pytest.raises(ArtefactError, match="utterance table"):
             embed_archive(paths, ARCHIVE, speech_model(), TORCH)
 
-    @pytest.mark.slow
-    @pytest.mark.parametrize("workers", [1, 2])
+    @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
     def test_a_recording_that_is_gone_leaves_the_former_file(
         self, extracted: StoragePaths, speech_model: SpeechModels, workers: int
     ) -> None:
