@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -16,11 +17,14 @@ ADDRESS, PORT = "127.0.0.1", "3000"
 SENSOR_TIMEOUT_S = "600"
 """Maximum duration of one sensor tick in seconds. The first tick on 87 GB of archives hashes all of them."""
 
-storage_option = click.option(
-    "--storage",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Storage root. Default: URGENCY_STORAGE, or `storage` in the repository.",
-)
+DEFAULT_STORAGE = "URGENCY_STORAGE, or `storage` in the repository"
+
+
+def _storage_option(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The option `--storage` of a command; `default` names the folder without the option."""
+    return click.option(
+        "--storage", type=click.Path(file_okay=False, path_type=Path), help=f"Storage root. Default: {default}."
+    )
 
 
 class _Commands(click.Group):
@@ -39,7 +43,7 @@ def main() -> None:
 
 
 @main.command()
-@storage_option
+@_storage_option(DEFAULT_STORAGE)
 @click.option("--only", type=click.Choice(GROUPS), help="Run one pipeline only. Default: all.")
 def run(storage: Path | None, only: str | None) -> None:
     """Run every step whose result is missing or out of date. Exit with 1 if a step failed."""
@@ -60,8 +64,8 @@ def run(storage: Path | None, only: str | None) -> None:
 
 
 @main.command()
-@storage_option
-@click.option("--calls", type=click.IntRange(min=1), help="Number of synthetic calls.")
+@_storage_option("the folder `demo` in URGENCY_STORAGE, or `storage/demo` in the repository")
+@click.option("--calls", type=click.IntRange(min=1), help="Number of synthetic calls. Default: 120.")
 def demo(storage: Path | None, calls: int | None) -> None:
     """Write synthetic inputs and tiny models, and print the settings that use them."""
     require_extra("demo")
@@ -79,8 +83,8 @@ def demo(storage: Path | None, calls: int | None) -> None:
 
 
 @main.command()
-@storage_option
-@click.option("--port", default=PORT, show_default=True, help=f"Port of the UI on {ADDRESS}.")
+@_storage_option(f"{DEFAULT_STORAGE}; its folder `demo` while nothing has landed")
+@click.option("--port", default=PORT, help=f"Port of the UI on {ADDRESS}. Default: {PORT}.")
 def dev(storage: Path | None, port: str) -> None:
     """Open the Dagster UI with its daemon. Runs start by themselves when files land."""
     require_extra("pipelines")

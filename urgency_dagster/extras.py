@@ -40,5 +40,5 @@ def require_extra(extra: Extra) -> None:
     """
     missing = [module for module in MODULES[extra] if find_spec(module) is None]
     if missing:
-        remedy = f"pip install 'urgency-dagster[{extra}]'"
+        remedy = f"pip install '.[{extra}]' in the repository"
         raise MissingExtraError(f"{missing[0]} is not installed", f"the extra `{extra}`", remedy)

@@ -57,7 +57,7 @@ def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name == module else find_spec(name))
     with pytest.raises(MissingExtraError) as raised:
         require_extra(extra)
-    remedy = f"to fix it, pip install 'urgency-dagster[{extra}]'"
+    remedy = f"to fix it, pip install '.[{extra}]' in the repository"
     assert str(raised.value) == f"{module} is not installed; expected the extra `{extra}`; {remedy}"
 
 
@@ -66,5 +66,5 @@ def test_a_command_without_its_extra_is_one_sentence(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     result = CliRunner().invoke(main, [command])
     assert result.exit_code == 1
-    assert "pip install 'urgency-dagster[" in result.output
+    assert "pip install '.[" in result.output
     assert "Traceback" not in result.output

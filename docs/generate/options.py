@@ -11,6 +11,9 @@ from pydantic.fields import FieldInfo
 
 from docs.generate.definitions import makers
 from docs.generate.tables import first_line, table
+from urgency_dagster.defs.catalogue import CATALOGUE
+
+LAUNCHPAD_ONLY = "For the Launchpad only. `run_config.yaml` refuses these options: `run` does not make this asset."
 
 BOUNDS = {Ge: ("ge", "≥"), Gt: ("gt", ">"), Le: ("le", "≤"), Lt: ("lt", "<")}
 LENGTHS = {MinLen: ("min_length", "length ≥"), MaxLen: ("max_length", "length ≤")}
@@ -35,7 +38,11 @@ def _section(asset: str, config: type[dg.Config]) -> str:
         for name, field in config.model_fields.items()
     ]
     header = ["option", "type", "bounds", "default", "meaning"]
-    return f"### `{asset}`\n\n{summary_of(config)}\n\n{table(header, rows)}"
+    return f"### `{asset}`\n\n{_introduction(asset, config)}\n\n{table(header, rows)}"
+
+
+def _introduction(asset: str, config: type[dg.Config]) -> str:
+    return summary_of(config) if asset in CATALOGUE.options else LAUNCHPAD_ONLY
 
 
 def summary_of(config: type[dg.Config]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from urgency_dagster.attention.audit.audit import write_audit
     from urgency_dagster.attention.audit.controls import ControlConfig
-    from urgency_dagster.attention.audit.findings import Finding, Kind, Level
+    from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
     from urgency_dagster.attention.export.files import export_models
     from urgency_dagster.attention.export.loading import load_model
     from urgency_dagster.attention.leaderboard import write_leaderboard
@@ -37,8 +37,8 @@ __all__ = [
     "ControlConfig",
     "CrossValidationConfig",
     "Finding",
+    "FindingKind",
     "FitCache",
-    "Kind",
     "Level",
     "LoadingLimits",
     "cross_validate",
@@ -61,7 +61,7 @@ _MODULES = {
     "CrossValidationConfig": "validation.protocol",
     "Finding": "audit.findings",
     "FitCache": "validation.fit_cache",
-    "Kind": "audit.findings",
+    "FindingKind": "audit.findings",
     "Level": "audit.findings",
     "LoadingLimits": "reading.sandbox",
     "cross_validate": "validation.cross_validation",

@@ -2,7 +2,8 @@
 
 An exported file stores this class by its path, `urgency_dagster.attention.early_stopping.EvXGBClassifier`, and its
 instances by their attributes. Both are part of the file format: a renamed path or attribute makes old exports
-unreadable. The hyper-parameters of each protocol are in `validation.models`.
+unreadable. The defaults are the hyper-parameters `stated` of the option `xgb_settings`. `validation.models` holds the
+parameters in which the other values differ.
 
 Source: EvXGBClassifier of the K-EmoPhone supplementary code, with its errors corrected.
 """

@@ -96,7 +96,7 @@ def _check_comparable(metrics: dict[str, dict[str, Any]]) -> None:
     for model, of_model in metrics.items():
         if (of_model["data"], of_model["protocol"]) != (expected["data"], expected["protocol"]):
             received = f"{model} and {BASELINE} were cross-validated on different data or folds"
-            raise ArtefactError(received, "one data set and one protocol", "materialise attention_cv of all models")
+            raise ArtefactError(received, "one data set and one protocol", "materialize attention_cv of all models")
 
 
 def leaderboard(metrics: dict[str, dict[str, Any]]) -> pd.DataFrame:

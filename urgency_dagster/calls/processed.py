@@ -46,7 +46,7 @@ def write_processed_data(paths: StoragePaths, archive: str) -> dict[str, int]:
 def _check_present(files: ArchivePaths, archive: str) -> None:
     for path, asset in ((files.utterances, "utterances"), (files.embeddings, "utterance_embeddings")):
         if not path.is_file():
-            raise ArtefactError(f"{archive} has no {path.name}", "both tables", f"materialise {asset}")
+            raise ArtefactError(f"{archive} has no {path.name}", "both tables", f"materialize {asset}")
 
 
 def _check_same_rows(utterances: pa.Table, embeddings: pq.ParquetFile, archive: str) -> None:
@@ -55,7 +55,7 @@ def _check_same_rows(utterances: pa.Table, embeddings: pq.ParquetFile, archive: 
         raise ArtefactError(
             f"the vectors of {archive} do not belong to its utterance table",
             "the same keys in the same order",
-            "materialise utterance_embeddings again",
+            "materialize utterance_embeddings again",
         )
 
 

@@ -167,7 +167,7 @@ def same_as_one_by_one(verification: Verification) -> dg.AssetCheckResult:
             "bound": verification.bound,
             "max_difference": figure(verification.max_difference),
             "min_cosine": figure(verification.min_cosine),
-            "remedy": "materialise it with `precision: float32`. If that fails too, use `engine: torch`.",
+            "remedy": "materialize it with `precision: float32`. If that fails too, use `engine: torch`.",
         },
     )
 

@@ -26,7 +26,7 @@ Jobs = Mapping[str, Callable[[], dg.JobDefinition]]
 QUIET_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 OWN_JOBS = (*(f"{group}_job" for group in GROUPS), "__ASSET_JOB")
-"""The jobs of this code location. The last one runs assets that a user materialises in the UI."""
+"""The jobs of this code location. The last one runs assets that a user materializes in the UI."""
 
 
 def run_all(settings: Settings, groups: Sequence[str], catalogue: Catalogue, jobs: Jobs, echo: Echo) -> bool:

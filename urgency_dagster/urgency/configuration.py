@@ -31,7 +31,7 @@ class SplitConfig(Configuration):
 
 
 class TrainingConfig(Configuration):
-    """The hyper-parameters of a training. The defaults are those of the original pipeline."""
+    """The hyper-parameters of a training. Defaults are the original pipeline's, except `calibration_share`."""
 
     renamed: ClassVar[Mapping[str, str]] = {"person_share": "deferral_rate", "high_recall": "alarm_recall"}
 

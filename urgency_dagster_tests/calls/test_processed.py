@@ -156,5 +156,5 @@ def test_vectors_of_other_rows_are_refused(paths: StoragePaths, change: str) -> 
 def test_a_missing_table_is_named(paths: StoragePaths, missing: str, asset: str) -> None:
     write(paths, [utterance(0)])
     getattr(paths.archive(ARCHIVE), missing).unlink()
-    with pytest.raises(ArtefactError, match=f"materialise {asset}$"):
+    with pytest.raises(ArtefactError, match=f"materialize {asset}$"):
         write_processed_data(paths, ARCHIVE)

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from urgency_dagster.attention.audit.findings import Finding, Kind, Level
+from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
 from urgency_dagster.calls.embedding.verification import Verification
 from urgency_dagster.calls.table.funnel import Funnel
 from urgency_dagster.defs.checks import (
@@ -144,7 +144,7 @@ def test_the_first_model_passes() -> None:
 def test_a_certain_finding_blocks_and_a_suspicious_one_warns(
     levels: tuple[Level, ...], leak: bool, suspicion: bool
 ) -> None:
-    findings = [Finding.of_names(level, Kind.IDENTIFIER, "They name people.", ["HRT#VAL"]) for level in levels]
+    findings = [Finding.of_names(level, FindingKind.IDENTIFIER, "They name people.", ["HRT#VAL"]) for level in levels]
     certain, suspicious = no_leak(findings), no_suspicion(findings)
     assert (certain.passed, suspicious.passed) == (leak, suspicion)
     assert (certain.severity, suspicious.severity) == (dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN)

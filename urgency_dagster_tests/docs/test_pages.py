@@ -1,11 +1,13 @@
 """The pages of `docs/`, compared with the code."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import yaml
 
+from docs.generate.definitions import specs
 from docs.generate.options import configurations
 from urgency_dagster.calls import RejectReason
 from urgency_dagster.configuration import checked_options
@@ -86,6 +88,26 @@ def test_every_asset_is_drawn() -> None:
     assert {asset for asset in assets if not re.search(rf"\b{asset}\b", graph)} == set()
 
 
+def with_indirect(arrows: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """The arrows, and an arrow for each path along them."""
+    longer = arrows | {(start, end) for start, middle in arrows for other, end in arrows if middle == other}
+    return arrows if longer == arrows else with_indirect(longer)
+
+
+def drawn_arrows() -> set[tuple[str, str]]:
+    """The arrows of the graph of the architecture page, from input to output."""
+    graph = re.sub(r"\(.*?\)|\*|/<model>", "", blocks(read("docs/architecture.md"), "text")[0])
+    chains = [[re.findall(r"\w+", step) for step in line.split("→")] for line in graph.splitlines() if "→" in line]
+    return {(start, end) for chain in chains for starts, ends in pairwise(chain) for start in starts for end in ends}
+
+
+def test_the_arrows_are_the_inputs_of_the_assets() -> None:
+    """An input that an asset has through another asset needs no arrow of its own."""
+    inputs = {(dep.asset_key.path[0], spec.key.path[0]) for spec in specs() for dep in spec.deps}
+    assert len(inputs) > 10
+    assert with_indirect(drawn_arrows()) == with_indirect(inputs)
+
+
 def test_names_in_code_spans_exist(page: str) -> None:
     """A name such as `audio_tokens` that is renamed in the code must be renamed in the pages."""
     names = {span for span in code_spans(page) if re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)+", span)}
@@ -99,7 +121,8 @@ def test_files_in_code_spans_exist(page: str) -> None:
     known |= {file.relative_to(ROOT).as_posix() for file in code} | {file.name for file in code}
     folders = {f"{parent.as_posix()}/" for file in known for parent in Path(file).parents}
     written = {"landing/", "calls/", "manifests/", "dagster_home/", "bench/", "Wave/", "Label/", "site/"}
-    written |= {"urgency/training_set/", "urgency/model/", "landing/attention/"}
+    written |= {"urgency/training_set/", "urgency/model/", "landing/attention/", "models/attention/"}
+    written |= {"urgency/evaluation/", "eval/attention/"}
     assert names - known - folders - written == set()
 
 

@@ -140,7 +140,7 @@ def test_a_command_of_an_extra_names_it(core: Core, command: str, extra: str) ->
     done = core.run("urgency-dagster", command)
     assert (done.returncode, done.stdout) == (1, "")
     module = "dagster" if extra == "pipelines" else "espeakng_loader"
-    remedy = f"to fix it, pip install 'urgency-dagster[{extra}]'"
+    remedy = f"to fix it, pip install '.[{extra}]' in the repository"
     assert done.stderr == f"Error: {module} is not installed; expected the extra `{extra}`; {remedy}\n"
 
 

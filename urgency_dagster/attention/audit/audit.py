@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from urgency_dagster.attention.audit.controls import ControlConfig, Controls, control_findings, run_controls
-from urgency_dagster.attention.audit.findings import Finding, Kind, Level
+from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
 from urgency_dagster.attention.audit.label_history import history_findings, verifiable_columns
 from urgency_dagster.attention.audit.leaking_columns import column_findings
 from urgency_dagster.attention.audit.overlap import overlap_findings
@@ -90,7 +90,7 @@ def _implausible(metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
     above = {model: score for model, score in scores.items() if score > LEAKAGE_SUSPICION}
     if above:
         message = f"These models reach a macro-F1 above {LEAKAGE_SUSPICION:.2f}. Honest models reach 0.50 to 0.55."
-        yield Finding.of_names(Level.SUSPICION, Kind.IMPLAUSIBLE_SCORE, message, list(above), above)
+        yield Finding.of_names(Level.SUSPICION, FindingKind.IMPLAUSIBLE_SCORE, message, list(above), above)
 
 
 def read_results(paths: AttentionPaths, models: Sequence[str], data: AttentionData) -> StoredResults:
@@ -108,7 +108,7 @@ def read_results(paths: AttentionPaths, models: Sequence[str], data: AttentionDa
         same_protocol = metrics[model]["protocol"] == metrics[models[0]]["protocol"]
         if not (same_rows and same_protocol and metrics[model]["data"]["source_sha256"] == data.source_sha256):
             received = f"{model} was cross-validated on other samples or folds"
-            raise ArtefactError(received, "the stored features", f"materialise attention_cv/{model} again")
+            raise ArtefactError(received, "the stored features", f"materialize attention_cv/{model} again")
     return StoredResults(metrics, predictions)
 
 
@@ -169,7 +169,7 @@ def read_findings(paths: AttentionPaths, metrics: Mapping[str, Any]) -> list[Fin
     Raises:
         ArtefactError: there is no audit, or it is of other data or folds.
     """
-    remedy = "materialise attention_audit"
+    remedy = "materialize attention_audit"
     if not paths.audit.is_file():
         raise ArtefactError(f"{paths.audit.name} is missing", "an audit", remedy)
     stored = read_json(paths.audit)

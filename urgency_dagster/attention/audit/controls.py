@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from urgency_dagster.attention.audit.auroc import OrderedPairs, interval, within_participants
-from urgency_dagster.attention.audit.findings import Finding, Kind, Level
+from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
 from urgency_dagster.attention.audit.label_history import history_columns
 from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.cross_validation import cross_validate
@@ -197,11 +197,11 @@ def control_findings(controls: Controls) -> Iterator[Finding]:
     if off_chance:
         message = "On shuffled labels these models are not at chance: training uses information of the test rows."
         figures = {model: score.auroc for model, score in off_chance.items() if score.auroc is not None}
-        yield Finding.of_names(Level.SUSPICION, Kind.NOT_AT_CHANCE, message, list(off_chance), figures)
+        yield Finding.of_names(Level.SUSPICION, FindingKind.NOT_AT_CHANCE, message, list(off_chance), figures)
     elif controls.shuffled:
         message = "On shuffled labels every control model is at chance."
         figures = {model: score.auroc for model, score in controls.shuffled.items() if score.auroc is not None}
-        yield Finding.of_names(Level.NOTE, Kind.AT_CHANCE, message, list(controls.shuffled), figures)
+        yield Finding.of_names(Level.NOTE, FindingKind.AT_CHANCE, message, list(controls.shuffled), figures)
     drops = {
         model: controls.with_history[model]["f1_macro"] - scores["f1_macro"]
         for model, scores in controls.without_history.items()
@@ -209,4 +209,4 @@ def control_findings(controls: Controls) -> Iterator[Finding]:
     dependent = {model: drop for model, drop in drops.items() if drop > MAX_HISTORY_DROP}
     if dependent:
         message = f"Without label history the macro-F1 of these models drops by more than {MAX_HISTORY_DROP:.2f}."
-        yield Finding.of_names(Level.SUSPICION, Kind.HISTORY_CARRIES, message, list(dependent), dependent)
+        yield Finding.of_names(Level.SUSPICION, FindingKind.HISTORY_CARRIES, message, list(dependent), dependent)

@@ -22,7 +22,7 @@ class Level(StrEnum):
     """A property of the data set that a reader of the scores must know."""
 
 
-class Kind(StrEnum):
+class FindingKind(StrEnum):
     """The subject of a finding; a closed set."""
 
     PARTICIPANT_IN_TWO_FOLDS = "participant_in_two_folds"
@@ -55,7 +55,7 @@ class Finding:
     """
 
     level: Level
-    kind: Kind
+    kind: FindingKind
     message: str
     count: int
     names: tuple[str, ...] = ()
@@ -63,7 +63,12 @@ class Finding:
 
     @classmethod
     def of_names(
-        cls, level: Level, kind: Kind, message: str, names: Sequence[str], figures: Mapping[str, float] | None = None
+        cls,
+        level: Level,
+        kind: FindingKind,
+        message: str,
+        names: Sequence[str],
+        figures: Mapping[str, float] | None = None,
     ) -> "Finding":
         """A finding about named columns, participants or models; it lists the first names."""
         return cls(level, kind, message, len(names), tuple(sorted(names)[:MAX_NAMES]), figures or {})
@@ -84,7 +89,7 @@ class Finding:
         """The finding of the JSON values of `to_json`."""
         return cls(
             level=Level(stored["level"]),
-            kind=Kind(stored["kind"]),
+            kind=FindingKind(stored["kind"]),
             message=stored["message"],
             count=stored["count"],
             names=tuple(stored["names"]),

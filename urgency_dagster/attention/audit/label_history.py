@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from urgency_dagster.attention.audit.auroc import interval, within_participants
-from urgency_dagster.attention.audit.findings import Finding, Kind, Level
+from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
 from urgency_dagster.attention.audit.replicates import prompt_numbers
 from urgency_dagster.attention.reading.column_names import parse_feature_name
 from urgency_dagster.attention.reading.pickles import AttentionData
@@ -110,7 +110,7 @@ def history_findings(data: AttentionData) -> list[Finding]:
     compared = _compared(data, verifiable_columns(data))
     message = "Label history columns are valid only if past answers of the participant are known at prediction time."
     recomputed = {name: figures["honest_rows"] for name, figures in compared.items()}
-    present = Finding.of_names(Level.NOTE, Kind.LABEL_HISTORY, message, list(columns), recomputed)
+    present = Finding.of_names(Level.NOTE, FindingKind.LABEL_HISTORY, message, list(columns), recomputed)
     return [present, *_unverifiable(sorted(set(columns) - set(compared))), *_faults(compared)]
 
 
@@ -137,10 +137,10 @@ def _faults(compared: Mapping[str, dict[str, float]]) -> Iterator[Finding]:
     for name, figures in compared.items():
         if figures["rows_with_own_label"] > OWN_SHARE or figures["gain_low"] > MAX_HONEST_GAIN:
             message = "The label history contains the row's own label."
-            yield Finding.of_names(Level.CERTAIN, Kind.OWN_LABEL_IN_HISTORY, message, [name], figures)
+            yield Finding.of_names(Level.CERTAIN, FindingKind.OWN_LABEL_IN_HISTORY, message, [name], figures)
         elif figures["honest_rows"] < VERIFIED_SHARE:
             message = "The label history differs from the history recomputed from labels and times."
-            yield Finding.of_names(Level.SUSPICION, Kind.UNVERIFIED_HISTORY, message, [name], figures)
+            yield Finding.of_names(Level.SUSPICION, FindingKind.UNVERIFIED_HISTORY, message, [name], figures)
 
 
 def _share_of(values: np.ndarray, honest: np.ndarray, leaking: np.ndarray) -> float:
@@ -170,4 +170,4 @@ def _gain(data: AttentionData, values: np.ndarray, honest: np.ndarray) -> tuple[
 def _unverifiable(names: list[str]) -> Iterator[Finding]:
     if names:
         message = "The label history cannot be recomputed: the data has no times, or the column name has no window."
-        yield Finding.of_names(Level.SUSPICION, Kind.UNVERIFIED_HISTORY, message, names)
+        yield Finding.of_names(Level.SUSPICION, FindingKind.UNVERIFIED_HISTORY, message, names)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from urgency_dagster.attention.audit.auroc import overall_auroc, within_participants
-from urgency_dagster.attention.audit.findings import Finding, Kind, Level
+from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
 from urgency_dagster.attention.reading.column_names import parse_feature_name
 from urgency_dagster.attention.reading.inventory import extremes
 from urgency_dagster.attention.reading.pickles import AttentionData
@@ -116,7 +116,7 @@ def _leaking(names: list[str]) -> Iterator[Finding]:
     if names:
         yield Finding.of_names(
             Level.CERTAIN,
-            Kind.COLUMN_TELLS_LABEL,
+            FindingKind.COLUMN_TELLS_LABEL,
             "Each of these columns gives the label of every row without an error.",
             names,
         )
@@ -127,7 +127,7 @@ def _strong(strengths: dict[str, float]) -> Iterator[Finding]:
         message = f"Each of these columns alone has an AUROC above {STRONG_AUROC:.2f} (in either direction)."
         best = sorted(strengths, key=lambda name: (-strengths[name], name))[:10]
         figures = {name: strengths[name] for name in best}
-        yield Finding.of_names(Level.SUSPICION, Kind.STRONG_COLUMN, message, list(strengths), figures)
+        yield Finding.of_names(Level.SUSPICION, FindingKind.STRONG_COLUMN, message, list(strengths), figures)
 
 
 def _identifiers(names: list[str], data: AttentionData) -> Iterator[Finding]:
@@ -141,4 +141,4 @@ def _identifiers(names: list[str], data: AttentionData) -> Iterator[Finding]:
             profiles = len(data.X[columns].drop_duplicates())
             message = f"{kind_of_column} have one value per participant, so they can identify participants."
             figures = {"different_profiles": profiles, "participants": data.participants}
-            yield Finding.of_names(level, Kind.IDENTIFIER, message, columns, figures)
+            yield Finding.of_names(level, FindingKind.IDENTIFIER, message, columns, figures)

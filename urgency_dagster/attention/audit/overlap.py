@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from urgency_dagster.attention.audit.findings import Finding, Kind, Level
+from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
 from urgency_dagster.attention.audit.replicates import (
     REPLICA_GAP_S,
     REPLICATED_SHARE,
@@ -43,7 +43,7 @@ def _participants(predictions: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
         overlapping |= set(folds.index[folds > 1].astype(str))
     if overlapping:
         message = "Participants are in several folds: models were fitted and tested on the same people."
-        yield Finding.of_names(Level.CERTAIN, Kind.PARTICIPANT_IN_TWO_FOLDS, message, sorted(overlapping))
+        yield Finding.of_names(Level.CERTAIN, FindingKind.PARTICIPANT_IN_TWO_FOLDS, message, sorted(overlapping))
 
 
 def _copies(data: AttentionData, folds: Mapping[str, np.ndarray]) -> Iterator[Finding]:
@@ -57,10 +57,10 @@ def _copies(data: AttentionData, folds: Mapping[str, np.ndarray]) -> Iterator[Fi
     figures = {"distinct_rows": int(copies["copy"].nunique()), "crossing": max(overlaps.values(), default=0)}
     if figures["crossing"]:
         message = "Rows with equal features and label are in several folds: models were fitted on their test rows."
-        yield Finding(Level.CERTAIN, Kind.COPY_IN_TWO_FOLDS, message, len(copies), figures=figures)
+        yield Finding(Level.CERTAIN, FindingKind.COPY_IN_TWO_FOLDS, message, len(copies), figures=figures)
     else:
         message = "Rows with equal features and label occur more than once and are counted more than once."
-        yield Finding(Level.SUSPICION, Kind.COPIES, message, len(copies), figures=figures)
+        yield Finding(Level.SUSPICION, FindingKind.COPIES, message, len(copies), figures=figures)
 
 
 def copied_rows(data: AttentionData) -> pd.DataFrame:
@@ -90,4 +90,4 @@ def _replicated(data: AttentionData) -> Iterator[Finding]:
         if share >= REPLICATED_SHARE:
             figures["prompts"] = len(np.unique(prompt_numbers(data, data.t_s)))
         rows = round(share * len(data.y))
-        yield Finding(Level.SUSPICION, Kind.REPLICATED_PROMPTS, message, rows, figures=figures)
+        yield Finding(Level.SUSPICION, FindingKind.REPLICATED_PROMPTS, message, rows, figures=figures)

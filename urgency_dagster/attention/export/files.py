@@ -99,7 +99,7 @@ def _checked_metrics(data: AttentionData, model: str, paths: AttentionPaths) -> 
     metrics = read_metrics(paths, model)
     if metrics["data"]["source_sha256"] != data.source_sha256:
         received = f"{model} was cross-validated on other data"
-        raise ArtefactError(received, "the same pickle", f"materialise attention_cv/{model} again")
+        raise ArtefactError(received, "the same pickle", f"materialize attention_cv/{model} again")
     return metrics
 
 

@@ -1,8 +1,8 @@
-"""Loading an exported model. Only the core libraries are needed; `.skops` files also need skops.
+"""Loading an exported model. The core libraries are enough.
 
 A pickle can run any code. It is opened only if its bytes match the hash in its card. The hash proves that the file is
 complete. It does not prove who wrote the file: load a model of unknown origin from its `.skops` file, which runs no
-code.
+Python code.
 """
 
 import pickle

@@ -44,13 +44,13 @@ def read_features(paths: AttentionPaths) -> AttentionData:
 
     for file in (paths.features, paths.samples, paths.summary):
         if not file.is_file():
-            raise ArtefactError(f"{file.name} is missing", "the stored features", "materialise attention_features")
+            raise ArtefactError(f"{file.name} is missing", "the stored features", "materialize attention_features")
     X = checked_features(pq.read_table(paths.features).to_pandas())
     samples = pq.read_table(paths.samples, schema=tables.ATTENTION_SAMPLES).to_pandas()
     summary = read_json(paths.summary)
     if not len(X) == len(samples) == summary["rows"]:
         received = f"{len(X)} rows of features, {len(samples)} samples, {summary['rows']} in the summary"
-        raise ArtefactError(received, "the same number in each", "materialise attention_features again")
+        raise ArtefactError(received, "the same number in each", "materialize attention_features again")
     return AttentionData(
         X=X,
         y=checked_labels(samples["y"].to_numpy(), len(X)),

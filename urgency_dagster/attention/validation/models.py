@@ -51,6 +51,8 @@ XGB_SETTINGS: Mapping[str, Mapping[str, float]] = {
 }
 """Parameters that differ from the defaults of EvXGBClassifier, by the option `xgb_settings`.
 
+`stated` differs in none: its parameters are those defaults, in `attention.early_stopping`.
+
 `stated` (attention models) and `authors_stated` (K-EmoPhone code) are the parameters in the original source code. The
 originals' `clone` keeps only `eval_size`, `eval_metric`, `early_stopping_rounds` and the seed. `effective` and
 `authors` are therefore the parameters that the originals really fitted with; `authors` gives the published numbers.

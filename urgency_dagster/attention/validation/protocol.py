@@ -1,6 +1,7 @@
 """The cross-validation protocol: model names, options and result types. Nothing is computed here.
 
-Source: the K-EmoPhone supplementary code and the attention models built on it, whose settings are the defaults.
+Source: the K-EmoPhone supplementary code and the attention models built on it. Their settings are the defaults, except
+`inner_split`.
 """
 
 from collections.abc import Iterable
@@ -46,8 +47,9 @@ def models_to_fit(models: Iterable[str]) -> set[str]:
 class Protocol(Configuration):
     """The options that decide the numbers: the split of the rows, and the fits of scaler, selector and models.
 
-    Source: the defaults are those of the attention models built on the K-EmoPhone code. The K-EmoPhone code itself used
-    `splitter: logo`, `oversample: true`, `inner_split: stratified` and `xgb_settings: authors`.
+    Source: the defaults are those of the attention models built on the K-EmoPhone code, except `inner_split`: both
+    codes used `stratified`. The K-EmoPhone code itself used `splitter: logo`, `oversample: true`,
+    `inner_split: stratified` and `xgb_settings: authors`.
     """
 
     splitter: Literal["stratified_group", "logo"] = "stratified_group"
@@ -66,7 +68,7 @@ class Protocol(Configuration):
 
     inner_split: Literal["participant", "stratified"] = "participant"
     """The rows that `xgb` holds out for early stopping. `participant`: whole participants, never oversampled.
-    `stratified`: rows stratified by label, drawn after oversampling, as in the original code."""
+    `stratified`: rows stratified by label, drawn after oversampling, as in both original codes."""
 
     xgb_settings: Literal["stated", "effective", "authors_stated", "authors"] = "stated"
     """Hyper-parameters of `xgb`. `stated`: as the attention models state them. `effective`: as those models were really

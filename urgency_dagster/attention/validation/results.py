@@ -104,7 +104,7 @@ def read_result_table(paths: AttentionPaths, model: str, name: str) -> pd.DataFr
 
     source = paths.results(model) / name
     if not source.is_file():
-        raise ArtefactError(f"{model} has no {name}", "a cross-validated model", f"materialise attention_cv/{model}")
+        raise ArtefactError(f"{model} has no {name}", "a cross-validated model", f"materialize attention_cv/{model}")
     table: pd.DataFrame = pq.read_table(source).to_pandas()
     return table
 
@@ -127,7 +127,7 @@ def read_metrics(paths: AttentionPaths, model: str) -> dict[str, Any]:
     """
     source = paths.results(model) / METRICS
     if not source.is_file():
-        raise ArtefactError(f"{model} has no {METRICS}", "a cross-validated model", f"materialise attention_cv/{model}")
+        raise ArtefactError(f"{model} has no {METRICS}", "a cross-validated model", f"materialize attention_cv/{model}")
     metrics: dict[str, Any] = read_json(source)
     return metrics
 
@@ -142,5 +142,5 @@ def read_protocol(metrics: Mapping[str, Any]) -> Protocol:
         return Protocol(**metrics["protocol"])
     except (KeyError, TypeError, SettingsError) as error:
         received, model = "the metrics hold an unknown protocol", metrics.get("model", "<model>")
-        remedy = f"materialise attention_cv/{model} again"
+        remedy = f"materialize attention_cv/{model} again"
         raise ArtefactError(received, "a protocol of this version", remedy) from error

@@ -84,7 +84,7 @@ def utterance_rows(paths: StoragePaths, archive: str) -> pa.Table:
     """
     source = paths.archive(archive).utterances
     if not source.is_file():
-        raise ArtefactError(f"{archive} has no utterances.parquet", "an utterance table", "materialise utterances")
+        raise ArtefactError(f"{archive} has no utterances.parquet", "an utterance table", "materialize utterances")
     return pq.read_table(source, columns=["_id", "utterance_id", "wav_file_path", "duration_s", *VECTOR_KEY])
 
 
@@ -265,7 +265,7 @@ def _rows_with_vectors(shard: Shard, schema: pa.Schema) -> pa.Table:
     vectors = shard.vectors()
     if vectors is None:
         raise ArtefactError(
-            f"{shard.path.name} is missing", "the vectors of a finished shard", "materialise utterance_embeddings"
+            f"{shard.path.name} is missing", "the vectors of a finished shard", "materialize utterance_embeddings"
         )
     flat = pa.array(vectors.reshape(-1), type=pa.float32())
     column = pa.FixedSizeListArray.from_arrays(flat, type=schema.field(EMBEDDING).type)

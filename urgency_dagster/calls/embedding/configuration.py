@@ -38,8 +38,9 @@ class EmbeddingConfig(EncoderConfig):
     """The encoder, and how segments are batched, pooled and verified."""
 
     audio_tokens: int = Field(1, ge=1)
-    """Vectors per utterance: the means over this many equal spans of its frames. The original pipeline has 1; with 1,
-    cross-modal attention over the audio has only one token to attend to."""
+    """Vectors per utterance: the means over this many equal spans of its frames. At most the number of frames that the
+    speech model makes of 500 ms of audio; the step refuses more. The original pipeline has 1; with 1, cross-modal
+    attention over the audio has only one token to attend to."""
 
     batch_audio_s: float | None = Field(None, gt=0)
     """Seconds of audio in one batch, padding included. Empty chooses a value for the device."""

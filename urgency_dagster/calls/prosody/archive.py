@@ -75,7 +75,7 @@ def write_prosody(
     """
     files = paths.archive(archive)
     if not files.utterances.is_file():
-        raise ArtefactError(f"{archive} has no utterances.parquet", "an utterance table", "materialise utterances")
+        raise ArtefactError(f"{archive} has no utterances.parquet", "an utterance table", "materialize utterances")
     audio_s = _audio_s(files.utterances)
     total = pq.read_metadata(files.utterances).num_rows
     calls = _calls(files.utterances, paths.root)

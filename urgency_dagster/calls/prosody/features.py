@@ -21,7 +21,7 @@ PROSODY_RATE_HZ = 8_000
 """Samples per second of the analysis. Source: the sample rate of AI Hub's data set 71768."""
 
 FRAME_LENGTH = 512
-"""Samples of a frame: 64 ms, which holds three periods of the lowest f0."""
+"""Samples of a frame: 64 ms, which holds three periods of 50 Hz, the lowest permitted f0."""
 
 HOP_LENGTH = 80
 """Samples between two frames: 10 ms."""
@@ -62,7 +62,7 @@ def utterance_features(segment: "np.ndarray", config: ProsodyConfig) -> dict[str
     """
     shortest = FRAME_LENGTH * SAMPLE_RATE // PROSODY_RATE_HZ
     if len(segment) < shortest:
-        raise AudioError(f"an utterance of {len(segment)} samples", f"at least {shortest}", "materialise utterances")
+        raise AudioError(f"an utterance of {len(segment)} samples", f"at least {shortest}", "materialize utterances")
     frames = frame_features(analysed_waveform(segment), config)
     return {
         **_f0_statistics(frames),

@@ -71,7 +71,7 @@ def read_funnel(paths: StoragePaths, archive: str) -> Funnel:
     files = paths.archive(archive)
     for path in (files.members, files.utterances, files.rejects):
         if not path.is_file():
-            raise ArtefactError(f"{archive} has no {path.name}", "an utterance table", "materialise utterances")
+            raise ArtefactError(f"{archive} has no {path.name}", "an utterance table", "materialize utterances")
     kept = pq.read_table(files.utterances, columns=[*KEY, *AUDIO_FLAGS])
     rejected = _rejected(pq.read_table(files.rejects, columns=["member", "_id", "utterance_id", "reason"]))
     return Funnel(

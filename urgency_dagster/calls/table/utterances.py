@@ -46,7 +46,7 @@ def build_utterance_table(
     """
     files = paths.archive(archive)
     if not files.members.is_file():
-        raise ArtefactError(f"{archive} has no members.parquet", "an extracted archive", "materialise call_recordings")
+        raise ArtefactError(f"{archive} has no members.parquet", "an extracted archive", "materialize call_recordings")
     members = pq.ParquetFile(files.members)
     extracted = _extracted_members(members)
     calls = pc.count_distinct(extracted["call_id"]).as_py()

@@ -236,13 +236,13 @@ def _common_kind(paths: StoragePaths, archives: Sequence[str]) -> _VectorKind:
         raise ArtefactError(
             f"the audio vectors were made by {len(models)} speech models ({named})",
             "one speech model",
-            "materialise utterance_embeddings of all archives",
+            "materialize utterance_embeddings of all archives",
         )
     if len(tokens := sorted({kind.tokens for kind in kinds})) > 1:
         raise ArtefactError(
             f"the archives have {' and '.join(map(str, tokens))} audio vectors for an utterance",
             "as many in all of them",
-            "materialise utterance_embeddings and processed_data of all archives with the same `audio_tokens`",
+            "materialize utterance_embeddings and processed_data of all archives with the same `audio_tokens`",
         )
     return kinds[0]
 
@@ -250,7 +250,7 @@ def _common_kind(paths: StoragePaths, archives: Sequence[str]) -> _VectorKind:
 def _kind(paths: StoragePaths, archive: str) -> _VectorKind:
     source = paths.archive(archive).embeddings
     if not source.is_file():
-        raise ArtefactError(f"{archive} has no {source.name}", "its embeddings", "materialise utterance_embeddings")
+        raise ArtefactError(f"{archive} has no {source.name}", "its embeddings", "materialize utterance_embeddings")
     metadata = pq.read_schema(source).metadata or {}
     _, tokens, width = open_vectors(paths, archive).shape
     return _VectorKind(metadata.get(b"model", b"").decode(), metadata.get(b"revision", b"").decode(), width, tokens)

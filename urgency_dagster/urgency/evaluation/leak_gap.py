@@ -63,7 +63,7 @@ def measure_leak_gap(
         raise ArtefactError(
             "no evaluation of the stored model on a split by call",
             "training set, model and evaluation that belong together",
-            "materialise urgency_evaluation with the split mode `official` or `call`",
+            "materialize urgency_evaluation with the split mode `official` or `call`",
         )
     other = _scratch(paths)
     build_training_set(other, summary.archives, SplitConfig(mode=UTTERANCE))

@@ -7,7 +7,7 @@ import pytest
 
 from urgency_dagster.attention.audit.audit import Audit, StoredResults, audit, read_findings, read_results, write_audit
 from urgency_dagster.attention.audit.controls import ControlConfig
-from urgency_dagster.attention.audit.findings import Kind, Level
+from urgency_dagster.attention.audit.findings import FindingKind, Level
 from urgency_dagster.attention.reading.features import write_features
 from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.cross_validation import cross_validate
@@ -55,7 +55,7 @@ def stored_results(results: dict[str, ModelResult]) -> StoredResults:
     return StoredResults(metrics, {model: result.predictions for model, result in results.items()})
 
 
-def certain(data: AttentionData, results: dict[str, ModelResult]) -> list[Kind]:
+def certain(data: AttentionData, results: dict[str, ModelResult]) -> list[FindingKind]:
     done = audit(data, stored_results(results), NO_CONTROLS, SEQUENTIAL)
     return [finding.kind for finding in done.of(Level.CERTAIN)]
 
@@ -64,22 +64,26 @@ def test_honest_data_and_models_have_notes_only(data: AttentionData, results: di
     done = audit(data, stored_results(results), ControlConfig(permutations=2, models=("logreg",)), SEQUENTIAL)
     assert done.of(Level.CERTAIN) == []
     assert done.of(Level.SUSPICION) == []
-    assert {finding.kind for finding in done.of(Level.NOTE)} == {Kind.IDENTIFIER, Kind.LABEL_HISTORY, Kind.AT_CHANCE}
+    assert {finding.kind for finding in done.of(Level.NOTE)} == {
+        FindingKind.IDENTIFIER,
+        FindingKind.LABEL_HISTORY,
+        FindingKind.AT_CHANCE,
+    }
 
 
 def test_a_column_equal_to_the_label_is_caught(data: AttentionData, results: dict[str, ModelResult]) -> None:
-    assert certain(with_columns(data, HRT__VAL=data.y.astype("float32")), results) == [Kind.COLUMN_TELLS_LABEL]
+    assert certain(with_columns(data, HRT__VAL=data.y.astype("float32")), results) == [FindingKind.COLUMN_TELLS_LABEL]
 
 
 def test_a_participant_on_both_sides_is_caught(data: AttentionData, results: dict[str, ModelResult]) -> None:
     table = results["logreg"].predictions
     split = {"logreg": dataclasses.replace(results["logreg"], predictions=table.assign(fold=table["row"] % 5 + 1))}
-    assert certain(data, results | split) == [Kind.PARTICIPANT_IN_TWO_FOLDS]
+    assert certain(data, results | split) == [FindingKind.PARTICIPANT_IN_TWO_FOLDS]
 
 
 def test_a_history_of_the_own_label_is_caught(data: AttentionData, results: dict[str, ModelResult]) -> None:
     own = history(data.y, data.groups, times(data), WINDOWS_S["ESM#LIK#H24"], own=True)
-    assert certain(with_columns(data, ESM__LIK__H24=own), results) == [Kind.OWN_LABEL_IN_HISTORY]
+    assert certain(with_columns(data, ESM__LIK__H24=own), results) == [FindingKind.OWN_LABEL_IN_HISTORY]
 
 
 @pytest.mark.parametrize(("score", "suspicious"), [(0.71, True), (0.70, False)])
@@ -89,7 +93,7 @@ def test_a_score_that_is_too_good_is_suspicious(
     judged = stored_results(results)
     judged.metrics["logreg"]["mean"]["f1_macro"] = score
     done = audit(data, judged, NO_CONTROLS, SEQUENTIAL)
-    assert [f.names for f in done.findings if f.kind == Kind.IMPLAUSIBLE_SCORE] == [("logreg",)] * suspicious
+    assert [f.names for f in done.findings if f.kind == FindingKind.IMPLAUSIBLE_SCORE] == [("logreg",)] * suspicious
 
 
 def test_the_stored_audit_equals_the_returned_audit(stored: AttentionPaths, data: AttentionData) -> None:

@@ -15,7 +15,7 @@ from urgency_dagster.attention.audit.controls import (
     shuffled_labels,
     shuffled_scores,
 )
-from urgency_dagster.attention.audit.findings import Finding, Kind, Level
+from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
 from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation import cross_validation, folds
 from urgency_dagster.attention.validation.cross_validation import cross_validate
@@ -35,7 +35,7 @@ def data() -> AttentionData:
     return honest_data(participants=20, rows=60)
 
 
-def kinds(controls: Any) -> dict[Kind, Finding]:
+def kinds(controls: Any) -> dict[FindingKind, Finding]:
     return {finding.kind: finding for finding in control_findings(controls)}
 
 
@@ -58,7 +58,7 @@ def test_on_shuffled_labels_every_model_is_at_chance(data: AttentionData) -> Non
         assert score.low is not None
         assert score.high is not None
         assert score.high - score.low < 0.15
-    assert kinds(Controls(scores))[Kind.AT_CHANCE].count == 5
+    assert kinds(Controls(scores))[FindingKind.AT_CHANCE].count == 5
 
 
 def test_features_that_predict_base_rates_are_not_a_leak(data: AttentionData) -> None:
@@ -82,7 +82,7 @@ def test_models_fitted_on_the_test_rows_are_not_at_chance(
     monkeypatch.setattr(cross_validation, "split_folds", leaking)
     scores = shuffled_scores(data, QUICK.changed(models=(model,)), SEQUENTIAL)
     assert (scores[model].low or 0) > 0.5
-    finding = kinds(Controls(scores))[Kind.NOT_AT_CHANCE]
+    finding = kinds(Controls(scores))[FindingKind.NOT_AT_CHANCE]
     assert (finding.level, finding.names) == (Level.SUSPICION, (model,))
     assert finding.figures == {model: scores[model].auroc}
 
@@ -107,7 +107,7 @@ def test_shuffled_labels_without_a_selected_feature_are_at_chance(data: Attentio
     constant = dataclasses.replace(data, X=pd.DataFrame({"HRT#VAL": np.ones(len(data.y), "float32")}))
     scores = shuffled_scores(constant, QUICK, SEQUENTIAL)
     assert scores == {"logreg": ShuffledScore(None, None, None, 0)}
-    assert kinds(Controls(scores))[Kind.AT_CHANCE].figures == {}
+    assert kinds(Controls(scores))[FindingKind.AT_CHANCE].figures == {}
 
 
 def test_the_same_seed_gives_the_same_score_and_every_permutation_is_another(data: AttentionData) -> None:
@@ -133,7 +133,7 @@ def test_scores_that_depend_on_label_history_are_suspicious(data: AttentionData)
     assert controls.with_history["logreg"] == judged["logreg"]["mean"]
     without = dataclasses.replace(data, X=data.X.drop(columns=list(WINDOWS_S)))
     assert controls.without_history["logreg"]["f1_macro"] == pytest.approx(mean_scores(without)["f1_macro"])
-    finding = kinds(controls)[Kind.HISTORY_CARRIES]
+    finding = kinds(controls)[FindingKind.HISTORY_CARRIES]
     assert (finding.level, finding.names) == (Level.SUSPICION, ("logreg",))
 
 
@@ -152,7 +152,7 @@ def mean_scores(data: AttentionData) -> Any:
     return result.folds[["accuracy", "f1_macro", "roc_auc"]].mean().to_dict()
 
 
-@pytest.mark.parametrize(("without", "kind"), [(0.549, Kind.HISTORY_CARRIES), (0.551, None)])
+@pytest.mark.parametrize(("without", "kind"), [(0.549, FindingKind.HISTORY_CARRIES), (0.551, None)])
 def test_a_small_drop_without_history_is_not_a_finding(without: float, kind: str) -> None:
     controls = Controls({}, {"rf": {"f1_macro": 0.6}}, {"rf": {"f1_macro": without}})
     assert set(kinds(controls)) == ({kind} if kind else set())

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from urgency_dagster.attention.audit.findings import Finding, Kind, Level
+from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
 from urgency_dagster.attention.audit.label_history import Histories, history_findings, recompute
 from urgency_dagster.attention.audit.replicates import prompt_numbers
 from urgency_dagster.attention.reading.pickles import AttentionData, load_attention_pickle
@@ -18,7 +18,7 @@ def honest() -> AttentionData:
     return honest_data()
 
 
-def kinds(data: AttentionData) -> dict[Kind, Finding]:
+def kinds(data: AttentionData) -> dict[FindingKind, Finding]:
     return {finding.kind: finding for finding in history_findings(data)}
 
 
@@ -33,7 +33,7 @@ def test_the_recomputed_history_follows_the_definition(honest: AttentionData) ->
 
 def test_an_honest_history_is_only_noted(honest: AttentionData) -> None:
     (finding,) = history_findings(honest)
-    assert (finding.level, finding.kind) == (Level.NOTE, Kind.LABEL_HISTORY)
+    assert (finding.level, finding.kind) == (Level.NOTE, FindingKind.LABEL_HISTORY)
     assert finding.figures == {"ESM#LIK#H06": 1.0, "ESM#LIK#H24": 1.0}
 
 
@@ -41,26 +41,26 @@ def test_the_demo_s_history_is_honest(tmp_path: Path) -> None:
     path = tmp_path / "attention.pkl"
     path.write_bytes(attention_pickle(400))
     (finding,) = history_findings(load_attention_pickle(path))
-    assert (finding.kind, finding.count) == (Kind.LABEL_HISTORY, 3)
+    assert (finding.kind, finding.count) == (FindingKind.LABEL_HISTORY, 3)
     assert set(finding.figures.values()) == {1.0}
 
 
 @pytest.mark.parametrize("name", WINDOWS_S)
 def test_a_mean_that_includes_the_own_label_is_certain(honest: AttentionData, name: str) -> None:
     own = history(honest.y, honest.groups, times(honest), WINDOWS_S[name], own=True)
-    finding = kinds(with_columns(honest, **{name: own}))[Kind.OWN_LABEL_IN_HISTORY]
+    finding = kinds(with_columns(honest, **{name: own}))[FindingKind.OWN_LABEL_IN_HISTORY]
     assert (finding.level, finding.names) == (Level.CERTAIN, (name,))
     assert finding.figures["rows_with_own_label"] == 1.0
 
 
 def test_the_own_label_in_a_mixture_is_certain(honest: AttentionData) -> None:
     mixed = (0.5 * honest.X["ESM#LIK#H06"] + 0.5 * honest.y).to_numpy(dtype="float32")
-    finding = kinds(with_columns(honest, ESM__LIK__H06=mixed))[Kind.OWN_LABEL_IN_HISTORY]
+    finding = kinds(with_columns(honest, ESM__LIK__H06=mixed))[FindingKind.OWN_LABEL_IN_HISTORY]
     assert finding.figures["gain_low"] > 0.1
 
 
 def test_a_history_with_replicates_of_the_own_prompt_is_certain(honest: AttentionData) -> None:
-    finding = kinds(replicated(honest))[Kind.OWN_LABEL_IN_HISTORY]
+    finding = kinds(replicated(honest))[FindingKind.OWN_LABEL_IN_HISTORY]
     assert finding.level == Level.CERTAIN
     assert finding.figures["rows_with_own_label"] == 1.0
 
@@ -68,7 +68,7 @@ def test_a_history_with_replicates_of_the_own_prompt_is_certain(honest: Attentio
 def test_a_history_without_replicates_of_the_own_prompt_is_honest(honest: AttentionData) -> None:
     data = replicated(honest)
     honest_again = {name: recomputed(data, w).honest.astype("float32") for name, w in WINDOWS_S.items()}
-    assert set(kinds(with_columns(data, **honest_again))) == {Kind.LABEL_HISTORY}
+    assert set(kinds(with_columns(data, **honest_again))) == {FindingKind.LABEL_HISTORY}
 
 
 def test_a_history_with_answers_outside_the_data_is_suspicious_not_certain(
@@ -84,14 +84,14 @@ def test_a_history_with_answers_outside_the_data_is_suspicious_not_certain(
         t_s=times(honest)[kept],
     )
     findings = kinds(fewer)
-    assert set(findings) == {Kind.LABEL_HISTORY, Kind.UNVERIFIED_HISTORY}
-    assert findings[Kind.UNVERIFIED_HISTORY].level == Level.SUSPICION
+    assert set(findings) == {FindingKind.LABEL_HISTORY, FindingKind.UNVERIFIED_HISTORY}
+    assert findings[FindingKind.UNVERIFIED_HISTORY].level == Level.SUSPICION
 
 
 def test_without_times_or_window_a_history_cannot_be_verified(honest: AttentionData) -> None:
-    untimed = kinds(dataclasses.replace(honest, t_s=None))[Kind.UNVERIFIED_HISTORY]
+    untimed = kinds(dataclasses.replace(honest, t_s=None))[FindingKind.UNVERIFIED_HISTORY]
     assert untimed.names == tuple(WINDOWS_S)
-    unnamed = kinds(with_columns(honest, ESM__LIK=honest.X["ESM#LIK#H06"].to_numpy()))[Kind.UNVERIFIED_HISTORY]
+    unnamed = kinds(with_columns(honest, ESM__LIK=honest.X["ESM#LIK#H06"].to_numpy()))[FindingKind.UNVERIFIED_HISTORY]
     assert unnamed.names == ("ESM#LIK",)
 
 
@@ -99,8 +99,8 @@ def test_few_rows_or_participants_give_no_certain_finding() -> None:
     few = honest_data(participants=2, rows=8)
     own = history(few.y, few.groups, times(few), WINDOWS_S["ESM#LIK#H06"], own=True)
     findings = kinds(with_columns(few, ESM__LIK__H06=own))
-    assert Kind.OWN_LABEL_IN_HISTORY not in findings
-    assert Kind.UNVERIFIED_HISTORY in findings
+    assert FindingKind.OWN_LABEL_IN_HISTORY not in findings
+    assert FindingKind.UNVERIFIED_HISTORY in findings
 
 
 def test_data_without_label_history_has_no_finding(honest: AttentionData) -> None:
@@ -110,5 +110,5 @@ def test_data_without_label_history_has_no_finding(honest: AttentionData) -> Non
 def test_noise_in_a_history_column_is_suspicious_not_certain() -> None:
     """Of labels that do not depend on each other, the honest history orders less than half of the pairs."""
     found = kinds(make_data(rows=2500))
-    assert Kind.OWN_LABEL_IN_HISTORY not in found
-    assert found[Kind.UNVERIFIED_HISTORY].names == ("ESM#LIK#H06",)
+    assert FindingKind.OWN_LABEL_IN_HISTORY not in found
+    assert found[FindingKind.UNVERIFIED_HISTORY].names == ("ESM#LIK#H06",)

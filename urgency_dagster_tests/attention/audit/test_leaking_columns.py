@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from urgency_dagster.attention.audit.findings import Finding, Kind, Level
+from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
 from urgency_dagster.attention.audit.leaking_columns import STRONG_AUROC, column_findings, label_bits
 from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster_tests.attention.honest import WINDOWS_S, honest_data, with_columns
@@ -21,7 +21,7 @@ def honest() -> AttentionData:
     return dataclasses.replace(data, X=data.X.drop(columns=list(WINDOWS_S)))
 
 
-def found(data: AttentionData, kind: Kind, **options: AbstractSet[str]) -> list[Finding]:
+def found(data: AttentionData, kind: FindingKind, **options: AbstractSet[str]) -> list[Finding]:
     return [finding for finding in column_findings(data, **options) if finding.kind == kind]
 
 
@@ -49,21 +49,21 @@ LEAKS = {
 def test_a_column_that_gives_the_label_is_certain(honest: AttentionData, leak: Any) -> None:
     values = leak(honest)
     leaking = with_columns(honest, HRT__VAL=values if values.dtype == bool else values.astype("float32"))
-    (finding,) = found(leaking, Kind.COLUMN_TELLS_LABEL)
+    (finding,) = found(leaking, FindingKind.COLUMN_TELLS_LABEL)
     assert (finding.level, finding.names) == (Level.CERTAIN, ("HRT#VAL",))
-    assert not found(leaking, Kind.STRONG_COLUMN)
+    assert not found(leaking, FindingKind.STRONG_COLUMN)
 
 
 def test_honest_columns_have_no_finding(honest: AttentionData) -> None:
-    assert [finding.kind for finding in column_findings(honest)] == [Kind.IDENTIFIER]
+    assert [finding.kind for finding in column_findings(honest)] == [FindingKind.IDENTIFIER]
 
 
 def test_a_label_with_one_error_is_strong_not_certain(honest: AttentionData) -> None:
     almost = honest.y.astype("float32")
     almost[::50] = 1 - almost[::50]
     leaking = with_columns(honest, HRT__VAL=almost)
-    assert not found(leaking, Kind.COLUMN_TELLS_LABEL)
-    (finding,) = found(leaking, Kind.STRONG_COLUMN)
+    assert not found(leaking, FindingKind.COLUMN_TELLS_LABEL)
+    (finding,) = found(leaking, FindingKind.STRONG_COLUMN)
     assert (finding.level, finding.names) == (Level.SUSPICION, ("HRT#VAL",))
     assert finding.figures["HRT#VAL"] > 0.95
 
@@ -73,7 +73,7 @@ def test_a_column_is_strong_above_the_bound_in_either_direction(
     honest: AttentionData, shift: float, strong: bool
 ) -> None:
     values = (np.random.default_rng(0).normal(size=len(honest.y)) + shift * honest.y).astype("float32")
-    findings = found(with_columns(honest, HRT__VAL=values), Kind.STRONG_COLUMN)
+    findings = found(with_columns(honest, HRT__VAL=values), FindingKind.STRONG_COLUMN)
     assert bool(findings) is strong
     assert all(finding.figures["HRT#VAL"] > STRONG_AUROC for finding in findings)
 
@@ -81,8 +81,8 @@ def test_a_column_is_strong_above_the_bound_in_either_direction(
 def test_a_column_that_is_excluded_may_be_strong(honest: AttentionData) -> None:
     values = (np.random.default_rng(0).normal(size=len(honest.y)) + 2 * honest.y).astype("float32")
     leaking = with_columns(honest, ESM__LIK__H06=values)
-    assert found(leaking, Kind.STRONG_COLUMN)
-    assert not found(leaking, Kind.STRONG_COLUMN, excluded={"ESM#LIK#H06"})
+    assert found(leaking, FindingKind.STRONG_COLUMN)
+    assert not found(leaking, FindingKind.STRONG_COLUMN, excluded={"ESM#LIK#H06"})
 
 
 def test_too_few_labels_give_no_certain_finding() -> None:
@@ -92,18 +92,19 @@ def test_too_few_labels_give_no_certain_finding() -> None:
     X = pd.DataFrame({"PIF#AGE": np.repeat([20, 21, 22, 23, 24], 20).astype("float32"), "HRT#VAL": y.astype("float32")})
     data = AttentionData(X, y, groups, None, "0" * 64)
     assert label_bits(data) == 0
-    assert not found(data, Kind.COLUMN_TELLS_LABEL)
-    assert found(data, Kind.STRONG_COLUMN)[0].names == ("HRT#VAL", "PIF#AGE")
+    assert not found(data, FindingKind.COLUMN_TELLS_LABEL)
+    assert found(data, FindingKind.STRONG_COLUMN)[0].names == ("HRT#VAL", "PIF#AGE")
 
 
 def test_a_column_of_unique_values_does_not_give_the_label(honest: AttentionData) -> None:
-    assert not found(with_columns(honest, HRT__VAL=np.arange(len(honest.y), dtype="float32")), Kind.COLUMN_TELLS_LABEL)
+    data = with_columns(honest, HRT__VAL=np.arange(len(honest.y), dtype="float32"))
+    assert not found(data, FindingKind.COLUMN_TELLS_LABEL)
 
 
 def test_identifying_columns_are_a_note_or_suspicious_by_their_stream(honest: AttentionData) -> None:
     numbers = np.unique(honest.groups, return_inverse=True)[1]
     leaking = with_columns(honest, HRT__VAL=numbers.astype("float32"), EDA__VAL=(numbers % 3).astype("float32"))
-    suspicious, note = found(leaking, Kind.IDENTIFIER)
+    suspicious, note = found(leaking, FindingKind.IDENTIFIER)
     assert (suspicious.level, suspicious.names) == (Level.SUSPICION, ("EDA#VAL", "HRT#VAL"))
     assert suspicious.figures == {"different_profiles": 12, "participants": 12}
     assert (note.level, note.names) == (Level.NOTE, ("PIF#AGE",))

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from urgency_dagster.attention.audit.findings import Finding, Kind, Level
+from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
 from urgency_dagster.attention.audit.overlap import copied_rows, overlap_findings
 from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.folds import split_folds
@@ -28,7 +28,7 @@ def predictions(data: AttentionData, fold: Any = None) -> pd.DataFrame:
     return pd.DataFrame({"row": range(len(data.y)), "fold": fold, "participant": data.groups, "y": data.y})
 
 
-def kinds(data: AttentionData, **tables: pd.DataFrame) -> dict[Kind, Finding]:
+def kinds(data: AttentionData, **tables: pd.DataFrame) -> dict[FindingKind, Finding]:
     return {finding.kind: finding for finding in overlap_findings(data, tables or {"rf": predictions(data)})}
 
 
@@ -51,30 +51,28 @@ def test_a_participant_on_both_sides_is_certain(honest: AttentionData) -> None:
     fold = predictions(honest)["fold"].to_numpy().copy()
     fold[3] = fold[3] % 5 + 1
     found = kinds(honest, rf=predictions(honest), xgb=predictions(honest, fold))
-    assert set(found) == {Kind.PARTICIPANT_IN_TWO_FOLDS}
-    finding = found[Kind.PARTICIPANT_IN_TWO_FOLDS]
+    assert set(found) == {FindingKind.PARTICIPANT_IN_TWO_FOLDS}
+    finding = found[FindingKind.PARTICIPANT_IN_TWO_FOLDS]
     assert (finding.level, finding.names, finding.count) == (Level.CERTAIN, ("P00",), 1)
 
 
 def test_folds_by_row_overlap_for_every_participant(honest: AttentionData) -> None:
-    assert (
-        kinds(honest, rf=predictions(honest, np.arange(len(honest.y)) % 5 + 1))[Kind.PARTICIPANT_IN_TWO_FOLDS].count
-        == 12
-    )
+    by_row = predictions(honest, np.arange(len(honest.y)) % 5 + 1)
+    assert kinds(honest, rf=by_row)[FindingKind.PARTICIPANT_IN_TWO_FOLDS].count == 12
 
 
 def test_copies_under_another_name_in_another_fold_are_certain(honest: AttentionData) -> None:
     rows = np.arange(10)
     data = copied(honest, rows, np.repeat("Q1", 10))
     fold = np.where(np.isin(data.groups, ["P00", "P01", "P02"]), 1, 2)
-    finding = kinds(data, rf=predictions(data, fold))[Kind.COPY_IN_TWO_FOLDS]
+    finding = kinds(data, rf=predictions(data, fold))[FindingKind.COPY_IN_TWO_FOLDS]
     assert (finding.level, finding.count) == (Level.CERTAIN, 20)
     assert finding.figures == {"distinct_rows": 10, "crossing": 10}
 
 
 def test_copies_in_one_fold_are_suspicious(honest: AttentionData) -> None:
     data = copied(honest, np.arange(10), honest.groups[:10])
-    finding = kinds(data)[Kind.COPIES]
+    finding = kinds(data)[FindingKind.COPIES]
     assert (finding.level, finding.figures) == (Level.SUSPICION, {"distinct_rows": 10, "crossing": 0})
 
 
@@ -94,8 +92,8 @@ def test_equal_rows_of_zeros_are_not_copies(honest: AttentionData) -> None:
 
 def test_replicated_prompts_are_suspicious_and_counted(honest: AttentionData) -> None:
     found = kinds(replicated(honest))
-    assert set(found) == {Kind.REPLICATED_PROMPTS}
-    finding = found[Kind.REPLICATED_PROMPTS]
+    assert set(found) == {FindingKind.REPLICATED_PROMPTS}
+    finding = found[FindingKind.REPLICATED_PROMPTS]
     assert finding.level == Level.SUSPICION
     assert finding.figures == {"share": pytest.approx(0.8), "prompts": 480}
     assert finding.count == 4 * 480

@@ -1,11 +1,11 @@
 from urgency_dagster.attention.audit.controls import Controls, ShuffledScore
-from urgency_dagster.attention.audit.findings import Finding, Kind, Level
+from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
 from urgency_dagster.attention.audit.report import audit_report, audit_summary
 
 NAMES = [f"HRT#AVG#{n}" for n in range(25)]
 FINDINGS = [
-    Finding.of_names(Level.CERTAIN, Kind.COLUMN_TELLS_LABEL, "It tells.", ["HRT#VAL"]),
-    Finding.of_names(Level.SUSPICION, Kind.STRONG_COLUMN, "They are strong.", NAMES, {"HRT#AVG#1": 0.8}),
+    Finding.of_names(Level.CERTAIN, FindingKind.COLUMN_TELLS_LABEL, "It tells.", ["HRT#VAL"]),
+    Finding.of_names(Level.SUSPICION, FindingKind.STRONG_COLUMN, "They are strong.", NAMES, {"HRT#AVG#1": 0.8}),
 ]
 
 

@@ -153,5 +153,5 @@ def test_the_stored_protocol_is_read_back(data: AttentionData, paths: AttentionP
 
 @pytest.mark.parametrize("stored", [{}, {"protocol": {"splitter": "kfold"}}, {"protocol": {"folds": 5}}])
 def test_a_protocol_of_another_version_is_refused(stored: dict[str, Any]) -> None:
-    with pytest.raises(ArtefactError, match="materialise attention_cv/rf again"):
+    with pytest.raises(ArtefactError, match="materialize attention_cv/rf again"):
         read_protocol({"model": "rf", **stored})

@@ -184,7 +184,7 @@ class TestAgain:
 
 class TestRefused:
     def test_an_archive_without_utterances(self, paths: StoragePaths) -> None:
-        with pytest.raises(ArtefactError, match=r"T_광주_구급 has no utterances\.parquet.*materialise utterances"):
+        with pytest.raises(ArtefactError, match=r"T_광주_구급 has no utterances\.parquet.*materialize utterances"):
             write_prosody(paths, ARCHIVE, ONE)
 
     @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])

@@ -1,5 +1,6 @@
 from docs.generate.commands import command_reference
-from urgency_dagster.cli import main
+from urgency_dagster.cli import PORT, main
+from urgency_dagster.demo.inputs import DEMO_CALLS
 
 
 def test_every_option_of_every_command_is_described() -> None:
@@ -10,3 +11,9 @@ def test_every_option_of_every_command_is_described() -> None:
         for parameter in command.params:
             row = next(line for line in section.splitlines() if f"`{parameter.opts[0]}`" in line)
             assert not row.endswith("|  |")
+
+
+def test_defaults_are_those_of_the_code() -> None:
+    page = command_reference()
+    assert f"Number of synthetic calls. Default: {DEMO_CALLS}." in page
+    assert f"Default: {PORT}." in page
