@@ -1,4 +1,4 @@
-"""The assets that runs make by themselves, and the options of each step."""
+"""The catalogue of this code location: the assets that runs make by themselves, and the options of each step."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""The assets that a run can make, and the options that each step accepts."""
+"""The class `Catalogue`: the assets that a run can make, and the options that each step accepts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
