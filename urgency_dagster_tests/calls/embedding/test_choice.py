@@ -153,6 +153,14 @@ class TestChoice:
         reduced = [precision for precision in [native_reduced_precision("cpu")] if precision]
         assert found == [(engine, p) for engine in ("openvino", "torch") for p in (*reduced, "float32")]
 
+    def test_a_faster_reduced_precision_comes_before_float32(
+        self, speech_model: SpeechModels, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        name = "urgency_dagster.calls.embedding.choice.native_reduced_precision"
+        monkeypatch.setattr(name, lambda device: "bfloat16")
+        found = ways(load_speech_model(speech_model(LAYER)), engine="torch")
+        assert found == [("torch", "bfloat16"), ("torch", "float32")]
+
     @pytest.mark.usefixtures("without_openvino")
     def test_torch_takes_its_place_when_openvino_is_not_installed(self, speech_model: SpeechModels) -> None:
         assert {engine for engine, _ in ways(load_speech_model(speech_model(LAYER)))} == {"torch"}

@@ -70,6 +70,15 @@ class TestReducedPrecision:
         vectors[7] = vectors[8]
         assert not verify(vectors, REFERENCE, "float16").passed
 
+    @pytest.mark.parametrize(("cosine", "passed"), [(MIN_COSINE + 1e-4, True), (MIN_COSINE - 1e-4, False)])
+    def test_the_cosine_of_the_worst_vector_decides(self, cosine: float, passed: bool) -> None:
+        """Pairs of opposite vectors have the mean 0, so that centring changes no angle."""
+        reference = np.vstack([np.eye(16), -np.eye(16)]).astype(np.float32)
+        turned = reference.copy()
+        for row, sign in ((0, 1), (16, -1)):
+            turned[row, :2] = sign * cosine, sign * np.sqrt(1 - cosine**2)
+        assert verify(turned, reference, "bfloat16").passed is passed
+
     def test_swapped_rows_fail(self) -> None:
         assert not verify(REFERENCE[::-1], REFERENCE, "bfloat16").passed
 

@@ -157,6 +157,13 @@ class TestKeptRows:
         build_utterance_table(table.paths, ARCHIVE, workers=1)
         assert {row["wav_file_path"] for row in table.kept} == {f"calls/{ARCHIVE}/Wave/x/{A}_20230101.wav"}
 
+    def test_the_id_of_a_file_ends_at_its_first_underscore(self, table: Table, build: Builder) -> None:
+        audio, labels = build.calls(build.label(A))
+        longer = {name.replace("_20230101", "_20230101_part_2"): content for name, content in audio.items()}
+        build.extracted(table.paths, ARCHIVE, longer, labels)
+        build_utterance_table(table.paths, ARCHIVE, workers=1)
+        assert {row["_id"] for row in table.kept} == {A}
+
     def test_the_path_in_the_label_is_ignored(self, table: Table, build: Builder) -> None:
         table(build.label(A, audioPath=f"{B}.wav"), build.label(B))
         assert {row["_id"] for row in table.kept if A in row["wav_file_path"]} == {A}
