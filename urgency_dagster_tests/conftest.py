@@ -47,12 +47,28 @@ SLOW_FIXTURES = {"demo", "demo_root", "ray_session", "forked", "first_run"}
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks tests by their fixtures, and puts files with slow tests first: the quick ones fill the end."""
+    """Marks tests by their fixtures, and orders the files so that two processes of pytest end together.
+
+    One file makes the finished run that several share, while the other process works on files that do without it. The
+    other users of the finished run follow, and files of quick tests fill the end.
+    """
     for item in items:
-        if SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+        if SLOW_FIXTURES & _fixtures(item):
             item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    users = {item.path for item in items if "first_run" in _fixtures(item)}
+    maker = min(users, default=None)
+
+    def place(item: pytest.Item) -> int:
+        if item.path == maker:
+            return 0
+        return (2 if item.path in users else 1) if item.path in slow else 3
+
+    items.sort(key=place)
+
+
+def _fixtures(item: pytest.Item) -> set[str]:
+    return set(getattr(item, "fixturenames", ()))
 
 
 guard = ProcessGuard()

@@ -22,8 +22,9 @@ TINY = TextShape(vocab_size=1000, hidden_size=32, num_hidden_layers=2, num_atten
 SMALL = TrainSize(shape=TINY, audio_width=16, steps=3, reference_steps=1, rows=1000)
 
 
-@pytest.mark.slow
-def test_the_benchmark_runs_and_returns_its_details() -> None:
+def test_the_benchmark_runs_and_returns_its_details(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Memory is measured in `test_training_memory`.
+    monkeypatch.setattr("benchmarks.train.memory_of_training", lambda rows, folder: {"utterances": rows})
     comparison = compare_training(SMALL)
     assert (comparison.name, comparison.unit) == ("train", "utterances/s")
     assert (comparison.ours.runs, comparison.reference.runs) == (3, 1)
@@ -31,7 +32,7 @@ def test_the_benchmark_runs_and_returns_its_details() -> None:
     assert comparison.details["tokens_of_a_reference_batch"] == 512
     assert comparison.details["characters_mean"] == pytest.approx(15, abs=1)
     assert comparison.ratio == comparison.ours.median / comparison.reference.median
-    assert comparison.details["memory"]["utterances"] == 2160
+    assert comparison.details["memory"] == {"utterances": SMALL.rows}
     assert comparison.details["bf16"]["utterances_per_s"]["runs"] == 3
 
 

@@ -147,7 +147,7 @@ def test_every_step_is_a_job_on_the_ray_cluster(storage_root: Path, ray_cluster:
     done = run_command(storage_root, "--only", "calls", URGENCY_EXECUTOR="ray", RAY_ADDRESS=ray_cluster, **variables)
     assert done.returncode == 0, done.stdout + done.stderr
     steps = executed_steps(storage_root)
-    assert len(steps) == 4
+    assert len(steps) == 5
     listing = [str(BIN / "python"), "-c", LIST_JOBS, ray_cluster]
     # In a process of its own: Ray reads its token once, and this process may have another one.
     jobs = subprocess.run(listing, env={**os.environ, **variables}, capture_output=True, text=True, check=True).stdout

@@ -65,7 +65,9 @@ SENSORS = """{repositoriesOrError{... on RepositoryConnection{nodes{sensors{name
 
 @pytest.mark.slow
 def test_the_ui_shows_the_runs_and_starts_new_ones(finished_root: Path, audit: dict[str, str], tmp_path: Path) -> None:
-    StoragePaths(finished_root).archive("V_광주_구급").processed_csv.unlink()
+    paths = StoragePaths(finished_root)
+    paths.archive("V_광주_구급").processed_csv.unlink()
+    paths.urgency.checkpoint.unlink()
     connections = tmp_path / "connections.txt"
     server = Server(finished_root, **{**audit, "AUDIT_FILE": str(connections)})
     try:
@@ -77,7 +79,7 @@ def test_the_ui_shows_the_runs_and_starts_new_ones(finished_root: Path, audit: d
         runs = server.ask(RUNS)["runsOrError"]["results"]
         assert sorted(run["jobName"] for run in runs) == ["attention_job", *["calls_job"] * 3, "urgency_job"]
         server.wait_for(DAEMONS, _sensor_daemon_is_healthy)
-        # The sensor sees by itself that a file is gone, and what depends on it follows.
+        # The sensor sees that two files are gone: it starts a run of the archive, and after it one of the model.
         server.wait_for(RUNS, lambda data: len(data["runsOrError"]["results"]) == 7, seconds=150)
     finally:
         assert server.stop() in (0, -signal.SIGTERM, 1), server.log.read_text()[-2000:]

@@ -125,7 +125,7 @@ class TestSecondRun:
         assert "nothing to do: everything is up to date" in done.stdout
         assert executed_steps(finished_root) == before
 
-    def test_a_deleted_file_and_its_downstream_assets_are_made(
+    def test_a_deleted_file_is_made_again_and_equal_content_changes_nothing_after_it(
         self, finished_root: Path, forked: CommandServer
     ) -> None:
         before = executed_steps(finished_root)
@@ -138,7 +138,6 @@ class TestSecondRun:
         assert executed_steps(finished_root)[len(before) :] == [
             "utterance_embeddings[T_서울_화재]",
             "processed_data[T_서울_화재]",
-            *URGENCY,
         ]
         assert embeddings.read_bytes() == content
 
