@@ -65,9 +65,8 @@ SENSORS = """{repositoriesOrError{... on RepositoryConnection{nodes{sensors{name
 
 @pytest.mark.slow
 def test_the_ui_shows_the_runs_and_starts_new_ones(finished_root: Path, audit: dict[str, str], tmp_path: Path) -> None:
-    paths = StoragePaths(finished_root)
-    paths.archive("V_광주_구급").processed_csv.unlink()
-    paths.urgency.checkpoint.unlink()
+    StoragePaths(finished_root).archive("V_광주_구급").processed_csv.unlink()
+    StoragePaths(finished_root).urgency.checkpoint.unlink()
     connections = tmp_path / "connections.txt"
     server = Server(finished_root, **{**audit, "AUDIT_FILE": str(connections)})
     try:
@@ -79,8 +78,10 @@ def test_the_ui_shows_the_runs_and_starts_new_ones(finished_root: Path, audit: d
         runs = server.ask(RUNS)["runsOrError"]["results"]
         assert sorted(run["jobName"] for run in runs) == ["attention_job", *["calls_job"] * 3, "urgency_job"]
         server.wait_for(DAEMONS, _sensor_daemon_is_healthy)
-        # The sensor sees that two files are gone: it starts a run of the archive, and after it one of the model.
-        server.wait_for(RUNS, lambda data: len(data["runsOrError"]["results"]) == 7, seconds=150)
+        # The sensor sees that files are gone. The training waits for the archive.
+        data = server.wait_for(RUNS, lambda data: len(data["runsOrError"]["results"]) == 7, seconds=150)
+        newest = [run["jobName"] for run in data["runsOrError"]["results"][:2]]
+        assert newest == ["urgency_job", "calls_job"]
     finally:
         assert server.stop() in (0, -signal.SIGTERM, 1), server.log.read_text()[-2000:]
     assert not _listens(server.port)

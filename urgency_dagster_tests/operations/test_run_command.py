@@ -125,7 +125,7 @@ class TestSecondRun:
         assert "nothing to do: everything is up to date" in done.stdout
         assert executed_steps(finished_root) == before
 
-    def test_a_deleted_file_is_made_again_and_equal_content_changes_nothing_after_it(
+    def test_a_deleted_file_is_made_again_and_equal_bytes_train_no_model(
         self, finished_root: Path, forked: CommandServer
     ) -> None:
         before = executed_steps(finished_root)
