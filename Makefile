@@ -17,7 +17,7 @@ test: setup   ## every test, two files at a time with a thread each, files with 
 quick: setup  ## every test that starts no process, under 3 minutes on 2 cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-coverage: setup  ## the lines and branches that `make quick` runs; fails below the floor in pyproject.toml
+coverage: setup  ## the lines and branches that `make quick` runs
 	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -m 'not slow'
 	$(BIN)/coverage report
 
