@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from urgency_dagster.statistics.calibration import fit_temperature, probabilities, reliability
+from urgency_dagster.statistics.calibration import bin_indices, fit_temperature, probabilities, reliability
 
 
 def drawn(rows: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -58,3 +58,7 @@ class TestReliability:
 
     def test_a_confidence_of_one_is_in_the_last_bin(self) -> None:
         assert reliability(np.array([[1.0, 0.0]]), np.array([0])).counts.tolist() == [1]
+
+
+def test_the_probability_1_is_in_the_last_bin() -> None:
+    assert bin_indices(np.array([0.0, 0.5, 0.999, 1.0]), 10).tolist() == [0, 5, 9, 9]

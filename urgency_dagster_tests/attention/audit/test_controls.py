@@ -180,3 +180,13 @@ def test_without_label_history_and_permutations_nothing_is_fitted(
 def test_invalid_options_are_named(options: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         ControlConfig(**options)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "at_chance"),
+    [(0.4, 0.6, True), (0.5, 0.6, True), (0.4, 0.5, True), (0.51, 0.6, False), (0.4, 0.49, False), (None, None, True)],
+)
+def test_at_chance_means_that_the_interval_contains_one_half(
+    low: float | None, high: float | None, at_chance: bool
+) -> None:
+    assert ShuffledScore(0.5, low, high, 3).at_chance is at_chance
