@@ -88,6 +88,17 @@ class TestEvXGBClassifier:
         fitted = EvXGBClassifier(early_stopping_rounds=2, learning_rate=0.5, gamma=0).fit(matrix, noise, data.groups)
         assert fitted.model_.get_booster().num_boosted_rounds() < 100
 
+    def test_the_held_out_rows_decide_when_it_stops(self, data: AttentionData, matrix: np.ndarray) -> None:
+        """On permuted labels the loss of the held-out rows soon rises, while that of the training rows falls."""
+        noise = np.random.default_rng(0).permutation(data.y)
+        fast: dict[str, Any] = {"early_stopping_rounds": 2, "learning_rate": 0.5, "gamma": 0}
+        ours = EvXGBClassifier(**fast)
+        train, held_out = ours._inner_rows(matrix, noise, data.groups)
+        parameters = ours._xgboost_parameters()
+        evaluation_set = [(matrix[held_out], noise[held_out])]
+        plain = XGBClassifier(**parameters).fit(matrix[train], noise[train], eval_set=evaluation_set, verbose=False)
+        assert ours.fit(matrix, noise, data.groups).model_.best_iteration == plain.best_iteration < 10
+
     @pytest.mark.parametrize(
         ("parameters", "said"),
         [({}, "groups is None"), ({"inner_split": "random"}, "'random'; expected 'participant' or 'stratified'")],
