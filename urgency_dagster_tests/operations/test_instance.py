@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from urgency_dagster.definitions import build_definitions
 from urgency_dagster.operations.environment import STEP_ENVIRONMENT
@@ -117,6 +118,19 @@ class TestOrphans:
             for tags in ({PROCESS_TAG: DEAD}, {LOCATION_TAG: "urgency_dagster"}):
                 instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
             assert release_orphans(instance, tmp_path) == 2
+
+    def test_a_run_in_the_queue_waits_for_the_next_server(self, job: dg.JobDefinition, tmp_path: Path) -> None:
+        write_json(tmp_path / SERVER_FILE, DEAD)
+        with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+            location = RegisteredCodeLocationOrigin("urgency_dagster")
+            waiting = instance.create_run_for_job(
+                job,
+                tags={LOCATION_TAG: "urgency_dagster"},
+                status=dg.DagsterRunStatus.QUEUED,
+                remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), job.name),
+            )
+            assert release_orphans(instance, tmp_path) == 0
+            assert self.status(instance, waiting.run_id) == dg.DagsterRunStatus.QUEUED
 
     def test_runs_of_other_projects_in_the_same_home_stay(self, job: dg.JobDefinition, tmp_path: Path) -> None:
         write_json(tmp_path / SERVER_FILE, DEAD)
