@@ -7,9 +7,9 @@ from pathlib import Path
 from benchmarks.measure import Side, in_turns
 from benchmarks.process import WITH_DAGSTER, Process
 from urgency_dagster.calls.landing.pairs import scan_landing
-from urgency_dagster.demo.archives import LEAST_CALLS
+from urgency_dagster.demo.archives import MIN_CALLS
 from urgency_dagster.demo.inputs import write_demo
-from urgency_dagster.demo.wearables import LEAST_SAMPLES
+from urgency_dagster.demo.wearables import MIN_SAMPLES
 from urgency_dagster.errors import BenchmarkError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.manifests import partitions_with_manifest
@@ -25,7 +25,7 @@ class GrowthSize:
         runs: how often each side is timed.
     """
 
-    calls: int = 2 * LEAST_CALLS
+    calls: int = 2 * MIN_CALLS
     done: int = 10
     runs: int = 3
 
@@ -51,7 +51,7 @@ def cost_of_one_more(size: GrowthSize, folder: Path) -> dict[str, float]:
 
 def write_pairs(root: Path, size: GrowthSize, numbers: "range | list[int]") -> Path:
     """A demo whose landing folder holds copies of one of its archive pairs, one for each number."""
-    write_demo(root, calls=size.calls, samples=LEAST_SAMPLES)
+    write_demo(root, calls=size.calls, samples=MIN_SAMPLES)
     landing = StoragePaths(root).landing_calls
     pair = next(iter(scan_landing(landing).pairs.values()))
     copied = {source.name[:2]: source.read_bytes() for source in (*pair.audio.parts, *pair.labels.parts)}

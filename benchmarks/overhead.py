@@ -21,9 +21,9 @@ from urgency_dagster.calls.prosody.configuration import ProsodyConfig
 from urgency_dagster.calls.table.utterances import build_utterance_table
 from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
 from urgency_dagster.calls.unpacking.extraction import extract_pair
-from urgency_dagster.demo.archives import LEAST_CALLS
+from urgency_dagster.demo.archives import MIN_CALLS
 from urgency_dagster.demo.inputs import write_demo
-from urgency_dagster.demo.wearables import LEAST_SAMPLES
+from urgency_dagster.demo.wearables import MIN_SAMPLES
 from urgency_dagster.errors import BenchmarkError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import find_pretrained
@@ -44,7 +44,7 @@ class OverheadSize:
         growth: what one more archive is measured on.
     """
 
-    calls: int = 2 * LEAST_CALLS
+    calls: int = 2 * MIN_CALLS
     archives: int = 3
     runs: int = 3
     growth: GrowthSize = field(default_factory=GrowthSize)
@@ -71,7 +71,7 @@ def compare_overhead(size: OverheadSize) -> Comparison:
 
 def write_landed(root: Path, size: OverheadSize) -> None:
     """The smallest demo, with some of its archive pairs only."""
-    write_demo(root, calls=size.calls, samples=LEAST_SAMPLES)
+    write_demo(root, calls=size.calls, samples=MIN_SAMPLES)
     pairs = scan_landing(StoragePaths(root).landing_calls).pairs
     for archive in sorted(pairs)[size.archives :]:
         for part in (*pairs[archive].audio.parts, *pairs[archive].labels.parts):

@@ -17,7 +17,7 @@ import pyarrow as pa
 from benchmarks.measure import Side, in_turns
 from benchmarks.report import Comparison, by_rate
 from benchmarks.training_memory import memory_of_training
-from urgency_dagster.demo.archives import LEAST_CALLS, draw_pairs
+from urgency_dagster.demo.archives import MIN_CALLS, draw_pairs
 from urgency_dagster.demo.models import text_model
 from urgency_dagster.devices import reproducible, resolve_device
 from urgency_dagster.paths import StoragePaths
@@ -142,7 +142,7 @@ def _stepping(learner: Learner, train: UtteranceDataset, size: TrainSize) -> Sid
 
 def draw_utterances(count: int, audio_width: int) -> Utterances:
     """At least `count` utterances of demo calls, about 15 characters each, with random audio vectors."""
-    calls = max(LEAST_CALLS, math.ceil(count / MIN_TURNS))
+    calls = max(MIN_CALLS, math.ceil(count / MIN_TURNS))
     conversations = [call.conversation for pair in draw_pairs(calls, SEED) for call in pair.calls]
     turns = [(turn, conversation) for conversation in conversations for turn in conversation.turns]
     return Utterances(

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.memory import peak_bytes
-from urgency_dagster.demo.archives import LEAST_CALLS, draw_pairs
+from urgency_dagster.demo.archives import MIN_CALLS, draw_pairs
 from urgency_dagster.demo.models import text_model
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import find_pretrained
@@ -55,7 +55,7 @@ def memory_of_training(utterances: int, folder: Path) -> dict[str, Any]:
         BenchmarkError: a step fails.
     """
     paths = StoragePaths(folder)
-    calls = max(LEAST_CALLS, utterances // UTTERANCES_PER_CALL // len(ARCHIVES))
+    calls = max(MIN_CALLS, utterances // UTTERANCES_PER_CALL // len(ARCHIVES))
     for number, archive in enumerate(ARCHIVES):
         write_archive(paths, archive, calls, number)
     write_text_model(paths)
@@ -102,7 +102,7 @@ def write_archive(paths: StoragePaths, archive: str, calls: int, number: int) ->
 
 
 def _texts() -> list[str]:
-    pairs = draw_pairs(LEAST_CALLS, SEED)
+    pairs = draw_pairs(MIN_CALLS, SEED)
     return sorted({turn.text for pair in pairs for call in pair.calls for turn in call.conversation.turns})
 
 

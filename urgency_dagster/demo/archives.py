@@ -31,7 +31,7 @@ DATA_FOLDER = PurePosixPath("088.119 지능형 신고접수 음성 인식 데이
 AUDIO_FOLDER, LABEL_FOLDER = "1.원천데이터", "2.라벨링데이터"
 """Source: the tree as AI Hub's downloads unpack it."""
 
-LEAST_CALLS = 12
+MIN_CALLS = 12
 """Fewer calls cannot give each pair all three urgency levels and both damaged calls."""
 
 _ZIP_TIME = (2024, 10, 30, 0, 0, 0)
@@ -101,10 +101,10 @@ def draw_pairs(calls: int, seed: int) -> tuple[DemoPair, ...]:
         seed: the same seed draws the same calls.
 
     Raises:
-        SettingsError: fewer than `LEAST_CALLS` calls.
+        SettingsError: fewer than `MIN_CALLS` calls.
     """
-    if calls < LEAST_CALLS:
-        raise SettingsError(f"{calls} calls are asked for", f"{LEAST_CALLS} or more", "ask for more calls")
+    if calls < MIN_CALLS:
+        raise SettingsError(f"{calls} calls are asked for", f"{MIN_CALLS} or more", "ask for more calls")
     order = np.random.default_rng([seed, 0])
     which = deal(order, {pair.name: pair.share for pair in PAIRS}, calls)
     return tuple(_draw_pair(pair, which.count(pair.name), (seed, i)) for i, pair in enumerate(PAIRS, start=1))

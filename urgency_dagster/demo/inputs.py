@@ -68,7 +68,7 @@ def write_demo(
 
     Args:
         root: the storage root; it and its folders are made.
-        calls: labels over all archive pairs, at least `archives.LEAST_CALLS`.
+        calls: labels over all archive pairs, at least `archives.MIN_CALLS`.
         samples: rows of the attention pickle.
         seed: of everything random.
         progress: told about each call that is spoken.

@@ -34,10 +34,10 @@ SAMPLES = 2619
 COHORT_STARTS = ("2019-04-30", "2019-05-08", "2019-05-16")
 STUDY_DAYS = 7
 PROMPTS_PER_DAY = 12
-MOST_PROMPTS = STUDY_DAYS * PROMPTS_PER_DAY
-UTC_OFFSET_MIN = 540
+MAX_PROMPTS = STUDY_DAYS * PROMPTS_PER_DAY
+UTC_OFFSET_MINUTES = 540
 
-LEAST_SAMPLES = 4 * len(PARTICIPANTS)
+MIN_SAMPLES = 4 * len(PARTICIPANTS)
 """A few answers of everybody."""
 
 Stream = NumericStream | CategoricalStream
@@ -120,7 +120,7 @@ def attention_pickle(samples: int = SAMPLES, seed: int = 7) -> bytes:
         seed: the same seed and size give the same bytes.
 
     Raises:
-        SettingsError: fewer than `LEAST_SAMPLES`, or more than the study has prompts.
+        SettingsError: fewer than `MIN_SAMPLES`, or more than the study has prompts.
     """
     import cloudpickle
     import pandas as pd
@@ -131,7 +131,7 @@ def attention_pickle(samples: int = SAMPLES, seed: int = 7) -> bytes:
     epoch_s = np.concatenate([one.epoch_s for one in answers.values()])
     y = np.concatenate([one.y for one in answers.values()])
     group = np.repeat(np.array(list(answers)), [one.y.size for one in answers.values()])
-    zone = pytz.FixedOffset(UTC_OFFSET_MIN)
+    zone = pytz.FixedOffset(UTC_OFFSET_MINUTES)
     date_times = np.empty(y.size, dtype=object)
     date_times[:] = [pd.Timestamp(int(second), unit="s", tz=zone) for second in epoch_s]
     t = (epoch_s - date_times[int(np.argmin(epoch_s))].normalize().timestamp()).astype(np.float64)
@@ -143,15 +143,15 @@ def draw_answers(samples: int, seed: int) -> dict[str, Answers]:
     """Everybody's prompts and labels, by participant.
 
     Raises:
-        SettingsError: fewer than `LEAST_SAMPLES`, or more than the study has prompts.
+        SettingsError: fewer than `MIN_SAMPLES`, or more than the study has prompts.
     """
-    most = MOST_PROMPTS * len(PARTICIPANTS)
-    if not LEAST_SAMPLES <= samples <= most:
-        expected = f"{LEAST_SAMPLES} to {most}"
+    most = MAX_PROMPTS * len(PARTICIPANTS)
+    if not MIN_SAMPLES <= samples <= most:
+        expected = f"{MIN_SAMPLES} to {most}"
         raise SettingsError(f"{samples} wearable samples are asked for", expected, "ask for another number")
     rng = np.random.default_rng([seed, 0])
     wanted = np.clip(rng.normal(55.7, 13.1, len(PARTICIPANTS)), 36, 83)
-    counts = np.minimum(np.floor(wanted * samples / wanted.sum()).astype(int), MOST_PROMPTS)
+    counts = np.minimum(np.floor(wanted * samples / wanted.sum()).astype(int), MAX_PROMPTS)
     while counts.sum() < samples:
         counts[np.argmin(counts)] += 1
     # A Beta distribution with mean 0.5 and the wanted spread.
@@ -166,8 +166,8 @@ def draw_answers(samples: int, seed: int) -> dict[str, Answers]:
 
 def _prompts(rng: np.random.Generator, start: str, n: int) -> "npt.NDArray[np.int64]":
     """`n` different whole minutes of one week, one per hour from 10:00 to 22:00, at least 40 minutes apart."""
-    local_midnight_s = np.datetime64(start, "s").astype(np.int64) - UTC_OFFSET_MIN * 60
-    slots = np.sort(rng.choice(MOST_PROMPTS, size=n, replace=False))
+    local_midnight_s = np.datetime64(start, "s").astype(np.int64) - UTC_OFFSET_MINUTES * 60
+    slots = np.sort(rng.choice(MAX_PROMPTS, size=n, replace=False))
     minute = (10 + slots % PROMPTS_PER_DAY) * 60 + rng.integers(0, 20, n)
     return local_midnight_s + slots // PROMPTS_PER_DAY * 86_400 + minute * 60
 
@@ -212,7 +212,7 @@ def _participant(rng: np.random.Generator, n: int) -> "Columns":
 
 def _time(epoch_s: "npt.NDArray[np.int64]") -> "Columns":
     # The features describe the instant just before the prompt.
-    local_s = epoch_s + UTC_OFFSET_MIN * 60 - 1
+    local_s = epoch_s + UTC_OFFSET_MINUTES * 60 - 1
     # 1 January 1970 was a Thursday.
     weekday = (local_s // 86_400 + 3) % 7
     hour = local_s % 86_400 // 3600

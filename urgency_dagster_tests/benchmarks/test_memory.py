@@ -21,7 +21,7 @@ from urgency_dagster.calls.tables import MEMBERS
 from urgency_dagster.errors import BenchmarkError
 from urgency_dagster.paths import StoragePaths
 
-GROWTH_MAX = 1.2
+MAX_GROWTH = 1.2
 
 MAP_60_MB = """
 import mmap, sys, time
@@ -49,7 +49,7 @@ def table_peak(paths: StoragePaths, recordings: Any, calls: int) -> int:
 def test_the_table_of_many_calls_needs_as_much_memory_as_that_of_few(tmp_path: Path, recordings: Any) -> None:
     few, many = (table_peak(StoragePaths(tmp_path / str(calls)), recordings, calls) for calls in (200, 4000))
     assert pq.read_metadata(StoragePaths(tmp_path / "4000").archive(ARCHIVE).utterances).num_rows == 12_000
-    assert many < GROWTH_MAX * few
+    assert many < MAX_GROWTH * few
 
 
 def test_the_archive_is_as_the_extraction_leaves_it(paths: StoragePaths, recordings: Any) -> None:

@@ -32,8 +32,8 @@ from urgency_dagster_tests.conftest import Builder
 ARCHIVE = "T_광주_구급"
 A, B = "a" * 24, "b" * 24
 INPUTS = int(os.environ.get("FUZZ_INPUTS", "200"))
-SECONDS_MAX = 10.0
-MEMORY_MAX = 1 << 30
+MAX_SECONDS = 10.0
+MAX_MEMORY = 1 << 30
 LIMITS = ExtractionConfig(member_bytes=32 << 20, total_bytes=64 << 20)
 
 ODD = [
@@ -81,7 +81,7 @@ def mutated(content: bytes, changes: list[tuple[str, float, float, bytes]]) -> b
 def memory_limit() -> Iterator[None]:
     """More memory than the limit is refused by the kernel, which shows as a MemoryError."""
     before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + MEMORY_MAX, before[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + MAX_MEMORY, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_AS, before)
 
@@ -110,7 +110,7 @@ def survives(zips: dict[str, bytes], kind: str) -> str:
         assert {path.name for path in paths.root.iterdir()} <= {"landing", "calls", "manifests"}
         landed = {path.name: path.read_bytes() for path in paths.landing_calls.iterdir()}
         assert landed == {f"{name}_광주_구급.zip": content for name, content in zips.items()}
-    assert time.monotonic() - started < SECONDS_MAX
+    assert time.monotonic() - started < MAX_SECONDS
     return outcome
 
 

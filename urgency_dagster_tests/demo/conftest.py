@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import pytest
 
-from urgency_dagster.demo.archives import LEAST_CALLS
+from urgency_dagster.demo.archives import MIN_CALLS
 from urgency_dagster.demo.inputs import DemoSummary, write_demo
-from urgency_dagster.demo.wearables import LEAST_SAMPLES
+from urgency_dagster.demo.wearables import MIN_SAMPLES
 
 
 class Demo(NamedTuple):
@@ -22,7 +22,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     seen: list[tuple[int, int]] = []
     root = tmp_path_factory.mktemp("demo") / "root"
     summary = write_demo(
-        root, calls=LEAST_CALLS, samples=LEAST_SAMPLES, progress=lambda done, total, **_: seen.append((done, total))
+        root, calls=MIN_CALLS, samples=MIN_SAMPLES, progress=lambda done, total, **_: seen.append((done, total))
     )
     return Demo(summary, seen)
 

@@ -11,7 +11,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from urgency_dagster.demo.archives import DATA_FOLDER, LEAST_CALLS, PAIRS, draw_pairs, texts, zip_pair
+from urgency_dagster.demo.archives import DATA_FOLDER, MIN_CALLS, PAIRS, draw_pairs, texts, zip_pair
 from urgency_dagster.errors import SettingsError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import CALL_TAKER, CALLER, SENTIMENTS, URGENCY_LEVELS
@@ -151,7 +151,7 @@ def test_the_data_sets_quirks_occur() -> None:
 
 
 @settings(deadline=None)
-@given(calls=st.integers(LEAST_CALLS, 60), seed=st.integers(0, 1000))
+@given(calls=st.integers(MIN_CALLS, 60), seed=st.integers(0, 1000))
 def test_every_size_gives_every_pair_every_urgency_among_its_sound_calls(calls: int, seed: int) -> None:
     pairs = draw_pairs(calls, seed)
     assert sum(len(drawn.calls) for drawn in pairs) == calls
@@ -162,7 +162,7 @@ def test_every_size_gives_every_pair_every_urgency_among_its_sound_calls(calls: 
 
 
 @settings(deadline=None)
-@given(calls=st.integers(LEAST_CALLS, 150), seed=st.integers(0, 20))
+@given(calls=st.integers(MIN_CALLS, 150), seed=st.integers(0, 20))
 def test_no_sentiment_occurs_in_the_validation_calls_only(calls: int, seed: int) -> None:
     heard: dict[str, set[str]] = {"T": set(), "V": set()}
     for drawn in draw_pairs(calls, seed):
@@ -176,7 +176,7 @@ def test_another_seed_says_something_else() -> None:
 
 def test_too_few_calls_are_refused() -> None:
     with pytest.raises(SettingsError, match="11 calls are asked for; expected 12 or more"):
-        draw_pairs(LEAST_CALLS - 1, 7)
+        draw_pairs(MIN_CALLS - 1, 7)
 
 
 @pytest.mark.slow

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 import yaml
 
-from urgency_dagster.demo.archives import LEAST_CALLS
+from urgency_dagster.demo.archives import MIN_CALLS
 from urgency_dagster.demo.inputs import write_demo
-from urgency_dagster.demo.wearables import LEAST_SAMPLES
+from urgency_dagster.demo.wearables import MIN_SAMPLES
 from urgency_dagster.errors import SettingsError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
 from urgency_dagster_tests.demo.conftest import Demo
 
-SMALLEST: dict[str, Any] = {"calls": LEAST_CALLS, "samples": LEAST_SAMPLES}
+SMALLEST: dict[str, Any] = {"calls": MIN_CALLS, "samples": MIN_SAMPLES}
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def identities(root: Path) -> dict[Path, tuple[int, int]]:
 def test_another_process_writes_the_same_bytes_elsewhere(demo_root: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from urgency_dagster.demo.inputs import write_demo\n"
-        f"if __name__ == '__main__': write_demo(Path(sys.argv[1]), calls={LEAST_CALLS}, samples={LEAST_SAMPLES})"
+        f"if __name__ == '__main__': write_demo(Path(sys.argv[1]), calls={MIN_CALLS}, samples={MIN_SAMPLES})"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "other")], check=True, capture_output=True)
     assert contents(tmp_path / "other") == contents(demo_root)
@@ -106,17 +106,17 @@ def test_a_users_own_settings_are_not_overwritten(root: Path) -> None:
 
 def test_too_few_calls_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="11 calls are asked for"):
-        write_demo(tmp_path, calls=LEAST_CALLS - 1, samples=LEAST_SAMPLES)
+        write_demo(tmp_path, calls=MIN_CALLS - 1, samples=MIN_SAMPLES)
     assert contents(tmp_path) == {}
 
 
 def test_the_summary_counts_what_is_there(demo: Demo) -> None:
     summary = demo.summary
     assert summary.archives == ("T_광주_구급", "T_서울_화재", "V_광주_구급")
-    assert (summary.calls, summary.samples) == (LEAST_CALLS, LEAST_SAMPLES)
-    assert 8 * LEAST_CALLS <= summary.utterances <= 14 * LEAST_CALLS
+    assert (summary.calls, summary.samples) == (MIN_CALLS, MIN_SAMPLES)
+    assert 8 * MIN_CALLS <= summary.utterances <= 14 * MIN_CALLS
     assert summary.written == len(contents(summary.root)) - len(["demo.json"])
 
 
 def test_progress_counts_all_calls(demo: Demo) -> None:
-    assert demo.progress == [(done, LEAST_CALLS) for done in range(1, LEAST_CALLS + 1)]
+    assert demo.progress == [(done, MIN_CALLS) for done in range(1, MIN_CALLS + 1)]

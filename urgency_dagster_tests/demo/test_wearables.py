@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from urgency_dagster.demo.wearables import LEAST_SAMPLES, PARTICIPANTS, SAMPLES, attention_pickle, draw_answers
+from urgency_dagster.demo.wearables import MIN_SAMPLES, PARTICIPANTS, SAMPLES, attention_pickle, draw_answers
 from urgency_dagster.errors import SettingsError
 
 NAME = re.compile(
@@ -125,7 +125,7 @@ def test_the_full_size_is_possible_with_any_seed(seed: int) -> None:
     assert sum(one.y.size for one in answers.values()) == SAMPLES
 
 
-@pytest.mark.parametrize("samples", [0, LEAST_SAMPLES - 1, 100_000])
+@pytest.mark.parametrize("samples", [0, MIN_SAMPLES - 1, 100_000])
 def test_an_impossible_number_of_samples_is_refused(samples: Any) -> None:
     with pytest.raises(SettingsError, match="wearable samples are asked for"):
         attention_pickle(samples)

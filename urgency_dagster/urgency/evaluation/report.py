@@ -84,8 +84,22 @@ def classification_text(by_unit: "Mapping[str, Predictions]", labels: Labels) ->
 
 def report_text(metrics: Mapping[str, Any], card: Mapping[str, Any], pictures: list[str]) -> str:
     """The report as Markdown."""
-    split = card["split"]
-    calls, utterances = card["calls"], card["utterances"]
+    sections = (
+        _data_section(card),
+        _score_section(metrics),
+        _danger_section(metrics),
+        _time_section(metrics),
+        _calibration_section(metrics["calibration"]),
+        f"## Speakers\n\n{_side_table(metrics)}",
+        _slice_section(metrics),
+        _confusion_section(pictures),
+        _limit_section(card),
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def _data_section(card: Mapping[str, Any]) -> str:
+    split, calls, utterances = card["split"], card["calls"], card["utterances"]
     return f"""\
 # Urgency model: evaluation
 
@@ -93,8 +107,11 @@ Scores are those of the validation side: {utterances[VALIDATION]} utterances of 
 side has {utterances[TRAIN]} utterances of {calls[TRAIN]} calls; {card["held_out"]["calls"]} of these calls are the
 calibration set, which fits temperatures and thresholds. Archives: {", ".join(card["archives"])}.
 
-{_split_text(split)} Split sha256 `{split["sha256"]}`, data sha256 `{card["data_sha256"]}`.
+{_split_text(split)} Split sha256 `{split["sha256"]}`, data sha256 `{card["data_sha256"]}`."""
 
+
+def _score_section(metrics: Mapping[str, Any]) -> str:
+    return f"""\
 ## Scores
 
 {_score_table(metrics)}
@@ -102,49 +119,60 @@ calibration set, which fits temperatures and thresholds. Archives: {", ".join(ca
 Macro-F1 is the mean F1 over all classes. Brackets hold 95 % bootstrap intervals over calls
 ({metrics["bootstrap_resamples"]} resamples). The majority baseline always predicts the most frequent class of the
 training side. Text alone and audio alone are linear models of character n-grams and of the audio vectors.
-The prediction for a call is the class with the highest mean logit over its utterances.
+The prediction for a call is the class with the highest mean logit over its utterances."""
 
+
+def _danger_section(metrics: Mapping[str, Any]) -> str:
+    return f"""\
 ## Missed high urgency
 
 {_danger_table(metrics)}
 
-{_cost_text(metrics["cost_per_1000_calls"])}
+{_cost_text(metrics["cost_per_1000_calls"])}"""
 
+
+def _time_section(metrics: Mapping[str, Any]) -> str:
+    return f"""\
 ## Time to decision
 
 {_time_table(metrics["time_to_decision"])}
 
 The prediction uses the utterances that have ended by then. Calls without a prediction count as wrong.
 
-![time_to_decision.png](time_to_decision.png)
+![time_to_decision.png](time_to_decision.png)"""
 
+
+def _calibration_section(calibration: Mapping[str, Any]) -> str:
+    return f"""\
 ## Calibration
 
-{_calibration_table(metrics["calibration"])}
+{_calibration_table(calibration)}
 
 The temperatures were fitted on the calibration set. They change probabilities, but no prediction. The error is the
 expected calibration error by utterance, in {BINS} bins of confidence.
 
 ![reliability.png](reliability.png)
 
-{_abstention_table(metrics["calibration"]["abstention"])}
+{_abstention_table(calibration["abstention"])}
 
-{_threshold_text(metrics["calibration"]["thresholds"])}
+{_threshold_text(calibration["thresholds"])}"""
 
-## Speakers
 
-{_side_table(metrics)}
-
+def _slice_section(metrics: Mapping[str, Any]) -> str:
+    return f"""\
 ## Slices of the validation side, by utterance
 
 {_slice_table(metrics["slices"])}
 
-A class absent from a slice counts as 0 in its macro-F1. Slices of fewer than {MIN_CALLS} calls have no interval.
+A class absent from a slice counts as 0 in its macro-F1. Slices of fewer than {MIN_CALLS} calls have no interval."""
 
-## Confusion matrices
 
-{chr(10).join(f"![{name}]({name})" for name in pictures)}
+def _confusion_section(pictures: list[str]) -> str:
+    return "\n".join(["## Confusion matrices\n", *(f"![{name}]({name})" for name in pictures)])
 
+
+def _limit_section(card: Mapping[str, Any]) -> str:
+    return f"""\
 ## Limits of these scores
 
 - The best epoch ({card["epoch"]} of {card["config"]["epochs"]}) was chosen on the same rows, so the scores are slightly
@@ -152,8 +180,7 @@ A class absent from a slice counts as 0 in its macro-F1. Slices of fewer than {M
 - Labels belong to calls. A score by utterance compares one sentence with the label of the whole call.
 - The intervals cover the choice of calls. They do not cover the seed, other regions or other categories.
 - A score without an interval has too few calls. An interval without width means that the score was the same in every
-  bootstrap sample, not that it is certain.
-"""
+  bootstrap sample, not that it is certain."""
 
 
 def _draw_confusion(axes: "Axes", matrix: "NDArray[np.int64]", classes: list[str]) -> None:
