@@ -86,6 +86,26 @@ def test_each_participant_has_scores() -> None:
     assert (second["majority_share"], second["accuracy"], second["n_positive"]) == (1, 0.5, 2)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_scores_of_participants_equal_scikit_learns_to_the_last_bit(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    rows = 400
+    probability = random.random(rows).round(int(random.integers(1, 17)))
+    predictions = pd.DataFrame(
+        {
+            "participant": random.integers(0, 60, rows).astype(str),  # some have one row, or one class
+            "y": random.integers(0, 2, rows),
+            "predicted": (probability > 0.5).astype(np.int64),
+            "probability": probability,
+        }
+    )
+    for row in participant_table(predictions).to_dict("records"):
+        own = predictions[predictions["participant"] == row["participant"]]
+        expected = scores(*(own[name].to_numpy() for name in ("y", "predicted", "probability")))
+        found = [row[name] for name in ("accuracy", "f1_macro", "roc_auc")]
+        np.testing.assert_array_equal(found, [expected[name] for name in ("accuracy", "f1_macro", "roc_auc")])
+
+
 def test_probability_is_compared_with_the_share_of_class_1() -> None:
     predictions = pd.DataFrame({"probability": [0.05, 0.15, 0.15, 1.0], "y": [0, 0, 1, 1]})
     bins = reliability_bins(predictions, bins=10)
