@@ -8,6 +8,7 @@ STEP_ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_task_oom_retries": "3",
@@ -15,6 +16,7 @@ STEP_ENVIRONMENT = {
 }
 """No library reports usage. Ray, which listens on all interfaces, requires a token. CUDA is reproducible.
 
+Torch asks the driver for GPUs through NVML, because a forked process cannot use CUDA that its parent initialised.
 Without `RAY_task_oom_retries`, Ray repeats a task for ever that needs too much memory.
 """
 

@@ -1,6 +1,6 @@
 """The `run` command: the jobs of the UI, one after another, until nothing is missing or out of date."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -17,6 +17,7 @@ from urgency_dagster.operations.interrupts import recorded_interrupts
 from urgency_dagster.operations.landing_events import landing_events, landing_observation, new_partitions
 from urgency_dagster.operations.placement import check_ray_cluster
 from urgency_dagster.operations.planning import PlannedRun, Planner
+from urgency_dagster.operations.preloading import start_step_server
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.keys import CALL_ARCHIVES
 from urgency_dagster.settings import Settings
@@ -52,10 +53,19 @@ def run_all(settings: Settings, groups: Sequence[str], catalogue: Catalogue, job
     with dg.DagsterInstance.get() as instance, _exclusive(instance, echo):
         _report_landing(instance, planner, echo)
         chosen = [group for group in GROUPS if group in groups]
-        outcomes = [_execute(instance, run, jobs, echo) for group in chosen for run in planner.planned_runs(group)]
+        runs = (run for group in chosen for run in planner.planned_runs(group))
+        outcomes = [_execute(instance, run, jobs, echo) for run in _with_step_server(runs, chosen)]
     if not outcomes:
         echo("nothing to do: everything is up to date")
     return all(outcomes)
+
+
+def _with_step_server(runs: Iterable[PlannedRun], groups: Sequence[str]) -> Iterator[PlannedRun]:
+    """Yields the runs. The first one starts the process that steps are forked from, for it and the later groups."""
+    for number, run in enumerate(runs):
+        if number == 0:
+            start_step_server(groups[groups.index(run.group) :])
+        yield run
 
 
 @contextmanager

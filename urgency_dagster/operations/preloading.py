@@ -1,0 +1,54 @@
+"""The process that steps are forked from imports the heavy libraries once, instead of each step.
+
+Importing torch and transformers takes longer than most steps of a small archive. Only libraries that start no thread
+and initialise no GPU when they are imported may be listed: a fork keeps neither. Ray and OpenVINO are not listed.
+"""
+
+from collections.abc import Sequence
+from multiprocessing import forkserver
+
+DEFINITIONS = ("dagster._core.executor.multiprocess", "urgency_dagster.definitions")
+"""What every step imports."""
+
+HEAVY_LIBRARIES = {
+    "calls": (
+        "scipy.stats",
+        "soundfile",
+        "torch",
+        "transformers.models.wav2vec2.modeling_wav2vec2",
+        "transformers.models.wav2vec2.feature_extraction_wav2vec2",
+    ),
+    "urgency": (
+        "scipy.stats",
+        "torch",
+        "transformers.models.electra.modeling_electra",
+        "sklearn.metrics",
+        "sklearn.feature_extraction.text",
+        "sklearn.linear_model",
+        "matplotlib.figure",
+    ),
+    "attention": (
+        "scipy.stats",
+        "sklearn.ensemble",
+        "sklearn.linear_model",
+        "xgboost",
+        "lightgbm",
+        "imblearn.over_sampling",
+        "skops.io",
+        "matplotlib.figure",
+    ),
+}
+"""The libraries that several steps of a group import. One that is not installed is skipped."""
+
+
+def start_step_server(groups: Sequence[str]) -> None:
+    """Starts the process that the steps of all later runs of this process are forked from.
+
+    Python has one such process for each process, and ignores later lists of modules.
+
+    Args:
+        groups: the groups whose libraries it imports, in the background.
+    """
+    heavy = dict.fromkeys(library for group in groups for library in HEAVY_LIBRARIES[group])
+    forkserver.set_forkserver_preload([*DEFINITIONS, *heavy])
+    forkserver.ensure_running()
