@@ -1,7 +1,6 @@
 """The commands `urgency-dagster run`, `demo` and `dev`. Their work is in `operations` and `demo`."""
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from urgency_dagster.errors import UrgencyError
 from urgency_dagster.extras import require_extra
 from urgency_dagster.operations.groups import GROUPS
 from urgency_dagster.paths import StoragePaths, shown
-from urgency_dagster.settings import Settings, default_storage
+from urgency_dagster.settings import Settings
 
 ADDRESS, PORT = "127.0.0.1", "3000"
 SENSOR_TIMEOUT_S = "600"
@@ -90,16 +89,11 @@ def dev(storage: Path | None, port: str) -> None:
     require_extra("pipelines")
     settings = _dev_settings(storage)
     _prepare(settings)
-    from urgency_dagster.operations.instance import claim_server
+    from urgency_dagster.operations.dev_server import serve
 
-    claim_server()
     os.environ.setdefault("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", SENSOR_TIMEOUT_S)
     click.echo(f"storage {settings.storage}; UI on http://{ADDRESS}:{port}")
-    workspace = default_storage().parent / "workspace.yaml"
-    source = ["-w", str(workspace)] if workspace.is_file() else ["-m", "urgency_dagster.definitions"]
-    quiet = ["-W", "ignore:Function `dev_command` is superseded"]  # its successor needs one more package
-    command = [sys.executable, *quiet, "-m", "dagster", "dev", *source, "-h", ADDRESS, "-p", port]
-    os.execv(sys.executable, command)  # noqa: S606 - a list of arguments, without a shell
+    serve(port, click.echo)
 
 
 def _prepare(settings: Settings) -> None:

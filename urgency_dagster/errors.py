@@ -13,6 +13,7 @@ UrgencyError
 ├── ArtefactError     a stored artefact that is missing or inconsistent with another
 ├── MissingExtraError an optional part of the installation that is not installed
 ├── BusyError         the storage root is in use by another run
+├── ServiceError      a process of `dev` that does not start
 ├── BenchmarkError    a benchmark whose two sides give different results
 └── Rejected          a member, call or utterance that goes to the reject table
 """
@@ -84,6 +85,10 @@ class MissingExtraError(UrgencyError):
 
 class BusyError(UrgencyError):
     """The storage root is in use by another run."""
+
+
+class ServiceError(UrgencyError):
+    """A process of the `dev` command fails again and again."""
 
 
 class BenchmarkError(UrgencyError):

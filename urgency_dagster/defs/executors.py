@@ -1,19 +1,67 @@
 """The executors: processes on this machine, or jobs on a Ray cluster."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import dagster as dg
+from dagster._core.execution.context.system import PlanOrchestrationContext
+from dagster._core.execution.plan.plan import ExecutionPlan
+from dagster._core.execution.retries import RetryMode
+from dagster._core.execution.step_dependency_config import StepDependencyConfig
 
 from urgency_dagster.operations.environment import STEP_ENVIRONMENT
 from urgency_dagster.operations.placement import ACCELERATOR_TAG, GPU_TAGS, MAX_GPU_STEPS
+from urgency_dagster.operations.processes import RUN_PROCESS_VARIABLE, name_run_process, process_tags
 from urgency_dagster.settings import Settings
 
 MAX_LOCAL_STEPS = 2
 """Maximum steps of a run at the same time on this machine. Two overlap, and still fit a laptop's memory."""
 
 
+class IdentifiedExecutor(dg.Executor):
+    """An executor that writes down which process executes the run, before the first step starts.
+
+    The run gets the tag `PROCESS_TAG`; the step processes get the variable `RUN_PROCESS_VARIABLE`.
+    """
+
+    def __init__(self, executor: dg.Executor) -> None:
+        self._executor = executor
+
+    @property
+    def retries(self) -> RetryMode:
+        """The retry mode of the executor below."""
+        return self._executor.retries
+
+    @property
+    def step_dependency_config(self) -> StepDependencyConfig:
+        """When a step may start, as the executor below says."""
+        return self._executor.step_dependency_config
+
+    def execute(
+        self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
+    ) -> Iterator[dg.DagsterEvent]:
+        """Executes the steps with the executor below."""
+        name_run_process()
+        plan_context.instance.add_run_tags(plan_context.run_id, process_tags(plan_context.run_id))
+        yield from self._executor.execute(plan_context, execution_plan)
+
+
+def _identified(below: dg.ExecutorDefinition) -> dg.ExecutorDefinition:
+    """The executor with the same name and options that writes down its process."""
+
+    def create(context: dg.InitExecutorContext) -> dg.Executor:
+        function: Any = below.executor_creation_fn
+        return IdentifiedExecutor(function(context))
+
+    requirements = dg.multiple_process_executor_requirements()
+    schema: Any = below.config_schema
+    return dg.ExecutorDefinition(below.name, schema, requirements, create)
+
+
 def local_executor() -> dg.ExecutorDefinition:
     """Runs each step in its own process, which is forked from a process that has imported the definitions."""
     preload = ["dagster", "urgency_dagster.definitions"]
-    return dg.multiprocess_executor.configured(
+    return _identified(dg.multiprocess_executor).configured(
         {
             "max_concurrent": MAX_LOCAL_STEPS,
             "start_method": {"forkserver": {"preload_modules": preload}},
@@ -32,10 +80,9 @@ def ray_cluster_executor(settings: Settings) -> dg.ExecutorDefinition:
     """
     from dagster_ray import ray_executor
 
-    names = ["DAGSTER_HOME", *STEP_ENVIRONMENT]
+    names = ["DAGSTER_HOME", RUN_PROCESS_VARIABLE, *STEP_ENVIRONMENT]
     variables = [f"{key}={value}" for key, value in settings.environment().items()]
-    configured: dg.ExecutorDefinition = ray_executor.configured({"ray": {"env_vars": [*variables, *names]}})
-    return configured
+    return _identified(ray_executor).configured({"ray": {"env_vars": [*variables, *names]}})
 
 
 def executor(settings: Settings) -> dg.ExecutorDefinition:

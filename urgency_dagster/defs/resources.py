@@ -8,6 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from urgency_dagster.errors import SettingsError
+from urgency_dagster.operations.processes import RUN_PROCESS_VARIABLE, end_with
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel, find_pretrained
 from urgency_dagster.settings import Settings
@@ -22,6 +23,12 @@ class StorageResource(dg.ConfigurableResource[Any]):
     def paths(self) -> StoragePaths:
         """Every path below the root."""
         return StoragePaths(Path(self.root))
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Every step needs this resource: from here on, a step process ends when the process of its run ends."""
+        identity, instance, run = os.environ.get(RUN_PROCESS_VARIABLE), context.instance, context.dagster_run
+        if identity and instance and run:
+            end_with(identity, lambda: _is_over(instance, run.run_id))
 
 
 class ModelsResource(dg.ConfigurableResource[Any]):
@@ -62,6 +69,11 @@ class RayResource(dg.ConfigurableResource[Any]):
                 f"RAY_ADDRESS is {address}, a dashboard", "host:port of the head", "set it, or URGENCY_EXECUTOR=ray"
             )
         return address
+
+
+def _is_over(instance: dg.DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    return run is None or run.is_finished
 
 
 def resources(settings: Settings) -> dict[str, object]:

@@ -7,6 +7,8 @@ and initialise no GPU when they are imported may be listed: a fork keeps neither
 from collections.abc import Sequence
 from multiprocessing import forkserver
 
+from urgency_dagster.operations.processes import name_run_process
+
 DEFINITIONS = ("dagster._core.executor.multiprocess", "urgency_dagster.definitions")
 """What every step imports."""
 
@@ -49,6 +51,7 @@ def start_step_server(groups: Sequence[str]) -> None:
     Args:
         groups: the groups whose libraries it imports, in the background.
     """
+    name_run_process()  # steps have the environment that this process has now
     heavy = dict.fromkeys(library for group in groups for library in HEAVY_LIBRARIES[group])
     forkserver.set_forkserver_preload([*DEFINITIONS, *heavy])
     forkserver.ensure_running()

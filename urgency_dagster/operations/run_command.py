@@ -12,12 +12,13 @@ from urgency_dagster.errors import BusyError
 from urgency_dagster.operations.catalogue import Catalogue
 from urgency_dagster.operations.console import SESSION_TAG, Echo, printed_events
 from urgency_dagster.operations.groups import GROUPS
-from urgency_dagster.operations.instance import IN_PROGRESS, PROCESS_TAG, process_identity, release_orphans, run_lock
+from urgency_dagster.operations.instance import IN_PROGRESS, release_orphans, run_lock
 from urgency_dagster.operations.interrupts import recorded_interrupts
 from urgency_dagster.operations.landing_events import landing_events, landing_observation, new_partitions
 from urgency_dagster.operations.placement import check_ray_cluster
 from urgency_dagster.operations.planning import PlannedRun, Planner
 from urgency_dagster.operations.preloading import start_step_server
+from urgency_dagster.operations.processes import process_tags
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.keys import CALL_ARCHIVES
 from urgency_dagster.settings import Settings
@@ -72,7 +73,7 @@ def _with_step_server(runs: Iterable[PlannedRun], groups: Sequence[str]) -> Iter
 def _exclusive(instance: dg.DagsterInstance, echo: Echo) -> Iterator[None]:
     """Locks the storage root for one `run` command, because two commands would write the same files."""
     home = Path(instance.root_directory)
-    orphans = release_orphans(instance, home)
+    orphans = release_orphans(instance)
     if orphans:
         echo(f"{orphans} interrupted runs were marked as failed")
     try:
@@ -112,7 +113,7 @@ def _execute(instance: dg.DagsterInstance, run: PlannedRun, jobs: Jobs, echo: Ec
     """
     echo(f"{run.group} {run.partition or ''}".rstrip())
     session = str(uuid4())
-    tags = {**run.tags, SESSION_TAG: session, PROCESS_TAG: process_identity()}
+    tags = {**run.tags, SESSION_TAG: session, **process_tags()}
     if run.partition:
         tags["dagster/partition"] = run.partition
     with printed_events(instance, session, echo), recorded_interrupts() as received:

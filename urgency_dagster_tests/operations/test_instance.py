@@ -15,20 +15,23 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 from urgency_dagster.definitions import build_definitions
 from urgency_dagster.operations.environment import STEP_ENVIRONMENT
 from urgency_dagster.operations.instance import (
-    LOCATION_TAG,
-    PROCESS_TAG,
-    SERVER_FILE,
-    is_alive,
+    FORMER_PROCESS_TAG,
+    FORMER_YAML,
     prepare_environment,
-    process_identity,
     release_orphans,
 )
 from urgency_dagster.operations.placement import GPU_POOL
+from urgency_dagster.operations.processes import PROCESS_TAG, is_alive, process_identity, process_tags
 from urgency_dagster.settings import Settings
-from urgency_dagster.writing import write_json
+
+LOCATION_TAG = "dagster/code_location"
+"""Run tag of Dagster: the code location. Runs of the UI and the daemon have it."""
 
 DEAD = json.dumps([socket.gethostname(), 999_999_999, 1.0])
 """The identity of a process that does not exist."""
+
+GONE = {PROCESS_TAG: json.dumps([DEAD, None])}
+"""The tag of a run that this process executed."""
 
 
 @pytest.fixture
@@ -64,13 +67,24 @@ def test_the_choices_of_the_user_stay(clean: pytest.MonkeyPatch, settings: Setti
     assert not (settings.storage / "dagster_home").exists()
 
 
+def test_the_file_of_an_earlier_version_is_renewed(clean: pytest.MonkeyPatch, settings: Settings) -> None:
+    file = settings.storage / "dagster_home" / "dagster.yaml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(yaml.safe_dump(FORMER_YAML))
+    prepare_environment(settings)
+    with dg.DagsterInstance.get() as instance:
+        assert instance.run_monitoring_enabled
+        assert instance.run_retries_enabled
+        assert instance.run_launcher.supports_check_run_worker_health
+
+
 class TestProcessIdentity:
     def test_this_process_is_alive(self) -> None:
         assert is_alive(process_identity())
 
     @pytest.mark.slow
     def test_an_ended_process_is_not_alive(self) -> None:
-        code = "from urgency_dagster.operations.instance import process_identity; print(process_identity())"
+        code = "from urgency_dagster.operations.processes import process_identity; print(process_identity())"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert not is_alive(done.stdout.strip())
 
@@ -96,60 +110,59 @@ class TestOrphans:
 
     def test_only_runs_of_dead_processes_are_marked_as_failed(self, job: dg.JobDefinition, tmp_path: Path) -> None:
         with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-            orphan = self.open_run(instance, job, **{PROCESS_TAG: DEAD})
-            living = self.open_run(instance, job, **{PROCESS_TAG: process_identity()})
-            assert release_orphans(instance, tmp_path) == 1
+            orphan = self.open_run(instance, job, **GONE)
+            living = self.open_run(instance, job, **process_tags())
+            assert release_orphans(instance) == 1
             assert self.status(instance, orphan) == dg.DagsterRunStatus.FAILURE
             assert self.status(instance, living) == dg.DagsterRunStatus.STARTED
 
-    @pytest.mark.parametrize("server", ["alive", "dead", "never started"])
-    def test_a_run_of_the_ui_is_an_orphan_when_its_server_is_dead(
-        self, job: dg.JobDefinition, tmp_path: Path, server: str
+    @pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+    def test_a_run_that_has_not_named_its_process_is_left_to_run_monitoring(
+        self, job: dg.JobDefinition, tmp_path: Path, status: dg.DagsterRunStatus
     ) -> None:
-        if server != "never started":
-            write_json(tmp_path / SERVER_FILE, process_identity() if server == "alive" else DEAD)
         with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-            self.open_run(instance, job, **{LOCATION_TAG: "urgency_dagster"})
-            assert release_orphans(instance, tmp_path) == (1 if server == "dead" else 0)
+            instance.create_run_for_job(job, tags={LOCATION_TAG: "urgency_dagster"}, status=status)
+            assert release_orphans(instance) == 0
 
     def test_a_run_that_was_killed_before_its_start_is_an_orphan(self, job: dg.JobDefinition, tmp_path: Path) -> None:
-        write_json(tmp_path / SERVER_FILE, DEAD)
         with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-            for tags in ({PROCESS_TAG: DEAD}, {LOCATION_TAG: "urgency_dagster"}):
-                instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
-            assert release_orphans(instance, tmp_path) == 2
+            instance.create_run_for_job(job, tags=GONE, status=dg.DagsterRunStatus.NOT_STARTED)
+            assert release_orphans(instance) == 1
+
+    def test_a_killed_run_of_an_earlier_version_is_an_orphan(self, job: dg.JobDefinition, tmp_path: Path) -> None:
+        with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+            self.open_run(instance, job, **{FORMER_PROCESS_TAG: DEAD})
+            assert release_orphans(instance) == 1
 
     def test_a_run_in_the_queue_waits_for_the_next_server(self, job: dg.JobDefinition, tmp_path: Path) -> None:
-        write_json(tmp_path / SERVER_FILE, DEAD)
         with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
             location = RegisteredCodeLocationOrigin("urgency_dagster")
             waiting = instance.create_run_for_job(
                 job,
-                tags={LOCATION_TAG: "urgency_dagster"},
+                tags=GONE,
                 status=dg.DagsterRunStatus.QUEUED,
                 remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), job.name),
             )
-            assert release_orphans(instance, tmp_path) == 0
+            assert release_orphans(instance) == 0
             assert self.status(instance, waiting.run_id) == dg.DagsterRunStatus.QUEUED
 
-    def test_runs_of_other_projects_in_the_same_home_stay(self, job: dg.JobDefinition, tmp_path: Path) -> None:
-        write_json(tmp_path / SERVER_FILE, DEAD)
+    def test_a_repeated_run_does_not_inherit_the_dead_process(self, job: dg.JobDefinition, tmp_path: Path) -> None:
         with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-            self.open_run(instance, job, **{LOCATION_TAG: "somebody_elses"})
-            assert release_orphans(instance, tmp_path) == 0
+            self.open_run(instance, job, **{PROCESS_TAG: json.dumps([DEAD, "the run that was killed"])})
+            assert release_orphans(instance) == 0
 
     def test_an_orphan_frees_its_slot_in_the_pool(self, job: dg.JobDefinition, tmp_path: Path) -> None:
         with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-            release_orphans(instance, tmp_path)
+            release_orphans(instance)
             storage = instance.event_log_storage
-            run_id = self.open_run(instance, job, **{PROCESS_TAG: DEAD})
+            run_id = self.open_run(instance, job, **GONE)
             assert storage.claim_concurrency_slot(GPU_POOL, run_id, "urgency_model").is_claimed
             assert not storage.claim_concurrency_slot(GPU_POOL, "another", "urgency_model").is_claimed
-            release_orphans(instance, tmp_path)
+            release_orphans(instance)
             assert storage.get_concurrency_info(GPU_POOL).active_slot_count == 0
 
     def test_a_limit_that_the_user_set_stays(self, tmp_path: Path) -> None:
         with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
             instance.event_log_storage.set_concurrency_slots(GPU_POOL, 3)
-            release_orphans(instance, tmp_path)
+            release_orphans(instance)
             assert instance.event_log_storage.get_concurrency_info(GPU_POOL).slot_count == 3

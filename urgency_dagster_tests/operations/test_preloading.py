@@ -38,7 +38,9 @@ def of_a_step(folder: Path, *groups: str) -> tuple[list[str], float, bool, bool]
     """The heavy libraries that a step has before it begins, a product by two threads, CUDA, and torch in the parent."""
     script = folder / "step.py"
     script.write_text(STEP)
-    done = subprocess.run([sys.executable, str(script), *groups], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, str(script), *groups], capture_output=True, text=True, check=True, timeout=120
+    )
     (libraries, product, uses_cuda), in_parent = json.loads(done.stdout)
     return libraries, product, uses_cuda, in_parent
 
