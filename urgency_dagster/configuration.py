@@ -13,6 +13,7 @@ class Configuration(BaseModel):
 
     Attributes:
         renamed: the present name of each option by its former name. A former name is refused.
+        machine: the options that change only time and memory, such as `workers`. They put nothing out of date.
 
     Raises:
         SettingsError: an option is unknown or renamed, or its value has another type or is outside its bounds.
@@ -21,6 +22,8 @@ class Configuration(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     renamed: ClassVar[Mapping[str, str]] = {}
+
+    machine: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, **values: Any) -> None:
         try:

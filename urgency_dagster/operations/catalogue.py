@@ -52,10 +52,21 @@ class Catalogue:
             checked_options(self.options.get(op), values, f"{paths.run_config}: {op}")
         return declared
 
+    def deciding_options(self, paths: StoragePaths) -> dict[str, dict[str, Any]]:
+        """The declared options that decide numbers, by op name. Options of the machine are left out."""
+        return {
+            op: {name: value for name, value in values.items() if name not in self._subject_attribute(op, "machine")}
+            for op, values in self.declared_options(paths).items()
+        }
+
     def renamed_options(self, op: str) -> Mapping[str, str]:
         """The present name of each renamed option of a step, by its former name."""
+        return dict(self._subject_attribute(op, "renamed"))
+
+    def _subject_attribute(self, op: str, name: str) -> Any:
+        """A class attribute of a step's configuration; empty for a step without options."""
         options = self.options.get(op)
-        return getattr(getattr(options, "subject", options), "renamed", {})
+        return getattr(getattr(options, "subject", options), name, {})
 
 
 def op_name(key: dg.AssetKey) -> str:

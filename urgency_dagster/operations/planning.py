@@ -81,6 +81,11 @@ class Planner:
         """The options in `run_config.yaml`."""
         return self.catalogue.declared_options(self.paths)
 
+    @cached_property
+    def deciding(self) -> dict[str, dict[str, Any]]:
+        """The options in `run_config.yaml` that decide numbers."""
+        return self.catalogue.deciding_options(self.paths)
+
     def archives(self) -> list[str]:
         """The archives that landed or that have artefacts, sorted."""
         return sorted({*self.landed.calls.pairs, *partitions_with_manifest(self.paths, "call_recordings")})
@@ -117,7 +122,7 @@ class Planner:
             [
                 name_of(spec.key),
                 spec.code_version,
-                self.declared.get(op_name(spec.key)),
+                self.deciding.get(op_name(spec.key)) or None,
                 {name: version for name, version in inputs[spec.key].items() if name not in group},
             ]
             for spec in specs
@@ -138,7 +143,7 @@ class Planner:
             return None
         op = op_name(spec.key)
         manifest = read_manifest(self.paths, name_of(spec.key), partition, self.catalogue.renamed_options(op))
-        config = self.declared.get(op, {})
+        config = self.deciding.get(op, {})
         return why_stale(manifest, self.paths, code_version=spec.code_version or "", inputs=inputs, config=config)
 
     def _run_config(self, assets: Mapping[dg.AssetKey, str]) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def why_stale(
         paths: the storage root.
         code_version: the present version of the code.
         inputs: the present version of each input.
-        config: the declared options. An option that is not declared may have any value.
+        config: the declared options that decide numbers. An option that is not declared may have any value.
     """
     if manifest is None:
         return "it was never made"

@@ -35,6 +35,8 @@ class TrainingConfig(Configuration):
 
     renamed: ClassVar[Mapping[str, str]] = {"person_share": "deferral_rate", "high_recall": "alarm_recall"}
 
+    machine: ClassVar[frozenset[str]] = frozenset({"device"})
+
     epochs: int = Field(5, gt=0)
     """Passes over the training side."""
 
@@ -94,6 +96,8 @@ class TrainingConfig(Configuration):
 
 class EvaluationConfig(Configuration):
     """How a model is evaluated on the validation side."""
+
+    machine: ClassVar[frozenset[str]] = frozenset({"batch_size", "device"})
 
     batch_size: int = Field(64, gt=0)
     """Utterances per forward pass."""

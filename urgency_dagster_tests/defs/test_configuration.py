@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from urgency_dagster.configuration import Configuration
 from urgency_dagster.definitions import build_definitions
+from urgency_dagster.defs.catalogue import CATALOGUE
 from urgency_dagster.defs.configuration import dagster_config
 from urgency_dagster.settings import Settings
 
@@ -112,3 +113,19 @@ def test_every_option_has_a_description(definitions: dg.Definitions, group: str)
         fields = getattr(node.definition.config_schema.config_type, "fields", {})  # type: ignore[union-attr]
         for option, field in fields.items():
             assert field.description, f"{node.name}: {option}"
+
+
+def test_every_option_of_the_machine_is_an_option() -> None:
+    subjects = {op: options.subject for op, options in CATALOGUE.options.items()}  # type: ignore[attr-defined]
+    assert {op: subject.machine - subject.model_fields.keys() for op, subject in subjects.items()} == dict.fromkeys(
+        subjects, frozenset()
+    )
+    assert {op: sorted(subject.machine) for op, subject in subjects.items() if subject.machine} == {
+        "call_recordings": ["reserve_bytes", "workers"],
+        "utterances": ["workers"],
+        "utterance_embeddings": ["batch_audio_s", "device", "shard_utterances", "workers"],
+        "prosody": ["workers"],
+        "urgency_model": ["device"],
+        "urgency_evaluation": ["batch_size", "device"],
+        "attention_features": ["max_mb", "memory_mb", "time_s"],
+    }

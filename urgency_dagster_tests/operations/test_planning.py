@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from urgency_dagster.defs.catalogue import CATALOGUE
 from urgency_dagster.errors import SettingsError
@@ -14,6 +15,15 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.keys import name_of
 from urgency_dagster.settings import Settings
 from urgency_dagster_tests.defs.materialising import ARCHIVE, materialise
+
+OTHER_VALUES = {
+    "batch_audio_s": 10.0,
+    "device": "cpu",
+    "reserve_bytes": 7,
+    "shard_utterances": 64,
+    "workers": 2,
+}
+"""A value of each option of the machine that is not the default, and with which nothing was made."""
 
 CALLS = ["call_recordings", "utterances", "utterance_embeddings", "prosody", "processed_data"]
 
@@ -118,11 +128,25 @@ class TestCompleteArchive:
         assert names(plan(replace(made, speech_model=str(other)))) == ["utterance_embeddings", "processed_data"]
 
     def test_a_declared_option_that_was_not_used_is_applied(self, made: Settings, paths: StoragePaths) -> None:
-        paths.run_config.write_text("utterance_embeddings: {batch_audio_s: 10.0}\n")
+        paths.run_config.write_text("utterance_embeddings: {segment_max_s: 10.0}\n")
         run = plan(made)
         assert names(run) == ["utterance_embeddings", "processed_data"]
         assert run is not None
-        assert run.config == {"ops": {"utterance_embeddings": {"config": {"batch_audio_s": 10.0}}}}
+        assert run.config == {"ops": {"utterance_embeddings": {"config": {"segment_max_s": 10.0}}}}
+
+    def test_options_of_the_machine_put_nothing_out_of_date(self, made: Settings, paths: StoragePaths) -> None:
+        urgency = planner_of(made).planned_run("urgency")
+        declared = yaml.safe_load(paths.run_config.read_text())
+        for op in ("call_recordings", "utterances", "utterance_embeddings", "prosody", "urgency_model"):
+            machine = CATALOGUE.options[op].subject.machine  # type: ignore[attr-defined]
+            declared[op] = {**declared.get(op, {}), **{name: OTHER_VALUES[name] for name in machine}}
+        paths.run_config.write_text(yaml.safe_dump(declared))
+        assert plan(made) is None
+        after = planner_of(made).planned_run("urgency")
+        assert urgency is not None
+        assert after is not None
+        assert after.identity == urgency.identity
+        assert after.config["ops"]["urgency_model"]["config"]["device"] == "cpu"
 
     def test_an_option_that_is_not_declared_may_have_any_value(self, made: Settings, paths: StoragePaths) -> None:
         # The archive was made with workers=1, which is not the default.

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -56,6 +56,8 @@ _LITTLE_ADDRESS_SPACE = {
 
 class LoadingLimits(Configuration):
     """The limits of reading a landed pickle in its sandbox process."""
+
+    machine: ClassVar[frozenset[str]] = frozenset({"max_mb", "memory_mb", "time_s"})
 
     max_mb: int = Field(MAX_BYTES // MB, ge=1)
     """Maximum size of the file, and of the table X in memory, in megabytes. A larger file is refused unread."""

@@ -1,6 +1,6 @@
 """The options of `utterance_embeddings`."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -36,6 +36,8 @@ class EncoderConfig(Configuration):
 
 class EmbeddingConfig(EncoderConfig):
     """The encoder, and how segments are batched, pooled and verified."""
+
+    machine: ClassVar[frozenset[str]] = frozenset({"batch_audio_s", "device", "shard_utterances", "workers"})
 
     audio_tokens: int = Field(1, ge=1)
     """Vectors per utterance: the means over this many equal spans of its frames. At most the number of frames that the

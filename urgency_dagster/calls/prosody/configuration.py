@@ -1,6 +1,6 @@
 """The options of `prosody`."""
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,8 @@ from urgency_dagster.errors import SettingsError
 
 class ProsodyConfig(Configuration):
     """The search range of the fundamental frequency (f0), and the rule that calls a frame voiced."""
+
+    machine: ClassVar[frozenset[str]] = frozenset({"workers"})
 
     f0_min_hz: float = Field(75.0, ge=50, le=400)
     """Lowest f0 in Hz. Source: Praat's recommended pitch floor for male voices."""

@@ -1,5 +1,7 @@
 """The options of `utterances`."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from urgency_dagster.configuration import Configuration
@@ -7,6 +9,8 @@ from urgency_dagster.configuration import Configuration
 
 class UtteranceConfig(Configuration):
     """The number of worker processes, and how many rejects the check `few_rejects` allows."""
+
+    machine: ClassVar[frozenset[str]] = frozenset({"workers"})
 
     workers: int = Field(-1, ge=-1)
     """Worker processes that parse labels and decode recordings. -1 is one per core."""

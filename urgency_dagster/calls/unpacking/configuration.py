@@ -1,5 +1,7 @@
 """The options of `call_recordings`."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from urgency_dagster.calls.landing.zips import Entry
@@ -14,6 +16,8 @@ class ExtractionConfig(Configuration):
 
     The limits are checked while the members are written, because the sizes in a ZIP header can be wrong.
     """
+
+    machine: ClassVar[frozenset[str]] = frozenset({"reserve_bytes", "workers"})
 
     members: int = Field(1_000_000, ge=1)
     """Maximum number of members in one ZIP."""
