@@ -4,8 +4,10 @@ Importing torch and transformers takes longer than most steps of a small archive
 and initialise no GPU when they are imported may be listed: a fork keeps neither. Ray and OpenVINO are not listed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from multiprocessing import forkserver
+
+import dagster as dg
 
 from urgency_dagster.operations.processes import name_run_process
 
@@ -41,6 +43,24 @@ HEAVY_LIBRARIES = {
     ),
 }
 """The libraries that several steps of a group import. One that is not installed is skipped."""
+
+
+HEAVY_STEPS = frozenset(
+    {
+        "utterance_embeddings",
+        "urgency_model",
+        "urgency_evaluation",
+        "attention_cv",
+        "attention_audit",
+        "attention_models",
+    }
+)
+"""The assets, by the first part of their keys, whose steps import most of these libraries."""
+
+
+def has_heavy_step(assets: Iterable[dg.AssetKey]) -> bool:
+    """Whether a run of some assets gains by the libraries. Without such a step, their import would only delay it."""
+    return any(key.path[0] in HEAVY_STEPS for key in assets)
 
 
 def start_step_server(groups: Sequence[str]) -> None:

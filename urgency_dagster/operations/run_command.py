@@ -15,9 +15,10 @@ from urgency_dagster.operations.groups import GROUPS
 from urgency_dagster.operations.instance import IN_PROGRESS, release_orphans, run_lock
 from urgency_dagster.operations.interrupts import recorded_interrupts
 from urgency_dagster.operations.landing_events import landing_events, landing_observation, new_partitions
+from urgency_dagster.operations.own_runs import execute_own_run
 from urgency_dagster.operations.placement import check_ray_cluster
 from urgency_dagster.operations.planning import PlannedRun, Planner
-from urgency_dagster.operations.preloading import start_step_server
+from urgency_dagster.operations.preloading import has_heavy_step, start_step_server
 from urgency_dagster.operations.processes import process_tags
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.keys import CALL_ARCHIVES
@@ -62,9 +63,9 @@ def run_all(settings: Settings, groups: Sequence[str], catalogue: Catalogue, job
 
 
 def _with_step_server(runs: Iterable[PlannedRun], groups: Sequence[str]) -> Iterator[PlannedRun]:
-    """Yields the runs. The first one starts the process that steps are forked from, for it and the later groups."""
+    """Yields the runs. A heavy first one starts the process that all steps are forked from."""
     for number, run in enumerate(runs):
-        if number == 0:
+        if number == 0 and has_heavy_step(run.assets):
             start_step_server(groups[groups.index(run.group) :])
         yield run
 
@@ -117,13 +118,8 @@ def _execute(instance: dg.DagsterInstance, run: PlannedRun, jobs: Jobs, echo: Ec
     if run.partition:
         tags["dagster/partition"] = run.partition
     with printed_events(instance, session, echo), recorded_interrupts() as received:
-        result = dg.execute_job(
-            dg.reconstructable(jobs[run.group]),
-            instance=instance,
-            run_config={**run.config, **QUIET_CONSOLE},
-            tags=tags,
-            asset_selection=run.assets,
-        )
+        config = {**run.config, **QUIET_CONSOLE}
+        succeeded = execute_own_run(instance, run, jobs[run.group], config, tags)
     if received:
         raise KeyboardInterrupt
-    return result.success
+    return succeeded

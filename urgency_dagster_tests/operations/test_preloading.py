@@ -5,10 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from urgency_dagster.operations.groups import GROUPS
-from urgency_dagster.operations.preloading import HEAVY_LIBRARIES
+from urgency_dagster.operations.preloading import HEAVY_LIBRARIES, has_heavy_step
 
 STEP = """
 import json, multiprocessing, sys
@@ -48,6 +49,11 @@ def of_a_step(folder: Path, *groups: str) -> tuple[list[str], float, bool, bool]
 def test_every_group_has_its_libraries() -> None:
     assert set(HEAVY_LIBRARIES) == set(GROUPS)
     assert not {"ray", "openvino"} & {library for of_group in HEAVY_LIBRARIES.values() for library in of_group}
+
+
+def test_a_run_of_light_steps_needs_no_libraries() -> None:
+    assert has_heavy_step([dg.AssetKey("processed_data"), dg.AssetKey(["attention_cv", "xgb"])])
+    assert not has_heavy_step([dg.AssetKey("call_recordings"), dg.AssetKey("processed_data")])
 
 
 @pytest.mark.slow
