@@ -1,0 +1,71 @@
+"""A process that is started again when it ends, and a process that ends with another one."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from urgency_dagster.errors import ServiceError
+from urgency_dagster.operations.processes import process_identity
+from urgency_dagster.operations.service import MAX_FAILED_STARTS, Service
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+STEP = """
+import subprocess, sys, time
+from urgency_dagster.operations.processes import end_with
+worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+end_with(sys.argv[1], lambda: False)
+print(worker.pid, flush=True)
+time.sleep(60)
+"""
+"""A step with a worker process of its own."""
+
+
+@pytest.mark.slow
+def test_a_killed_process_starts_again(tmp_path: Path) -> None:
+    said: list[str] = []
+    service = Service("daemon", SLEEP, tmp_path)
+    assert service.keep(said.append)
+    assert not service.keep(said.append)
+    assert service.process is not None
+    service.process.kill()
+    service.process.wait()
+    assert not service.keep(said.append)  # its pause
+    assert said == ["the daemon was ended by signal 9; it starts again in 1 s"]
+    time.sleep(1)
+    assert service.keep(said.append)
+    service.process.kill()
+    service.process.wait()
+
+
+@pytest.mark.slow
+def test_a_process_that_never_starts_is_given_up_with_its_last_lines(tmp_path: Path) -> None:
+    said: list[str] = []
+    service = Service("web server", [sys.executable, "-c", "raise SystemExit('port 3000 is taken')"], tmp_path)
+    with pytest.raises(ServiceError, match="port 3000 is taken"):
+        for _ in range(MAX_FAILED_STARTS):
+            service.next_start = 0.0
+            service.keep(said.append)
+            assert service.process is not None
+            service.process.wait()
+            service.keep(said.append)
+    assert [line.split()[-2] for line in said] == ["1", "2", "4", "8"]
+
+
+@pytest.mark.slow
+def test_a_step_ends_with_the_process_of_its_run() -> None:
+    with subprocess.Popen(SLEEP) as run:
+        identity = process_identity(psutil.Process(run.pid))
+        with subprocess.Popen([sys.executable, "-c", STEP, identity], stdout=subprocess.PIPE, text=True) as step:
+            assert step.stdout is not None
+            worker = psutil.Process(int(step.stdout.readline()))
+            time.sleep(2)
+            assert step.poll() is None
+            run.kill()
+            run.wait()
+            step.wait(timeout=5)
+            assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
