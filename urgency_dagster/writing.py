@@ -1,14 +1,17 @@
 """Atomic writing of files, folders and tables, and content hashes.
 
 A file is written under a temporary name beside its target and then renamed, so a target is complete or absent.
+Files and folders have the mode that the umask of the process gives.
 """
 
 import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import socket
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,12 +34,12 @@ def replacing(target: Path) -> Iterator[Path]:
     """Yields a temporary path beside `target`, and renames it over `target` when the block succeeds."""
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(target)
-    handle, name = tempfile.mkstemp(prefix=_temporary_prefix(target, os.getpid()), suffix=".tmp", dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = target.parent / f"{_temporary_prefix(target, os.getpid())}{secrets.token_hex(8)}.tmp"
+    temporary.touch(exist_ok=False)
+    mode = stat.S_IMODE(temporary.stat().st_mode)
     try:
         yield temporary
-        temporary.chmod(0o644)
+        temporary.chmod(mode)  # a library may have replaced the file by one with another mode
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

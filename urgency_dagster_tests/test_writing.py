@@ -61,9 +61,21 @@ class TestReplacing:
         assert target.read_text() == "old"
         assert names(tmp_path) == {"a.txt"}
 
-    def test_every_user_can_read_the_file(self, tmp_path: Path) -> None:
-        write_text(tmp_path / "a.txt", "x")
-        assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o644
+    @pytest.mark.parametrize("umask", [0o000, 0o022, 0o027, 0o077])
+    def test_files_and_folders_follow_the_umask(self, tmp_path: Path, umask: int) -> None:
+        before = os.umask(umask)
+        try:
+            write_text(tmp_path / "a.txt", "x")
+            with replacing(tmp_path / "b.txt") as temporary:
+                temporary.unlink()
+                temporary.touch(0o600)
+            with replacing_folder(tmp_path / "folder") as temporary:
+                (temporary / "c.txt").touch()
+        finally:
+            os.umask(before)
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
+        file_mode = 0o666 & ~umask
+        assert modes == {"a.txt": file_mode, "b.txt": file_mode, "folder": 0o777 & ~umask, "c.txt": file_mode}
 
     @pytest.mark.parametrize("name", ["a" * 255, "가" * 85, "😀" * 63 + "abc"])
     def test_the_longest_file_names_can_be_written(self, tmp_path: Path, name: str) -> None:

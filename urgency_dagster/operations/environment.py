@@ -1,4 +1,4 @@
-"""The environment variables of every process of the project."""
+"""The environment variables and the umask of every process of the project."""
 
 import os
 
@@ -21,7 +21,20 @@ Without `RAY_task_oom_retries`, Ray repeats a task for ever that needs too much 
 """
 
 
+DEFAULT_UMASKS = (0o022, 0o002)
+"""The umasks that Linux distributions set. Nobody chose them for this data."""
+
+PRIVATE_UMASK = 0o077
+"""Files and folders of the owner only."""
+
+
 def prepare_process() -> None:
-    """Sets the variables of `STEP_ENVIRONMENT` that the user has not set. Child processes inherit them."""
+    """Sets the variables of `STEP_ENVIRONMENT` that the user has not set, and a private umask. Children inherit both.
+
+    The umask stays if it is none of DEFAULT_UMASKS: with 027, for example, the group can read.
+    """
     for name, value in STEP_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    inherited = os.umask(PRIVATE_UMASK)
+    if inherited not in DEFAULT_UMASKS:
+        os.umask(inherited)

@@ -3,6 +3,7 @@
 model.safetensors  config.json  card.json  README.md  text_encoder/{config.json, tokenizer files}
 """
 
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,10 +72,10 @@ def save_urgency_model(folder: Path, model: UrgencyModel, card: dict[str, Any]) 
     }
     with replacing_folder(folder) as temporary:
         save_file(weights, temporary / WEIGHTS, metadata={"format": "pt"})
-        (temporary / WEIGHTS).chmod(0o644)  # safetensors writes files that only their owner can read
         model.network.text_encoder.config.save_pretrained(temporary / TEXT_ENCODER)
         model.tokenizer.save_pretrained(temporary / TEXT_ENCODER)
         write_json(temporary / CONFIG, config)
+        shutil.copymode(temporary / CONFIG, temporary / WEIGHTS)  # safetensors does not follow the umask
         write_json(temporary / CARD, card)
         write_text(temporary / README, card_text(card))
 
