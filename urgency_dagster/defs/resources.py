@@ -26,7 +26,7 @@ class StorageResource(dg.ConfigurableResource[Any]):
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Every step needs this resource: from here on, a step process ends when the process of its run ends."""
-        identity, instance, run = os.environ.get(RUN_PROCESS_VARIABLE), context.instance, context.dagster_run
+        identity, instance, run = os.environ.get(RUN_PROCESS_VARIABLE), context.instance, context.run
         if identity and instance and run:
             end_with(identity, lambda: _is_over(instance, run.run_id))
 
