@@ -22,7 +22,7 @@ coverage: setup  ## the lines and branches that `make quick` runs
 	$(BIN)/coverage report
 
 dev: setup    ## the Dagster UI with its daemon on http://127.0.0.1:3000
-	@env --default-signal=INT,TERM $(BIN)/urgency-dagster dev
+	@$(BIN)/urgency-dagster dev
 
 check: setup  ## lint, format, types, import rules
 	$(BIN)/ruff check .

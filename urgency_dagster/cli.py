@@ -10,9 +10,9 @@ from urgency_dagster.errors import UrgencyError
 from urgency_dagster.extras import require_extra
 from urgency_dagster.operations.groups import GROUPS
 from urgency_dagster.paths import StoragePaths, shown
-from urgency_dagster.settings import Settings
+from urgency_dagster.settings import UI_ADDRESS, Settings
 
-ADDRESS, PORT = "127.0.0.1", "3000"
+PORT = "3000"
 SENSOR_TIMEOUT_S = "600"
 """Maximum duration of one sensor tick in seconds. The first tick on 87 GB of archives hashes all of them."""
 
@@ -83,7 +83,7 @@ def demo(storage: Path | None, calls: int | None) -> None:
 
 @main.command()
 @_storage_option(f"{DEFAULT_STORAGE}; its folder `demo` while nothing has landed")
-@click.option("--port", default=PORT, help=f"Port of the UI on {ADDRESS}. Default: {PORT}.")
+@click.option("--port", default=PORT, help=f"Port of the UI on {UI_ADDRESS}. Default: {PORT}.")
 def dev(storage: Path | None, port: str) -> None:
     """Open the Dagster UI with its daemon. Runs start by themselves when files land."""
     require_extra("pipelines")
@@ -92,7 +92,7 @@ def dev(storage: Path | None, port: str) -> None:
     from urgency_dagster.operations.dev_server import serve
 
     os.environ.setdefault("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", SENSOR_TIMEOUT_S)
-    click.echo(f"storage {settings.storage}; UI on http://{ADDRESS}:{port}")
+    click.echo(f"storage {settings.storage}; UI on http://{UI_ADDRESS}:{port}")
     serve(port, click.echo)
 
 

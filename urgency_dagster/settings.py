@@ -14,6 +14,9 @@ SPEECH_MODEL = "kresnik/wav2vec2-large-xlsr-korean"
 TEXT_MODEL = "monologg/koelectra-base-v3-discriminator"
 EXECUTORS = ("local", "ray")
 
+UI_ADDRESS = "127.0.0.1"
+"""The address on which the UI listens: this machine only."""
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -52,11 +52,11 @@ class Catalogue:
             checked_options(self.options.get(op), values, f"{paths.run_config}: {op}")
         return declared
 
-    def deciding_options(self, paths: StoragePaths) -> dict[str, dict[str, Any]]:
-        """The declared options that decide numbers, by op name. Options of the machine are left out."""
+    def deciding_options(self, declared: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Those of some declared options that decide numbers, by op name. Options of the machine are left out."""
         return {
             op: {name: value for name, value in values.items() if name not in self._subject_attribute(op, "machine")}
-            for op, values in self.declared_options(paths).items()
+            for op, values in declared.items()
         }
 
     def renamed_options(self, op: str) -> Mapping[str, str]:

@@ -27,9 +27,9 @@ from urgency_dagster.operations.console import Echo
 from urgency_dagster.operations.instance import IN_PROGRESS, release_orphans
 from urgency_dagster.operations.processes import kill_tree, local_process, process_identity, process_of
 from urgency_dagster.operations.service import Service
+from urgency_dagster.settings import UI_ADDRESS
 from urgency_dagster.writing import read_json, write_json
 
-ADDRESS = "127.0.0.1"
 MODULE, LOCATION = "urgency_dagster.definitions", "urgency_dagster"
 
 SERVER_FILE = "server.json"
@@ -84,7 +84,7 @@ def _services(home: Path, socket_file: Path, port: str) -> list[Service]:
     workspace = home / "workspace.yaml"
     workspace.write_text(yaml.safe_dump({"load_from": [entry]}), encoding="utf-8")
     code = ["dagster", "api", "grpc", "-m", MODULE, "--socket", str(socket_file), "--location-name", LOCATION]
-    web = ["dagster_webserver", "-h", ADDRESS, "-p", port, "-w", str(workspace)]
+    web = ["dagster_webserver", "-h", UI_ADDRESS, "-p", port, "-w", str(workspace)]
     daemon = ["dagster._daemon", "run", "-w", str(workspace)]
     commands = {"code server": [*code, "--use-python-environment-entry-point"], "web server": web, "daemon": daemon}
     return [Service(name, [sys.executable, "-m", *command], home) for name, command in commands.items()]
@@ -99,8 +99,7 @@ def _listens(socket_file: Path) -> bool:
 def _exclusive(home: Path, port: str) -> Iterator[None]:
     try:
         with FileLock(home / "dev.lock", timeout=0):
-            write = {**_recorded(home), "ui": f"http://{ADDRESS}:{port}"}
-            write_json(home / SERVER_FILE, write)
+            write_json(home / SERVER_FILE, {**_recorded(home), "ui": f"http://{UI_ADDRESS}:{port}"})
             yield
     except Timeout as error:
         address = _recorded(home).get("ui", "another address")
@@ -121,7 +120,7 @@ def _record(home: Path, port: str, services: list[Service]) -> None:
         with suppress(psutil.NoSuchProcess):
             if service.process:
                 identities.append(process_identity(psutil.Process(service.process.pid)))
-    write_json(home / SERVER_FILE, {"ui": f"http://{ADDRESS}:{port}", "processes": identities})
+    write_json(home / SERVER_FILE, {"ui": f"http://{UI_ADDRESS}:{port}", "processes": identities})
 
 
 def _end_leftovers(home: Path) -> None:

@@ -14,7 +14,7 @@ from dagster._core.remote_origin import (
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
-from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
+from dagster._core.storage.tags import MAX_RETRIES_TAG, REPOSITORY_LABEL_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from urgency_dagster.operations.dev_server import LOCATION, MODULE
@@ -40,7 +40,8 @@ def execute_own_run(
     if run.assets:
         reconstructable = reconstructable.get_subset(asset_selection=frozenset(run.assets))
     definition = reconstructable.get_definition()
-    label = {REPOSITORY_LABEL_TAG: f"{REPOSITORY}@{LOCATION}"}
+    # The next `run` makes what is missing. Without this tag, a later `dev` would repeat a killed run as well.
+    label = {REPOSITORY_LABEL_TAG: f"{REPOSITORY}@{LOCATION}", MAX_RETRIES_TAG: "0"}
     created = instance.create_run_for_job(
         definition,
         run_config=config,

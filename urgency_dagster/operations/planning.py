@@ -84,7 +84,7 @@ class Planner:
     @cached_property
     def deciding(self) -> dict[str, dict[str, Any]]:
         """The options in `run_config.yaml` that decide numbers."""
-        return self.catalogue.deciding_options(self.paths)
+        return self.catalogue.deciding_options(self.declared)
 
     def archives(self) -> list[str]:
         """The archives that landed or that have artefacts, sorted."""

@@ -26,7 +26,7 @@ class Server:
         self.log = root / "server.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                ["env", "--default-signal=INT,TERM", str(COMMAND), "dev", "--port", str(self.port)],
+                [str(COMMAND), "dev", "--port", str(self.port)],
                 env=environment(root, **variables),
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -37,4 +37,5 @@ def test_a_run_has_the_origin_and_the_tags_of_the_code_location(tmp_path: Path) 
     assert (run.remote_job_origin.location_name, run.remote_job_origin.job_name) == ("urgency_dagster", "both_job")
     assert run.tags[".dagster/repository"] == "__repository__@urgency_dagster"
     assert (run.tags["dagster/code_location"], run.tags["own"]) == ("urgency_dagster", "tag")
+    assert run.tags["dagster/max_retries"] == "0"
     assert (executed, run.asset_selection) == (["made"], {made.key})
