@@ -1,34 +1,37 @@
 """The sensor of the landing folders: it requests the runs that new archives and a new attention pickle need."""
 
-import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import dagster as dg
 
 from urgency_dagster.defs.catalogue import CATALOGUE
-from urgency_dagster.defs.jobs import JOBS, calls_job
+from urgency_dagster.defs.jobs import JOBS
 from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
-from urgency_dagster.operations.instance import IN_PROGRESS, is_locked
+from urgency_dagster.operations.activity import Activity, State
+from urgency_dagster.operations.groups import GROUPS
+from urgency_dagster.operations.instance import is_locked
 from urgency_dagster.operations.landing_events import (
+    LandingLook,
     landing_events,
-    landing_fingerprints,
     landing_observation,
     new_partitions,
 )
-from urgency_dagster.operations.planning import WORK_TAG, PlannedRun, Planner
+from urgency_dagster.operations.planning import REASON_TAG, PlannedRun, Planner
+from urgency_dagster.provenance.manifests import partitions_with_manifest
 
 INTERVAL_S = 20
 """Minimum seconds between two ticks."""
 
-CHANGING = "its size or time changed since the last tick; it is used when it no longer changes"
-
 MAX_PROBLEMS = 5
-"""Maximum unusable files in the skip reason of a tick."""
+"""Maximum unusable files, or archives of one state, that a text names."""
 
 ATTENTION = "attention.pkl"
-PARTITION_TAG = "dagster/partition"
+
+WITHOUT_TAG = "without"
+"""Run tag: the archives that are missing in a training, because their run failed."""
 
 
 @dg.sensor(
@@ -46,76 +49,115 @@ def landing_sensor(
     if is_locked(Path(context.instance.root_directory)):
         return dg.SensorResult(skip_reason="`urgency-dagster run` is running and makes everything that is needed")
     planner = Planner(storage.paths, models.names, CATALOGUE)
-    fingerprints = landing_fingerprints(planner.landed)
-    last_tick = json.loads(context.cursor) if context.cursor else {}
-    settled = {name for name, fingerprint in fingerprints.items() if last_tick.get(name) == fingerprint}
-    changing = fingerprints.keys() - settled
-    archives = [name for name in planner.archives() if name not in changing]
-    requests = list(_requests(context.instance, planner, archives, settled, changing - {ATTENTION}))
-    landed = list(landing_events(context.instance, planner.landed, sorted(settled)))
+    look = LandingLook.since(context.cursor, planner.landed)
+    with planner.landed.collecting():
+        tick = _Tick(context.instance, planner, look, _activity(context))
+        requests = list(tick.requests())
+        landed = list(landing_events(context.instance, planner.landed, sorted(look.settled)))
     # After planning: a file that changed during its reading has become a problem.
-    problems = planner.landed.calls.problems | dict.fromkeys(changing - {ATTENTION}, CHANGING)
-    for file, problem in problems.items():
+    problems = planner.landed.calls.problems | look.problems()
+    for file, problem in look.untold(problems).items():
         context.log.warning("not used: %s: %s", file, problem)
-    added = new_partitions(context.instance, archives)
+    added = new_partitions(context.instance, list(tick.plans))
+    observed = landing_observation(context.instance, problems) if look.is_news(problems) else ()
     return dg.SensorResult(
         run_requests=requests,
-        skip_reason=None if requests else _skip_reason(planner.landed.calls.problems, changing),
+        skip_reason=None if requests else _skip_reason(tick, planner.landed.calls.problems),
         dynamic_partitions_requests=[call_archives.build_add_request(added)] if added else [],
-        asset_events=[*landed, *landing_observation(context.instance, problems)],
-        cursor=json.dumps(fingerprints, sort_keys=True, ensure_ascii=False),
+        asset_events=[*landed, *observed],
+        cursor=look.cursor(problems),
     )
 
 
-def _skip_reason(problems: Mapping[str, str], changing: set[str]) -> str:
-    sentences = ["Nothing to do: everything is up to date, in progress, or has failed."]
-    if changing:
-        sentences.append(f"{len(changing)} new or changed inputs wait for the next tick.")
-    if problems:
-        sentences.append(f"{len(problems)} files cannot be used; the log of this tick lists all.")
-    return " ".join([*sentences, *(f"{file}: {reason}." for file, reason in list(problems.items())[:MAX_PROBLEMS])])
+def _activity(context: dg.SensorEvaluationContext) -> Activity:
+    groups = {group: frozenset(spec.key for spec in CATALOGUE.in_order(group)) for group in GROUPS}
+    repository = context.repository_def
+    return Activity(context.instance, groups, repository.asset_graph if repository else None)
 
 
-def _requests(
-    instance: dg.DagsterInstance, planner: Planner, archives: list[str], settled: set[str], changing: set[str]
-) -> Iterator[dg.RunRequest]:
-    archive_runs = [run for archive in archives if (run := planner.planned_run("calls", archive))]
-    not_failed = [run for run in archive_runs if not _has_failed(instance, run)]
-    yield from (_request(run) for run in not_failed if not _in_progress(instance, run))
-    if not not_failed and not changing and not _calls_in_progress(instance):
-        yield from _request_once(instance, planner.planned_run("urgency"))
-    if ATTENTION in settled:
-        yield from _request_once(instance, planner.planned_run("attention"))
+class _Tick:
+    """The decisions of one tick.
+
+    Attributes:
+        plans: the run that each archive needs, or None. An archive that changes is left out.
+        states: the state of each archive.
+    """
+
+    def __init__(self, instance: dg.DagsterInstance, planner: Planner, look: LandingLook, activity: Activity) -> None:
+        self._instance, self._planner, self._activity = instance, planner, activity
+        self.look = look
+        archives = planner.archives()
+        self.plans = {name: planner.planned_run("calls", name) for name in archives if name not in look.unsettled}
+        failed = activity.failed([run for run in self.plans.values() if run])
+        self.states = {name: activity.state("calls", name, run, failed) for name, run in self.plans.items()}
+        self.states |= dict.fromkeys((look.unsettled - {ATTENTION}) & set(archives), State.WAITING)
+
+    def named(self, state: State) -> list[str]:
+        """The archives with a state."""
+        return sorted(name for name, present in self.states.items() if present is state)
+
+    def requests(self) -> Iterator[dg.RunRequest]:
+        """The runs to request now."""
+        for name, run in self.plans.items():
+            if run and self.states[name] is State.DUE:
+                yield _request(run)
+        if not self.training_waits():
+            missing = sorted(set(self.named(State.FAILED)) - set(self._complete()))
+            yield from self._request_once("urgency", missing)
+        if ATTENTION in self.look.settled:
+            yield from self._request_once("attention")
+
+    def training_waits(self) -> bool:
+        """Whether an archive is not ready yet, or calls are made by a run or a backfill at the moment."""
+        open_states = {State.DUE, State.IN_WORK, State.WILL_RETRY, State.WAITING}
+        busy = self._activity.in_work("calls") or self._activity.will_retry("calls")
+        return busy or not open_states.isdisjoint(self.states.values())
+
+    def _complete(self) -> list[str]:
+        return partitions_with_manifest(self._planner.paths, "processed_data")
+
+    def _request_once(self, group: str, missing: list[str] | None = None) -> Iterator[dg.RunRequest]:
+        run = self._planner.planned_run(group)
+        failed = self._activity.failed([run] if run else [])
+        if run and self._activity.state(group, None, run, failed) is State.DUE:
+            yield _request(run, _names(missing) if missing else "")
 
 
-def _request_once(instance: dg.DagsterInstance, run: PlannedRun | None) -> Iterator[dg.RunRequest]:
-    if run and not _in_progress(instance, run) and not _has_failed(instance, run):
-        yield _request(run)
-
-
-def _request(run: PlannedRun) -> dg.RunRequest:
+def _request(run: PlannedRun, without: str = "") -> dg.RunRequest:
+    tags = run.tags
+    if without:
+        tags |= {WITHOUT_TAG: without, REASON_TAG: f"{run.reason}; without {without}, whose runs failed"}
     return dg.RunRequest(
         job_name=run.job,
         partition_key=run.partition,
         run_config=dict(run.config),
         asset_selection=run.assets,
-        tags=run.tags,
+        tags=tags,
     )
 
 
-def _in_progress(instance: dg.DagsterInstance, planned: PlannedRun) -> bool:
-    """Whether a run makes some of the same assets at the moment. A user may have started it."""
-    tags = {PARTITION_TAG: planned.partition} if planned.partition else {}
-    runs = instance.get_runs(dg.RunsFilter(tags=tags, statuses=IN_PROGRESS))
-    assets = set(planned.assets)
-    return any(run.job_name == planned.job or not assets.isdisjoint(run.asset_selection or ()) for run in runs)
+def _names(names: list[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = len(names) - MAX_PROBLEMS
+    return ", ".join(names[:MAX_PROBLEMS]) + (f" and {more} more" if more > 0 else "")
 
 
-def _calls_in_progress(instance: dg.DagsterInstance) -> bool:
-    return bool(instance.get_runs(dg.RunsFilter(job_name=calls_job.name, statuses=IN_PROGRESS), limit=1))
+def _skip_reason(tick: _Tick, problems: Mapping[str, str]) -> str:
+    look, counts = tick.look, Counter(tick.states.values())
+    sentences = ["Nothing to request."]
+    if look.is_first and look.unsettled:
+        sentences = [f"first look: {len(look.unsettled)} inputs; they are used when they are the same at the next tick."]
+    elif look.unsettled:
+        sentences.append(f"{len(look.unsettled)} new or changed inputs wait for the next tick.")
+    if counts:
+        sentences.append(f"Archives: {'; '.join(_state_words(tick, state, counts[state]) for state in counts)}.")
+    if counts and tick.training_waits():
+        sentences.append("The training of the urgency model waits for them.")
+    if problems:
+        sentences.append(f"{len(problems)} files cannot be used; see the events of call_archive.")
+    return " ".join([*sentences, *(f"{file}: {reason}." for file, reason in list(problems.items())[:MAX_PROBLEMS])])
 
 
-def _has_failed(instance: dg.DagsterInstance, planned: PlannedRun) -> bool:
-    """Whether the newest run with the same identity failed. After a user deletes that run, it is requested again."""
-    runs = instance.get_runs(dg.RunsFilter(tags={WORK_TAG: planned.identity}), limit=1)
-    return bool(runs) and runs[0].status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+def _state_words(tick: _Tick, state: State, count: int) -> str:
+    names = f" ({_names(tick.named(state))})" if state in (State.FAILED, State.WILL_RETRY) else ""
+    return f"{count} {state}{names}"

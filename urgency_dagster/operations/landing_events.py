@@ -1,12 +1,16 @@
 """Dagster events about the landing folders: new partitions, the content of landed files, and unusable files."""
 
+import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Self
 
 import dagster as dg
 
 from urgency_dagster.calls import file_fingerprint
 from urgency_dagster.provenance.keys import ATTENTION_SOURCE, CALL_ARCHIVE, CALL_ARCHIVES
 from urgency_dagster.provenance.landed import LandedContent
+from urgency_dagster.writing import text_hash
 
 DATA_VERSION_TAG = "dagster/data_version"
 
@@ -32,27 +36,36 @@ def landing_events(
         landed: one scan of the landing folders.
         names: archives, or `attention.pkl`. A name that has not landed is ignored.
     """
+    reported = _reported_versions(instance, CALL_ARCHIVE)
     for name in names:
         pair, pickle = landed.calls.pairs.get(name), landed.paths.attention_pickle
         if pair:
-            yield from _event_if_new(instance, landed, CALL_ARCHIVE, name, pair.size_bytes)
+            yield from _event_if_new(landed, CALL_ARCHIVE, name, pair.size_bytes, reported.get(name))
         elif name == pickle.name and pickle.is_file():
-            yield from _event_if_new(instance, landed, ATTENTION_SOURCE, None, pickle.stat().st_size)
+            last = _reported_version(instance, ATTENTION_SOURCE)
+            yield from _event_if_new(landed, ATTENTION_SOURCE, None, pickle.stat().st_size, last)
 
 
 def _event_if_new(
-    instance: dg.DagsterInstance, landed: LandedContent, key: dg.AssetKey, partition: str | None, size: int
+    landed: LandedContent, key: dg.AssetKey, partition: str | None, size: int, reported: str | None
 ) -> Iterator[dg.AssetMaterialization]:
     version = landed.version(key, partition)
-    if version and version != _reported_version(instance, key, partition):
+    if version and version != reported:
         yield dg.AssetMaterialization(
             key, partition=partition, metadata={"bytes": size, "sha256": version}, tags={DATA_VERSION_TAG: version}
         )
 
 
-def _reported_version(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> str | None:
-    records = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition] if partition else None)
-    events = instance.fetch_materializations(records, limit=1).records
+def _reported_versions(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, str]:
+    """The last reported version of each partition, in one query."""
+    tags = instance.event_log_storage.get_latest_tags_by_partition(
+        key, dg.DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION_TAG]
+    )
+    return {partition: values[DATA_VERSION_TAG] for partition, values in tags.items() if DATA_VERSION_TAG in values}
+
+
+def _reported_version(instance: dg.DagsterInstance, key: dg.AssetKey) -> str | None:
+    events = instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=key), limit=1).records
     last = events[0].asset_materialization if events else None
     return (last.tags or {}).get(DATA_VERSION_TAG) if last else None
 
@@ -77,10 +90,80 @@ def _reported_problems(instance: dg.DagsterInstance) -> list[dg.TableRecord]:
     return list(table.records) if isinstance(table, dg.TableMetadataValue) else []
 
 
-def landing_fingerprints(landed: LandedContent) -> dict[str, list[int]]:
-    """Size, time and inode of the landed files, by archive or `attention.pkl`. They show whether a file changes."""
-    fingerprints = {archive: pair.fingerprint() for archive, pair in landed.calls.pairs.items()}
+CHANGED = "its size or time changed since the last tick; it is used when it no longer changes"
+
+
+@dataclass(frozen=True)
+class LandingLook:
+    """The landed inputs at one tick of the sensor, compared with the tick before. An input is a pair or the pickle.
+
+    Attributes:
+        former: the fingerprint of each input at the last tick; None at the first tick.
+        present: the fingerprint of each input at this tick.
+        told: the problems that were told, as hashes.
+    """
+
+    former: Mapping[str, str] | None
+    present: Mapping[str, str]
+    told: frozenset[str] | None
+
+    @classmethod
+    def since(cls, cursor: str | None, landed: LandedContent) -> Self:
+        """A look at the landing folders.
+
+        Args:
+            cursor: what `cursor` returned at the last tick. One of version 0.1 counts as none.
+            landed: one scan of the landing folders.
+        """
+        stored = json.loads(cursor) if cursor else {}
+        told = frozenset(stored["told"]) if "told" in stored else None
+        return cls(stored.get("inputs"), _fingerprints(landed), told)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether no tick came before this one."""
+        return self.former is None
+
+    @property
+    def settled(self) -> set[str]:
+        """The inputs that are the same as at the last tick."""
+        former = self.former or {}
+        return {name for name, fingerprint in self.present.items() if former.get(name) == fingerprint}
+
+    @property
+    def unsettled(self) -> set[str]:
+        """The inputs that are new, or that changed since the last tick. They wait for the next one."""
+        return self.present.keys() - self.settled
+
+    def problems(self) -> dict[str, str]:
+        """The inputs that changed since the last tick, with the reason. A new input is no problem."""
+        return dict.fromkeys(sorted(self.unsettled & (self.former or {}).keys()), CHANGED)
+
+    def untold(self, problems: Mapping[str, str]) -> dict[str, str]:
+        """The problems that are new or whose text changed since the last tick."""
+        return {file: text for file, text in problems.items() if _hash(file, text) not in (self.told or ())}
+
+    def is_news(self, problems: Mapping[str, str]) -> bool:
+        """Whether the problems differ from those of the last tick."""
+        return self.told != _hashes(problems)
+
+    def cursor(self, problems: Mapping[str, str]) -> str:
+        """The text to remember until the next tick."""
+        return json.dumps({"inputs": self.present, "told": sorted(_hashes(problems))}, ensure_ascii=False)
+
+
+def _fingerprints(landed: LandedContent) -> dict[str, str]:
+    """A hash of size, time and inode of the landed files, by archive or `attention.pkl`."""
+    numbers = {archive: pair.fingerprint() for archive, pair in landed.calls.pairs.items()}
     pickle = landed.paths.attention_pickle
     if pickle.is_file():
-        fingerprints[pickle.name] = list(file_fingerprint(pickle))
-    return fingerprints
+        numbers[pickle.name] = list(file_fingerprint(pickle))
+    return {name: _hash(str(fingerprint)) for name, fingerprint in sorted(numbers.items())}
+
+
+def _hashes(problems: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(_hash(file, text) for file, text in problems.items())
+
+
+def _hash(*texts: str) -> str:
+    return text_hash(*texts)[:16]

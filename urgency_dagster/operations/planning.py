@@ -16,11 +16,23 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.inputs import inputs_of
 from urgency_dagster.provenance.keys import ABSENT, name_of
 from urgency_dagster.provenance.landed import LandedContent
-from urgency_dagster.provenance.manifests import partitions_with_manifest, read_manifest, why_stale
+from urgency_dagster.provenance.manifests import NEVER_MADE, partitions_with_manifest, read_manifest, why_stale
 from urgency_dagster.writing import text_hash
 
-WORK_TAG = "urgency/work"
-"""Run tag: the identity of a planned run. If it failed, the sensor does not request the same identity again."""
+WORK_TAG = ".dagster/urgency_work"
+"""Run tag: the identity of a planned run. If it failed, the sensor does not request the same identity again.
+
+The UI hides tags that start with `.dagster/`.
+"""
+
+FORMER_WORK_TAG = "urgency/work"
+"""The name of WORK_TAG in runs of version 0.1."""
+
+FIRST_CALL_ASSET = "call_recordings"
+"""The asset that is made first of an archive. If it was never made, the archive is new."""
+
+REASON_TAG = "reason"
+"""Run tag: in words, why the run is made."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,15 @@ class PlannedRun:
     @property
     def tags(self) -> dict[str, str]:
         """The tags of the run, without its partition."""
-        return {WORK_TAG: self.identity}
+        return {WORK_TAG: self.identity, REASON_TAG: self.reason}
+
+    @property
+    def reason(self) -> str:
+        """Why the run is made, in words: the reason of its first asset."""
+        key, reason = next(iter(self.reasons.items()))
+        if self.partition and name_of(key) == FIRST_CALL_ASSET and reason == NEVER_MADE:
+            return f"{self.partition} is new"
+        return f"{name_of(key)}{f' of {self.partition}' if self.partition else ''}: {reason}"
 
 
 @dataclass(frozen=True)
@@ -88,7 +108,7 @@ class Planner:
 
     def archives(self) -> list[str]:
         """The archives that landed or that have artefacts, sorted."""
-        return sorted({*self.landed.calls.pairs, *partitions_with_manifest(self.paths, "call_recordings")})
+        return sorted({*self.landed.calls.pairs, *partitions_with_manifest(self.paths, FIRST_CALL_ASSET)})
 
     def planned_runs(self, group: str) -> Iterator[PlannedRun]:
         """The runs of a group: one per archive for `calls`, at most one for other groups.

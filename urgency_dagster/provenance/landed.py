@@ -1,5 +1,6 @@
 """The content of the landing folders and the version of each landed file."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,7 +21,12 @@ class LandedContent:
     @cached_property
     def calls(self) -> Landing:
         """The archive pairs, and the unusable files."""
-        return scan_landing(self.paths.landing_calls, self._cache)
+        with self.collecting():
+            return scan_landing(self.paths.landing_calls, self._cache)
+
+    def collecting(self) -> AbstractContextManager[None]:
+        """A block in which new facts about landed files are written together, see `LandingCache.collecting`."""
+        return self._cache.collecting()
 
     @cached_property
     def _cache(self) -> LandingCache:

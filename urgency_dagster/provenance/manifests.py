@@ -18,6 +18,9 @@ from urgency_dagster.writing import file_hash, read_json, text_hash, write_json
 GENERATION = re.compile(r"(?<=^[0-9a-f]{64})\.\d+$")
 """A counter that version 0.1 appended to the content hash of an input. It is ignored."""
 
+NEVER_MADE = "it was never made"
+"""The reason to make an artefact without a manifest."""
+
 NO_RENAMES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -106,7 +109,7 @@ def why_stale(
         config: the declared options that decide numbers. An option that is not declared may have any value.
     """
     if manifest is None:
-        return "it was never made"
+        return NEVER_MADE
     missing = [name for name, extent in manifest.files.items() if _extent(paths.root / name) != extent]
     if missing:
         return f"{missing[0]} is missing or was changed"

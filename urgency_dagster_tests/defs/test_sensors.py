@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from urgency_dagster.definitions import build_definitions
 from urgency_dagster.defs.partitions import call_archives
@@ -63,10 +65,16 @@ def requested(result: dg.SensorResult) -> list[str]:
     return [request.partition_key or str(request.job_name) for request in result.run_requests or ()]
 
 
+def words(result: dg.SensorResult) -> str:
+    assert result.skip_reason is not None
+    return str(result.skip_reason.skip_message)
+
+
 def test_a_file_is_used_after_two_equal_fingerprints(ticks: Ticks) -> None:
     first = ticks.next()
     assert requested(first) == []
-    assert "4 new or changed inputs wait for the next tick." in str(first.skip_reason.skip_message)  # type: ignore[union-attr]
+    assert words(first).startswith("first look: 4 inputs; they are used when they are the same at the next tick.")
+    assert "changed" not in words(first)
     assert requested(ticks.next()) == [*ARCHIVES, "attention_job"]
 
 
@@ -84,7 +92,6 @@ def test_partitions_and_landed_content_are_reported_once(ticks: Ticks) -> None:
     assert {(event.asset_key.to_user_string(), event.partition) for event in second.asset_events} == {
         *(("call_archive", archive) for archive in ARCHIVES),
         ("attention_source", None),
-        ("call_archive", None),
     }
     assert not third.asset_events
     assert not third.dynamic_partitions_requests
@@ -158,8 +165,7 @@ def test_unusable_files_have_a_reason(ticks: Ticks, paths: StoragePaths) -> None
     assert "2 files cannot be used" in message
     assert "TS_서울_구조.zip: its partner TL_서울_구조.zip has not landed" in message
     reasons = {row["file"]: row["reason"] for row in reported_problems(tick)}
-    assert sorted(reasons) == sorted([*ARCHIVES, "TS_서울_구조.zip", "download.tar"])
-    assert "changed since the last tick" in reasons[ARCHIVES[0]]
+    assert sorted(reasons) == ["TS_서울_구조.zip", "download.tar"]
     assert "partner" in reasons["TS_서울_구조.zip"]
     assert "tar" in reasons["download.tar"]
 
@@ -167,11 +173,34 @@ def test_unusable_files_have_a_reason(ticks: Ticks, paths: StoragePaths) -> None
 def test_unusable_files_are_reported_after_each_change(ticks: Ticks, paths: StoragePaths) -> None:
     odd = paths.landing_calls / "notes.zip"
     odd.write_bytes(b"")
-    assert len(reported_problems(ticks.next())) == 1 + len(ARCHIVES)
     assert [row["file"] for row in reported_problems(ticks.next())] == ["notes.zip"]
     assert not [event for event in ticks.next().asset_events if isinstance(event, dg.AssetObservation)]
     odd.unlink()
     assert reported_problems(ticks.next()) == []
+
+
+def test_a_file_that_changes_between_two_ticks_says_so(ticks: Ticks, paths: StoragePaths) -> None:
+    ticks.next()
+    os.utime(next(paths.landing_calls.rglob("TL_서울_화재.zip")), (1, 1))
+    (row,) = reported_problems(ticks.next())
+    assert row["file"] == "T_서울_화재"
+    assert row["reason"].startswith("its size or time changed since the last tick")
+
+
+def test_a_problem_is_told_once(ticks: Ticks, paths: StoragePaths, caplog: pytest.LogCaptureFixture) -> None:
+    odd = paths.landing_calls / "notes.zip"
+    odd.write_bytes(b"")
+
+    def told() -> int:
+        caplog.clear()
+        ticks.next()
+        return sum("notes.zip" in record.getMessage() for record in caplog.records)
+
+    assert [told(), told(), told()] == [1, 0, 0]
+    odd.rename(odd.with_name("notes2.zip"))
+    ticks.next()
+    odd.with_name("notes2.zip").rename(odd)
+    assert told() == 1
 
 
 def test_equal_bytes_request_nothing(made: Settings, paths: StoragePaths) -> None:
@@ -243,3 +272,106 @@ def test_an_empty_root_skips(tmp_path: Path) -> None:
 def test_a_request_has_the_identity_as_a_tag(ticks: Ticks) -> None:
     ticks.next()
     assert all(request.tags[WORK_TAG] for request in ticks.next().run_requests or ())
+
+
+def test_a_request_says_why(ticks: Ticks) -> None:
+    ticks.next()
+    reasons = [request.tags["reason"] for request in ticks.next().run_requests or ()]
+    assert reasons[:3] == [f"{archive} is new" for archive in ARCHIVES]
+    assert "never made" in reasons[3]
+
+
+def finished(ticks: Ticks) -> None:
+    """All archives are made; the next tick would train."""
+    for archive in ARCHIVES:
+        materialise(ticks.settings, archive=archive)
+    ticks.next()
+
+
+def asset_run(ticks: Ticks, status: dg.DagsterRunStatus, **tags: str) -> dg.DagsterRun:
+    """A run of `processed_data` as the Materialize dialog makes it."""
+    job = build_definitions(ticks.settings).resolve_implicit_global_asset_job_def()
+    key = dg.AssetKey("processed_data")
+    job = job.get_subset(asset_selection={key})
+    run_tags = {"dagster/partition": ARCHIVES[0], **{name.replace("__", "/"): value for name, value in tags.items()}}
+    return ticks.instance.create_run_for_job(job, tags=run_tags, status=status, asset_selection={key})
+
+
+def test_training_waits_for_a_run_of_the_materialize_dialog(ticks: Ticks) -> None:
+    finished(ticks)
+    run = asset_run(ticks, dg.DagsterRunStatus.STARTED)
+    waiting = ticks.next()
+    assert requested(waiting) == ["attention_job"]
+    ticks.instance.delete_run(run.run_id)
+    assert requested(ticks.next()) == ["urgency_job", "attention_job"]
+
+
+def test_training_waits_for_a_run_that_will_be_retried(ticks: Ticks) -> None:
+    finished(ticks)
+    run = asset_run(ticks, dg.DagsterRunStatus.FAILURE, dagster__will_retry="true")
+    assert requested(ticks.next()) == ["attention_job"]
+    ticks.instance.add_run_tags(run.run_id, {"dagster/will_retry": "false"})
+    assert requested(ticks.next()) == ["urgency_job", "attention_job"]
+
+
+def backfill(ticks: Ticks, *archives: str) -> PartitionBackfill:
+    """A backfill of processed_data that has created no run yet."""
+    repository = build_definitions(ticks.settings).get_repository_def()
+    return PartitionBackfill.from_asset_partitions(
+        backfill_id="backfill",
+        asset_graph=repository.asset_graph,
+        partition_names=archives,
+        asset_selection=[dg.AssetKey("processed_data")],
+        backfill_timestamp=time.time(),
+        tags={},
+        dynamic_partitions_store=ticks.instance,
+        all_partitions=False,
+        title=None,
+        description=None,
+        run_config=None,
+    )
+
+
+def test_training_waits_for_a_backfill_without_runs(ticks: Ticks) -> None:
+    finished(ticks)
+    added = backfill(ticks, *ARCHIVES)
+    ticks.instance.add_backfill(added)
+    assert requested(ticks.next()) == ["attention_job"]
+    ticks.instance.update_backfill(added.with_status(BulkActionStatus.COMPLETED_SUCCESS))
+    assert requested(ticks.next()) == ["urgency_job", "attention_job"]
+
+
+def test_an_archive_in_a_backfill_is_not_requested_beside_it(ticks: Ticks) -> None:
+    ticks.next()
+    ticks.instance.add_backfill(backfill(ticks, ARCHIVES[0]))
+    assert requested(ticks.next()) == [*ARCHIVES[1:], "attention_job"]
+
+
+def test_training_names_the_archives_whose_runs_failed(ticks: Ticks) -> None:
+    ticks.next()
+    for request in ticks.next().run_requests or ():
+        if request.partition_key in ARCHIVES[:2]:
+            ticks.add_run(request, dg.DagsterRunStatus.FAILURE)
+    materialise(ticks.settings, archive=ARCHIVES[2])
+    training = next(request for request in ticks.next().run_requests or () if request.job_name == "urgency_job")
+    assert training.tags["without"] == "T_광주_구급, T_서울_화재"
+    assert "without T_광주_구급, T_서울_화재" in training.tags["reason"]
+
+
+def test_a_skipped_tick_names_the_state_of_the_archives(ticks: Ticks) -> None:
+    ticks.next()
+    made, failed, running, attention = ticks.next().run_requests or ()
+    ticks.add_run(failed, dg.DagsterRunStatus.FAILURE)
+    ticks.add_run(running, dg.DagsterRunStatus.STARTED)
+    ticks.add_run(attention, dg.DagsterRunStatus.STARTED)
+    materialise(ticks.settings, archive=str(made.partition_key))
+    message = words(ticks.next())
+    assert "1 up to date; 1 failed and waiting for a person (T_서울_화재); 1 in work" in message
+    assert "training of the urgency model waits" in message
+
+
+def test_a_failure_of_the_former_version_still_counts(ticks: Ticks) -> None:
+    ticks.next()
+    request = (ticks.next().run_requests or ())[0]
+    ticks.add_run(request.with_replaced_attrs(tags={"urgency/work": request.tags[WORK_TAG]}), dg.DagsterRunStatus.FAILURE)
+    assert ARCHIVES[0] not in requested(ticks.next())
