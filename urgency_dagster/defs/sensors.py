@@ -146,7 +146,7 @@ def _skip_reason(tick: _Tick, problems: Mapping[str, str]) -> str:
     look, counts = tick.look, Counter(tick.states.values())
     sentences = ["Nothing to request."]
     if look.is_first and look.unsettled:
-        sentences = [f"first look: {len(look.unsettled)} inputs; they are used when they are the same at the next tick."]
+        sentences = [f"first look: {len(look.unsettled)} inputs; each is used when it is the same at the next tick."]
     elif look.unsettled:
         sentences.append(f"{len(look.unsettled)} new or changed inputs wait for the next tick.")
     if counts:

@@ -5,7 +5,7 @@ All runs count, whoever started them: the sensor, the Launchpad, the Materialize
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -151,6 +151,6 @@ def _retried(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     recent = dg.RunsFilter(
         tags={WILL_RETRY_TAG: "true"},
         statuses=[dg.DagsterRunStatus.FAILURE],
-        updated_after=datetime.now(timezone.utc) - RETRY_WITHIN,
+        updated_after=datetime.now(UTC) - RETRY_WITHIN,
     )
     return [run for run in instance.get_runs(recent) if RETRY_RUN_TAG not in run.tags]

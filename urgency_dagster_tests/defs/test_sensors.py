@@ -13,6 +13,7 @@ from dagster._core.definitions.selector import (
     PartitionsByAssetSelector,
     PartitionsSelector,
 )
+from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from urgency_dagster.definitions import build_definitions
@@ -78,7 +79,7 @@ def words(result: dg.SensorResult) -> str:
 def test_a_file_is_used_after_two_equal_fingerprints(ticks: Ticks) -> None:
     first = ticks.next()
     assert requested(first) == []
-    assert words(first).startswith("first look: 4 inputs; they are used when they are the same at the next tick.")
+    assert words(first).startswith("first look: 4 inputs; each is used when it is the same at the next tick.")
     assert "changed" not in words(first)
     assert requested(ticks.next()) == [*ARCHIVES, "attention_job"]
 
@@ -324,22 +325,25 @@ def test_training_waits_for_a_run_that_will_be_retried(finished: Ticks) -> None:
 def backfill(ticks: Ticks, *archives: str) -> PartitionBackfill:
     """A backfill of processed_data that has created no run yet."""
     repository = build_definitions(ticks.settings).get_repository_def()
-    return PartitionBackfill.from_partitions_by_assets(
-        backfill_id="backfill",
-        asset_graph=repository.asset_graph,
-        backfill_timestamp=time.time(),
-        tags={},
-        dynamic_partitions_store=ticks.instance,
-        partitions_by_assets=[
-            PartitionsByAssetSelector(
-                asset_key=dg.AssetKey("processed_data"),
-                partitions=PartitionsSelector([PartitionRangeSelector(archive, archive) for archive in archives]),
-            )
-        ],
-        title=None,
-        description=None,
-        run_config=None,
-    )
+    with partition_loading_context(dynamic_partitions_store=ticks.instance):
+        made = PartitionBackfill.from_partitions_by_assets(
+            backfill_id="backfill",
+            asset_graph=repository.asset_graph,
+            backfill_timestamp=time.time(),
+            tags={},
+            dynamic_partitions_store=ticks.instance,
+            partitions_by_assets=[
+                PartitionsByAssetSelector(
+                    asset_key=dg.AssetKey("processed_data"),
+                    partitions=PartitionsSelector([PartitionRangeSelector(archive, archive) for archive in archives]),
+                )
+            ],
+            title=None,
+            description=None,
+            run_config=None,
+        )
+    assert isinstance(made, PartitionBackfill)
+    return made
 
 
 def test_training_waits_for_a_backfill_without_runs(finished: Ticks) -> None:
@@ -382,5 +386,7 @@ def test_a_skipped_tick_names_the_state_of_the_archives(ticks: Ticks) -> None:
 def test_a_failure_of_the_former_version_still_counts(ticks: Ticks) -> None:
     ticks.next()
     request = (ticks.next().run_requests or ())[0]
-    ticks.add_run(request.with_replaced_attrs(tags={"urgency/work": request.tags[WORK_TAG]}), dg.DagsterRunStatus.FAILURE)
+    ticks.add_run(
+        request.with_replaced_attrs(tags={"urgency/work": request.tags[WORK_TAG]}), dg.DagsterRunStatus.FAILURE
+    )
     assert ARCHIVES[0] not in requested(ticks.next())

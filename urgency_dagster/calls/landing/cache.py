@@ -169,7 +169,8 @@ class LandingCache:
 def _merged(former: CachedFacts | None, added: CachedFacts) -> CachedFacts:
     """Both facts about one state of a file, or those about its present state alone."""
     same = former is not None and former.fingerprint == added.fingerprint
-    return CachedFacts(fingerprint=added.fingerprint, facts={**former.facts, **added.facts}) if former and same else added
+    known = former.facts if former and same else {}
+    return CachedFacts(fingerprint=added.fingerprint, facts={**known, **added.facts})
 
 
 def _lookup(entries: dict[str, CachedFacts], key: str, fingerprint: list[int], name: str) -> str | None:
