@@ -95,10 +95,9 @@ def _report_landing(instance: dg.DagsterInstance, planner: Planner, echo: Echo) 
     added = new_partitions(instance, planner.archives())
     instance.add_dynamic_partitions(CALL_ARCHIVES, added)
     names = [*planner.landed.calls.pairs, planner.paths.attention_pickle.name]
-    events: list[dg.AssetMaterialization | dg.AssetObservation] = [
-        *landing_events(instance, planner.landed, names),
-        *landing_observation(instance, planner.landed.calls.problems),
-    ]
+    with planner.landed.collecting():
+        landed = list(landing_events(instance, planner.landed, names))
+    events = [*landed, *landing_observation(instance, planner.landed.calls.problems)]
     for event in events:
         instance.report_runless_asset_event(event)
 

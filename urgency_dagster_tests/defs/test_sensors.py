@@ -8,12 +8,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.definitions.selector import (
     PartitionRangeSelector,
     PartitionsByAssetSelector,
     PartitionsSelector,
 )
-from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from urgency_dagster.definitions import build_definitions
@@ -325,6 +325,7 @@ def test_training_waits_for_a_run_that_will_be_retried(finished: Ticks) -> None:
 def backfill(ticks: Ticks, *archives: str) -> PartitionBackfill:
     """A backfill of processed_data that has created no run yet."""
     repository = build_definitions(ticks.settings).get_repository_def()
+    ticks.instance.add_dynamic_partitions(str(call_archives.name), list(archives))
     with partition_loading_context(dynamic_partitions_store=ticks.instance):
         made = PartitionBackfill.from_partitions_by_assets(
             backfill_id="backfill",
@@ -350,7 +351,7 @@ def test_training_waits_for_a_backfill_without_runs(finished: Ticks) -> None:
     added = backfill(finished, ARCHIVES[0])
     finished.instance.add_backfill(added)
     assert requested(finished.next()) == ["attention_job"]
-    finished.instance.update_backfill(added.with_status(BulkActionStatus.COMPLETED_SUCCESS))
+    finished.instance.update_backfill(added.with_status(BulkActionStatus.COMPLETED_SUCCESS))  # type: ignore[no-untyped-call]
     assert requested(finished.next()) == ["urgency_job", "attention_job"]
 
 

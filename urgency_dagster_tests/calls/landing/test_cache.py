@@ -51,6 +51,26 @@ def put_in_place_unseen(file: Path, content: bytes) -> None:
     assert file.stat().st_ino == before.st_ino
 
 
+class TestWriting:
+    """The cache file is written whole, so many facts must not cost as many writes."""
+
+    def test_a_block_writes_its_facts_at_its_end(self, paths: StoragePaths, landing: Path, build: Builder) -> None:
+        files = [build.zip(landing / f"TS_{n}.zip", {"a.wav": b"%d" % n}) for n in range(5)]
+        cache = LandingCache(paths)
+        with cache.collecting():
+            hashes = [cache.of_file(file) for file in files]
+            assert not paths.landing_hashes.exists()
+        assert len(read_json(paths.landing_hashes)) == 5
+        assert [LandingCache(paths).of_file(file) for file in files] == hashes
+
+    def test_a_block_that_fails_keeps_its_facts(self, paths: StoragePaths, file: Path) -> None:
+        cache = LandingCache(paths)
+        with pytest.raises(ArchiveError), cache.collecting():
+            cache.of_file(file)
+            raise ArchiveError("one", "two", "three")
+        assert len(read_json(paths.landing_hashes)) == 1
+
+
 class TestIdentity:
     def test_equal_bytes_are_equal_wherever_and_whenever(
         self, paths: StoragePaths, landing: Path, build: Builder
