@@ -134,7 +134,7 @@ class AuditOptions(dagster_config(ControlConfig)):  # type: ignore[misc]
 )
 def attention_audit(
     context: dg.AssetExecutionContext, config: AuditOptions, storage: StorageResource, ray: RayResource
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """Looks for reasons why the scores may be too high: leaks, copies, identifiers, label history, shuffled labels."""
     record = Record.open(context, storage.paths, config=config)
     paths = storage.paths.attention
@@ -143,7 +143,7 @@ def attention_audit(
         audit = write_audit(paths, CROSS_VALIDATED, controls, CrossValidationConfig(address=ray.address), progress)
     metadata = {level.value: len(audit.of(level)) for level in Level}
     checks = [no_leak(audit.findings), no_suspicion(audit.findings)]
-    return record.close([paths.audit, paths.audit_report], metadata, checks=checks)
+    yield from record.close_checked([paths.audit, paths.audit_report], metadata, checks)
 
 
 @dg.asset(

@@ -3,6 +3,7 @@
 Each asset reads, makes one call into `calls`, and records what it wrote. How audio or labels are read is not here.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import dagster as dg
@@ -105,7 +106,7 @@ class UtteranceOptions(dagster_config(UtteranceConfig)):  # type: ignore[misc]
 )
 def utterances(
     context: dg.AssetExecutionContext, config: UtteranceOptions, storage: StorageResource
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """One row per kept utterance, and one reject row with a reason for everything else."""
     record = Record.open(context, storage.paths, config=config)
     archive = context.partition_key
@@ -125,7 +126,7 @@ def utterances(
         few_rejects(funnel, config.rejected_calls_max, config.rejected_utterances_max),
     ]
     files = storage.paths.archive(archive)
-    return record.close([files.utterances, files.rejects], metadata, checks=checks)
+    yield from record.close_checked([files.utterances, files.rejects], metadata, checks)
 
 
 class EmbeddingOptions(dagster_config(EmbeddingConfig)):  # type: ignore[misc]
@@ -144,7 +145,7 @@ class EmbeddingOptions(dagster_config(EmbeddingConfig)):  # type: ignore[misc]
 )
 def utterance_embeddings(
     context: dg.AssetExecutionContext, config: EmbeddingOptions, storage: StorageResource, models: ModelsResource
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """The wav2vec2 vector of each kept utterance, or several: means over the frames of that segment alone."""
     record = Record.open(context, storage.paths, config=config, pretrained=models.names)
     archive = context.partition_key
@@ -152,7 +153,7 @@ def utterance_embeddings(
     with shown_progress(context, "utterances") as progress:
         summary = embed_archive(storage.paths, archive, models.speech_model(), options, progress)
     checks = [vectors_fit_rows(storage.paths, archive), same_as_one_by_one(summary.verification)]
-    return record.close([storage.paths.archive(archive).embeddings], embedding_metadata(summary), checks=checks)
+    yield from record.close_checked([storage.paths.archive(archive).embeddings], embedding_metadata(summary), checks)
 
 
 @dg.asset(
@@ -188,7 +189,7 @@ class ProsodyOptions(dagster_config(ProsodyConfig)):  # type: ignore[misc]
 )
 def prosody(
     context: dg.AssetExecutionContext, config: ProsodyOptions, storage: StorageResource
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """Pitch, loudness, zero crossings and speaking rate of each kept utterance, as columns that people can read."""
     record = Record.open(context, storage.paths, config=config)
     archive = context.partition_key
@@ -203,7 +204,7 @@ def prosody(
     }
     verification = verify_prosody(storage.paths, archive, options)
     checks = [prosody_fits_rows(verification), prosody_in_range(verification)]
-    return record.close([storage.paths.archive(archive).prosody], metadata, checks=checks)
+    yield from record.close_checked([storage.paths.archive(archive).prosody], metadata, checks)
 
 
 CALL_ASSETS = (call_archive, call_recordings, utterances, utterance_embeddings, processed_data, prosody)

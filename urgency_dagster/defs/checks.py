@@ -3,6 +3,7 @@
 Each check runs on the written files, in the step that wrote them.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,46 +16,55 @@ import pyarrow.parquet as pq
 from urgency_dagster.attention import LEAKAGE_SUSPICION, Finding, Level
 from urgency_dagster.calls import Funnel, ProsodyVerification, Verification
 from urgency_dagster.defs.metadata import figure, figure_table
+from urgency_dagster.defs.partitions import call_archives
+from urgency_dagster.defs.rejects import main_reason, reject_reasons
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import EMBEDDING
 from urgency_dagster.urgency import SharedCalls
 
-COUNTS_ADD_UP = dg.AssetCheckSpec(
+
+def _of_each_archive(name: str, asset: str, description: str) -> dg.AssetCheckSpec:
+    """A blocking check with a result of its own for each archive, so that a blocked archive stays red.
+
+    Partitions of a check are a preview in Dagster 1.13, and warn. The warning is meant for this line alone.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.AssetCheckSpec(
+            name, asset=asset, description=description, blocking=True, partitions_def=call_archives
+        )
+
+
+COUNTS_ADD_UP = _of_each_archive(
     "counts_add_up",
     asset="utterances",
-    blocking=True,
     description="Members = unpacked + rejected. Labelled calls and utterances = kept + rejected.",
 )
-FEW_REJECTS = dg.AssetCheckSpec(
+FEW_REJECTS = _of_each_archive(
     "few_rejects",
     asset="utterances",
-    blocking=True,
     description="The archive has calls. The rejected shares of calls and utterances are within their limits.",
 )
-VECTORS_FIT = dg.AssetCheckSpec(
+VECTORS_FIT = _of_each_archive(
     "vectors_fit_rows",
     asset="utterance_embeddings",
-    blocking=True,
     description="Each row of the utterance table has one finite vector, in the same order.",
 )
-SAME_AS_ONE_BY_ONE = dg.AssetCheckSpec(
+SAME_AS_ONE_BY_ONE = _of_each_archive(
     "same_as_one_by_one",
     asset="utterance_embeddings",
-    blocking=True,
     description="A random sample is embedded again, one utterance at a time, by torch in float32. In float32 the "
     "vectors differ by at most 1e-4. In a reduced precision their cosine, after subtracting the sample mean, is at "
     "least 0.995.",
 )
-PROSODY_FITS = dg.AssetCheckSpec(
+PROSODY_FITS = _of_each_archive(
     "prosody_fits_rows",
     asset="prosody",
-    blocking=True,
     description="Each row of the utterance table has one row with the same key, in the same order.",
 )
-PROSODY_POSSIBLE = dg.AssetCheckSpec(
+PROSODY_POSSIBLE = _of_each_archive(
     "prosody_in_range",
     asset="prosody",
-    blocking=True,
     description="Every value is finite and in the range of its column. f0 is null exactly where no frame is voiced.",
 )
 CALLS_IN_ONE_ARCHIVE = dg.AssetCheckSpec(
@@ -117,29 +127,58 @@ def counts_add_up(funnel: Funnel, counted: Mapping[str, Any]) -> dg.AssetCheckRe
         "labelled_utterances": counted["labelled"],
         "kept_or_rejected_utterances": funnel.utterances,
     }
-    values = list(figures.values())
+    unequal = [
+        f"{one} is {figures[one]}, but {other} is {figures[other]}"
+        for one, other in zip(list(figures)[::2], list(figures)[1::2], strict=True)
+        if figures[one] != figures[other]
+    ]
     return dg.AssetCheckResult(
-        check_name=COUNTS_ADD_UP.name, passed=values[::2] == values[1::2], metadata=dict(figures)
+        check_name=COUNTS_ADD_UP.name,
+        passed=not unequal,
+        description=f"{'; '.join(unequal)}. Remedy: materialize call_recordings again." if unequal else None,
+        metadata=dict(figures),
     )
 
 
 def few_rejects(funnel: Funnel, calls_max: float, utterances_max: float) -> dg.AssetCheckResult:
     """Compares the rejected shares with their limits. An archive without calls fails too."""
     calls, utterances = funnel.share_rejected("calls"), funnel.share_rejected("utterances")
+    passed = funnel.calls > 0 and calls <= calls_max and utterances <= utterances_max
+    reasons = reject_reasons(funnel)
+    cause = main_reason(funnel, calls=not funnel.calls or calls > calls_max)
+    shares = f"{_share(funnel, 'calls', calls_max)} {_share(funnel, 'utterances', utterances_max)}"
+    causes = " ".join(dict.fromkeys([*(reason.sentence for reason in reasons[:MAX_REASONS]), cause.sentence]))
     return dg.AssetCheckResult(
         check_name=FEW_REJECTS.name,
-        passed=funnel.calls > 0 and calls <= calls_max and utterances <= utterances_max,
+        passed=passed,
+        description=shares if passed else f"{causes} {shares} Remedy: {cause.remedy}.",
         metadata={
             "calls": funnel.calls,
             "rejected_calls": calls,
             "rejected_calls_max": calls_max,
             "rejected_utterances": utterances,
             "rejected_utterances_max": utterances_max,
-            "why": figure_table(funnel.rejected["calls"]),
-            "remedy": "see the reasons in rejects.parquet of the archive. If they are right, raise the limit: "
-            "rejected_calls_max or rejected_utterances_max of `utterances`",
+            "why": figure_table({f"{reason.level}: {reason.reason}": reason.count for reason in reasons}),
+            "remedy": cause.remedy,
         },
     )
+
+
+ROWS_DIFFER = "The rows are not those of the utterance table. Remedy: materialize it and `utterances` again."
+VECTORS_DIFFER = "The vectors are not those of the utterance table. Remedy: materialize them and `utterances` again."
+VECTORS_NOT_FINITE = "Some vectors are NaN or infinite. Remedy: materialize them with `precision: float32`."
+
+MAX_REASONS = 4
+"""Maximum reasons in the description of `few_rejects`. Its table has all."""
+
+
+def _share(funnel: Funnel, level: str, limit: float) -> str:
+    """A rejected share in words: `7 of 45 calls (15.6 %) are rejected; the limit is 20 %`."""
+    rejected, count = funnel.rejects(level), getattr(funnel, level)
+    if not count:
+        return f"The archive has no {level}."
+    share = f"{rejected} of {count} {level} ({100 * rejected / count:.1f} %) are rejected"
+    return f"{share}; the limit is {100 * limit:.4g} %."
 
 
 def vectors_fit_rows(paths: StoragePaths, archive: str) -> dg.AssetCheckResult:
@@ -152,7 +191,10 @@ def vectors_fit_rows(paths: StoragePaths, archive: str) -> dg.AssetCheckResult:
         for batch in pq.ParquetFile(files.embeddings).iter_batches(batch_size=4096, columns=[EMBEDDING])
     )
     return dg.AssetCheckResult(
-        check_name=VECTORS_FIT.name, passed=same_rows and finite, metadata={"same_rows": same_rows, "finite": finite}
+        check_name=VECTORS_FIT.name,
+        passed=same_rows and finite,
+        description=None if same_rows and finite else VECTORS_NOT_FINITE if same_rows else VECTORS_DIFFER,
+        metadata={"same_rows": same_rows, "finite": finite},
     )
 
 
@@ -161,6 +203,10 @@ def same_as_one_by_one(verification: Verification) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         check_name=SAME_AS_ONE_BY_ONE.name,
         passed=verification.passed,
+        description=None
+        if verification.passed
+        else f"Vectors in {verification.precision} are not those of torch in float32: {verification.bound}. "
+        "Remedy: materialize with `precision: float32`. If that fails too, use `engine: torch`.",
         metadata={
             "utterances": verification.utterances,
             "precision": verification.precision,
@@ -177,6 +223,7 @@ def prosody_fits_rows(verification: ProsodyVerification) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         check_name=PROSODY_FITS.name,
         passed=verification.same_utterances,
+        description=None if verification.same_utterances else ROWS_DIFFER,
         metadata={"same_rows": verification.same_utterances},
     )
 
@@ -184,18 +231,25 @@ def prosody_fits_rows(verification: ProsodyVerification) -> dg.AssetCheckResult:
 def prosody_in_range(verification: ProsodyVerification) -> dg.AssetCheckResult:
     """Reports the number of impossible values by column."""
     impossible = verification.impossible_values
+    columns = [name for name, count in impossible.items() if count]
     return dg.AssetCheckResult(
         check_name=PROSODY_POSSIBLE.name,
-        passed=not any(impossible.values()),
+        passed=not columns,
+        description=f"Impossible values in {', '.join(columns)}." if columns else None,
         metadata={"impossible_values": sum(impossible.values()), "by_column": figure_table(impossible)},
     )
 
 
 def calls_in_one_archive(shared: SharedCalls) -> dg.AssetCheckResult:
     """Fails when a call id or a recording occurs in two archives. The remedy is to remove one of them from landing."""
+    passed = not shared.ids and not shared.recordings
     return dg.AssetCheckResult(
         check_name=CALLS_IN_ONE_ARCHIVE.name,
-        passed=not shared.ids and not shared.recordings,
+        passed=passed,
+        description=None
+        if passed
+        else f"{shared.ids} call ids and {shared.recordings} recordings occur in two archives: "
+        f"{', '.join(shared.archives)}. Remedy: remove one of these archives from the landing folder.",
         metadata={
             "ids_in_two_archives": shared.ids,
             "recordings_in_two_archives": shared.recordings,
@@ -212,9 +266,11 @@ def split_by_call(rows: Path, mode: str) -> dg.AssetCheckResult:
     """
     table = pq.read_table(rows, columns=["_id", "audio_sha256", "side"])
     calls, recordings = (_on_both_sides(table, column) for column in ("_id", "audio_sha256"))
+    passed = mode == "utterance" or (calls == 0 and (recordings == 0 or mode != "call"))
     return dg.AssetCheckResult(
         check_name=SPLIT_BY_CALL.name,
-        passed=mode == "utterance" or (calls == 0 and (recordings == 0 or mode != "call")),
+        passed=passed,
+        description=None if passed else f"{calls} calls and {recordings} recordings are on both sides of the split.",
         metadata={"calls_on_both_sides": calls, "recordings_on_both_sides": recordings, "mode": mode},
     )
 
@@ -230,6 +286,10 @@ def beats_majority(metrics: Mapping[str, Any]) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         check_name=BEATS_MAJORITY.name,
         passed=model > majority,
+        description=None
+        if model > majority
+        else f"Urgency macro-F1 is {model:.3f}; the majority class has {majority:.3f}. The model learned nothing. "
+        "Remedy: train with more calls or more epochs.",
         metadata={"model": model, "majority": majority},
     )
 
@@ -266,6 +326,7 @@ def _none_of(
         check_name=name,
         passed=not at_level,
         severity=severity,
+        description=" ".join(messages.values()) or None,
         metadata={"findings": len(at_level), **messages},
     )
 

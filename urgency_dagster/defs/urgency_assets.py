@@ -1,5 +1,6 @@
 """The assets of the urgency pipeline: training set, model, evaluation, leak gap."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import dagster as dg
@@ -54,7 +55,7 @@ class SplitOptions(dagster_config(SplitConfig)):  # type: ignore[misc]
 )
 def training_set(
     context: dg.AssetExecutionContext, config: SplitOptions, storage: StorageResource
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """The rows of all complete archives with their class ids and their side of the split."""
     record = Record.open(context, storage.paths, config=config)
     archives = partitions_with_manifest(storage.paths, "processed_data")
@@ -73,7 +74,7 @@ def training_set(
         calls_in_one_archive(find_shared_calls(storage.paths, summary.archives)),
         split_by_call(storage.paths.urgency.rows, summary.mode_used),
     ]
-    return record.close([storage.paths.urgency.rows, storage.paths.urgency.split], metadata, checks=checks)
+    yield from record.close_checked([storage.paths.urgency.rows, storage.paths.urgency.split], metadata, checks)
 
 
 class TrainingOptions(dagster_config(TrainingConfig)):  # type: ignore[misc]
@@ -122,7 +123,7 @@ class EvaluationOptions(dagster_config(EvaluationConfig)):  # type: ignore[misc]
 )
 def urgency_evaluation(
     context: dg.AssetExecutionContext, config: EvaluationOptions, storage: StorageResource
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """Scores of the validation side by utterance and by call, baselines, report and pictures."""
     record = Record.open(context, storage.paths, config=config)
     before = read_metrics(storage.paths)
@@ -138,7 +139,7 @@ def urgency_evaluation(
         "pictures": pictures(*(file for file in files if file.suffix == ".png")),
     }
     checks = [beats_majority(metrics), not_worse_than_before(metrics, before)]
-    return record.close([folder, *files], metadata, checks=checks)
+    yield from record.close_checked([folder, *files], metadata, checks)
 
 
 @dg.asset(

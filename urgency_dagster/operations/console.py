@@ -84,7 +84,15 @@ def _line(entry: dg.EventLogEntry, step_starts: dict[str | None, float]) -> str 
         failed = f"  {check.severity.value:7} check {check.check_name} of {name_of(check.asset_key)}"
         return None if check.passed else failed
     error = _error(event)
-    return f"  FAILED  {event.step_key or entry.job_name:28} {_message(error)}" if error else None
+    return f"  FAILED  {event.step_key or entry.job_name:28} {_cause(event) or _message(error)}" if error else None
+
+
+def _cause(event: dg.DagsterEvent) -> str | None:
+    """The sentence of a failed blocking check, or None."""
+    if event.event_type != dg.DagsterEventType.STEP_FAILURE:
+        return None
+    failure = event.step_failure_data.user_failure_data
+    return failure.description if failure else None
 
 
 def _error(event: dg.DagsterEvent) -> Any:

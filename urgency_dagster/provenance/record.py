@@ -1,6 +1,6 @@
 """The record of a step: the versions of its inputs before the step, and its outputs after it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,31 @@ class Record:
             data_version=None if blocked else dg.DataVersion(manifest.data_version),
             check_results=list(checks),
         )
+
+    def close_checked(
+        self, outputs: Sequence[Path], metadata: Mapping[str, Any], checks: Sequence[dg.AssetCheckResult]
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        """Closes the record of an asset with checks.
+
+        Dagster stores the result and the checks. A failed blocking check then fails the step with its own sentence,
+        so that the run page shows the cause. A retry would fail in the same way, so there is none.
+
+        Args:
+            outputs: the written files and folders.
+            metadata: figures for the asset's page.
+            checks: the results of the asset's checks.
+
+        Yields:
+            The result for Dagster.
+
+        Raises:
+            dagster.Failure: a blocking check failed.
+        """
+        yield self.close(outputs, metadata, checks=checks)
+        failed = [check for check in checks if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR]
+        if failed:
+            causes = {str(check.check_name): check.description or "The check failed." for check in failed}
+            raise dg.Failure(" ".join(causes.values()), metadata=causes, allow_retries=False)
 
     def _check_landed(self, manifest: Manifest) -> None:
         landed = LandedContent(self.paths)

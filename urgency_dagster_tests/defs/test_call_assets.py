@@ -1,5 +1,6 @@
 """The calls assets, materialised for real on the smallest demo."""
 
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from pydantic import ValidationError
 
 from urgency_dagster.calls import build_utterance_table
 from urgency_dagster.calls.tables import RejectReason
-from urgency_dagster.defs.call_assets import EmbeddingOptions
+from urgency_dagster.defs.call_assets import CALL_ASSETS, EmbeddingOptions
+from urgency_dagster.defs.partitions import call_archives
+from urgency_dagster.defs.resources import resources
 from urgency_dagster.errors import ArchiveError, ModelError, SettingsError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.keys import name_of
@@ -205,6 +208,10 @@ def test_too_many_rejects_stop_what_follows_until_the_limit_is_raised(settings: 
     assert [check.check_name for check in failed] == ["few_rejects"]
     assert failed[0].metadata["rejected_calls"].value >= 0.5  # type: ignore[operator]
     assert "missing_audio" in str(failed[0].metadata["why"].value)
+    (failure,) = (event.step_failure_data for event in result.all_events if event.is_step_failure)
+    assert failure.user_failure_data is not None
+    assert failure.user_failure_data.description == failed[0].description
+    assert "rejected: missing audio." in str(failed[0].description)
     assert not paths.archive(ARCHIVE).embeddings.exists()
     assert read_manifest(paths, "utterances", ARCHIVE) is None
     with_limits = {"rejected_calls_max": 1.0, "rejected_utterances_max": 1.0}
@@ -220,3 +227,30 @@ def test_the_funnel_and_its_picture_are_on_the_page(done: dg.ExecuteInProcessRes
         assert str(pages[name]["picture"].value).startswith("![funnel](data:image/png;base64,")
     assert "| vectors | 0 |" in str(pages["utterances"]["funnel"].value)
     assert "| vectors | 0 |" not in str(pages["processed_data"]["funnel"].value)
+
+
+def test_an_archive_that_is_blocked_stays_red_when_another_passes(settings: Settings, paths: StoragePaths) -> None:
+    for side in ("S", "L"):
+        landed = next(paths.landing_calls.rglob(f"T{side}_광주_구급.zip"))
+        shutil.copyfile(landed, landed.with_name(f"V{side}_광주_구급.zip"))
+    key = dg.AssetCheckKey(dg.AssetKey("utterances"), "few_rejects")
+    names = ["call_recordings", "utterances"]
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(str(call_archives.name), [ARCHIVE, "V_광주_구급"])
+        for archive, limit in ((ARCHIVE, 0.0), ("V_광주_구급", 1.0)):
+            limits = {"workers": 1, "rejected_calls_max": limit, "rejected_utterances_max": limit}
+            result = dg.materialize(
+                CALL_ASSETS,
+                selection=names,
+                partition_key=archive,
+                resources=resources(settings),
+                run_config={"ops": {"call_recordings": {"config": {"workers": 1}}, "utterances": {"config": limits}}},
+                instance=instance,
+                raise_on_error=False,
+            )
+            assert result.success is (limit == 1.0)
+        states = instance.event_log_storage.get_asset_check_partition_info([key])
+    assert {state.partition_key: state.latest_execution_status.value for state in states} == {
+        ARCHIVE: "FAILED",
+        "V_광주_구급": "SUCCEEDED",
+    }

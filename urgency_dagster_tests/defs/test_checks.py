@@ -173,3 +173,26 @@ def test_vectors_without_a_verification_do_not_pass() -> None:
     check = same_as_one_by_one(Verification(3, "float32", None, None, passed=False))
     assert not check.passed
     assert check.metadata["max_difference"].value == "none"
+
+
+def test_the_reject_check_names_the_cause_before_its_effect() -> None:
+    rejected = {"members": {"corrupt": 7}, "calls": {"missing_audio": 7}, "utterances": {}}
+    check = few_rejects(Funnel(archives=1, members=90, calls=45, utterances=90, rejected=rejected), 0.1, 0.2)
+    assert not check.passed
+    sentence = str(check.description)
+    assert sentence.startswith("7 members rejected: corrupt. 7 calls rejected: missing audio.")
+    assert "7 of 45 calls (15.6 %) are rejected; the limit is 10 %." in sentence
+    assert "download the ZIP again" in str(check.metadata["remedy"].value)
+
+
+@pytest.mark.parametrize(
+    ("rejected", "remedy"),
+    [
+        ({"members": {"corrupt": 1}, "calls": {"missing_audio": 9}}, "fewer calls than the label ZIP"),
+        ({"members": {}, "calls": {"unknown_urgency": 9}}, "correct urgencyLevel"),
+        ({"members": {}, "calls": {"no_utterances": 9}}, "rejects.parquet"),
+    ],
+)
+def test_the_remedy_fits_the_main_cause(rejected: dict[str, dict[str, int]], remedy: str) -> None:
+    funnel = Funnel(archives=1, members=90, calls=45, utterances=90, rejected={**rejected, "utterances": {}})
+    assert remedy in str(few_rejects(funnel, 0.1, 0.2).metadata["remedy"].value)
