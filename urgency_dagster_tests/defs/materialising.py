@@ -1,6 +1,7 @@
 """Materialising the calls assets in this process, for tests that need an archive that is complete."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import dagster as dg
 
@@ -23,9 +24,10 @@ def materialise(
     archive: str = ARCHIVE,
     raise_on_error: bool = True,
     options: Mapping[str, Mapping[str, object]] | None = None,
+    instance: dg.DagsterInstance | None = None,
 ) -> dg.ExecuteInProcessResult:
     """The named calls assets of one archive, all of them when none is named, with some options by asset."""
-    with dg.DagsterInstance.ephemeral() as instance:
+    with nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(str(call_archives.name), [archive])
         ops = {
             name: {"config": {"workers": 1, **IN_PROCESS.get(name, {}), **(options or {}).get(name, {})}}

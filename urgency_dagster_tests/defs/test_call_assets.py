@@ -1,6 +1,5 @@
 """The calls assets, materialised for real on the smallest demo."""
 
-import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,13 @@ from pydantic import ValidationError
 
 from urgency_dagster.calls import build_utterance_table
 from urgency_dagster.calls.tables import RejectReason
-from urgency_dagster.defs.call_assets import CALL_ASSETS, EmbeddingOptions
-from urgency_dagster.defs.partitions import call_archives
-from urgency_dagster.defs.resources import resources
+from urgency_dagster.defs.call_assets import EmbeddingOptions
 from urgency_dagster.errors import ArchiveError, ModelError, SettingsError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.keys import name_of
 from urgency_dagster.provenance.manifests import read_manifest
 from urgency_dagster.settings import Settings
+from urgency_dagster_tests.conftest import Builder
 from urgency_dagster_tests.defs.materialising import ARCHIVE, materialise
 
 
@@ -229,28 +227,28 @@ def test_the_funnel_and_its_picture_are_on_the_page(done: dg.ExecuteInProcessRes
     assert "| vectors | 0 |" not in str(pages["processed_data"]["funnel"].value)
 
 
-def test_an_archive_that_is_blocked_stays_red_when_another_passes(settings: Settings, paths: StoragePaths) -> None:
-    for side in ("S", "L"):
-        landed = next(paths.landing_calls.rglob(f"T{side}_광주_구급.zip"))
-        shutil.copyfile(landed, landed.with_name(f"V{side}_광주_구급.zip"))
+def test_an_archive_that_is_blocked_stays_red_when_another_passes(
+    settings: Settings, paths: StoragePaths, build: Builder
+) -> None:
+    for number, archive in enumerate(("T_부산_구조", "V_부산_구조")):
+        build.pair(paths.landing_calls, archive, *build.calls(build.label(build.call_id(number))))
     key = dg.AssetCheckKey(dg.AssetKey("utterances"), "few_rejects")
-    names = ["call_recordings", "utterances"]
     with dg.DagsterInstance.ephemeral() as instance:
-        instance.add_dynamic_partitions(str(call_archives.name), [ARCHIVE, "V_광주_구급"])
-        for archive, limit in ((ARCHIVE, 0.0), ("V_광주_구급", 1.0)):
-            limits = {"workers": 1, "rejected_calls_max": limit, "rejected_utterances_max": limit}
-            result = dg.materialize(
-                CALL_ASSETS,
-                selection=names,
-                partition_key=archive,
-                resources=resources(settings),
-                run_config={"ops": {"call_recordings": {"config": {"workers": 1}}, "utterances": {"config": limits}}},
+        for archive, damaged in (("T_부산_구조", True), ("V_부산_구조", False)):
+            if damaged:
+                zipped = paths.landing_calls / "TS_부산_구조.zip"
+                build.zip(zipped, {"000000000000000000000000_20230101.wav": b"RIFF"})
+            result = materialise(
+                settings,
+                "call_recordings",
+                "utterances",
+                archive=archive,
                 instance=instance,
                 raise_on_error=False,
             )
-            assert result.success is (limit == 1.0)
+            assert result.success is not damaged
         states = instance.event_log_storage.get_asset_check_partition_info([key])
     assert {state.partition_key: state.latest_execution_status.value for state in states} == {
-        ARCHIVE: "FAILED",
-        "V_광주_구급": "SUCCEEDED",
+        "T_부산_구조": "FAILED",
+        "V_부산_구조": "SUCCEEDED",
     }
