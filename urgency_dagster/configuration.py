@@ -36,7 +36,7 @@ class Configuration(BaseModel):
         return type(self)(**{**dict(self), **values})
 
 
-def checked_options(options: type[BaseModel] | None, values: Mapping[str, Any], place: str) -> None:
+def checked_options(options: type[BaseModel] | None, values: Mapping[str, Any], place: str) -> dict[str, Any]:
     """Checks declared values against the options of a step.
 
     Args:
@@ -44,18 +44,21 @@ def checked_options(options: type[BaseModel] | None, values: Mapping[str, Any], 
         values: the declared values by option name.
         place: the file and step of the declaration, for the error.
 
+    Returns:
+        The values with the types of the options, in the form of JSON: 20 is 20.0 for an option that is a float.
+
     Raises:
         SettingsError: an option is unknown or renamed, or its value has another type or is outside its bounds.
     """
     if options is None:
         if values:
             raise SettingsError(f"{place} has options", "none, because the step has no option", "remove them")
-        return
+        return {}
     subject: type[BaseModel] = getattr(options, "subject", options)
     for option in sorted(values.keys() - options.model_fields.keys()):
         raise _unknown_option(subject, option, f"{place}: ")
     try:
-        subject(**values)
+        return subject(**values).model_dump(mode="json", include=set(values))
     except (SettingsError, ValidationError) as error:
         fault = error if isinstance(error, SettingsError) else _settings_error(subject, error)
         received, expected, remedy = fault.args

@@ -58,8 +58,10 @@ class TestConfiguration:
 
 
 class TestDeclaredOptions:
-    def test_values_within_the_bounds_pass(self) -> None:
-        checked_options(Options, {"epochs": 3}, "run_config.yaml: model")
+    def test_values_within_the_bounds_pass_with_the_type_of_their_option(self) -> None:
+        checked = checked_options(Options, {"epochs": "3", "low": 0}, "run_config.yaml: model")
+        assert checked == {"epochs": 3, "low": 0.0}
+        assert [type(value) for value in checked.values()] == [int, float]
 
     @pytest.mark.parametrize(
         ("values", "message"),
@@ -74,6 +76,6 @@ class TestDeclaredOptions:
             checked_options(Options, values, "file: model")
 
     def test_a_step_without_options_takes_none(self) -> None:
-        checked_options(None, {}, "file: data")
+        assert checked_options(None, {}, "file: data") == {}
         with pytest.raises(SettingsError, match="file: data has options; expected none"):
             checked_options(None, {"workers": 1}, "file: data")

@@ -6,11 +6,11 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 import dagster as dg
-import yaml
 
 from urgency_dagster.configuration import checked_options
 from urgency_dagster.errors import SettingsError
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.provenance.declared import read_declared
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,7 @@ class Catalogue:
             SettingsError: the file is not a YAML mapping, names an unknown asset or option, or holds a value outside
                 the bounds of its option.
         """
-        if not paths.run_config.is_file():
-            return {}
-        declared = _read_mapping(paths)
+        declared = read_declared(paths)
         known = {op_name(spec.key) for spec in self.specs}
         if unknown := sorted(declared.keys() - known):
             raise SettingsError(
@@ -48,9 +46,8 @@ class Catalogue:
                 f"some of {', '.join(sorted(known))}",
                 "correct the name",
             )
-        for op, values in declared.items():
-            checked_options(self.options.get(op), values, f"{paths.run_config}: {op}")
-        return declared
+        place = paths.run_config
+        return {op: checked_options(self.options.get(op), values, f"{place}: {op}") for op, values in declared.items()}
 
     def deciding_options(self, declared: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         """Those of some declared options that decide numbers, by op name. Options of the machine are left out."""
@@ -72,15 +69,3 @@ class Catalogue:
 def op_name(key: dg.AssetKey) -> str:
     """The op that makes an asset: the first part of its key. Assets that share a step share this part."""
     return key.path[0]
-
-
-def _read_mapping(paths: StoragePaths) -> dict[str, dict[str, Any]]:
-    try:
-        declared = yaml.safe_load(paths.run_config.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise SettingsError(
-            f"{paths.run_config} is not YAML", "a mapping of assets to options", "correct it"
-        ) from error
-    if not isinstance(declared, dict) or not all(isinstance(options, dict) for options in declared.values()):
-        raise SettingsError(f"{paths.run_config} is no mapping", "assets, each with its options", "correct it")
-    return declared

@@ -13,6 +13,7 @@ import dagster as dg
 
 from urgency_dagster.operations.catalogue import Catalogue, op_name
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.provenance.declared import DECLARED_TAG
 from urgency_dagster.provenance.inputs import inputs_of
 from urgency_dagster.provenance.keys import ABSENT, name_of
 from urgency_dagster.provenance.landed import LandedContent
@@ -66,7 +67,9 @@ class PlannedRun:
     @property
     def tags(self) -> dict[str, str]:
         """The tags of the run, without its partition."""
-        return {WORK_TAG: self.identity, REASON_TAG: self.reason}
+        declared = {op: of_op["config"] for op, of_op in self.config.get("ops", {}).items()}
+        tags = {WORK_TAG: self.identity, REASON_TAG: self.reason}
+        return {**tags, DECLARED_TAG: json.dumps(declared)} if declared else tags
 
     @property
     def reason(self) -> str:

@@ -34,6 +34,7 @@ class Manifest:
         code_version: the version of the code that made the artefact.
         inputs: the version of each input, by a name such as `utterances` or `processed_data/T_광주_구급`.
         config: the run configuration of the step.
+        declared: what `run_config.yaml` declared of the step. Earlier versions did not write it.
         files: size in bytes by file, number of files by folder. Paths are relative to the storage root.
         data_version: SHA-256 of the content. Equal bytes give equal versions.
     """
@@ -43,6 +44,7 @@ class Manifest:
     code_version: str
     inputs: dict[str, str]
     config: dict[str, Any] = field(default_factory=dict)
+    declared: dict[str, Any] = field(default_factory=dict)
     files: dict[str, int] = field(default_factory=dict)
     data_version: str = ""
 
@@ -80,7 +82,8 @@ def read_manifest(
         stored = read_json(paths.manifest(asset, partition))
         known = {name: value for name, value in stored.items() if name in FIELDS}
         known["inputs"] = {name: GENERATION.sub("", version) for name, version in known["inputs"].items()}
-        known["config"] = {renamed.get(name, name): value for name, value in known.get("config", {}).items()}
+        for part in ("config", "declared"):
+            known[part] = {renamed.get(name, name): value for name, value in known.get(part, {}).items()}
         return Manifest(**known)
     except (FileNotFoundError, ValueError, TypeError, AttributeError, KeyError):  # absent, no JSON, or another format
         return None
@@ -106,7 +109,8 @@ def why_stale(
         paths: the storage root.
         code_version: the present version of the code.
         inputs: the present version of each input.
-        config: the declared options that decide numbers. An option that is not declared may have any value.
+        config: the declared options that decide numbers. An option that is not declared may have any value. A
+            person may have chosen another value than the declared one: it stays until the declared one changes.
     """
     if manifest is None:
         return NEVER_MADE
@@ -118,8 +122,14 @@ def why_stale(
     changed = sorted(k for k in {*inputs, *manifest.inputs} if inputs.get(k) != manifest.inputs.get(k))
     if changed:
         return f"its input {changed[0]} changed"
-    options = sorted(k for k, value in config.items() if manifest.config.get(k) != value)
+    options = sorted(k for k, value in config.items() if value not in _known_values(manifest, k))
     return f"its option {options[0]} changed" if options else None
+
+
+def _known_values(manifest: Manifest, option: str) -> list[Any]:
+    """The value that was used, and the one that was declared then. A person may have chosen another."""
+    declared = [manifest.declared[option]] if option in manifest.declared else []
+    return [manifest.config.get(option), *declared]
 
 
 def _extent(path: Path) -> int:

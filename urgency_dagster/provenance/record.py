@@ -1,7 +1,7 @@
 """The record of a step: the versions of its inputs before the step, and its outputs after it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import dagster as dg
 
 from urgency_dagster.errors import ArchiveError
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.provenance.declared import declared_for_step, deviation
 from urgency_dagster.provenance.inputs import inputs_of
 from urgency_dagster.provenance.keys import LANDED, name_of
 from urgency_dagster.provenance.landed import LandedContent
@@ -21,6 +22,7 @@ class Record:
 
     paths: StoragePaths
     manifests: Mapping[dg.AssetKey, Manifest]
+    deviation: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -41,6 +43,7 @@ class Record:
         """
         partition = context.partition_key if context.has_partition_key else None
         landed = LandedContent(paths)
+        declared = declared_for_step(context, paths, config) if config else {}
         specs = context.assets_def.specs_by_key
         manifests = {
             key: Manifest(
@@ -49,10 +52,11 @@ class Record:
                 code_version=specs[key].code_version or "",
                 inputs=inputs_of(specs[key], partition, landed, pretrained or {}),
                 config=config.model_dump(mode="json") if config else {},
+                declared=declared,
             )
             for key in context.selected_asset_keys
         }
-        return cls(paths, manifests)
+        return cls(paths, manifests, deviation(config, declared) if config else {})
 
     def close(
         self,
@@ -89,7 +93,7 @@ class Record:
             manifest = write_manifest(self.paths, manifest, outputs)
         return dg.MaterializeResult(
             asset_key=asset_key,
-            metadata={"path": dg.MetadataValue.path(str(outputs[0])), **metadata},
+            metadata={"path": dg.MetadataValue.path(str(outputs[0])), **self.deviation, **metadata},
             data_version=None if blocked else dg.DataVersion(manifest.data_version),
             check_results=list(checks),
         )

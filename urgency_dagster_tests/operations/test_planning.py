@@ -1,5 +1,6 @@
 """The plan for real storage roots: which assets are made, and the reason for each."""
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -12,6 +13,7 @@ from urgency_dagster.defs.catalogue import CATALOGUE
 from urgency_dagster.errors import SettingsError
 from urgency_dagster.operations.planning import PlannedRun, Planner
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.provenance.declared import DECLARED_TAG
 from urgency_dagster.provenance.keys import name_of
 from urgency_dagster.settings import Settings
 from urgency_dagster_tests.defs.materialising import ARCHIVE, materialise
@@ -152,6 +154,32 @@ class TestCompleteArchive:
         # The archive was made with workers=1, which is not the default.
         paths.run_config.unlink()
         assert plan(made) is None
+
+    def test_a_persons_run_with_other_options_stays(self, made: Settings, paths: StoragePaths) -> None:
+        paths.run_config.write_text("prosody: {f0_max_hz: 400.0}\n")
+        materialise(made, "prosody", options={"prosody": {"f0_max_hz": 350.0}})
+        assert plan(made) is None
+        paths.run_config.write_text("prosody: {f0_max_hz: 400.0, workers: 2}\n")
+        assert plan(made) is None
+        paths.run_config.unlink()
+        assert plan(made) is None
+
+    def test_it_is_made_again_when_the_declared_option_changes(self, made: Settings, paths: StoragePaths) -> None:
+        materialise(made, "prosody", options={"prosody": {"f0_max_hz": 350.0}})
+        paths.run_config.write_text("prosody: {f0_max_hz: 400.0}\n")
+        run = plan(made)
+        assert run is not None
+        assert list(run.reasons.values()) == ["its option f0_max_hz changed"]
+        assert json.loads(run.tags[DECLARED_TAG]) == {"prosody": {"f0_max_hz": 400.0}}
+
+    def test_it_is_made_again_when_an_input_changes(self, made: Settings, paths: StoragePaths) -> None:
+        paths.run_config.write_text("prosody: {f0_max_hz: 400.0}\n")
+        materialise(made, "prosody", options={"prosody": {"f0_max_hz": 350.0}})
+        paths.archive(ARCHIVE).utterances.unlink()
+        run = plan(made)
+        assert "prosody" in names(run)
+        assert run is not None
+        assert run.config["ops"]["prosody"] == {"config": {"f0_max_hz": 400.0}}
 
 
 class TestDataVersion:

@@ -141,6 +141,33 @@ class TestStaleness:
     ) -> None:
         assert stale(paths, manifest, config=config) is None
 
+    @pytest.mark.parametrize(
+        ("declared", "reason"),
+        [
+            ({"workers": 4}, None),
+            ({}, None),
+            ({"workers": 2}, None),
+            ({"workers": 5}, "its option workers changed"),
+            ({"workers": 4, "limit": 0}, "its option limit changed"),
+        ],
+    )
+    def test_a_value_that_a_person_chose_stays_until_the_declared_one_changes(
+        self, paths: StoragePaths, outputs: list[Path], declared: dict[str, Any], reason: str | None
+    ) -> None:
+        chosen = write_manifest(paths, replace(MADE, declared={"workers": 4}), outputs)
+        assert stale(paths, chosen, config=declared) == reason
+
+    def test_no_declared_value_differs_from_a_declared_null(self, paths: StoragePaths, outputs: list[Path]) -> None:
+        made = write_manifest(paths, replace(MADE, config={"limit": 3}), outputs)
+        assert stale(paths, made, config={"limit": None}) == "its option limit changed"
+
+    def test_a_renamed_option_counts_in_what_was_declared(self, paths: StoragePaths, outputs: list[Path]) -> None:
+        write_manifest(paths, replace(MADE, config={"former": 2}, declared={"former": 4}), outputs)
+        chosen = read_manifest(paths, "utterances", "T_x", {"former": "workers"})
+        assert chosen is not None
+        assert stale(paths, chosen, config={"workers": 4}) is None
+        assert stale(paths, chosen, config={"workers": 5}) == "its option workers changed"
+
     def test_a_stored_manifest_is_up_to_date_like_the_written_one(
         self, paths: StoragePaths, manifest: Manifest
     ) -> None:
