@@ -26,12 +26,15 @@ MAX_GPU_STEPS = 1
 RAY_TIMEOUT_S = 20
 """Maximum seconds to wait for the answer of the Ray cluster."""
 
+MAX_NODES = 10_000
+"""Maximum nodes that Ray lists. It allows no more."""
+
 
 def check_ray_cluster() -> None:
     """Checks that the Ray cluster can run every step. Without this check, a step would wait silently for 15 minutes.
 
     Raises:
-        SettingsError: RAY_ADDRESS is not the address of a dashboard, no cluster answers, or no node has a GPU.
+        SettingsError: RAY_ADDRESS is not the address of a dashboard, no cluster answers, or no living node has a GPU.
     """
     from ray.util.state import list_nodes
     from ray.util.state.exception import RayStateApiException
@@ -41,12 +44,14 @@ def check_ray_cluster() -> None:
     if not address.startswith("http"):
         raise SettingsError(f"RAY_ADDRESS is {address!r}", expected, "set it, or set URGENCY_EXECUTOR=local")
     try:
-        nodes = list_nodes(address=address, timeout=RAY_TIMEOUT_S)
+        nodes = list_nodes(address, limit=MAX_NODES, timeout=RAY_TIMEOUT_S)
     except RayStateApiException as error:
         raise SettingsError(f"no Ray cluster answers at {address}", expected, "start the cluster") from error
-    if not any((node.resources_total or {}).get("GPU", 0) >= GPU_TAGS[RAY_CONFIG]["num_gpus"] for node in nodes):
+    # Ray lists dead nodes, with their resources, for as long as its head lives. Its filter of `list_nodes` raises.
+    living = [node.resources_total or {} for node in nodes if node.state == "ALIVE"]
+    if not any(resources.get("GPU", 0) >= GPU_TAGS[RAY_CONFIG]["num_gpus"] for resources in living):
         raise SettingsError(
-            f"no node of the Ray cluster at {address} has a GPU",
+            f"no living node of the Ray cluster at {address} has a GPU",
             "one node with a GPU",
             "add one, or start a node with --num-gpus=1 to run these steps on its CPU",
         )

@@ -1,16 +1,12 @@
 """Where steps run: one at a time on the accelerator over all runs, and as jobs on a real Ray cluster."""
 
 import os
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import dagster as dg
-import psutil
 import pytest
 
 from urgency_dagster.defs.executors import executor
@@ -20,8 +16,8 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
 from urgency_dagster_tests.defs.command_server import CommandServer
 from urgency_dagster_tests.defs.conftest import environment, executed_steps, instance_of, run_command
+from urgency_dagster_tests.defs.ray_cluster import BIN, RayCluster
 
-BIN = Path(sys.executable).parent
 STARTED_AND_ENDED = {dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_SUCCESS}
 
 
@@ -79,78 +75,50 @@ print(*(job.metadata["dagster/op"] for job in JobSubmissionClient(sys.argv[1]).l
 """
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(params=[["--num-gpus=1"]])
-def ray_cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The dashboard address of a real one-node Ray cluster, which says that it has one GPU."""
-    token = tmp_path / "token"
-    token.write_text("0123456789abcdef" * 4)
-    env = {
-        **os.environ,
-        "PATH": f"{BIN}:{os.environ['PATH']}",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(token),
-    }
-    ports = {name: free_port() for name in ("port", "dashboard-port", "dashboard-agent-listen-port")}
-    options = [*(f"--{name}={port}" for name, port in ports.items()), *request.param]
-    command = [BIN / "ray", "start", "--head", "--num-cpus=3", "--disable-usage-stats", "--block", *options]
-    with (tmp_path / "ray.log").open("w") as log:
-        head = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
-        try:
-            wait_for_agent(ports["dashboard-agent-listen-port"], tmp_path / "ray.log")
-            yield f"http://127.0.0.1:{ports['dashboard-port']}"
-        finally:
-            kill_tree(psutil.Process(head.pid))
-            head.wait()
+def ray_cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RayCluster]:
+    """A cluster whose head says that it has one GPU."""
+    cluster = RayCluster(tmp_path, request.param)
+    try:
+        yield cluster
+    finally:
+        cluster.close()
 
 
-def kill_tree(parent: psutil.Process) -> None:
-    for process in (parent, *parent.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess):  # Ray's processes end when they miss one that was killed before
-            process.kill()
-
-
-def listening_ports() -> set[int]:
-    connections = psutil.net_connections("tcp")
-    return {item.laddr.port for item in connections if item.laddr and item.status == psutil.CONN_LISTEN}
-
-
-def wait_for_agent(port: int, log: Path) -> None:
-    """Jobs can be submitted once the node's agent listens."""
-    deadline = time.monotonic() + 120
-    while port not in listening_ports():
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.2)
+def ray_run(root: Path, cluster: RayCluster, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`urgency-dagster run` with every step as a job on the cluster."""
+    variables = {"URGENCY_EXECUTOR": "ray", "RAY_ADDRESS": cluster.address, **cluster.variables}
+    return run_command(root, *arguments, **variables)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ray_cluster", [["--num-gpus=0"]], indirect=True)
-def test_a_cluster_without_an_accelerator_is_refused(storage_root: Path, ray_cluster: str, tmp_path: Path) -> None:
-    variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
-    done = run_command(storage_root, URGENCY_EXECUTOR="ray", RAY_ADDRESS=ray_cluster, **variables)
+def test_a_cluster_without_an_accelerator_is_refused(storage_root: Path, ray_cluster: RayCluster) -> None:
+    done = ray_run(storage_root, ray_cluster)
     assert done.returncode == 1
-    assert "has a GPU; expected one node with a GPU" in done.stderr
+    assert "no living node" in done.stderr
+    ray_cluster.kill(ray_cluster.add_node("--num-gpus=1"))
+    ray_cluster.wait_for_nodes(1)
+    assert any(node["state"] == "DEAD" for node in ray_cluster.nodes())
+    done = ray_run(storage_root, ray_cluster)
+    assert done.returncode == 1
+    assert "no living node" in done.stderr  # though a dead node keeps its GPU in Ray's list
     assert executed_steps(storage_root) == []
 
 
 @pytest.mark.slow
-def test_every_step_is_a_job_on_the_ray_cluster(storage_root: Path, ray_cluster: str, tmp_path: Path) -> None:
+def test_every_step_is_a_job_on_the_ray_cluster(storage_root: Path, ray_cluster: RayCluster) -> None:
     landing = StoragePaths(storage_root).landing_calls
     for zip_file in (*landing.rglob("T?_광주_구급.zip"), *landing.rglob("T?_서울_화재.zip")):
         zip_file.unlink()
-    variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
-    done = run_command(storage_root, "--only", "calls", URGENCY_EXECUTOR="ray", RAY_ADDRESS=ray_cluster, **variables)
+    done = ray_run(storage_root, ray_cluster, "--only", "calls")
     assert done.returncode == 0, done.stdout + done.stderr
     steps = executed_steps(storage_root)
     assert len(steps) == 5
-    listing = [str(BIN / "python"), "-c", LIST_JOBS, ray_cluster]
+    listing = [str(BIN / "python"), "-c", LIST_JOBS, ray_cluster.address]
     # In a process of its own: Ray reads its token once, and this process may have another one.
-    jobs = subprocess.run(listing, env={**os.environ, **variables}, capture_output=True, text=True, check=True).stdout
+    env = {**os.environ, **ray_cluster.variables}
+    jobs = subprocess.run(listing, env=env, capture_output=True, text=True, check=True).stdout
     submitted = set(jobs.split())
     assert submitted == {step.partition("[")[0] for step in steps}
     assert GPU_TAGS[RAY_CONFIG] == {"num_cpus": 1, "num_gpus": 1}
