@@ -7,18 +7,21 @@ from urgency_dagster.defs.call_assets import CALL_ASSETS
 from urgency_dagster.defs.catalogue import CATALOGUE
 from urgency_dagster.defs.executors import executor
 from urgency_dagster.defs.jobs import JOBS
+from urgency_dagster.defs.launchpad import with_declared_defaults
 from urgency_dagster.defs.resources import resources
 from urgency_dagster.defs.sensors import landing_sensor
 from urgency_dagster.defs.urgency_assets import ON_DEMAND_ASSETS, URGENCY_ASSETS
 from urgency_dagster.operations.environment import prepare_process
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
 
 
 def build_definitions(settings: Settings | None = None) -> dg.Definitions:
     """The code location for some settings, or for those of the environment."""
     chosen = settings or Settings.load()
+    assets = (*CALL_ASSETS, *URGENCY_ASSETS, *ON_DEMAND_ASSETS, *ATTENTION_ASSETS)
     return dg.Definitions(
-        assets=[*CALL_ASSETS, *URGENCY_ASSETS, *ON_DEMAND_ASSETS, *ATTENTION_ASSETS],
+        assets=with_declared_defaults(assets, CATALOGUE, StoragePaths(chosen.storage)),
         jobs=JOBS,
         sensors=[landing_sensor],
         resources=resources(chosen),
