@@ -97,9 +97,12 @@ def dev(storage: Path | None, port: str) -> None:
 
 
 def _prepare(settings: Settings) -> None:
+    from urgency_dagster.operations.environment import close_former
     from urgency_dagster.operations.instance import prepare_environment
 
     prepare_environment(settings)
+    if closed := close_former(StoragePaths(settings.storage)):
+        click.echo(f"readable by you only from now on: {', '.join(closed)}; see docs/security.md")
 
 
 def _dev_settings(storage: Path | None) -> Settings:

@@ -247,6 +247,12 @@ class StoragePaths:
         """The options of the `run` command and of the runs that the sensor requests."""
         return self.root / "run_config.yaml"
 
+    @property
+    def made_folders(self) -> list[Path]:
+        """The folders with everything that the project makes. `landing/` and the files of the user are not in them."""
+        names = ("calls", "urgency", "attention", "eval", "models/attention", "manifests", "bench", "dagster_home")
+        return [self.root / name for name in names]
+
     def relative(self, path: Path) -> str:
         """A path relative to the root, as POSIX text."""
         return path.relative_to(self.root).as_posix()

@@ -1,6 +1,11 @@
-"""The environment variables and the umask of every process of the project."""
+"""The environment variables and the umask of every process of the project, and what earlier versions left open."""
 
 import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from urgency_dagster.paths import StoragePaths
 
 STEP_ENVIRONMENT = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
@@ -27,6 +32,9 @@ DEFAULT_UMASKS = (0o022, 0o002)
 PRIVATE_UMASK = 0o077
 """Files and folders of the owner only."""
 
+DEFAULT_MODES = frozenset(0o777 & ~umask for umask in DEFAULT_UMASKS)
+"""The modes of folders that nobody chose."""
+
 
 def prepare_process() -> None:
     """Sets the variables of `STEP_ENVIRONMENT` that the user has not set, and a private umask. Children inherit both.
@@ -38,3 +46,35 @@ def prepare_process() -> None:
     inherited = os.umask(PRIVATE_UMASK)
     if inherited not in DEFAULT_UMASKS:
         os.umask(inherited)
+
+
+def close_former(paths: StoragePaths) -> list[str]:
+    """Closes to others what an earlier version left open: the folders of artefacts, and Ray's token.
+
+    A closed folder protects everything below it. The storage root and `landing/` are the user's: they stay as they are,
+    and so does a folder whose mode somebody chose. Nothing is closed under a umask that is not private.
+
+    Returns:
+        The names of the folders that were closed.
+    """
+    if _umask() != PRIVATE_UMASK:
+        return []
+    token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    with suppress(OSError):  # Ray needs no token here, or it belongs to another user
+        token.chmod(stat.S_IRUSR | stat.S_IWUSR)
+    return [paths.relative(folder) for folder in paths.made_folders if _close(folder)]
+
+
+def _close(folder: Path) -> bool:
+    """Closes a folder that has a default mode; says whether it did."""
+    with suppress(OSError):  # it does not exist, or it belongs to another user
+        if stat.S_IMODE(folder.stat().st_mode) in DEFAULT_MODES:
+            folder.chmod(stat.S_IRWXU)
+            return True
+    return False
+
+
+def _umask() -> int:
+    present = os.umask(PRIVATE_UMASK)
+    os.umask(present)
+    return present

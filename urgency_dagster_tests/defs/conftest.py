@@ -18,8 +18,14 @@ from urgency_dagster.settings import Settings
 from urgency_dagster.writing import replacing
 from urgency_dagster_tests.defs.command_server import CommandServer
 from urgency_dagster_tests.defs.materialising import materialise
+from urgency_dagster_tests.operations.modes import watched
 
 COMMAND = Path(sys.executable).parent / "urgency-dagster"
+
+OPEN = "open.json"
+"""The file beside the finished storage root: what was open to others at some moment of the run."""
+
+FirstRun = tuple[Path, subprocess.CompletedProcess[str]]
 
 AUDIT = """
 import os, sys, threading
@@ -86,9 +92,9 @@ def environment(root: Path, **more: str) -> dict[str, str]:
 
 
 def run_command(root: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """`urgency-dagster run` on a storage root, as a user calls it."""
-    command = [str(COMMAND), "run", *arguments]
-    return subprocess.run(command, env=environment(root, **more), capture_output=True, text=True, timeout=560)
+    """`urgency-dagster run` on a storage root, as a user calls it, with the umask of Linux distributions."""
+    command, variables = [str(COMMAND), "run", *arguments], environment(root, **more)
+    return subprocess.run(command, env=variables, umask=0o022, capture_output=True, text=True, timeout=560)
 
 
 @pytest.fixture(scope="session")
@@ -116,19 +122,21 @@ def audit(shared: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def first_run(demo_root: Path, audit: dict[str, str], shared: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def first_run(demo_root: Path, audit: dict[str, str], shared: Path) -> FirstRun:
     """A storage root on which `urgency-dagster run` went through once, and what the command said. Not to be changed."""
     root, said = shared / "finished", shared / "said.json"
     with FileLock(shared / "finished.lock"):
         if not said.exists():
             shutil.copytree(demo_root, root)
-            done = run_command(root, **audit)
+            with watched(root) as seen:
+                done = run_command(root, **audit)
+            root.with_name(OPEN).write_text(json.dumps(seen))
             said.write_text(json.dumps([done.returncode, done.stdout, done.stderr]))
     return root, subprocess.CompletedProcess("run", *json.loads(said.read_text()))
 
 
 @pytest.fixture
-def finished_root(first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> Path:
+def finished_root(first_run: FirstRun, tmp_path: Path) -> Path:
     """A copy of a storage root on which everything is made."""
     root = tmp_path / "storage"
     shutil.copytree(first_run[0], root)

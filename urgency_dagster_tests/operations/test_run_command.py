@@ -17,12 +17,11 @@ from urgency_dagster.attention.reading.features import read_features
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.urgency.package.model_folder import load_urgency_model
 from urgency_dagster_tests.defs.command_server import CommandServer
-from urgency_dagster_tests.defs.conftest import COMMAND, executed_steps, instance_of, run_command
+from urgency_dagster_tests.defs.conftest import COMMAND, FirstRun, executed_steps, instance_of, run_command
 from urgency_dagster_tests.defs.killing import running, wait
 
 pytestmark = pytest.mark.slow
 
-FirstRun = tuple[Path, subprocess.CompletedProcess[str]]
 ARCHIVES = ("T_광주_구급", "T_서울_화재", "V_광주_구급")
 CALLS = ("call_recordings", "utterances", "utterance_embeddings", "processed_data", "prosody")
 URGENCY = ["training_set", "urgency_model", "urgency_evaluation"]
