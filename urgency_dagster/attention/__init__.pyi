@@ -5,11 +5,14 @@ from .audit.findings import FindingKind as FindingKind
 from .audit.findings import Level as Level
 from .export.files import export_models as export_models
 from .export.loading import load_model as load_model
+from .leaderboard import COMPARED as COMPARED
 from .leaderboard import write_leaderboard as write_leaderboard
 from .reading.features import read_features as read_features
 from .reading.pickles import AttentionData as AttentionData
 from .reading.sandbox import LoadingLimits as LoadingLimits
 from .reading.sandbox import import_pickle as import_pickle
+from .tables import ATTENTION_PREDICTIONS as ATTENTION_PREDICTIONS
+from .tables import ATTENTION_SAMPLES as ATTENTION_SAMPLES
 from .validation.cross_validation import cross_validate as cross_validate
 from .validation.fit_cache import FitCache as FitCache
 from .validation.protocol import BASELINE as BASELINE

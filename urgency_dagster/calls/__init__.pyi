@@ -23,6 +23,7 @@ from .table.funnel import draw_funnel as draw_funnel
 from .table.funnel import read_funnel as read_funnel
 from .table.funnel import total_funnel as total_funnel
 from .table.utterances import build_utterance_table as build_utterance_table
+from .tables import MEMBERS as MEMBERS
 from .tables import RejectReason as RejectReason
 from .unpacking.configuration import ExtractionConfig as ExtractionConfig
 from .unpacking.extraction import extract_pair as extract_pair

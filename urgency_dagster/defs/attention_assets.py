@@ -25,6 +25,7 @@ from urgency_dagster.attention import (
     write_results,
 )
 from urgency_dagster.defs.checks import NO_LEAK, NO_SUSPICION, PLAUSIBLE_SCORES, no_leak, no_suspicion, plausible_scores
+from urgency_dagster.defs.columns import column_metadata, declared_columns
 from urgency_dagster.defs.configuration import dagster_config
 from urgency_dagster.defs.metadata import feature_metadata, figure_table, pictures
 from urgency_dagster.defs.progress import shown_progress
@@ -62,6 +63,7 @@ class LoadingOptions(dagster_config(LoadingLimits)):  # type: ignore[misc]
     group_name=GROUP,
     deps=[attention_source],
     code_version=CODE_VERSIONS["attention_features"],
+    metadata=declared_columns("attention_features"),
     op_tags=CPU_TAGS,
     kinds={"parquet"},
 )
@@ -72,7 +74,10 @@ def attention_features(
     record = Record.open(context, storage.paths, config=config)
     paths = storage.paths.attention
     summary = import_pickle(storage.paths.attention_pickle, paths, LoadingLimits(**config.model_dump()))
-    return record.close([paths.features, paths.samples, paths.summary], feature_metadata(summary))
+    return record.close(
+        [paths.features, paths.samples, paths.summary],
+        {**column_metadata("attention_features"), **feature_metadata(summary)},
+    )
 
 
 class CrossValidationOptions(dagster_config(CrossValidationConfig, without=("backend", "address"))):  # type: ignore[misc]
@@ -88,6 +93,7 @@ class CrossValidationOptions(dagster_config(CrossValidationConfig, without=("bac
             deps=[attention_features],
             skippable=True,
             code_version=CODE_VERSIONS["attention_cv"],
+            metadata=declared_columns("attention_cv"),
             kinds={"ray", "scikitlearn"},
             description=f"Out-of-fold predictions and scores of `{model}`, cross-validated by participant.",
         )
@@ -115,7 +121,12 @@ def attention_cv(
         metrics = write_results(result, paths)
         files = sorted(paths.results(model).iterdir())
         one_class = len(metrics["folds"]) - metrics["folds_with_score"]["roc_auc"]
-        figures = {**metrics["mean"], "folds_of_one_class": one_class, "reused_folds": result.reused}
+        figures = {
+            **column_metadata("attention_cv"),
+            **metrics["mean"],
+            "folds_of_one_class": one_class,
+            "reused_folds": result.reused,
+        }
         yield record.close([paths.results(model), *files], figures, key=cv_key(model))
     cache.remove(models)
 
@@ -150,6 +161,7 @@ def attention_audit(
     group_name=GROUP,
     deps=[attention_audit, *(cv_key(model) for model in CROSS_VALIDATED)],
     code_version=CODE_VERSIONS["attention_leaderboard"],
+    metadata=declared_columns("attention_leaderboard"),
     op_tags=CPU_TAGS,
     kinds={"csv", "markdown"},
     check_specs=[PLAUSIBLE_SCORES],
@@ -162,6 +174,7 @@ def attention_leaderboard(context: dg.AssetExecutionContext, storage: StorageRes
     drawings = sorted(paths.results_folder.glob("*.png"))
     scores = {str(model): float(score) for model, score in table["f1_macro_mean"].items()}
     metadata = {
+        **column_metadata("attention_leaderboard"),
         "macro_f1": figure_table(scores),
         "best_f1_macro": max(scores.values()),
         "baseline_f1_macro": scores[BASELINE],

@@ -39,15 +39,15 @@ from urgency_dagster.defs.checks import (
     same_as_one_by_one,
     vectors_fit_rows,
 )
+from urgency_dagster.defs.columns import column_metadata, declared_columns
 from urgency_dagster.defs.configuration import dagster_config
-from urgency_dagster.defs.metadata import embedding_metadata, funnel_metadata, table_schema
+from urgency_dagster.defs.metadata import embedding_metadata, funnel_metadata
 from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
 from urgency_dagster.errors import ArchiveError
 from urgency_dagster.operations.placement import CPU_TAGS, GPU_POOL, GPU_TAGS
 from urgency_dagster.provenance.record import Record
-from urgency_dagster.tables import UTTERANCES
 
 GROUP = "calls"
 
@@ -70,6 +70,7 @@ class ExtractionOptions(dagster_config(ExtractionConfig)):  # type: ignore[misc]
     partitions_def=call_archives,
     deps=[call_archive],
     code_version=CODE_VERSIONS["call_recordings"],
+    metadata=declared_columns("call_recordings"),
     op_tags=CPU_TAGS,
     kinds={"wav", "json"},
 )
@@ -88,7 +89,8 @@ def call_recordings(
     files = storage.paths.archive(context.partition_key)
     with shown_progress(context, "members") as progress:
         counts = extract_pair(pair, files, ExtractionConfig(**config.model_dump()), progress)
-    return record.close([files.members, files.audio, files.labels], counts)
+    metadata = {**column_metadata("call_recordings"), **counts}
+    return record.close([files.members, files.audio, files.labels], metadata)
 
 
 class UtteranceOptions(dagster_config(UtteranceConfig)):  # type: ignore[misc]
@@ -100,6 +102,7 @@ class UtteranceOptions(dagster_config(UtteranceConfig)):  # type: ignore[misc]
     partitions_def=call_archives,
     deps=[call_recordings],
     code_version=CODE_VERSIONS["utterances"],
+    metadata=declared_columns("utterances"),
     op_tags=CPU_TAGS,
     kinds={"parquet"},
     check_specs=[COUNTS_ADD_UP, FEW_REJECTS],
@@ -115,7 +118,7 @@ def utterances(
     funnel = read_funnel(storage.paths, archive)
     metadata = {
         "dagster/row_count": funnel.segments,
-        "dagster/column_schema": table_schema(UTTERANCES),
+        **column_metadata("utterances"),
         "calls": funnel.calls,
         "rejected_calls": funnel.rejects("calls"),
         "rejected_utterances": funnel.rejects("utterances"),
@@ -138,6 +141,7 @@ class EmbeddingOptions(dagster_config(EmbeddingConfig)):  # type: ignore[misc]
     partitions_def=call_archives,
     deps=[utterances],
     code_version=CODE_VERSIONS["utterance_embeddings"],
+    metadata=declared_columns("utterance_embeddings"),
     op_tags=GPU_TAGS,
     pool=GPU_POOL,
     kinds={"pytorch", "parquet"},
@@ -161,6 +165,7 @@ def utterance_embeddings(
     partitions_def=call_archives,
     deps=[utterances, utterance_embeddings],
     code_version=CODE_VERSIONS["processed_data"],
+    metadata=declared_columns("processed_data"),
     op_tags=CPU_TAGS,
     kinds={"csv", "numpy"},
 )
@@ -170,7 +175,12 @@ def processed_data(context: dg.AssetExecutionContext, storage: StorageResource) 
     counts = write_processed_data(storage.paths, context.partition_key)
     files = storage.paths.archive(context.partition_key)
     funnel = read_funnel(storage.paths, context.partition_key)
-    metadata = {"dagster/row_count": counts.pop("rows"), **counts, **funnel_metadata(funnel)}
+    metadata = {
+        "dagster/row_count": counts.pop("rows"),
+        **column_metadata("processed_data"),
+        **counts,
+        **funnel_metadata(funnel),
+    }
     return record.close([files.processed_csv, files.vectors], metadata)
 
 
@@ -183,6 +193,7 @@ class ProsodyOptions(dagster_config(ProsodyConfig)):  # type: ignore[misc]
     partitions_def=call_archives,
     deps=[call_recordings, utterances],
     code_version=CODE_VERSIONS["prosody"],
+    metadata=declared_columns("prosody"),
     op_tags=CPU_TAGS,
     kinds={"parquet"},
     check_specs=[PROSODY_FITS, PROSODY_POSSIBLE],
@@ -199,7 +210,7 @@ def prosody(
     counts = asdict(summary)
     metadata = {
         "dagster/row_count": counts.pop("utterances"),
-        "dagster/column_schema": table_schema(prosody_schema(options)),
+        **column_metadata("prosody", prosody_schema(options)),
         **counts,
     }
     verification = verify_prosody(storage.paths, archive, options)

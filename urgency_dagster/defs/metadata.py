@@ -6,16 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
 from urgency_dagster.calls import FUNNEL_LEVELS, EmbeddingSummary, Funnel, draw_funnel, draw_throughput
+from urgency_dagster.defs.columns import column_metadata
 from urgency_dagster.tables import embeddings_schema
 from urgency_dagster.urgency import draw_history
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 def figure_table(figures: Mapping[str, object]) -> dg.MarkdownMetadataValue:
@@ -53,7 +51,7 @@ def embedding_metadata(summary: EmbeddingSummary) -> dict[str, Any]:
     counts = asdict(summary.counts)
     return {
         "dagster/row_count": counts.pop("utterances"),
-        "dagster/column_schema": table_schema(embeddings_schema(summary.row_width)),
+        **column_metadata("utterance_embeddings", embeddings_schema(summary.row_width)),
         **counts,
         **{name: getattr(summary, name) for name in ("audio_s", "width", "engine", "device")},
         "seconds": round(summary.seconds, 1),
@@ -105,20 +103,6 @@ def history_picture(history: Sequence[Mapping[str, float]]) -> dg.MarkdownMetada
         drawing = Path(folder, "history.png")
         draw_history(drawing, history)
         return pictures(drawing)
-
-
-def table_schema(schema: "pa.Schema") -> dg.TableSchemaMetadataValue:
-    """The columns of a Parquet table, with the descriptions that the schema holds."""
-    columns = [
-        dg.TableColumn(
-            item.name,
-            str(item.type),
-            description=(item.metadata or {}).get(b"description", b"").decode() or None,
-            constraints=dg.TableColumnConstraints(nullable=item.nullable),
-        )
-        for item in schema
-    ]
-    return dg.MetadataValue.table_schema(dg.TableSchema(columns))
 
 
 def pictures(*files: Path) -> dg.MarkdownMetadataValue:

@@ -17,8 +17,9 @@ from urgency_dagster.defs.checks import (
     not_worse_than_before,
     split_by_call,
 )
+from urgency_dagster.defs.columns import column_metadata, declared_columns
 from urgency_dagster.defs.configuration import dagster_config
-from urgency_dagster.defs.metadata import figure_table, funnel_metadata, history_picture, pictures, table_schema
+from urgency_dagster.defs.metadata import figure_table, funnel_metadata, history_picture, pictures
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
 from urgency_dagster.operations.placement import CPU_TAGS, GPU_POOL, GPU_TAGS
@@ -26,7 +27,6 @@ from urgency_dagster.provenance.manifests import partitions_with_manifest
 from urgency_dagster.provenance.record import Record
 from urgency_dagster.urgency import (
     CODE_VERSIONS,
-    TRAINING_ROWS,
     EvaluationConfig,
     SplitConfig,
     TrainingConfig,
@@ -49,6 +49,7 @@ class SplitOptions(dagster_config(SplitConfig)):  # type: ignore[misc]
     group_name=GROUP,
     deps=[dg.AssetDep(processed_data, partition_mapping=dg.AllPartitionMapping())],
     code_version=CODE_VERSIONS["training_set"],
+    metadata=declared_columns("training_set"),
     op_tags=CPU_TAGS,
     kinds={"parquet"},
     check_specs=[CALLS_IN_ONE_ARCHIVE, SPLIT_BY_CALL],
@@ -62,7 +63,7 @@ def training_set(
     summary = build_training_set(storage.paths, archives, SplitConfig(**config.model_dump()))
     metadata = {
         "dagster/row_count": sum(summary.utterances.values()),
-        "dagster/column_schema": table_schema(TRAINING_ROWS),
+        **column_metadata("training_set"),
         "archives": len(summary.archives),
         "audio_tokens": summary.audio_tokens,
         "split": figure_table({f"{side} calls": count for side, count in summary.calls.items()}),
@@ -116,6 +117,7 @@ class EvaluationOptions(dagster_config(EvaluationConfig)):  # type: ignore[misc]
     group_name=GROUP,
     deps=[training_set, urgency_model],
     code_version=CODE_VERSIONS["urgency_evaluation"],
+    metadata=declared_columns("urgency_evaluation"),
     op_tags=GPU_TAGS,
     pool=GPU_POOL,
     kinds={"pytorch", "markdown"},
@@ -133,6 +135,7 @@ def urgency_evaluation(
     files = sorted(file for file in folder.iterdir() if file.is_file())
     levels = ("utterance", "text_only", "audio_only", "majority", "call", "text_only_call", "audio_only_call")
     metadata = {
+        **column_metadata("urgency_evaluation"),
         "urgency macro-F1": figure_table({level: metrics[level]["urgency"]["f1_macro"] for level in levels}),
         "urgency_f1_macro": metrics["utterance"]["urgency"]["f1_macro"],
         "average_f1": metrics["utterance"]["average_f1"],

@@ -6,6 +6,7 @@ from .data.dataset import build_training_set as build_training_set
 from .data.duplicates import SharedCalls as SharedCalls
 from .data.duplicates import find_shared_calls as find_shared_calls
 from .data.tables import TRAINING_ROWS as TRAINING_ROWS
+from .data.tables import URGENCY_PREDICTIONS as URGENCY_PREDICTIONS
 from .evaluation.evaluation import evaluate as evaluate
 from .evaluation.evaluation import read_metrics as read_metrics
 from .evaluation.leak_gap import LeakGap as LeakGap

@@ -58,7 +58,9 @@ def test_prosody_has_the_rows_of_the_utterances_and_says_what_they_hold(
     page = next(event.metadata for event in events if name_of(event.asset_key) == "prosody")
     assert page["dagster/row_count"].value == pq.read_metadata(files.utterances).num_rows
     columns = {column.name: column for column in page["dagster/column_schema"].value.columns}  # type: ignore[union-attr]
-    assert columns["f0_median_hz"].description == "Median f0 over the voiced frames. Null if no frame is voiced."
+    assert columns["f0_median_hz"].description == (
+        "Median f0 over the voiced frames. Null if no frame is voiced. Unit: Hz."
+    )
 
 
 def test_crossed_bounds_of_f0_are_refused(settings: Settings) -> None:
