@@ -28,7 +28,7 @@ def test_an_open_file_and_an_open_temporary_file_are_seen(tmp_path: Path) -> Non
 def test_a_demo_is_closed_to_others(tmp_path: Path, umask: int) -> None:
     root, temporary = tmp_path / "storage", tmp_path / "tmp"
     temporary.mkdir(0o700)
-    command = [COMMAND, "demo", "--storage", root, "--calls", "12"]
+    command = [str(COMMAND), "demo", "--storage", str(root), "--calls", "12"]
     with watched(root) as seen, watched(temporary) as seen_temporary:
         subprocess.run(command, env=environment(root, TMPDIR=str(temporary)), umask=umask, check=True)
     assert len(list(root.glob("landing/calls/**/*.zip"))) == 6
