@@ -6,9 +6,10 @@ from urgency_dagster.defs.attention_assets import ATTENTION_ASSETS
 from urgency_dagster.defs.call_assets import CALL_ASSETS
 from urgency_dagster.defs.catalogue import CATALOGUE
 from urgency_dagster.defs.executors import executor
-from urgency_dagster.defs.jobs import JOBS
+from urgency_dagster.defs.jobs import JOBS, full_evaluation_job
 from urgency_dagster.defs.launchpad import with_declared_defaults
 from urgency_dagster.defs.resources import resources
+from urgency_dagster.defs.schedules import weekly_evaluation
 from urgency_dagster.defs.sensors import landing_sensor
 from urgency_dagster.defs.urgency_assets import ON_DEMAND_ASSETS, URGENCY_ASSETS
 from urgency_dagster.operations.environment import prepare_process
@@ -22,7 +23,8 @@ def build_definitions(settings: Settings | None = None) -> dg.Definitions:
     assets = (*CALL_ASSETS, *URGENCY_ASSETS, *ON_DEMAND_ASSETS, *ATTENTION_ASSETS)
     return dg.Definitions(
         assets=with_declared_defaults(assets, CATALOGUE, StoragePaths(chosen.storage)),
-        jobs=JOBS,
+        jobs=[*JOBS, full_evaluation_job],
+        schedules=[weekly_evaluation],
         sensors=[landing_sensor],
         resources=resources(chosen),
         executor=executor(chosen),

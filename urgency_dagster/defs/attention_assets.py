@@ -27,6 +27,7 @@ from urgency_dagster.attention import (
 from urgency_dagster.defs.checks import NO_LEAK, NO_SUSPICION, PLAUSIBLE_SCORES, no_leak, no_suspicion, plausible_scores
 from urgency_dagster.defs.columns import column_metadata, declared_columns
 from urgency_dagster.defs.configuration import dagster_config
+from urgency_dagster.defs.labels import FIGURES, MODEL, PERSONAL, WEARABLES_TEAM
 from urgency_dagster.defs.metadata import feature_metadata, figure_table, pictures
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import RayResource, StorageResource
@@ -40,6 +41,8 @@ CROSS_VALIDATED = (*MODEL_NAMES, BASELINE)
 attention_source = dg.AssetSpec(
     ATTENTION_SOURCE,
     group_name=GROUP,
+    owners=WEARABLES_TEAM,
+    tags=PERSONAL,
     kinds={"pickle"},
     description="A K-EmoPhone pickle (X, y, group, t) in the landing folder. Its data version is the hash of the file.",
 )
@@ -62,6 +65,8 @@ class LoadingOptions(dagster_config(LoadingLimits)):  # type: ignore[misc]
 @dg.asset(
     group_name=GROUP,
     deps=[attention_source],
+    owners=WEARABLES_TEAM,
+    tags=PERSONAL,
     code_version=CODE_VERSIONS["attention_features"],
     metadata=declared_columns("attention_features"),
     op_tags=CPU_TAGS,
@@ -92,10 +97,12 @@ class CrossValidationOptions(dagster_config(CrossValidationConfig, without=("bac
             group_name=GROUP,
             deps=[attention_features],
             skippable=True,
+            owners=WEARABLES_TEAM,
+            tags=PERSONAL | {"model": model},
             code_version=CODE_VERSIONS["attention_cv"],
             metadata=declared_columns("attention_cv"),
-            kinds={"ray", "scikitlearn"},
-            description=f"Out-of-fold predictions and scores of `{model}`, cross-validated by participant.",
+            kinds={"cross-validation", "ray"},
+            description=f"Cross-validation of `{model}` by participant: out-of-fold predictions and scores.",
         )
         for model in CROSS_VALIDATED
     ],
@@ -138,6 +145,8 @@ class AuditOptions(dagster_config(ControlConfig)):  # type: ignore[misc]
 @dg.asset(
     group_name=GROUP,
     deps=[attention_features, *(cv_key(model) for model in CROSS_VALIDATED)],
+    owners=WEARABLES_TEAM,
+    tags=FIGURES,
     code_version=CODE_VERSIONS["attention_audit"],
     op_tags=CPU_TAGS,
     kinds={"ray", "json", "markdown"},
@@ -160,6 +169,8 @@ def attention_audit(
 @dg.asset(
     group_name=GROUP,
     deps=[attention_audit, *(cv_key(model) for model in CROSS_VALIDATED)],
+    owners=WEARABLES_TEAM,
+    tags=FIGURES,
     code_version=CODE_VERSIONS["attention_leaderboard"],
     metadata=declared_columns("attention_leaderboard"),
     op_tags=CPU_TAGS,
@@ -193,9 +204,11 @@ def attention_leaderboard(context: dg.AssetExecutionContext, storage: StorageRes
             group_name=GROUP,
             deps=[attention_features, attention_audit, cv_key(model)],
             skippable=True,
+            owners=WEARABLES_TEAM,
+            tags=MODEL | {"model": model},
             code_version=CODE_VERSIONS["attention_models"],
-            kinds={"scikitlearn", "pickle"},
-            description=f"`{model}` refitted on all rows: one Pipeline as .pkl and .skops, and its card.",
+            kinds={"export", "scikitlearn", "pickle"},
+            description=f"Export of `{model}`, refitted on all rows: one Pipeline as .pkl and .skops, and its card.",
         )
         for model in MODEL_NAMES
     ],

@@ -41,6 +41,7 @@ from urgency_dagster.defs.checks import (
 )
 from urgency_dagster.defs.columns import column_metadata, declared_columns
 from urgency_dagster.defs.configuration import dagster_config
+from urgency_dagster.defs.labels import CALLS_TEAM, PERSONAL
 from urgency_dagster.defs.metadata import embedding_metadata, funnel_metadata
 from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.progress import shown_progress
@@ -55,6 +56,8 @@ call_archive = dg.AssetSpec(
     "call_archive",
     group_name=GROUP,
     partitions_def=call_archives,
+    owners=CALLS_TEAM,
+    tags=PERSONAL,
     kinds={"zip"},
     description="A pair of AI Hub ZIPs that landed: audio (TS_x or VS_x) and labels (TL_x or VL_x). "
     "Its data version is a hash of both files' content.",
@@ -69,6 +72,8 @@ class ExtractionOptions(dagster_config(ExtractionConfig)):  # type: ignore[misc]
     group_name=GROUP,
     partitions_def=call_archives,
     deps=[call_archive],
+    owners=CALLS_TEAM,
+    tags=PERSONAL,
     code_version=CODE_VERSIONS["call_recordings"],
     metadata=declared_columns("call_recordings"),
     op_tags=CPU_TAGS,
@@ -101,6 +106,8 @@ class UtteranceOptions(dagster_config(UtteranceConfig)):  # type: ignore[misc]
     group_name=GROUP,
     partitions_def=call_archives,
     deps=[call_recordings],
+    owners=CALLS_TEAM,
+    tags=PERSONAL,
     code_version=CODE_VERSIONS["utterances"],
     metadata=declared_columns("utterances"),
     op_tags=CPU_TAGS,
@@ -140,6 +147,8 @@ class EmbeddingOptions(dagster_config(EmbeddingConfig)):  # type: ignore[misc]
     group_name=GROUP,
     partitions_def=call_archives,
     deps=[utterances],
+    owners=CALLS_TEAM,
+    tags=PERSONAL,
     code_version=CODE_VERSIONS["utterance_embeddings"],
     metadata=declared_columns("utterance_embeddings"),
     op_tags=GPU_TAGS,
@@ -164,6 +173,8 @@ def utterance_embeddings(
     group_name=GROUP,
     partitions_def=call_archives,
     deps=[utterances, utterance_embeddings],
+    owners=CALLS_TEAM,
+    tags=PERSONAL,
     code_version=CODE_VERSIONS["processed_data"],
     metadata=declared_columns("processed_data"),
     op_tags=CPU_TAGS,
@@ -192,6 +203,8 @@ class ProsodyOptions(dagster_config(ProsodyConfig)):  # type: ignore[misc]
     group_name=GROUP,
     partitions_def=call_archives,
     deps=[call_recordings, utterances],
+    owners=CALLS_TEAM,
+    tags=PERSONAL,
     code_version=CODE_VERSIONS["prosody"],
     metadata=declared_columns("prosody"),
     op_tags=CPU_TAGS,

@@ -1,6 +1,9 @@
-"""One job per asset group, for the Launchpad, the sensor and the `run` command."""
+"""One job per asset group, for the Launchpad, the sensor and the `run` command; and one that judges all models."""
 
 import dagster as dg
+
+from urgency_dagster.defs.attention_assets import CROSS_VALIDATED, cv_key
+from urgency_dagster.operations.groups import EVALUATION_JOB
 
 calls_job = dg.define_asset_job(
     "calls_job",
@@ -18,4 +21,20 @@ attention_job = dg.define_asset_job(
     description="The attention pickle: features, five cross-validated models, audit, leaderboard, exports.",
 )
 
+URGENCY_EVALUATION = [dg.AssetKey("urgency_evaluation"), dg.AssetKey("urgency_leak_gap")]
+ATTENTION_EVALUATION = [
+    *(cv_key(model) for model in CROSS_VALIDATED),
+    dg.AssetKey("attention_audit"),
+    dg.AssetKey("attention_leaderboard"),
+]
+"""The assets that judge models. None of them changes a model."""
+
+full_evaluation_job = dg.define_asset_job(
+    EVALUATION_JOB,
+    selection=dg.AssetSelection.assets(*URGENCY_EVALUATION, *ATTENTION_EVALUATION),
+    description="The present models: evaluation, leak gap, cross-validation, audit, leaderboard. Nothing is trained "
+    "for use.",
+)
+
 JOBS = (calls_job, urgency_job, attention_job)
+"""The jobs that the sensor requests."""

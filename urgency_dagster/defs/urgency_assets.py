@@ -19,6 +19,7 @@ from urgency_dagster.defs.checks import (
 )
 from urgency_dagster.defs.columns import column_metadata, declared_columns
 from urgency_dagster.defs.configuration import dagster_config
+from urgency_dagster.defs.labels import CALLS_TEAM, FIGURES, MODEL, ON_DEMAND, PERSONAL
 from urgency_dagster.defs.metadata import figure_table, funnel_metadata, history_picture, pictures
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
@@ -48,6 +49,8 @@ class SplitOptions(dagster_config(SplitConfig)):  # type: ignore[misc]
 @dg.asset(
     group_name=GROUP,
     deps=[dg.AssetDep(processed_data, partition_mapping=dg.AllPartitionMapping())],
+    owners=CALLS_TEAM,
+    tags=PERSONAL,
     code_version=CODE_VERSIONS["training_set"],
     metadata=declared_columns("training_set"),
     op_tags=CPU_TAGS,
@@ -85,6 +88,8 @@ class TrainingOptions(dagster_config(TrainingConfig)):  # type: ignore[misc]
 @dg.asset(
     group_name=GROUP,
     deps=[training_set],
+    owners=CALLS_TEAM,
+    tags=MODEL,
     code_version=CODE_VERSIONS["urgency_model"],
     op_tags=GPU_TAGS,
     pool=GPU_POOL,
@@ -116,6 +121,8 @@ class EvaluationOptions(dagster_config(EvaluationConfig)):  # type: ignore[misc]
 @dg.asset(
     group_name=GROUP,
     deps=[training_set, urgency_model],
+    owners=CALLS_TEAM,
+    tags=FIGURES,
     code_version=CODE_VERSIONS["urgency_evaluation"],
     metadata=declared_columns("urgency_evaluation"),
     op_tags=GPU_TAGS,
@@ -148,6 +155,8 @@ def urgency_evaluation(
 @dg.asset(
     group_name=GROUP,
     deps=[training_set, urgency_model, urgency_evaluation],
+    owners=CALLS_TEAM,
+    tags=FIGURES | ON_DEMAND,
     code_version=CODE_VERSIONS["urgency_leak_gap"],
     op_tags=GPU_TAGS,
     pool=GPU_POOL,

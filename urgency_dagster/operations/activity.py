@@ -13,6 +13,7 @@ import dagster as dg
 from dagster._core.errors import DagsterDefinitionChangedDeserializationError
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
 
+from urgency_dagster.operations.groups import GROUPS_OF_JOB
 from urgency_dagster.operations.instance import IN_PROGRESS
 from urgency_dagster.operations.planning import FORMER_WORK_TAG, WORK_TAG, PlannedRun
 
@@ -60,7 +61,7 @@ class Target:
         """Whether it makes assets of a group, for one archive if `partition` is given."""
         if partition is not None and self.partitions is not None and partition not in self.partitions:
             return False
-        if self.job == f"{group}_job":
+        if group in GROUPS_OF_JOB.get(self.job, ()):
             return True
         if self.assets is None:
             return self.job in ("", ASSET_JOB)

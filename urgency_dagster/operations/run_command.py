@@ -11,7 +11,7 @@ from filelock import Timeout
 from urgency_dagster.errors import BusyError
 from urgency_dagster.operations.catalogue import Catalogue
 from urgency_dagster.operations.console import SESSION_TAG, Echo, printed_events
-from urgency_dagster.operations.groups import GROUPS
+from urgency_dagster.operations.groups import GROUPS, GROUPS_OF_JOB
 from urgency_dagster.operations.instance import IN_PROGRESS, release_orphans, run_lock
 from urgency_dagster.operations.interrupts import recorded_interrupts
 from urgency_dagster.operations.landing_events import landing_events, landing_observation, new_partitions
@@ -28,7 +28,7 @@ Jobs = Mapping[str, Callable[[], dg.JobDefinition]]
 
 QUIET_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
-OWN_JOBS = (*(f"{group}_job" for group in GROUPS), "__ASSET_JOB")
+OWN_JOBS = (*GROUPS_OF_JOB, "__ASSET_JOB")
 """The jobs of this code location. The last one runs assets that a user materializes in the UI."""
 
 

@@ -46,7 +46,9 @@ def test_asset_keys_and_groups(definitions: dg.Definitions) -> None:
 
 def test_jobs_sensors_and_checks(definitions: dg.Definitions) -> None:
     repository = definitions.get_repository_def()
-    assert sorted(repository.job_names) == ["__ASSET_JOB", "attention_job", "calls_job", "urgency_job"]
+    assert sorted(repository.job_names) == [
+        *("__ASSET_JOB", "attention_job", "calls_job", "full_evaluation_job", "urgency_job")
+    ]
     assert [sensor.name for sensor in repository.sensor_defs] == ["landing_sensor"]
     assert repository.get_sensor_def("landing_sensor").default_status == dg.DefaultSensorStatus.RUNNING
     checks = {f"{spec.asset_key.to_user_string()}:{spec.name}": spec.blocking for spec in _checks(definitions)}
@@ -65,6 +67,24 @@ def test_jobs_sensors_and_checks(definitions: dg.Definitions) -> None:
         "attention_audit:no_suspicion": False,
         "attention_leaderboard:plausible_scores": False,
     }
+
+
+def test_every_asset_says_what_it_is_whose_it_is_and_what_it_holds(definitions: dg.Definitions) -> None:
+    for spec in definitions.resolve_all_asset_specs():
+        assert spec.description, spec.key
+        assert spec.owners, spec.key
+        assert spec.kinds, spec.key
+        assert spec.tags["holds"] in {"personal-data", "figures", "model"}
+
+
+def test_the_graph_tells_assets_of_the_same_model_apart(definitions: dg.Definitions) -> None:
+    # A node shows the last part of its key, which both share, and its kinds.
+    specs = {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
+    for model in MODELS:
+        validated, exported = specs[f"attention_cv/{model}"], specs[f"attention_models/{model}"]
+        assert "cross-validation" in validated.kinds
+        assert "export" in exported.kinds
+        assert validated.tags["model"] == exported.tags["model"] == model
 
 
 def _checks(definitions: dg.Definitions) -> list[dg.AssetCheckSpec]:
