@@ -21,6 +21,7 @@ from urgency_dagster.defs.columns import column_metadata, declared_columns
 from urgency_dagster.defs.configuration import dagster_config
 from urgency_dagster.defs.labels import CALLS_TEAM, FIGURES, MODEL, ON_DEMAND, PERSONAL
 from urgency_dagster.defs.metadata import figure_table, funnel_metadata, history_picture, pictures
+from urgency_dagster.defs.on_demand import LEFT_OUT, is_alone
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
 from urgency_dagster.operations.placement import CPU_TAGS, GPU_POOL, GPU_TAGS
@@ -161,14 +162,18 @@ def urgency_evaluation(
     op_tags=GPU_TAGS,
     pool=GPU_POOL,
     kinds={"pytorch", "json"},
+    output_required=False,
 )
 def urgency_leak_gap(
     context: dg.AssetExecutionContext, config: EvaluationOptions, storage: StorageResource, models: ModelsResource
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """How much the original's split by utterance inflates the scores of the same model.
 
-    It is made on demand only, and takes as long as the training.
+    It is made on demand only, and takes as long as the training. A run that makes other assets as well leaves it out.
     """
+    if not is_alone(context):
+        context.log.info(LEFT_OUT)
+        return
     record = Record.open(context, storage.paths, config=config)
     evaluation = EvaluationConfig(**config.model_dump())
     with shown_progress(context, "steps") as progress:
@@ -177,7 +182,7 @@ def urgency_leak_gap(
         f"{task}_f1_macro": figure_table({name: of_split[task] for name, of_split in asdict(gap).items()})
         for task in gap.inflation
     }
-    return record.close([storage.paths.urgency.leak_gap], metadata)
+    yield record.close([storage.paths.urgency.leak_gap], metadata)
 
 
 URGENCY_ASSETS = (training_set, urgency_model, urgency_evaluation)

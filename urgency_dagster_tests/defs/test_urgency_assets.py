@@ -7,6 +7,8 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import create_execution_plan, execute_run_iterator
 
 from urgency_dagster.defs.call_assets import CALL_ASSETS
 from urgency_dagster.defs.resources import resources
@@ -64,6 +66,34 @@ def test_the_page_of_the_training_set_shows_the_funnel_of_all_archives(made: Set
     assert "| archives | 2 |" in str(page["funnel"].value)
     assert str(page["picture"].value).startswith("![funnel](data:image/png;base64,")
     assert Path(str(page["path"].value)).is_file()
+
+
+def test_a_run_with_other_assets_leaves_out_the_leak_gap(made: Settings, paths: StoragePaths) -> None:
+    result = make_urgency(made, "training_set", "urgency_leak_gap")
+    assert result.success
+    assert [name_of(event.asset_key) for event in result.get_asset_materialization_events() if event.asset_key] == [
+        "training_set"
+    ]
+    assert not paths.urgency.leak_gap.exists()
+
+
+def test_the_leak_gap_alone_is_not_left_out(made: Settings) -> None:
+    """Here it fails, because there is no model yet."""
+    (failure,) = make_urgency(made, "urgency_leak_gap").get_step_failure_events()
+    assert failure.step_key == "urgency_leak_gap"
+
+
+def test_the_leak_gap_is_made_when_its_step_alone_is_executed_again(made: Settings) -> None:
+    chosen = [dg.AssetKey("training_set"), dg.AssetKey("urgency_leak_gap")]
+    job = dg.define_asset_job("both", dg.AssetSelection.assets(*chosen))
+    assets = [*CALL_ASSETS, *URGENCY_ASSETS, *ON_DEMAND_ASSETS]
+    definitions = dg.Definitions(assets, jobs=[job], resources=resources(made), executor=dg.in_process_executor)
+    with dg.DagsterInstance.ephemeral() as instance:
+        both = definitions.resolve_job_def("both")
+        plan = create_execution_plan(both, step_keys_to_execute=["urgency_leak_gap"])
+        run = instance.create_run_for_job(both, plan)
+        events = list(execute_run_iterator(InMemoryJob(both), run, instance))
+    assert "urgency_leak_gap" in {event.step_key for event in events if event.is_step_failure}
 
 
 @pytest.mark.slow
