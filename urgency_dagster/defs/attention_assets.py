@@ -24,6 +24,7 @@ from urgency_dagster.attention import (
     write_leaderboard,
     write_results,
 )
+from urgency_dagster.defs import steps
 from urgency_dagster.defs.checks import NO_LEAK, NO_SUSPICION, PLAUSIBLE_SCORES, no_leak, no_suspicion, plausible_scores
 from urgency_dagster.defs.columns import column_metadata, declared_columns
 from urgency_dagster.defs.configuration import dagster_config
@@ -62,7 +63,7 @@ class LoadingOptions(dagster_config(LoadingLimits)):  # type: ignore[misc]
     """The limits of reading a landed pickle in its sandbox process."""
 
 
-@dg.asset(
+@steps.asset(
     group_name=GROUP,
     deps=[attention_source],
     owners=WEARABLES_TEAM,
@@ -89,7 +90,7 @@ class CrossValidationOptions(dagster_config(CrossValidationConfig, without=("bac
     """The options of the cross-validation. The exported models are refitted by the same protocol."""
 
 
-@dg.multi_asset(
+@steps.multi_asset(
     name="attention_cv",
     specs=[
         dg.AssetSpec(
@@ -142,7 +143,7 @@ class AuditOptions(dagster_config(ControlConfig)):  # type: ignore[misc]
     """The control cross-validations of the audit."""
 
 
-@dg.asset(
+@steps.asset(
     group_name=GROUP,
     deps=[attention_features, *(cv_key(model) for model in CROSS_VALIDATED)],
     owners=WEARABLES_TEAM,
@@ -166,7 +167,7 @@ def attention_audit(
     yield from record.close_checked([paths.audit, paths.audit_report], metadata, checks)
 
 
-@dg.asset(
+@steps.asset(
     group_name=GROUP,
     deps=[attention_audit, *(cv_key(model) for model in CROSS_VALIDATED)],
     owners=WEARABLES_TEAM,
@@ -196,7 +197,7 @@ def attention_leaderboard(context: dg.AssetExecutionContext, storage: StorageRes
     )
 
 
-@dg.multi_asset(
+@steps.multi_asset(
     name="attention_models",
     specs=[
         dg.AssetSpec(

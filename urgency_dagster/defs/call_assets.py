@@ -25,6 +25,7 @@ from urgency_dagster.calls import (
     write_processed_data,
     write_prosody,
 )
+from urgency_dagster.defs import steps
 from urgency_dagster.defs.checks import (
     COUNTS_ADD_UP,
     FEW_REJECTS,
@@ -68,7 +69,7 @@ class ExtractionOptions(dagster_config(ExtractionConfig)):  # type: ignore[misc]
     """The options of `call_recordings` in the Launchpad."""
 
 
-@dg.asset(
+@steps.asset(
     group_name=GROUP,
     partitions_def=call_archives,
     deps=[call_archive],
@@ -102,7 +103,7 @@ class UtteranceOptions(dagster_config(UtteranceConfig)):  # type: ignore[misc]
     """The options of `utterances` in the Launchpad."""
 
 
-@dg.asset(
+@steps.asset(
     group_name=GROUP,
     partitions_def=call_archives,
     deps=[call_recordings],
@@ -143,7 +144,7 @@ class EmbeddingOptions(dagster_config(EmbeddingConfig)):  # type: ignore[misc]
     """The options of `utterance_embeddings` in the Launchpad."""
 
 
-@dg.asset(
+@steps.asset(
     group_name=GROUP,
     partitions_def=call_archives,
     deps=[utterances],
@@ -169,7 +170,7 @@ def utterance_embeddings(
     yield from record.close_checked([storage.paths.archive(archive).embeddings], embedding_metadata(summary), checks)
 
 
-@dg.asset(
+@steps.asset(
     group_name=GROUP,
     partitions_def=call_archives,
     deps=[utterances, utterance_embeddings],
@@ -199,7 +200,7 @@ class ProsodyOptions(dagster_config(ProsodyConfig)):  # type: ignore[misc]
     """The options of `prosody` in the Launchpad."""
 
 
-@dg.asset(
+@steps.asset(
     group_name=GROUP,
     partitions_def=call_archives,
     deps=[call_recordings, utterances],

@@ -3,10 +3,25 @@
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import dagster as dg
-from pydantic import AfterValidator, Field, TypeAdapter, create_model
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from urgency_dagster.configuration import Configuration
+
+
+class StepOptions(dg.Config):
+    """The base class of the options of a step.
+
+    Raises:
+        dagster.Failure: a value is out of bounds. Dagster creates the options when the step starts; any other exception
+            would be repeated by the retry policy of the step.
+    """
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
 
 
 def dagster_config(configuration: type[Configuration], *, without: tuple[str, ...] = ()) -> type[dg.Config]:
@@ -24,7 +39,7 @@ def dagster_config(configuration: type[Configuration], *, without: tuple[str, ..
         if name not in without
     }
     fields["subject"] = (ClassVar[type[Configuration]], configuration)
-    return create_model(configuration.__name__, __base__=dg.Config, __doc__=configuration.__doc__, **fields)
+    return create_model(configuration.__name__, __base__=StepOptions, __doc__=configuration.__doc__, **fields)
 
 
 def _field(field: FieldInfo) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import dagster as dg
 
 from urgency_dagster.calls import total_funnel
+from urgency_dagster.defs import steps
 from urgency_dagster.defs.call_assets import processed_data
 from urgency_dagster.defs.checks import (
     BEATS_MAJORITY,
@@ -47,7 +48,7 @@ class SplitOptions(dagster_config(SplitConfig)):  # type: ignore[misc]
     """How utterances are divided into a training and a validation side."""
 
 
-@dg.asset(
+@steps.asset(
     group_name=GROUP,
     deps=[dg.AssetDep(processed_data, partition_mapping=dg.AllPartitionMapping())],
     owners=CALLS_TEAM,
@@ -86,7 +87,7 @@ class TrainingOptions(dagster_config(TrainingConfig)):  # type: ignore[misc]
     """The hyper-parameters of the training."""
 
 
-@dg.asset(
+@steps.asset(
     group_name=GROUP,
     deps=[training_set],
     owners=CALLS_TEAM,
@@ -119,7 +120,7 @@ class EvaluationOptions(dagster_config(EvaluationConfig)):  # type: ignore[misc]
     """How the model is evaluated."""
 
 
-@dg.asset(
+@steps.asset(
     group_name=GROUP,
     deps=[training_set, urgency_model],
     owners=CALLS_TEAM,
@@ -153,7 +154,7 @@ def urgency_evaluation(
     yield from record.close_checked([folder, *files], metadata, checks)
 
 
-@dg.asset(
+@steps.asset(
     group_name=GROUP,
     deps=[training_set, urgency_model, urgency_evaluation],
     owners=CALLS_TEAM,

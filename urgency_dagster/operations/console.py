@@ -20,6 +20,7 @@ PRINTED_EVENTS = {
     dg.DagsterEventType.ASSET_MATERIALIZATION,
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
     dg.DagsterEventType.STEP_FAILURE,
+    dg.DagsterEventType.STEP_UP_FOR_RETRY,
     dg.DagsterEventType.RUN_FAILURE,
 }
 """The events that are read. A step start prints no line; it gives the start time."""
@@ -31,7 +32,7 @@ MAX_FIGURES = 5
 
 @contextmanager
 def printed_events(instance: dg.DagsterInstance, session: str, echo: Echo) -> Iterator[None]:
-    """Prints a line for each asset, failed check and failed step of a run during the block.
+    """Prints a line for each asset, failed check, and failed or repeated step of a run during the block.
 
     Args:
         instance: the Dagster instance.
@@ -83,16 +84,21 @@ def _line(entry: dg.EventLogEntry, step_starts: dict[str | None, float]) -> str 
         check = event.asset_check_evaluation_data
         failed = f"  {check.severity.value:7} check {check.check_name} of {name_of(check.asset_key)}"
         return None if check.passed else failed
+    if event.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY:
+        retry = event.step_retry_data
+        return (
+            f"  AGAIN   {event.step_key:28} in {retry.seconds_to_wait or 0:.0f} s, because of {_message(retry.error)}"
+        )
     error = _error(event)
     return f"  FAILED  {event.step_key or entry.job_name:28} {_cause(event) or _message(error)}" if error else None
 
 
 def _cause(event: dg.DagsterEvent) -> str | None:
-    """The sentence of a failed blocking check, or None."""
+    """The sentence of a step that says why it failed, on one line, or None."""
     if event.event_type != dg.DagsterEventType.STEP_FAILURE:
         return None
     failure = event.step_failure_data.user_failure_data
-    return failure.description if failure else None
+    return " ".join(failure.description.split()) if failure and failure.description else None
 
 
 def _error(event: dg.DagsterEvent) -> Any:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import dagster as dg
 import psutil
@@ -70,6 +71,14 @@ def local_process(identity: str) -> psutil.Process | None:
         if process_identity(process) == identity and process.status() != psutil.STATUS_ZOMBIE:
             return process
     return None
+
+
+def memory_kills() -> int:
+    """How many processes of this machine were killed for lack of memory since its start (Linux; elsewhere 0)."""
+    with suppress(OSError):
+        counters = dict(line.split() for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines())
+        return int(counters.get("oom_kill", 0))
+    return 0
 
 
 def kill_tree(process: psutil.Process) -> None:

@@ -8,7 +8,6 @@ import dagster as dg
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from pydantic import ValidationError
 
 from urgency_dagster.calls import build_utterance_table
 from urgency_dagster.calls.tables import RejectReason
@@ -65,8 +64,9 @@ def test_prosody_has_the_rows_of_the_utterances_and_says_what_they_hold(
 
 def test_crossed_bounds_of_f0_are_refused(settings: Settings) -> None:
     materialise(settings, "call_recordings", "utterances")
-    with pytest.raises(SettingsError, match="f0_min_hz below f0_max_hz"):
+    with pytest.raises(dg.Failure, match="f0_min_hz below f0_max_hz") as raised:
         materialise(settings, "prosody", options={"prosody": {"f0_min_hz": 300.0, "f0_max_hz": 200.0}})
+    assert isinstance(raised.value.__cause__, SettingsError)
 
 
 def test_the_damaged_call_is_rejected_and_counted(done: dg.ExecuteInProcessResult, paths: StoragePaths) -> None:
@@ -135,14 +135,15 @@ def test_several_vectors_of_an_utterance_are_an_option(settings: Settings, paths
 
 def test_less_than_one_vector_is_no_option() -> None:
     assert EmbeddingOptions().audio_tokens == 1
-    with pytest.raises(ValidationError, match="audio_tokens"):
+    with pytest.raises(dg.Failure, match="audio_tokens"):
         EmbeddingOptions(audio_tokens=0)
 
 
 def test_an_archive_that_is_gone_is_an_error_that_says_so(settings: Settings, paths: StoragePaths) -> None:
     next(paths.landing_calls.rglob("TS_광주_구급.zip")).unlink()
-    with pytest.raises(ArchiveError, match="the ZIPs of T_광주_구급 are not"):
+    with pytest.raises(dg.Failure, match="the ZIPs of T_광주_구급 are not") as raised:
         materialise(settings, "call_recordings")
+    assert isinstance(raised.value.__cause__, ArchiveError)
 
 
 def test_a_failed_blocking_check_stops_what_follows(
@@ -171,9 +172,10 @@ def test_an_unreachable_hub_fails_at_once_with_one_sentence(settings: Settings, 
     from urgency_dagster.settings import SPEECH_MODEL
 
     materialise(settings, "call_recordings", "utterances")
-    with pytest.raises(ModelError) as raised:
+    with pytest.raises(dg.Failure) as raised:
         materialise(replace(settings, speech_model=SPEECH_MODEL), "utterance_embeddings")
-    sentence = str(raised.value)
+    assert isinstance(raised.value.__cause__, ModelError)
+    sentence = str(raised.value.description)
     assert SPEECH_MODEL in sentence
     assert "neither in the local cache nor reachable" in sentence
     assert "set URGENCY_SPEECH_MODEL" in sentence

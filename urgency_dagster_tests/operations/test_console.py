@@ -25,10 +25,12 @@ def table() -> dg.MaterializeResult:  # type: ignore[type-arg]
     )
 
 
-@dg.asset(deps=[table])
-def broken() -> None:
-    """An asset whose step fails."""
-    raise ValueError("received three\nlines; expected one")
+@dg.asset(deps=[table], retry_policy=dg.RetryPolicy(max_retries=1))
+def broken(context: dg.AssetExecutionContext) -> None:
+    """An asset whose step loses a connection, then fails."""
+    if context.retry_number == 0:
+        raise ConnectionResetError("the node\nis gone")
+    raise dg.Failure("received three\nlines; expected one", allow_retries=False)
 
 
 @pytest.fixture
@@ -48,11 +50,12 @@ def run_printed(instance: dg.DagsterInstance) -> list[str]:
 @pytest.mark.slow
 def test_assets_failed_checks_and_failed_steps_have_a_line(instance: dg.DagsterInstance) -> None:
     lines = {line.split()[0]: line for line in run_printed(instance)}
-    assert sorted(lines) == ["FAILED", "WARN", "done"]
+    assert sorted(lines) == ["AGAIN", "FAILED", "WARN", "done"]
     assert lines["done"].split()[1] == "table"
     assert lines["done"].endswith(" s  row_count=3 score=0.1235 n0=0 n1=1 n2=2")
     assert lines["WARN"] == "  WARN    check small of table"
-    assert lines["FAILED"] == f"  FAILED  {'broken':28} ValueError: received three lines; expected one"
+    assert lines["AGAIN"] == f"  AGAIN   {'broken':28} in 0 s, because of ConnectionResetError: the node is gone"
+    assert lines["FAILED"] == f"  FAILED  {'broken':28} received three lines; expected one"
 
 
 @pytest.mark.slow
