@@ -93,7 +93,7 @@ def dev(storage: Path | None, port: str) -> None:
 
     os.environ.setdefault("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", SENSOR_TIMEOUT_S)
     click.echo(f"storage {settings.storage}; UI on http://{UI_ADDRESS}:{port}")
-    serve(port, click.echo)
+    serve(port, StoragePaths(settings.storage).run_config, click.echo)
 
 
 def _prepare(settings: Settings) -> None:

@@ -45,8 +45,13 @@ STOPPED = "The `dev` command was stopped, and with it this run. The next `dev` r
 """Why a run is marked as failed when `dev` stops."""
 
 
-def serve(port: str, echo: Echo) -> None:
+def serve(port: str, run_config: Path, echo: Echo) -> None:
     """Serves the UI of the Dagster home in DAGSTER_HOME until SIGINT or SIGTERM arrives.
+
+    Args:
+        port: the port of the UI.
+        run_config: the file with the options that the Launchpad shows. The UI follows its changes.
+        echo: prints one line.
 
     Raises:
         BusyError: another `dev` works on the same home.
@@ -57,16 +62,17 @@ def serve(port: str, echo: Echo) -> None:
         with _exclusive(home, port):
             _end_leftovers(home)
             release_orphans(instance)
-            _serve(instance, home, port, echo)
+            _serve(instance, home, port, run_config, echo)
 
 
-def _serve(instance: dg.DagsterInstance, home: Path, port: str, echo: Echo) -> None:
+def _serve(instance: dg.DagsterInstance, home: Path, port: str, run_config: Path, echo: Echo) -> None:
     with ExitStack() as stack:
         stop = stack.enter_context(_stop_signals())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="urgency-")))  # readable by its owner only
         socket_file = folder / "code.sock"
         services = _services(home, socket_file, port)
         code_server, *clients = services
+        code_server.reads = run_config
         stack.callback(_end, [code_server])
         stack.callback(end_runs, instance)
         stack.callback(_end, clients)  # first, so that the daemon does not repeat the runs that end now

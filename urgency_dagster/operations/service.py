@@ -21,17 +21,27 @@ SHOWN_LINES = 5
 """Last lines of the output that the error shows."""
 
 
+FileState = tuple[int, int] | None
+"""Size and time of a file, or None without the file."""
+
+
 @dataclass
 class Service:
-    """One process with its output in a file of a folder."""
+    """One process with its output in a file of a folder.
+
+    Attributes:
+        reads: a file that the process reads when it starts. It starts again when that file changes.
+    """
 
     name: str
     command: list[str]
     folder: Path
+    reads: Path | None = None
     process: subprocess.Popen[bytes] | None = None
     failed_starts: int = 0
     next_start: float = 0.0
     _started: float = field(default=0.0, repr=False)
+    _read: FileState = field(default=None, repr=False)
 
     @property
     def log(self) -> Path:
@@ -39,7 +49,7 @@ class Service:
         return self.folder / f"{self.name.replace(' ', '_')}.log"
 
     def keep(self, echo: Echo) -> bool:
-        """Starts the process if it does not run and its pause is over.
+        """Starts the process if it does not run and its pause is over, or if the file that it reads changed.
 
         Returns:
             Whether it was started.
@@ -49,6 +59,7 @@ class Service:
         """
         if self.process is not None and self.process.poll() is not None:
             self._note_end(self.process.returncode, echo)
+        self._end_outdated(echo)
         if self.process is not None or time.monotonic() < self.next_start:
             return False
         with self.log.open("wb") as log:
@@ -57,6 +68,15 @@ class Service:
             )
         self._started = time.monotonic()
         return True
+
+    def _end_outdated(self, echo: Echo) -> None:
+        """Kills the process if its file changed. A code server that is asked to end waits for its runs instead."""
+        before, self._read = self._read, _state(self.reads)
+        if self.process is not None and self._read != before:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+            echo(f"{self.reads} changed; the {self.name} starts again and reads it")
 
     def _note_end(self, code: int, echo: Echo) -> None:
         self.process = None
@@ -72,3 +92,11 @@ class Service:
     def _last_lines(self) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "see its last lines:\n" + "\n".join(lines[-SHOWN_LINES:])
+
+
+def _state(file: Path | None) -> FileState:
+    try:
+        found = file.stat() if file else None
+    except FileNotFoundError:
+        found = None
+    return (found.st_size, found.st_mtime_ns) if found else None

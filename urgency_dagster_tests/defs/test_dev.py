@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ from urgency_dagster_tests.defs.test_server import Server
 
 TICK = """{sensorOrError(sensorSelector: {repositoryName: "__repository__", repositoryLocationName: "urgency_dagster",
            sensorName: "landing_sensor"}){... on Sensor{sensorState{ticks(limit: 1){timestamp status}}}}}"""
+
+LAUNCHPAD = """{runConfigSchemaOrError(selector: {repositoryName: "__repository__",
+                repositoryLocationName: "urgency_dagster", pipelineName: "attention_job"}){
+                ... on RunConfigSchema{rootDefaultYaml}}}"""
 
 
 def processes(root: Path) -> list[psutil.Process]:
@@ -59,6 +64,27 @@ def test_dev_survives_its_processes_and_is_alone_on_its_root(storage_root: Path)
         assert server.stop() == 0
     assert server.log.read_text().count("was ended by signal 9") == 3
     assert not [process for process in started if process.is_running()]
+
+
+@pytest.mark.slow
+def test_the_launchpad_follows_run_config(storage_root: Path) -> None:
+    shutil.rmtree(storage_root / "landing")
+    run_config = StoragePaths(storage_root).run_config
+    run_config.write_text("attention_cv: {n_splits: 3}")
+
+    def shows(splits: int) -> Callable[[Any], bool]:
+        return lambda data: f"n_splits: {splits}\n" in data["runConfigSchemaOrError"].get("rootDefaultYaml", "")
+
+    server = Server(storage_root)
+    try:
+        server.wait_for(LAUNCHPAD, shows(3))
+        run_config.write_text("attention_cv: {n_splits: 4}")
+        server.wait_for(LAUNCHPAD, shows(4))
+        run_config.write_text("attention_cv: {n_splits: many}")
+        server.wait_for(LAUNCHPAD, shows(5))
+    finally:
+        assert server.stop() == 0
+    assert "was ended by signal" not in server.log.read_text()
 
 
 @pytest.mark.slow

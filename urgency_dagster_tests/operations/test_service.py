@@ -43,6 +43,24 @@ def test_a_killed_process_starts_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_process_starts_again_when_its_file_changes(tmp_path: Path) -> None:
+    said: list[str] = []
+    file = tmp_path / "options.yaml"
+    service = Service("code server", SLEEP, tmp_path, file)
+    for content in (None, "a: 1", "a: 2", None):
+        if content:
+            file.write_text(content)
+        else:
+            file.unlink(missing_ok=True)
+        assert service.keep(said.append), content
+        assert not service.keep(said.append), content
+    assert said == [f"{file} changed; the code server starts again and reads it"] * 3
+    assert service.process is not None
+    service.process.kill()
+    service.process.wait()
+
+
+@pytest.mark.slow
 def test_a_process_that_never_starts_is_given_up_with_its_last_lines(tmp_path: Path) -> None:
     said: list[str] = []
     service = Service("web server", [sys.executable, "-c", "raise SystemExit('port 3000 is taken')"], tmp_path)
