@@ -228,6 +228,10 @@ class StoragePaths:
         """The cache of content hashes of landed files, by path, size, modification time and inode."""
         return self.root / "manifests" / "landing.json"
 
+    def gpu_lock(self, host: str, gpu: str) -> Path:
+        """The lock file of a GPU of a machine. It is empty, and it stays."""
+        return self.root / "manifests" / "locks" / f"gpu {host} {gpu.replace('/', ' ')}"
+
     def benchmark(self, name: str) -> Path:
         """The last result of a benchmark."""
         return self.root / "bench" / f"{name}.json"

@@ -1,4 +1,4 @@
-"""The four settings of the environment. Hyperparameters are run configuration and are not settings."""
+"""The settings of the environment. Hyperparameters are run configuration and are not settings."""
 
 import os
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from urgency_dagster.paths import StoragePaths
 SPEECH_MODEL = "kresnik/wav2vec2-large-xlsr-korean"
 TEXT_MODEL = "monologg/koelectra-base-v3-discriminator"
 EXECUTORS = ("local", "ray")
+AUTO = "auto"
 
 UI_ADDRESS = "127.0.0.1"
 """The address on which the UI listens: this machine only."""
@@ -27,12 +28,14 @@ class Settings:
         speech_model: hub id, `id@revision`, or absolute path of a local folder.
         text_model: the same for the text model.
         executor: `local` or `ray`.
+        gpus: maximum steps that use a GPU at the same time, or None for the number of GPUs.
     """
 
     storage: Path
     speech_model: str
     text_model: str
     executor: str
+    gpus: int | None = None
 
     @classmethod
     def load(cls, storage: Path | None = None, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -43,7 +46,7 @@ class Settings:
             environment: the process environment, or None for `os.environ`.
 
         Raises:
-            SettingsError: the executor is neither `local` nor `ray`.
+            SettingsError: the executor is neither `local` nor `ray`, or the number of GPUs is none.
         """
         env = os.environ if environment is None else environment
         root = Path(storage or env.get("URGENCY_STORAGE") or default_storage()).expanduser().resolve()
@@ -56,7 +59,8 @@ class Settings:
         executor = env.get("URGENCY_EXECUTOR") or stored.get("URGENCY_EXECUTOR") or EXECUTORS[0]
         if executor not in EXECUTORS:
             raise SettingsError(f"URGENCY_EXECUTOR is {executor!r}", f"one of {', '.join(EXECUTORS)}", "correct it")
-        return cls(root, value("URGENCY_SPEECH_MODEL", SPEECH_MODEL), value("URGENCY_TEXT_MODEL", TEXT_MODEL), executor)
+        models = value("URGENCY_SPEECH_MODEL", SPEECH_MODEL), value("URGENCY_TEXT_MODEL", TEXT_MODEL)
+        return cls(root, *models, executor, _gpus(env.get("URGENCY_GPUS") or stored.get("URGENCY_GPUS") or AUTO))
 
     @property
     def pretrained(self) -> dict[str, str]:
@@ -70,6 +74,7 @@ class Settings:
             "URGENCY_SPEECH_MODEL": self.speech_model,
             "URGENCY_TEXT_MODEL": self.text_model,
             "URGENCY_EXECUTOR": self.executor,
+            "URGENCY_GPUS": AUTO if self.gpus is None else str(self.gpus),
         }
 
 
@@ -77,6 +82,15 @@ def default_storage() -> Path:
     """`storage` in the repository, or in the working folder when the package is installed elsewhere."""
     repository = Path(__file__).resolve().parent.parent
     return (repository if (repository / "pyproject.toml").is_file() else Path.cwd()) / "storage"
+
+
+def _gpus(text: str) -> int | None:
+    """The number of GPUs of a setting, or None for `auto`."""
+    if text == AUTO:
+        return None
+    if not text.isdecimal() or int(text) == 0:
+        raise SettingsError(f"URGENCY_GPUS is {text!r}", f"`{AUTO}` or a number of at least 1", "correct it")
+    return int(text)
 
 
 def _model_path(name: str, folder: Path) -> str:

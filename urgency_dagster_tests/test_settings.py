@@ -72,8 +72,21 @@ def test_an_unknown_executor_is_refused(root: Path, place: str) -> None:
         Settings.load(root, {"URGENCY_EXECUTOR": "cloud"} if place == "environment" else {})
 
 
+@pytest.mark.parametrize(("text", "gpus"), [("", None), ("auto", None), ("4", 4)])
+def test_the_number_of_gpus_is_that_of_the_machine_or_the_setting(root: Path, text: str, gpus: int | None) -> None:
+    assert Settings.load(root, {"URGENCY_GPUS": text}).gpus == gpus
+    store(root, f"URGENCY_GPUS={text}\n")
+    assert Settings.load(root, {}).gpus == gpus
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
+def test_a_number_of_gpus_that_is_none_is_refused(root: Path, text: str) -> None:
+    with pytest.raises(SettingsError, match=f"URGENCY_GPUS is '{text}'; expected `auto` or a number of at least 1"):
+        Settings.load(root, {"URGENCY_GPUS": text})
+
+
 def test_another_process_gets_the_same_settings(root: Path, tmp_path: Path) -> None:
-    store(root, "URGENCY_SPEECH_MODEL=./models/speech\nURGENCY_EXECUTOR=ray\n")
+    store(root, "URGENCY_SPEECH_MODEL=./models/speech\nURGENCY_EXECUTOR=ray\nURGENCY_GPUS=2\n")
     settings = Settings.load(root, {})
     assert Settings.load(None, settings.environment()) == settings
 

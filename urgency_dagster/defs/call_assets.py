@@ -48,6 +48,7 @@ from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
 from urgency_dagster.errors import ArchiveError
+from urgency_dagster.operations.gpus import take_gpu
 from urgency_dagster.operations.placement import CPU_TAGS, GPU_POOL, GPU_TAGS
 from urgency_dagster.provenance.record import Record
 
@@ -164,6 +165,7 @@ def utterance_embeddings(
     record = Record.open(context, storage.paths, config=config, pretrained=models.names)
     archive = context.partition_key
     options = EmbeddingConfig(**config.model_dump())
+    take_gpu(storage.paths, options.device, context.log.info)
     with shown_progress(context, "utterances") as progress:
         summary = embed_archive(storage.paths, archive, models.speech_model(), options, progress)
     checks = [vectors_fit_rows(storage.paths, archive), same_as_one_by_one(summary.verification)]

@@ -10,7 +10,7 @@ from dagster._core.execution.retries import RetryMode
 from dagster._core.execution.step_dependency_config import StepDependencyConfig
 
 from urgency_dagster.operations.environment import STEP_ENVIRONMENT
-from urgency_dagster.operations.placement import ACCELERATOR_TAG, GPU_TAGS, MAX_GPU_STEPS
+from urgency_dagster.operations.gpus import follow_gpus, gpu_limit
 from urgency_dagster.operations.processes import RUN_PROCESS_VARIABLE, name_run_process, process_tags
 from urgency_dagster.settings import Settings
 
@@ -21,11 +21,13 @@ MAX_LOCAL_STEPS = 2
 class IdentifiedExecutor(dg.Executor):
     """An executor that writes down which process executes the run, before the first step starts.
 
-    The run gets the tag `PROCESS_TAG`; the step processes get the variable `RUN_PROCESS_VARIABLE`.
+    The run gets the tag `PROCESS_TAG`; the step processes get the variable `RUN_PROCESS_VARIABLE`. The limit of the GPU
+    pool follows the GPUs that there are now.
     """
 
-    def __init__(self, executor: dg.Executor) -> None:
+    def __init__(self, executor: dg.Executor, settings: Settings) -> None:
         self._executor = executor
+        self._settings = settings
 
     @property
     def retries(self) -> RetryMode:
@@ -43,31 +45,29 @@ class IdentifiedExecutor(dg.Executor):
         """Executes the steps with the executor below."""
         name_run_process()
         plan_context.instance.add_run_tags(plan_context.run_id, process_tags(plan_context.run_id))
+        follow_gpus(plan_context.instance, gpu_limit(self._settings))
         yield from self._executor.execute(plan_context, execution_plan)
 
 
-def _identified(below: dg.ExecutorDefinition) -> dg.ExecutorDefinition:
+def _identified(below: dg.ExecutorDefinition, settings: Settings) -> dg.ExecutorDefinition:
     """The executor with the same name and options that writes down its process."""
 
     def create(context: dg.InitExecutorContext) -> dg.Executor:
         function: Any = below.executor_creation_fn
-        return IdentifiedExecutor(function(context))
+        return IdentifiedExecutor(function(context), settings)
 
     requirements = dg.multiple_process_executor_requirements()
     schema: Any = below.config_schema
     return dg.ExecutorDefinition(below.name, schema, requirements, create)
 
 
-def local_executor() -> dg.ExecutorDefinition:
+def local_executor(settings: Settings) -> dg.ExecutorDefinition:
     """Runs each step in its own process, which is forked from a process that has imported the definitions."""
     preload = ["dagster", "urgency_dagster.definitions"]
-    return _identified(dg.multiprocess_executor).configured(
+    return _identified(dg.multiprocess_executor, settings).configured(
         {
             "max_concurrent": MAX_LOCAL_STEPS,
             "start_method": {"forkserver": {"preload_modules": preload}},
-            "tag_concurrency_limits": [
-                {"key": ACCELERATOR_TAG, "value": GPU_TAGS[ACCELERATOR_TAG], "limit": MAX_GPU_STEPS}
-            ],
         }
     )
 
@@ -82,9 +82,9 @@ def ray_cluster_executor(settings: Settings) -> dg.ExecutorDefinition:
 
     names = ["DAGSTER_HOME", RUN_PROCESS_VARIABLE, *STEP_ENVIRONMENT]
     variables = [f"{key}={value}" for key, value in settings.environment().items()]
-    return _identified(ray_executor).configured({"ray": {"env_vars": [*variables, *names]}})
+    return _identified(ray_executor, settings).configured({"ray": {"env_vars": [*variables, *names]}})
 
 
 def executor(settings: Settings) -> dg.ExecutorDefinition:
     """The executor of the setting URGENCY_EXECUTOR."""
-    return ray_cluster_executor(settings) if settings.executor == "ray" else local_executor()
+    return ray_cluster_executor(settings) if settings.executor == "ray" else local_executor(settings)

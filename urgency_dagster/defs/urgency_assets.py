@@ -25,6 +25,7 @@ from urgency_dagster.defs.metadata import figure_table, funnel_metadata, history
 from urgency_dagster.defs.on_demand import LEFT_OUT, is_alone
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
+from urgency_dagster.operations.gpus import take_gpu
 from urgency_dagster.operations.placement import CPU_TAGS, GPU_POOL, GPU_TAGS
 from urgency_dagster.provenance.manifests import partitions_with_manifest
 from urgency_dagster.provenance.record import Record
@@ -103,6 +104,7 @@ def urgency_model(
     """The best epoch of KoELECTRA with cross-attention to the audio vectors, trained on urgency and sentiment."""
     record = Record.open(context, storage.paths, config=config, pretrained=models.names)
     training = TrainingConfig(**config.model_dump())
+    take_gpu(storage.paths, training.device, context.log.info)
     with shown_progress(context, "steps") as progress:
         summary = train(storage.paths, models.text_model(), training, progress)
     best = asdict(summary.best)
@@ -137,9 +139,11 @@ def urgency_evaluation(
 ) -> Iterator[dg.MaterializeResult]:
     """Scores of the validation side by utterance and by call, baselines, report and pictures."""
     record = Record.open(context, storage.paths, config=config)
+    evaluation = EvaluationConfig(**config.model_dump())
+    take_gpu(storage.paths, evaluation.device, context.log.info)
     before = read_metrics(storage.paths)
     with shown_progress(context, "utterances") as progress:
-        metrics = evaluate(storage.paths, EvaluationConfig(**config.model_dump()), progress)
+        metrics = evaluate(storage.paths, evaluation, progress)
     folder = storage.paths.urgency.evaluation
     files = sorted(file for file in folder.iterdir() if file.is_file())
     levels = ("utterance", "text_only", "audio_only", "majority", "call", "text_only_call", "audio_only_call")
@@ -177,6 +181,7 @@ def urgency_leak_gap(
         return
     record = Record.open(context, storage.paths, config=config)
     evaluation = EvaluationConfig(**config.model_dump())
+    take_gpu(storage.paths, evaluation.device, context.log.info)
     with shown_progress(context, "steps") as progress:
         gap = measure_leak_gap(storage.paths, models.text_model(), evaluation, progress)
     metadata = {

@@ -8,7 +8,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from urgency_dagster.operations.environment import prepare_process
-from urgency_dagster.operations.placement import GPU_POOL, MAX_GPU_STEPS
+from urgency_dagster.operations.placement import GPU_POOL
 from urgency_dagster.operations.processes import is_alive, process_of
 from urgency_dagster.operations.run_launcher import KILLED, START_TIMEOUT_S, UrgencyRunLauncher
 from urgency_dagster.paths import StoragePaths
@@ -42,7 +42,7 @@ DAGSTER_YAML = {
 }
 """The configuration of a new Dagster home.
 
-It has no limit of the GPU pool. `release_orphans` sets that limit, also in a home that version 0.1 created.
+It has no limit of the GPU pool. Each run sets that limit when it starts: see `gpus.follow_gpus`.
 """
 
 IN_PROGRESS = [
@@ -90,15 +90,12 @@ def is_locked(home: Path) -> bool:
 def release_orphans(instance: dg.DagsterInstance) -> int:
     """Marks the runs of dead processes as failed and frees their slots in the GPU pool.
 
-    Without this, a run that was killed together with its server stays open for ever and blocks the GPU pool. The pool
-    gets its limit of one step here, unless the user has set a limit.
+    Without this, a run that was killed together with its server stays open for ever and blocks the GPU pool.
 
     Returns:
         The number of runs that were marked as failed.
     """
     storage = instance.event_log_storage
-    if GPU_POOL not in storage.get_concurrency_keys():
-        storage.set_concurrency_slots(GPU_POOL, MAX_GPU_STEPS)
     orphans = [run for run in instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS)) if _is_orphan(run)]
     for run in orphans:
         instance.report_run_failed(run, KILLED)

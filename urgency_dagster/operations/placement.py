@@ -8,20 +8,14 @@ from urgency_dagster.errors import SettingsError
 RAY_CONFIG = "dagster-ray/config"
 """Tag: the resources of the step's Ray job."""
 
-ACCELERATOR_TAG = "urgency/accelerator"
-"""Tag of steps that use the GPU, for the limit within a run."""
-
 CPU_TAGS = {RAY_CONFIG: {"num_cpus": 1}}
 """Tags of a step without GPU. Without `num_cpus`, Ray would place any number of steps at once."""
 
-GPU_TAGS: dict[str, Any] = {ACCELERATOR_TAG: "gpu", RAY_CONFIG: {"num_cpus": 1, "num_gpus": 1}}
+GPU_TAGS: dict[str, Any] = {RAY_CONFIG: {"num_cpus": 1, "num_gpus": 1}}
 """Tags of a step that uses the GPU. For a cluster without GPU, start Ray with `--num-gpus=1` on one node."""
 
 GPU_POOL = "gpu"
 """The Dagster pool of the steps that use the GPU. It limits them over all runs."""
-
-MAX_GPU_STEPS = 1
-"""Maximum steps that use the GPU at the same time, within a run and over all runs."""
 
 RAY_TIMEOUT_S = 20
 """Maximum seconds to wait for the answer of the Ray cluster."""
@@ -36,6 +30,20 @@ def check_ray_cluster() -> None:
     Raises:
         SettingsError: RAY_ADDRESS is not the address of a dashboard, no cluster answers, or no living node has a GPU.
     """
+    if living_gpus() == 0:
+        raise SettingsError(
+            f"no living node of the Ray cluster at {os.environ['RAY_ADDRESS']} has a GPU",
+            "one node with a GPU",
+            "add one, or start a node with --num-gpus=1 to run these steps on its CPU",
+        )
+
+
+def living_gpus() -> int:
+    """The number of GPUs of the living nodes of the Ray cluster.
+
+    Raises:
+        SettingsError: RAY_ADDRESS is not the address of a dashboard, or no cluster answers.
+    """
     from ray.util.state import list_nodes
     from ray.util.state.exception import RayStateApiException
 
@@ -48,10 +56,4 @@ def check_ray_cluster() -> None:
     except RayStateApiException as error:
         raise SettingsError(f"no Ray cluster answers at {address}", expected, "start the cluster") from error
     # Ray lists dead nodes, with their resources, for as long as its head lives. Its filter of `list_nodes` raises.
-    living = [node.resources_total or {} for node in nodes if node.state == "ALIVE"]
-    if not any(resources.get("GPU", 0) >= GPU_TAGS[RAY_CONFIG]["num_gpus"] for resources in living):
-        raise SettingsError(
-            f"no living node of the Ray cluster at {address} has a GPU",
-            "one node with a GPU",
-            "add one, or start a node with --num-gpus=1 to run these steps on its CPU",
-        )
+    return sum(int((node.resources_total or {}).get("GPU", 0)) for node in nodes if node.state == "ALIVE")

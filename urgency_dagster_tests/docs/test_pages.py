@@ -11,7 +11,7 @@ from docs.generate.definitions import specs
 from docs.generate.options import configurations
 from urgency_dagster.calls import RejectReason
 from urgency_dagster.configuration import checked_options
-from urgency_dagster.settings import EXECUTORS, SPEECH_MODEL, TEXT_MODEL, Settings
+from urgency_dagster.settings import AUTO, EXECUTORS, SPEECH_MODEL, TEXT_MODEL, Settings
 from urgency_dagster_tests.docs.markdown import PAGES, ROOT, blocks, code_spans, prose, read, tables
 from urgency_dagster_tests.docs.test_readme import Finished
 
@@ -56,6 +56,7 @@ def test_settings_and_their_defaults() -> None:
         "URGENCY_SPEECH_MODEL": SPEECH_MODEL,
         "URGENCY_TEXT_MODEL": TEXT_MODEL,
         "URGENCY_EXECUTOR": EXECUTORS[0],
+        "URGENCY_GPUS": AUTO,
     }
     assert settings.environment().keys() == defaults.keys()
 

@@ -14,6 +14,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 
 from urgency_dagster.definitions import build_definitions
 from urgency_dagster.operations.environment import STEP_ENVIRONMENT
+from urgency_dagster.operations.gpus import follow_gpus
 from urgency_dagster.operations.instance import (
     FORMER_PROCESS_TAG,
     FORMER_YAML,
@@ -153,16 +154,10 @@ class TestOrphans:
 
     def test_an_orphan_frees_its_slot_in_the_pool(self, job: dg.JobDefinition, tmp_path: Path) -> None:
         with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-            release_orphans(instance)
+            follow_gpus(instance, 1)
             storage = instance.event_log_storage
             run_id = self.open_run(instance, job, **GONE)
             assert storage.claim_concurrency_slot(GPU_POOL, run_id, "urgency_model").is_claimed
             assert not storage.claim_concurrency_slot(GPU_POOL, "another", "urgency_model").is_claimed
             release_orphans(instance)
             assert storage.get_concurrency_info(GPU_POOL).active_slot_count == 0
-
-    def test_a_limit_that_the_user_set_stays(self, tmp_path: Path) -> None:
-        with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-            instance.event_log_storage.set_concurrency_slots(GPU_POOL, 3)
-            release_orphans(instance)
-            assert instance.event_log_storage.get_concurrency_info(GPU_POOL).slot_count == 3
