@@ -22,7 +22,7 @@ from urgency_dagster.defs.columns import column_metadata, declared_columns
 from urgency_dagster.defs.configuration import dagster_config
 from urgency_dagster.defs.labels import CALLS_TEAM, FIGURES, MODEL, ON_DEMAND, PERSONAL
 from urgency_dagster.defs.metadata import figure_table, funnel_metadata, history_picture, pictures
-from urgency_dagster.defs.on_demand import LEFT_OUT, is_alone
+from urgency_dagster.defs.on_demand import LEFT_OUT, is_asked_for
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
 from urgency_dagster.operations.gpus import take_gpu
@@ -174,9 +174,10 @@ def urgency_leak_gap(
 ) -> Iterator[dg.MaterializeResult]:
     """How much the original's split by utterance inflates the scores of the same model.
 
-    It is made on demand only, and takes as long as the training. A run that makes other assets as well leaves it out.
+    It is made on demand and by the weekly evaluation, and takes as long as the training. *Materialize all* leaves it
+    out.
     """
-    if not is_alone(context):
+    if not is_asked_for(context):
         context.log.info(LEFT_OUT)
         return
     record = Record.open(context, storage.paths, config=config)

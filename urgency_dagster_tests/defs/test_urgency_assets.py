@@ -10,9 +10,11 @@ import pytest
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import create_execution_plan, execute_run_iterator
 
+from urgency_dagster.definitions import build_definitions
 from urgency_dagster.defs.call_assets import CALL_ASSETS
 from urgency_dagster.defs.resources import resources
 from urgency_dagster.defs.urgency_assets import ON_DEMAND_ASSETS, URGENCY_ASSETS
+from urgency_dagster.operations.groups import EVALUATION_JOB
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.keys import name_of
 from urgency_dagster.provenance.manifests import read_manifest
@@ -83,16 +85,16 @@ def test_the_leak_gap_alone_is_not_left_out(made: Settings) -> None:
     assert failure.step_key == "urgency_leak_gap"
 
 
-def test_the_leak_gap_is_made_when_its_step_alone_is_executed_again(made: Settings) -> None:
-    chosen = [dg.AssetKey("training_set"), dg.AssetKey("urgency_leak_gap")]
-    job = dg.define_asset_job("both", dg.AssetSelection.assets(*chosen))
-    assets = [*CALL_ASSETS, *URGENCY_ASSETS, *ON_DEMAND_ASSETS]
-    definitions = dg.Definitions(assets, jobs=[job], resources=resources(made), executor=dg.in_process_executor)
+@pytest.mark.parametrize(
+    ("job", "steps"),
+    [("__ASSET_JOB", ["urgency_leak_gap"]), (EVALUATION_JOB, ["urgency_leak_gap", "attention_leaderboard"])],
+)
+def test_a_step_alone_and_a_job_with_it_make_the_leak_gap(made: Settings, job: str, steps: list[str]) -> None:
+    definition = build_definitions(made).get_repository_def().get_job(job).with_executor_def(dg.in_process_executor)
     with dg.DagsterInstance.ephemeral() as instance:
-        both = definitions.resolve_job_def("both")
-        plan = create_execution_plan(both, step_keys_to_execute=["urgency_leak_gap"])
-        run = instance.create_run_for_job(both, plan)
-        events = list(execute_run_iterator(InMemoryJob(both), run, instance))
+        plan = create_execution_plan(definition, step_keys_to_execute=steps)
+        run = instance.create_run_for_job(definition, plan)
+        events = list(execute_run_iterator(InMemoryJob(definition), run, instance))
     assert "urgency_leak_gap" in {event.step_key for event in events if event.is_step_failure}
 
 
