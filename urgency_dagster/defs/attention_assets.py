@@ -34,7 +34,7 @@ from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import RayResource, StorageResource
 from urgency_dagster.operations.placement import CPU_TAGS
 from urgency_dagster.provenance.keys import ATTENTION_SOURCE
-from urgency_dagster.provenance.record import Record
+from urgency_dagster.provenance.record import CheckedEvent, Record
 
 GROUP = "attention"
 CROSS_VALIDATED = (*MODEL_NAMES, BASELINE)
@@ -155,7 +155,7 @@ class AuditOptions(dagster_config(ControlConfig)):  # type: ignore[misc]
 )
 def attention_audit(
     context: dg.AssetExecutionContext, config: AuditOptions, storage: StorageResource, ray: RayResource
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[CheckedEvent]:
     """Looks for reasons why the scores may be too high: leaks, copies, identifiers, label history, shuffled labels."""
     record = Record.open(context, storage.paths, config=config)
     paths = storage.paths.attention

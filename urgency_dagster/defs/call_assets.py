@@ -50,7 +50,7 @@ from urgency_dagster.defs.resources import ModelsResource, StorageResource
 from urgency_dagster.errors import ArchiveError
 from urgency_dagster.operations.gpus import take_gpu
 from urgency_dagster.operations.placement import CPU_TAGS, GPU_POOL, GPU_TAGS
-from urgency_dagster.provenance.record import Record
+from urgency_dagster.provenance.record import CheckedEvent, Record
 
 GROUP = "calls"
 
@@ -118,7 +118,7 @@ class UtteranceOptions(dagster_config(UtteranceConfig)):  # type: ignore[misc]
 )
 def utterances(
     context: dg.AssetExecutionContext, config: UtteranceOptions, storage: StorageResource
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[CheckedEvent]:
     """One row per kept utterance, and one reject row with a reason for everything else."""
     record = Record.open(context, storage.paths, config=config)
     archive = context.partition_key
@@ -160,7 +160,7 @@ class EmbeddingOptions(dagster_config(EmbeddingConfig)):  # type: ignore[misc]
 )
 def utterance_embeddings(
     context: dg.AssetExecutionContext, config: EmbeddingOptions, storage: StorageResource, models: ModelsResource
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[CheckedEvent]:
     """The wav2vec2 vector of each kept utterance, or several: means over the frames of that segment alone."""
     record = Record.open(context, storage.paths, config=config, pretrained=models.names)
     archive = context.partition_key
@@ -216,7 +216,7 @@ class ProsodyOptions(dagster_config(ProsodyConfig)):  # type: ignore[misc]
 )
 def prosody(
     context: dg.AssetExecutionContext, config: ProsodyOptions, storage: StorageResource
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[CheckedEvent]:
     """Pitch, loudness, zero crossings and speaking rate of each kept utterance, as columns that people can read."""
     record = Record.open(context, storage.paths, config=config)
     archive = context.partition_key

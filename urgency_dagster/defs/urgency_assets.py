@@ -28,7 +28,7 @@ from urgency_dagster.defs.resources import ModelsResource, StorageResource
 from urgency_dagster.operations.gpus import take_gpu
 from urgency_dagster.operations.placement import CPU_TAGS, GPU_POOL, GPU_TAGS
 from urgency_dagster.provenance.manifests import partitions_with_manifest
-from urgency_dagster.provenance.record import Record
+from urgency_dagster.provenance.record import CheckedEvent, Record
 from urgency_dagster.urgency import (
     CODE_VERSIONS,
     EvaluationConfig,
@@ -62,7 +62,7 @@ class SplitOptions(dagster_config(SplitConfig)):  # type: ignore[misc]
 )
 def training_set(
     context: dg.AssetExecutionContext, config: SplitOptions, storage: StorageResource
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[CheckedEvent]:
     """The rows of all complete archives with their class ids and their side of the split."""
     record = Record.open(context, storage.paths, config=config)
     archives = partitions_with_manifest(storage.paths, "processed_data")
@@ -136,7 +136,7 @@ class EvaluationOptions(dagster_config(EvaluationConfig)):  # type: ignore[misc]
 )
 def urgency_evaluation(
     context: dg.AssetExecutionContext, config: EvaluationOptions, storage: StorageResource
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[CheckedEvent]:
     """Scores of the validation side by utterance and by call, baselines, report and pictures."""
     record = Record.open(context, storage.paths, config=config)
     evaluation = EvaluationConfig(**config.model_dump())

@@ -15,6 +15,9 @@ from urgency_dagster.provenance.keys import LANDED, name_of
 from urgency_dagster.provenance.landed import LandedContent
 from urgency_dagster.provenance.manifests import Manifest, write_manifest
 
+CheckedEvent = dg.MaterializeResult[Any] | dg.AssetObservation | dg.AssetCheckResult
+"""What an asset with checks yields: its result, or the account of what was blocked."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -68,9 +71,6 @@ class Record:
     ) -> dg.MaterializeResult[Any]:
         """Writes the manifest of an asset.
 
-        A failed blocking check removes the manifest. The artefact then counts as missing, and the next run makes it
-        again.
-
         Args:
             outputs: the written files and folders. The first is the path on the asset's page.
             metadata: figures for the asset's page.
@@ -86,25 +86,22 @@ class Record:
         asset_key = key or next(iter(self.manifests))
         manifest = self.manifests[asset_key]
         self._check_landed(manifest)
-        blocked = any(not check.passed and check.severity == dg.AssetCheckSeverity.ERROR for check in checks)
-        if blocked:
-            self.paths.manifest(manifest.asset, manifest.partition).unlink(missing_ok=True)
-        else:
-            manifest = write_manifest(self.paths, manifest, outputs)
+        manifest = write_manifest(self.paths, manifest, outputs)
         return dg.MaterializeResult(
             asset_key=asset_key,
-            metadata={"path": dg.MetadataValue.path(str(outputs[0])), **self.deviation, **metadata},
-            data_version=None if blocked else dg.DataVersion(manifest.data_version),
+            metadata=self._shown(outputs, metadata),
+            data_version=dg.DataVersion(manifest.data_version),
             check_results=list(checks),
         )
 
     def close_checked(
         self, outputs: Sequence[Path], metadata: Mapping[str, Any], checks: Sequence[dg.AssetCheckResult]
-    ) -> Iterator[dg.MaterializeResult[Any]]:
+    ) -> Iterator[CheckedEvent]:
         """Closes the record of an asset with checks.
 
-        Dagster stores the result and the checks. A failed blocking check then fails the step with its own sentence,
-        so that the run page shows the cause. A retry would fail in the same way, so there is none.
+        After a failed blocking check the artefact counts as missing: its manifest is removed, and Dagster shows the
+        asset, or its partition, as failed. The figures are stored as an observation. The step fails with the check's
+        own sentence, so that the run page shows the cause. A retry would fail in the same way, so there is none.
 
         Args:
             outputs: the written files and folders.
@@ -112,16 +109,28 @@ class Record:
             checks: the results of the asset's checks.
 
         Yields:
-            The result for Dagster.
+            What Dagster stores.
 
         Raises:
+            ArchiveError: a landed file changed while the step read it.
             dagster.Failure: a blocking check failed.
         """
-        yield self.close(outputs, metadata, checks=checks)
         failed = [check for check in checks if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR]
-        if failed:
-            causes = {str(check.check_name): check.description or "The check failed." for check in failed}
-            raise dg.Failure(" ".join(causes.values()), metadata=causes, allow_retries=False)
+        if not failed:
+            yield self.close(outputs, metadata, checks=checks)
+            return
+        key, manifest = next(iter(self.manifests.items()))
+        self._check_landed(manifest)
+        self.paths.manifest(manifest.asset, manifest.partition).unlink(missing_ok=True)
+        causes = {str(check.check_name): check.description or "The check failed." for check in failed}
+        shown = {"blocked": " ".join(causes.values()), **self._shown(outputs, metadata)}
+        yield dg.AssetObservation(key, partition=manifest.partition, metadata=shown)
+        yield from checks
+        raise dg.Failure(str(shown["blocked"]), metadata=causes, allow_retries=False)
+
+    def _shown(self, outputs: Sequence[Path], metadata: Mapping[str, Any]) -> dict[str, Any]:
+        """The metadata on the page of the asset."""
+        return {"path": dg.MetadataValue.path(str(outputs[0])), **self.deviation, **metadata}
 
     def _check_landed(self, manifest: Manifest) -> None:
         landed = LandedContent(self.paths)

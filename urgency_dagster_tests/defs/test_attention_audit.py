@@ -67,7 +67,7 @@ def test_a_planted_label_stops_what_is_built_on_it(
     judge(paths, dataclasses.replace(landed, X=landed.X.assign(**{"HRT#VAL": landed.y.astype("float32")})))
     result = make(settings, {})
     assert not result.success
-    assert made_by(result) == ["attention_audit"]
+    assert made_by(result) == []
     checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
     assert not checks["no_leak"].passed
     assert "HRT#VAL" in str(checks["no_leak"].metadata["column_tells_label"].value)

@@ -54,8 +54,7 @@ def test_a_call_in_two_archives_stops_the_training_and_is_counted(made: Settings
     assert not check.passed
     assert counts["ids_in_two_archives"] == counts["recordings_in_two_archives"] > 0
     assert check.metadata["archives"].value == f"{ARCHIVE}, {AGAIN}"
-    made_assets = {name_of(event.asset_key) for event in result.get_asset_materialization_events() if event.asset_key}
-    assert made_assets == {"training_set"}
+    assert result.get_asset_materialization_events() == []
     assert read_manifest(paths, "training_set") is None
 
 

@@ -1,6 +1,7 @@
 """The record of a step: input versions before it, the manifest after it."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -11,7 +12,7 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.keys import ATTENTION_SOURCE, CALL_ARCHIVE
 from urgency_dagster.provenance.landed import LandedContent
 from urgency_dagster.provenance.manifests import read_manifest
-from urgency_dagster.provenance.record import Record
+from urgency_dagster.provenance.record import CheckedEvent, Record
 from urgency_dagster.writing import file_hash, write_text
 from urgency_dagster_tests.calls.watching import watching
 from urgency_dagster_tests.conftest import Builder
@@ -22,11 +23,11 @@ def materialise(paths: StoragePaths, *checks: dg.AssetCheckResult) -> dg.Execute
     specs = [dg.AssetCheckSpec(str(check.check_name), asset="thing", blocking=True) for check in checks]
 
     @dg.asset(code_version="7", check_specs=specs)
-    def thing(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def thing(context: dg.AssetExecutionContext, storage: StorageResource) -> Iterator[CheckedEvent]:
         record = Record.open(context, storage.paths)
         file = paths.root / "thing.txt"
         write_text(file, "content")
-        return record.close([file], {"figure": 1}, checks=checks)
+        yield from record.close_checked([file], {"figure": 1}, checks)
 
     return dg.materialize([thing], resources={"storage": StorageResource(root=str(paths.root))}, raise_on_error=False)
 
@@ -62,6 +63,18 @@ def test_a_failed_blocking_check_removes_the_manifest(
     materialise(paths)
     materialise(paths, dg.AssetCheckResult(check_name="sound", passed=passed, severity=severity))
     assert (read_manifest(paths, "thing") is not None) == kept
+
+
+def test_what_is_blocked_is_not_materialized_but_observed_with_its_cause(paths: StoragePaths) -> None:
+    """Else Dagster would show as made what the plan calls missing."""
+    result = materialise(paths, dg.AssetCheckResult(check_name="sound", passed=False, description="It is bad."))
+    assert not result.success
+    assert not result.get_asset_materialization_events()
+    (observed,) = result.get_asset_observation_events()
+    metadata = observed.asset_observation_data.asset_observation.metadata
+    assert (metadata["blocked"].value, metadata["figure"].value) == ("It is bad.", 1)
+    (check,) = result.get_asset_check_evaluations()
+    assert (check.check_name, check.passed) == ("sound", False)
 
 
 class TestFilesThatChangeDuringReading:
