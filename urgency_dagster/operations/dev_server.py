@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from urgency_dagster.errors import BusyError
 from urgency_dagster.operations.console import Echo
-from urgency_dagster.operations.instance import IN_PROGRESS, release_orphans
+from urgency_dagster.operations.instance import IN_PROGRESS, release_orphans, report_killed
 from urgency_dagster.operations.processes import kill_tree, local_process, process_identity, process_of
 from urgency_dagster.operations.service import Service
 from urgency_dagster.settings import UI_ADDRESS
@@ -81,6 +81,7 @@ def _serve(instance: dg.DagsterInstance, home: Path, port: str, run_config: Path
             started = [service.keep(echo) for service in services if service is code_server or _listens(socket_file)]
             if any(started):
                 _record(home, port, services)
+                release_orphans(instance)  # a run that starts and dies with its code server is seen by nobody else
             time.sleep(TICK_S)
 
 
@@ -175,5 +176,5 @@ def end_runs(instance: dg.DagsterInstance) -> None:
         process = local_process(identity) if identity and GRPC_INFO_TAG in run.tags else None
         if process is not None and process.pid != os.getpid():
             kill_tree(process)
-            instance.report_run_failed(run, STOPPED)
+            report_killed(instance, run, STOPPED)
     release_orphans(instance)

@@ -96,9 +96,8 @@ def release_orphans(instance: dg.DagsterInstance) -> int:
         The number of runs that were marked as failed.
     """
     storage = instance.event_log_storage
-    orphans = [run for run in instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS)) if _is_orphan(run)]
-    for run in orphans:
-        instance.report_run_failed(run, KILLED)
+    found = [run for run in instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS)) if _is_orphan(run)]
+    orphans = [run for run in found if report_killed(instance, run, KILLED)]
     info = storage.get_concurrency_info(GPU_POOL)
     holders = {slot.run_id for slot in info.claimed_slots} | {step.run_id for step in info.pending_steps}
     for run_id in holders | {run.run_id for run in orphans}:
@@ -108,11 +107,24 @@ def release_orphans(instance: dg.DagsterInstance) -> int:
     return len(orphans)
 
 
+def report_killed(instance: dg.DagsterInstance, run: dg.DagsterRun, reason: str) -> bool:
+    """Marks a run whose process is gone as failed, unless the run had ended before its process did.
+
+    Returns:
+        Whether the run was marked.
+    """
+    latest = instance.get_run_by_id(run.run_id)
+    if latest is None or latest.is_finished:
+        return False
+    instance.report_run_failed(latest, reason)
+    return True
+
+
 def _is_orphan(run: dg.DagsterRun) -> bool:
     """Whether the process of a run is known and dead.
 
-    A run in the queue has no process yet. A run that is starting has not named its process: Dagster's run monitoring
-    ends it after `START_TIMEOUT_S`.
+    A run in the queue has no process yet. Without a known process, Dagster's run monitoring ends a run that does not
+    start within `START_TIMEOUT_S`.
     """
     identity = process_of(run) or run.tags.get(FORMER_PROCESS_TAG)
     return run.status != dg.DagsterRunStatus.QUEUED and identity is not None and not is_alive(identity)

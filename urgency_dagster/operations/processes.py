@@ -32,9 +32,9 @@ def process_identity(process: psutil.Process | None = None) -> str:
     return json.dumps([socket.gethostname(), process.pid, round(process.create_time(), 2)])
 
 
-def process_tags(run_id: str | None = None) -> dict[str, str]:
-    """The tag of a run that this process executes. `run_id` is None while the run is not created."""
-    return {PROCESS_TAG: json.dumps([process_identity(), run_id])}
+def process_tags(run_id: str | None = None, process: psutil.Process | None = None) -> dict[str, str]:
+    """The tag of a run that a process, or this one, executes. `run_id` is None while the run is not created."""
+    return {PROCESS_TAG: json.dumps([process_identity(process), run_id])}
 
 
 def process_of(run: dg.DagsterRun) -> str | None:
