@@ -4,6 +4,7 @@ from .audit.findings import Finding as Finding
 from .audit.findings import FindingKind as FindingKind
 from .audit.findings import Level as Level
 from .export.files import export_models as export_models
+from .export.files import hyper_parameters as hyper_parameters
 from .export.loading import load_model as load_model
 from .leaderboard import COMPARED as COMPARED
 from .leaderboard import write_leaderboard as write_leaderboard

@@ -3,6 +3,7 @@
 The computations are in `urgency_dagster.attention`; this module makes assets of them.
 """
 
+import time
 from collections.abc import Iterator
 
 import dagster as dg
@@ -18,6 +19,7 @@ from urgency_dagster.attention import (
     LoadingLimits,
     cross_validate,
     export_models,
+    hyper_parameters,
     import_pickle,
     read_features,
     write_audit,
@@ -28,9 +30,11 @@ from urgency_dagster.defs import steps
 from urgency_dagster.defs.checks import NO_LEAK, NO_SUSPICION, PLAUSIBLE_SCORES, no_leak, no_suspicion, plausible_scores
 from urgency_dagster.defs.columns import column_metadata, declared_columns
 from urgency_dagster.defs.configuration import dagster_config
-from urgency_dagster.defs.labels import FIGURES, MODEL, PERSONAL, WEARABLES_TEAM
-from urgency_dagster.defs.metadata import feature_metadata, figure_table, pictures
+from urgency_dagster.defs.figures import figure_table, option_table, rounded, share, timing
+from urgency_dagster.defs.labels import EVALUATED_LATELY, FIGURES, MODEL, PERSONAL, WEARABLES_TEAM
+from urgency_dagster.defs.metadata import feature_metadata, validation_metadata
 from urgency_dagster.defs.progress import shown_progress
+from urgency_dagster.defs.reports import report_page
 from urgency_dagster.defs.resources import RayResource, StorageResource
 from urgency_dagster.operations.placement import CPU_TAGS
 from urgency_dagster.provenance.keys import ATTENTION_SOURCE
@@ -82,7 +86,7 @@ def attention_features(
     summary = import_pickle(storage.paths.attention_pickle, paths, LoadingLimits(**config.model_dump()))
     return record.close(
         [paths.features, paths.samples, paths.summary],
-        {**column_metadata("attention_features"), **feature_metadata(summary)},
+        {**feature_metadata(summary), **column_metadata("attention_features")},
     )
 
 
@@ -123,19 +127,20 @@ def attention_cv(
     cross_validation = CrossValidationConfig(**config.model_dump(), address=ray.address)
     data = read_features(paths)
     cache = FitCache.open(paths.fit_cache, data, cross_validation.protocol)
+    started = time.monotonic()
     with shown_progress(context, "fits") as progress:
         results = cross_validate(data, models, cross_validation, progress, cache)
+    made = {**timing(time.monotonic() - started), **ray.in_force}
     for model, result in results.items():
         metrics = write_results(result, paths)
         files = sorted(paths.results(model).iterdir())
-        one_class = len(metrics["folds"]) - metrics["folds_with_score"]["roc_auc"]
-        figures = {
+        metadata = {
+            **validation_metadata(metrics, result.reused),
+            "protocol": option_table(metrics["protocol"]),
+            **made,
             **column_metadata("attention_cv"),
-            **metrics["mean"],
-            "folds_of_one_class": one_class,
-            "reused_folds": result.reused,
         }
-        yield record.close([paths.results(model), *files], figures, key=cv_key(model))
+        yield record.close([paths.results(model), *files], metadata, key=cv_key(model))
     cache.remove(models)
 
 
@@ -160,9 +165,15 @@ def attention_audit(
     record = Record.open(context, storage.paths, config=config)
     paths = storage.paths.attention
     controls = ControlConfig(**config.model_dump())
+    started = time.monotonic()
     with shown_progress(context, "cross-validations") as progress:
         audit = write_audit(paths, CROSS_VALIDATED, controls, CrossValidationConfig(address=ray.address), progress)
-    metadata = {level.value: len(audit.of(level)) for level in Level}
+    metadata = {
+        **{level.value: len(audit.of(level)) for level in Level},
+        "report": report_page(paths.audit_report),
+        **timing(time.monotonic() - started),
+        **ray.in_force,
+    }
     checks = [no_leak(audit.findings), no_suspicion(audit.findings)]
     yield from record.close_checked([paths.audit, paths.audit_report], metadata, checks)
 
@@ -176,6 +187,7 @@ def attention_audit(
     metadata=declared_columns("attention_leaderboard"),
     op_tags=CPU_TAGS,
     kinds={"csv", "markdown"},
+    freshness_policy=EVALUATED_LATELY,
     check_specs=[PLAUSIBLE_SCORES],
 )
 def attention_leaderboard(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
@@ -186,11 +198,10 @@ def attention_leaderboard(context: dg.AssetExecutionContext, storage: StorageRes
     drawings = sorted(paths.results_folder.glob("*.png"))
     scores = {str(model): float(score) for model, score in table["f1_macro_mean"].items()}
     metadata = {
-        **column_metadata("attention_leaderboard"),
         "macro_f1": figure_table(scores),
-        "best_f1_macro": max(scores.values()),
-        "baseline_f1_macro": scores[BASELINE],
-        "pictures": pictures(*drawings),
+        **rounded({"best_f1_macro": max(scores.values()), "baseline_f1_macro": scores[BASELINE]}),
+        "report": report_page(paths.report),
+        **column_metadata("attention_leaderboard"),
     }
     return record.close(
         [paths.leaderboard, paths.differences, paths.report, *drawings], metadata, checks=[plausible_scores(scores)]
@@ -222,10 +233,17 @@ def attention_models(context: dg.AssetExecutionContext, storage: StorageResource
     paths = storage.paths.attention
     data = read_features(paths)
     selected = [model for model in MODEL_NAMES if model_key(model) in context.selected_asset_keys]
+    started = time.monotonic()
     for model, card in export_models(data, selected, paths):
-        metadata = {"sha256": card["sha256"], "selected_features": len(card["selected_features"])}
+        metadata = {
+            "selected_features": share(len(card["selected_features"]), len(card["columns"]), "features"),
+            "hyper_parameters": option_table(hyper_parameters(card)),
+            **timing(time.monotonic() - started),
+            "sha256": card["sha256"],
+        }
         files = [paths.model(model), paths.model(model, ".skops"), paths.card(model)]
         yield record.close(files, metadata, key=model_key(model))
+        started = time.monotonic()
 
 
 ATTENTION_ASSETS = (

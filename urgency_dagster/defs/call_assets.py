@@ -4,7 +4,6 @@ Each asset reads, makes one call into `calls`, and records what it wrote. How au
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
 
 import dagster as dg
 
@@ -43,7 +42,13 @@ from urgency_dagster.defs.checks import (
 from urgency_dagster.defs.columns import column_metadata, declared_columns
 from urgency_dagster.defs.configuration import dagster_config
 from urgency_dagster.defs.labels import CALLS_TEAM, PERSONAL
-from urgency_dagster.defs.metadata import embedding_metadata, funnel_metadata
+from urgency_dagster.defs.metadata import (
+    embedding_metadata,
+    extraction_metadata,
+    funnel_metadata,
+    prosody_metadata,
+    reject_metadata,
+)
 from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
@@ -96,7 +101,7 @@ def call_recordings(
     files = storage.paths.archive(context.partition_key)
     with shown_progress(context, "members") as progress:
         counts = extract_pair(pair, files, ExtractionConfig(**config.model_dump()), progress)
-    metadata = {**column_metadata("call_recordings"), **counts}
+    metadata = {**extraction_metadata(counts), **column_metadata("call_recordings")}
     return record.close([files.members, files.audio, files.labels], metadata)
 
 
@@ -127,11 +132,10 @@ def utterances(
     funnel = read_funnel(storage.paths, archive)
     metadata = {
         "dagster/row_count": funnel.segments,
-        **column_metadata("utterances"),
         "calls": funnel.calls,
-        "rejected_calls": funnel.rejects("calls"),
-        "rejected_utterances": funnel.rejects("utterances"),
+        **reject_metadata(funnel),
         **funnel_metadata(funnel),
+        **column_metadata("utterances"),
     }
     checks = [
         counts_add_up(funnel, counted),
@@ -191,9 +195,9 @@ def processed_data(context: dg.AssetExecutionContext, storage: StorageResource) 
     funnel = read_funnel(storage.paths, context.partition_key)
     metadata = {
         "dagster/row_count": counts.pop("rows"),
-        **column_metadata("processed_data"),
         **counts,
         **funnel_metadata(funnel),
+        **column_metadata("processed_data"),
     }
     return record.close([files.processed_csv, files.vectors], metadata)
 
@@ -223,12 +227,7 @@ def prosody(
     options = ProsodyConfig(**config.model_dump())
     with shown_progress(context, "utterances") as progress:
         summary = write_prosody(storage.paths, archive, options, progress)
-    counts = asdict(summary)
-    metadata = {
-        "dagster/row_count": counts.pop("utterances"),
-        **column_metadata("prosody", prosody_schema(options)),
-        **counts,
-    }
+    metadata = {**prosody_metadata(summary), **column_metadata("prosody", prosody_schema(options))}
     verification = verify_prosody(storage.paths, archive, options)
     checks = [prosody_fits_rows(verification), prosody_in_range(verification)]
     yield from record.close_checked([storage.paths.archive(archive).prosody], metadata, checks)

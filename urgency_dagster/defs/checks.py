@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from urgency_dagster.attention import LEAKAGE_SUSPICION, Finding, Level
 from urgency_dagster.calls import Funnel, ProsodyVerification, Verification
-from urgency_dagster.defs.metadata import figure, figure_table
+from urgency_dagster.defs.figures import DIGITS, figure, figure_table, rounded, share
 from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.rejects import main_reason, reject_reasons
 from urgency_dagster.paths import StoragePaths
@@ -154,9 +154,9 @@ def few_rejects(funnel: Funnel, calls_max: float, utterances_max: float) -> dg.A
         description=shares if passed else f"{causes} {shares} Remedy: {cause.remedy}.",
         metadata={
             "calls": funnel.calls,
-            "rejected_calls": calls,
+            "rejected_calls_share": round(calls, DIGITS),
             "rejected_calls_max": calls_max,
-            "rejected_utterances": utterances,
+            "rejected_utterances_share": round(utterances, DIGITS),
             "rejected_utterances_max": utterances_max,
             "why": figure_table({f"{reason.level}: {reason.reason}": reason.count for reason in reasons}),
             "remedy": cause.remedy,
@@ -177,8 +177,7 @@ def _share(funnel: Funnel, level: str, limit: float) -> str:
     rejected, count = funnel.rejects(level), getattr(funnel, level)
     if not count:
         return f"The archive has no {level}."
-    share = f"{rejected} of {count} {level} ({100 * rejected / count:.1f} %) are rejected"
-    return f"{share}; the limit is {100 * limit:.4g} %."
+    return f"{share(rejected, count, level)} are rejected; the limit is {100 * limit:.4g} %."
 
 
 def vectors_fit_rows(paths: StoragePaths, archive: str) -> dg.AssetCheckResult:
@@ -290,7 +289,7 @@ def beats_majority(metrics: Mapping[str, Any]) -> dg.AssetCheckResult:
         if model > majority
         else f"Urgency macro-F1 is {model:.3f}; the majority class has {majority:.3f}. The model learned nothing. "
         "Remedy: train with more calls or more epochs.",
-        metadata={"model": model, "majority": majority},
+        metadata=rounded({"model": model, "majority": majority}),
     )
 
 
@@ -303,7 +302,7 @@ def not_worse_than_before(metrics: Mapping[str, Any], before: Mapping[str, Any] 
         check_name=NOT_WORSE.name,
         passed=least is None or score >= least,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"now": score, "before": figure(last["f1_macro"] if last else None), "least": figure(least)},
+        metadata={"now": figure(score), "before": figure(last["f1_macro"] if last else None), "least": figure(least)},
     )
 
 

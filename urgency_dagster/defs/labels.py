@@ -1,4 +1,8 @@
-"""Owners and tags of the assets, by which the UI filters them."""
+"""Owners, tags and freshness of the assets, by which the UI filters them."""
+
+from datetime import timedelta
+
+import dagster as dg
 
 CALLS_TEAM = ["team:emergency-calls"]
 WEARABLES_TEAM = ["team:wearables"]
@@ -15,3 +19,6 @@ MODEL = {"holds": "model"}
 
 ON_DEMAND = {"made": "on-demand"}
 """Tag of assets that no other asset needs, and that neither the sensor nor `run` makes."""
+
+EVALUATED_LATELY = dg.FreshnessPolicy.time_window(fail_window=timedelta(weeks=26), warn_window=timedelta(weeks=5))
+"""A report of scores is fresh for five weeks. What is made from files is not dated: it is as old as its files."""

@@ -8,6 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from urgency_dagster.errors import SettingsError
+from urgency_dagster.operations.placement import cluster_cpus
 from urgency_dagster.operations.processes import RUN_PROCESS_VARIABLE, end_with
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel, find_pretrained
@@ -69,6 +70,13 @@ class RayResource(dg.ConfigurableResource[Any]):
                 f"RAY_ADDRESS is {address}, a dashboard", "host:port of the head", "set it, or URGENCY_EXECUTOR=ray"
             )
         return address
+
+    @property
+    def in_force(self) -> dict[str, Any]:
+        """Where the fits run, as metadata: the address and the CPUs of the cluster, as far as it says them."""
+        address = self.address
+        cpus = cluster_cpus(address) if address else os.cpu_count()
+        return {"ray": address or "a private cluster of this machine", **({"ray_cpus": cpus} if cpus else {})}
 
 
 def _is_over(instance: dg.DagsterInstance, run_id: str) -> bool:

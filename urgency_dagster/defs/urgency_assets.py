@@ -1,5 +1,6 @@
 """The assets of the urgency pipeline: training set, model, evaluation, leak gap."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -20,10 +21,18 @@ from urgency_dagster.defs.checks import (
 )
 from urgency_dagster.defs.columns import column_metadata, declared_columns
 from urgency_dagster.defs.configuration import dagster_config
-from urgency_dagster.defs.labels import CALLS_TEAM, FIGURES, MODEL, ON_DEMAND, PERSONAL
-from urgency_dagster.defs.metadata import figure_table, funnel_metadata, history_picture, pictures
+from urgency_dagster.defs.figures import figure_table
+from urgency_dagster.defs.labels import CALLS_TEAM, EVALUATED_LATELY, FIGURES, MODEL, ON_DEMAND, PERSONAL
+from urgency_dagster.defs.metadata import (
+    TASKS,
+    evaluation_metadata,
+    funnel_metadata,
+    training_metadata,
+    training_set_metadata,
+)
 from urgency_dagster.defs.on_demand import LEFT_OUT, is_asked_for
 from urgency_dagster.defs.progress import shown_progress
+from urgency_dagster.defs.reports import report_page
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
 from urgency_dagster.operations.gpus import take_gpu
 from urgency_dagster.operations.placement import CPU_TAGS, GPU_POOL, GPU_TAGS
@@ -68,14 +77,9 @@ def training_set(
     archives = partitions_with_manifest(storage.paths, "processed_data")
     summary = build_training_set(storage.paths, archives, SplitConfig(**config.model_dump()))
     metadata = {
-        "dagster/row_count": sum(summary.utterances.values()),
-        **column_metadata("training_set"),
-        "archives": len(summary.archives),
-        "audio_tokens": summary.audio_tokens,
-        "split": figure_table({f"{side} calls": count for side, count in summary.calls.items()}),
-        "mode": f"{summary.mode_used} {summary.note}".strip(),
-        "split_sha256": summary.sha256,
+        **training_set_metadata(summary),
         **funnel_metadata(total_funnel(storage.paths, summary.archives)),
+        **column_metadata("training_set"),
     }
     checks = [
         calls_in_one_archive(find_shared_calls(storage.paths, summary.archives)),
@@ -105,16 +109,10 @@ def urgency_model(
     record = Record.open(context, storage.paths, config=config, pretrained=models.names)
     training = TrainingConfig(**config.model_dump())
     take_gpu(storage.paths, training.device, context.log.info)
+    started = time.monotonic()
     with shown_progress(context, "steps") as progress:
         summary = train(storage.paths, models.text_model(), training, progress)
-    best = asdict(summary.best)
-    metadata = {
-        **{f"best_{name}": value for name, value in best.items()},
-        "history": history_picture([asdict(scores) for scores in summary.history]),
-        "parameters": summary.parameters,
-        "device": summary.device,
-        "data_sha256": summary.data_sha256,
-    }
+    metadata = training_metadata(summary, training, time.monotonic() - started)
     return record.close([storage.paths.urgency.checkpoint, storage.paths.urgency.model], metadata)
 
 
@@ -132,6 +130,7 @@ class EvaluationOptions(dagster_config(EvaluationConfig)):  # type: ignore[misc]
     op_tags=GPU_TAGS,
     pool=GPU_POOL,
     kinds={"pytorch", "markdown"},
+    freshness_policy=EVALUATED_LATELY,
     check_specs=[BEATS_MAJORITY, NOT_WORSE],
 )
 def urgency_evaluation(
@@ -146,13 +145,10 @@ def urgency_evaluation(
         metrics = evaluate(storage.paths, evaluation, progress)
     folder = storage.paths.urgency.evaluation
     files = sorted(file for file in folder.iterdir() if file.is_file())
-    levels = ("utterance", "text_only", "audio_only", "majority", "call", "text_only_call", "audio_only_call")
     metadata = {
+        **evaluation_metadata(metrics),
+        "report": report_page(folder / "report.md"),
         **column_metadata("urgency_evaluation"),
-        "urgency macro-F1": figure_table({level: metrics[level]["urgency"]["f1_macro"] for level in levels}),
-        "urgency_f1_macro": metrics["utterance"]["urgency"]["f1_macro"],
-        "average_f1": metrics["utterance"]["average_f1"],
-        "pictures": pictures(*(file for file in files if file.suffix == ".png")),
     }
     checks = [beats_majority(metrics), not_worse_than_before(metrics, before)]
     yield from record.close_checked([folder, *files], metadata, checks)
@@ -187,7 +183,7 @@ def urgency_leak_gap(
         gap = measure_leak_gap(storage.paths, models.text_model(), evaluation, progress)
     metadata = {
         f"{task}_f1_macro": figure_table({name: of_split[task] for name, of_split in asdict(gap).items()})
-        for task in gap.inflation
+        for task in TASKS
     }
     yield record.close([storage.paths.urgency.leak_gap], metadata)
 

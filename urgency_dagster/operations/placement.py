@@ -24,6 +24,18 @@ MAX_NODES = 10_000
 """Maximum nodes that Ray lists. It allows no more."""
 
 
+def cluster_cpus(address: str) -> int | None:
+    """The CPUs of the living nodes of a Ray cluster, or None if it does not say."""
+    from ray.util.state import list_nodes
+    from ray.util.state.exception import RayStateApiException
+
+    try:
+        nodes = list_nodes(address, limit=MAX_NODES, timeout=RAY_TIMEOUT_S)
+    except (RayStateApiException, ConnectionError, ValueError):  # a cluster without a dashboard has no state to list
+        return None
+    return int(sum((node.resources_total or {}).get("CPU", 0) for node in nodes if node.state == "ALIVE"))
+
+
 def check_ray_cluster() -> None:
     """Checks that the Ray cluster can run every step. Without this check, a step would wait silently for 15 minutes.
 

@@ -208,7 +208,7 @@ def test_too_many_rejects_stop_what_follows_until_the_limit_is_raised(settings: 
     assert not result.success
     failed = [check for check in result.get_asset_check_evaluations() if not check.passed]
     assert [check.check_name for check in failed] == ["few_rejects"]
-    assert failed[0].metadata["rejected_calls"].value >= 0.5  # type: ignore[operator]
+    assert failed[0].metadata["rejected_calls_share"].value >= 0.5  # type: ignore[operator]
     assert "missing_audio" in str(failed[0].metadata["why"].value)
     (failure,) = (event.step_failure_data for event in result.all_events if event.is_step_failure)
     assert failure.user_failure_data is not None

@@ -55,7 +55,7 @@ def test_one_more_or_less_at_any_level_does_not_add_up(name: str, difference: in
 def test_rejected_shares_within_and_above_their_limits(calls_max: float, utterances_max: float, passed: bool) -> None:
     check = few_rejects(FUNNEL, calls_max, utterances_max)
     assert check.passed is passed
-    assert (check.metadata["rejected_calls"].value, check.severity) == (0.25, dg.AssetCheckSeverity.ERROR)
+    assert (check.metadata["rejected_calls_share"].value, check.severity) == (0.25, dg.AssetCheckSeverity.ERROR)
 
 
 def test_an_archive_without_a_call_does_not_pass() -> None:

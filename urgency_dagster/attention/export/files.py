@@ -65,6 +65,18 @@ def fit_pipeline(model: str, preprocessing: FittedPreprocessing) -> "Pipeline":
     return Pipeline([*preprocessing.pipeline.steps, ("model", estimator)])
 
 
+def hyper_parameters(card: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyper-parameters of an exported model by name; those of a member of a vote are `<member>__<name>`.
+
+    Args:
+        card: its card.
+    """
+    from urgency_dagster.attention.validation.models import MODELS
+
+    parameters = MODELS[card["model"]](read_protocol(card["cross_validation"])).get_params()
+    return {name: value for name, value in sorted(parameters.items()) if isinstance(value, bool | int | float | str)}
+
+
 def export_models(
     data: AttentionData, models: Sequence[str], paths: AttentionPaths
 ) -> Iterator[tuple[str, dict[str, Any]]]:
