@@ -11,7 +11,9 @@ from dagster._core.execution.step_dependency_config import StepDependencyConfig
 
 from urgency_dagster.operations.environment import STEP_ENVIRONMENT
 from urgency_dagster.operations.gpus import follow_gpus, gpu_limit
+from urgency_dagster.operations.placement import living_gpus
 from urgency_dagster.operations.processes import RUN_PROCESS_VARIABLE, name_run_process, process_tags
+from urgency_dagster.operations.ray_steps import talking_executor
 from urgency_dagster.settings import Settings
 
 MAX_LOCAL_STEPS = 2
@@ -51,10 +53,13 @@ class IdentifiedExecutor(dg.Executor):
 
 def _identified(below: dg.ExecutorDefinition, settings: Settings) -> dg.ExecutorDefinition:
     """The executor with the same name and options that writes down its process."""
+    function: Any = below.executor_creation_fn
 
     def create(context: dg.InitExecutorContext) -> dg.Executor:
-        function: Any = below.executor_creation_fn
-        return IdentifiedExecutor(function(context), settings)
+        if settings.executor != "ray":
+            return IdentifiedExecutor(function(context), settings)
+        living_gpus()  # dagster-ray's error of a cluster that does not answer is no sentence
+        return IdentifiedExecutor(talking_executor(function(context)), settings)
 
     requirements = dg.multiple_process_executor_requirements()
     schema: Any = below.config_schema

@@ -15,7 +15,11 @@ Echo = Callable[[str], None]
 SESSION_TAG = "urgency/session"
 """Run tag: identifies a run before Dagster has given it an id."""
 
+WAITING = "waiting for Ray: "
+"""How the message of a step begins that has no place on the Ray cluster."""
+
 PRINTED_EVENTS = {
+    dg.DagsterEventType.ENGINE_EVENT,
     dg.DagsterEventType.STEP_START,
     dg.DagsterEventType.ASSET_MATERIALIZATION,
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
@@ -23,7 +27,7 @@ PRINTED_EVENTS = {
     dg.DagsterEventType.STEP_UP_FOR_RETRY,
     dg.DagsterEventType.RUN_FAILURE,
 }
-"""The events that are read. A step start prints no line; it gives the start time."""
+"""The events that are read. A step start prints no line; it gives the start time. Engine events print `WAITING`."""
 
 POLL_S = 0.3
 MAX_FIGURES = 5
@@ -71,7 +75,7 @@ def _run_id(instance: dg.DagsterInstance, session: str) -> str | None:
 
 
 def _line(entry: dg.EventLogEntry, step_starts: dict[str | None, float]) -> str | None:
-    """The line of an event, or None for a started step, a passed check, and a run that failed because of a step."""
+    """The line of an event, or None: a started step, a passed check, a run that failed because of a step."""
     event = entry.get_dagster_event()
     if event.event_type == dg.DagsterEventType.STEP_START:
         step_starts[event.step_key] = entry.timestamp
@@ -84,6 +88,8 @@ def _line(entry: dg.EventLogEntry, step_starts: dict[str | None, float]) -> str 
         check = event.asset_check_evaluation_data
         failed = f"  {check.severity.value:7} check {check.check_name} of {name_of(check.asset_key)}"
         return None if check.passed else failed
+    if event.event_type == dg.DagsterEventType.ENGINE_EVENT:
+        return f"  {event.message}" if (event.message or "").startswith(WAITING) else None
     if event.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY:
         retry = event.step_retry_data
         return (

@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from urgency_dagster.clusters import DASHBOARD, token_error, unreachable
 from urgency_dagster.errors import SettingsError
 
 RAY_CONFIG = "dagster-ray/config"
@@ -54,18 +55,20 @@ def living_gpus() -> int:
     """The number of GPUs of the living nodes of the Ray cluster.
 
     Raises:
-        SettingsError: RAY_ADDRESS is not the address of a dashboard, or no cluster answers.
+        SettingsError: RAY_ADDRESS is not the address of a dashboard, no cluster answers, or it refuses the token.
     """
+    from ray.exceptions import AuthenticationError
     from ray.util.state import list_nodes
     from ray.util.state.exception import RayStateApiException
 
     address = os.environ.get("RAY_ADDRESS", "")
-    expected = "the address of a Ray dashboard, such as http://head:8265"
     if not address.startswith("http"):
-        raise SettingsError(f"RAY_ADDRESS is {address!r}", expected, "set it, or set URGENCY_EXECUTOR=local")
+        raise SettingsError(f"RAY_ADDRESS is {address!r}", DASHBOARD, "set it, or set URGENCY_EXECUTOR=local")
     try:
         nodes = list_nodes(address, limit=MAX_NODES, timeout=RAY_TIMEOUT_S)
+    except AuthenticationError as error:
+        raise token_error(address, error) from error
     except RayStateApiException as error:
-        raise SettingsError(f"no Ray cluster answers at {address}", expected, "start the cluster") from error
+        raise unreachable(address) from error
     # Ray lists dead nodes, with their resources, for as long as its head lives. Its filter of `list_nodes` raises.
     return sum(int((node.resources_total or {}).get("GPU", 0)) for node in nodes if node.state == "ALIVE")

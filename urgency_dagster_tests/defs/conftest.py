@@ -18,6 +18,7 @@ from urgency_dagster.settings import Settings
 from urgency_dagster.writing import replacing
 from urgency_dagster_tests.defs.command_server import CommandServer
 from urgency_dagster_tests.defs.materialising import materialise
+from urgency_dagster_tests.defs.ray_cluster import RayCluster
 from urgency_dagster_tests.operations.modes import watched
 
 COMMAND = Path(sys.executable).parent / "urgency-dagster"
@@ -95,6 +96,22 @@ def run_command(root: Path, *arguments: str, **more: str) -> subprocess.Complete
     """`urgency-dagster run` on a storage root, as a user calls it, with the umask of Linux distributions."""
     command, variables = [str(COMMAND), "run", *arguments], environment(root, **more)
     return subprocess.run(command, env=variables, umask=0o022, capture_output=True, text=True, timeout=560)
+
+
+@pytest.fixture(params=[["--num-gpus=1"]])
+def ray_cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RayCluster]:
+    """A cluster whose head says that it has one GPU."""
+    cluster = RayCluster(tmp_path, request.param)
+    try:
+        yield cluster
+    finally:
+        cluster.close()
+
+
+def ray_run(root: Path, cluster: RayCluster, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """`urgency-dagster run` with every step as a job on the cluster."""
+    variables = {"URGENCY_EXECUTOR": "ray", "RAY_ADDRESS": cluster.address, **cluster.variables, **more}
+    return run_command(root, *arguments, **variables)
 
 
 @pytest.fixture(scope="session")

@@ -29,14 +29,14 @@ class RayCluster:
         token.write_text(TOKEN)
         self.variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
         ports = {name: free_port() for name in ("port", "dashboard-port")}
-        self._gcs = f"127.0.0.1:{ports['port']}"
+        self.gcs = f"127.0.0.1:{ports['port']}"
         self.address = f"http://127.0.0.1:{ports['dashboard-port']}"
         self._start(["--head", *(f"--{name}={port}" for name, port in ports.items()), *options])
 
     def add_node(self, *options: str) -> subprocess.Popen[bytes]:
         """Starts another node. It is part of the cluster when this returns."""
         expected = self.alive() + 1
-        node = self._start([f"--address={self._gcs}", *options])
+        node = self._start([f"--address={self.gcs}", *options])
         self.wait_for_nodes(expected)
         return node
 
@@ -44,6 +44,11 @@ class RayCluster:
         """Kills every process of a node."""
         kill_tree(psutil.Process(node.pid))
         node.wait()
+
+    def occupy(self, cpus: int) -> None:
+        """Submits a job that holds some processors until the cluster ends."""
+        job = {"entrypoint": "sleep 600", "entrypoint_num_cpus": cpus}
+        self._ask("/api/jobs/", json.dumps(job).encode())
 
     def close(self) -> None:
         """Kills every process of the cluster that still lives."""
@@ -57,9 +62,7 @@ class RayCluster:
 
     def nodes(self) -> list[dict[str, Any]]:
         """The nodes, dead ones too, as the dashboard lists them."""
-        request = Request(f"{self.address}/api/v0/nodes", headers={"Authorization": f"Bearer {TOKEN}"})
-        with urlopen(request, timeout=20) as answer:
-            listed: list[dict[str, Any]] = json.load(answer)["data"]["result"]["result"]
+        listed: list[dict[str, Any]] = self._ask("/api/v0/nodes")["data"]["result"]["result"]
         return listed
 
     def wait_for_nodes(self, expected: int) -> None:
@@ -68,6 +71,11 @@ class RayCluster:
         while self.alive() != expected:
             assert time.monotonic() < deadline, self._log()
             time.sleep(0.2)
+
+    def _ask(self, path: str, body: bytes | None = None) -> Any:
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+        with urlopen(Request(self.address + path, body, headers), timeout=20) as answer:
+            return json.load(answer)
 
     def _start(self, options: Sequence[str]) -> subprocess.Popen[bytes]:
         agent = free_port()

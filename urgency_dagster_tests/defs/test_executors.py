@@ -1,8 +1,8 @@
 """Where steps run: one at a time on the accelerator over all runs, and as jobs on a real Ray cluster."""
 
 import os
+import signal
 import subprocess
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from urgency_dagster.operations.placement import GPU_TAGS, RAY_CONFIG, check_ray
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
 from urgency_dagster_tests.defs.command_server import CommandServer
-from urgency_dagster_tests.defs.conftest import environment, executed_steps, instance_of, run_command
+from urgency_dagster_tests.defs.conftest import COMMAND, environment, executed_steps, instance_of, ray_run
 from urgency_dagster_tests.defs.ray_cluster import BIN, RayCluster
 
 STARTED_AND_ENDED = {dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_SUCCESS}
@@ -75,22 +75,6 @@ print(*(job.metadata["dagster/op"] for job in JobSubmissionClient(sys.argv[1]).l
 """
 
 
-@pytest.fixture(params=[["--num-gpus=1"]])
-def ray_cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RayCluster]:
-    """A cluster whose head says that it has one GPU."""
-    cluster = RayCluster(tmp_path, request.param)
-    try:
-        yield cluster
-    finally:
-        cluster.close()
-
-
-def ray_run(root: Path, cluster: RayCluster, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`urgency-dagster run` with every step as a job on the cluster."""
-    variables = {"URGENCY_EXECUTOR": "ray", "RAY_ADDRESS": cluster.address, **cluster.variables}
-    return run_command(root, *arguments, **variables)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("ray_cluster", [["--num-gpus=0"]], indirect=True)
 def test_a_cluster_without_an_accelerator_is_refused(storage_root: Path, ray_cluster: RayCluster) -> None:
@@ -104,6 +88,72 @@ def test_a_cluster_without_an_accelerator_is_refused(storage_root: Path, ray_clu
     assert done.returncode == 1
     assert "no living node" in done.stderr  # though a dead node keeps its GPU in Ray's list
     assert executed_steps(storage_root) == []
+
+
+@pytest.mark.slow
+def test_a_cluster_that_refuses_the_token_is_one_sentence(storage_root: Path, ray_cluster: RayCluster) -> None:
+    missing = ray_run(storage_root, ray_cluster, RAY_AUTH_TOKEN_PATH=str(storage_root / "nothing"))
+    wrong = ray_run(storage_root, ray_cluster, RAY_AUTH_TOKEN_PATH="", RAY_AUTH_TOKEN="f" * 64)
+    for done, state in ((missing, "is missing"), (wrong, "is another one")):
+        assert done.returncode == 1
+        assert done.stdout == ""
+        sentence = f"Error: the token of this process for the Ray cluster at {ray_cluster.address} {state};"
+        assert done.stderr.startswith(sentence), done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+JOIN = """
+import sys
+from urgency_dagster.attention.validation.parallel import connected
+from urgency_dagster.errors import SettingsError
+try:
+    with connected(sys.argv[1]):
+        pass
+except SettingsError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_a_step_that_joins_a_cluster_with_a_wrong_token_says_so(ray_cluster: RayCluster, tmp_path: Path) -> None:
+    variables: list[dict[str, str]] = [{"RAY_AUTH_TOKEN_PATH": "", "HOME": str(tmp_path)}, {"RAY_AUTH_TOKEN": "f" * 64}]
+    with ExitStack() as stack:
+        joining = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [BIN / "python", "-c", JOIN, ray_cluster.gcs],
+                    env={**os.environ, "RAY_AUTH_MODE": "token", **changed},
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for changed in variables
+        ]
+        missing, wrong = (process.communicate()[0].strip() for process in joining)
+    sentence = f"the token of this process for the Ray cluster at {ray_cluster.gcs}"
+    assert missing.startswith(f"{sentence} is missing;")
+    assert wrong.startswith(f"{sentence} is another one;")
+
+
+@pytest.mark.slow
+def test_a_cluster_without_a_free_processor_is_said_to_be_waited_for(
+    storage_root: Path, ray_cluster: RayCluster
+) -> None:
+    ray_cluster.occupy(cpus=3)
+    env = environment(storage_root, URGENCY_EXECUTOR="ray", RAY_ADDRESS=ray_cluster.address, **ray_cluster.variables)
+    command = [str(COMMAND), "run", "--only", "calls"]
+    expected = "waiting for Ray: call_recordings needs 1 CPU; free: 0 of 3 CPU"
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout
+        assert next(line for line in run.stdout if "waiting" in line) == f"  {expected}\n"
+        run.send_signal(signal.SIGINT)
+        assert "waiting" not in run.stdout.read()  # it is told sparingly
+    with instance_of(storage_root) as instance:
+        (made,) = instance.get_runs()
+        logs = instance.all_logs(made.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+        assert [entry.step_key for entry in logs if entry.get_dagster_event().message == expected] == [
+            "call_recordings"
+        ]
 
 
 @pytest.mark.slow

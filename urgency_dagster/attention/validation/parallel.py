@@ -1,7 +1,7 @@
 """Runs the fits of a cross-validation as Ray tasks. The fits are in `folds`; no other module of the room uses Ray."""
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +10,7 @@ from typing import Any
 from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.folds import Failures, fit_and_predict, prepare_fold
 from urgency_dagster.attention.validation.protocol import CrossValidationConfig, Fold, FoldOutcome, Protocol
+from urgency_dagster.clusters import token_error
 
 ONE_CORE = {"num_cpus": 1}
 """Each fit computes on one thread, so Ray runs one fit per core."""
@@ -77,6 +78,10 @@ def connected(address: str | None) -> Iterator[None]:
 
     An existing connection is used and stays open. Otherwise the block joins the cluster at `address`, or starts a
     private cluster on this machine if `address` is None. It disconnects at the end; a private cluster is stopped.
+
+    Raises:
+        SettingsError: the cluster refuses the token of this process.
+        ConnectionError: the cluster does not answer.
     """
     import ray
 
@@ -85,7 +90,7 @@ def connected(address: str | None) -> Iterator[None]:
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
     if address:
-        ray.init(address=address, **quiet)
+        _join(address, quiet)
     else:
         with _home_without_cloud():
             # With None instead of "local", Ray would join a cluster that already runs on this machine.
@@ -94,6 +99,20 @@ def connected(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _join(address: str, options: Mapping[str, Any]) -> None:
+    import ray
+    from ray.exceptions import AuthenticationError
+
+    try:
+        ray.init(address=address, **options)
+    except AuthenticationError as error:
+        raise token_error(address, error) from error
+    except ConnectionError as error:
+        if "InvalidAuthToken" in str(error.__cause__):
+            raise token_error(address, error.__cause__) from error
+        raise
 
 
 @contextmanager
