@@ -120,6 +120,9 @@ SCHEMAS: dict[str, "pa.Schema"] = {
 }
 """The table on the page of each asset. The width of the vectors is known after their making only."""
 
+MAX_SOURCES = 3
+"""Maximum sources that the description of a column names one by one."""
+
 Sources = Mapping[str, Iterable[tuple[str, str]]]
 """The upstream columns of each column: pairs of asset and column. A key with several parts is written with slashes."""
 
@@ -193,6 +196,15 @@ def _table_schema(asset: str, schema: "pa.Schema") -> dg.TableSchemaMetadataValu
 
 
 def _description(asset: str, item: "pa.Field") -> str:
+    """What a column means and where it comes from: the UI draws the lineage of columns in Dagster+ only."""
+    sources = list(SOURCES.get(asset, {}).get(item.name, ()))
+    names = [f"{upstream}.{column}" for upstream, column in sources]
+    if len(sources) > MAX_SOURCES:
+        names = sorted({f"every {upstream.partition('/')[0]}/<model>" for upstream, _ in sources})
+    return " ".join([_meaning(asset, item), *([f"From {' and '.join(names)}."] if names else [])])
+
+
+def _meaning(asset: str, item: "pa.Field") -> str:
     """What a column means. The columns of prosody say it themselves, with their unit."""
     own = {name.decode(): text.decode() for name, text in (item.metadata or {}).items()}
     if own:

@@ -36,6 +36,17 @@ def test_units_are_in_the_descriptions() -> None:
     assert "bytes" in str(columns(column_metadata("call_recordings")[SCHEMA])["size_bytes"].description)
 
 
+def test_the_description_names_the_source() -> None:
+    # The UI draws the lineage of columns in Dagster+ only.
+    def told(asset: str, column: str) -> str:
+        return str(columns(column_metadata(asset)[SCHEMA])[column].description)
+
+    assert told("processed_data", "startAt").endswith("in milliseconds. From utterances.startAt.")
+    assert told("training_set", "urgency_id").endswith("From processed_data.urgencyLevel.")
+    assert told("attention_leaderboard", "roc_auc_mean").endswith("From every attention_cv/<model>.")
+    assert "From" not in told("prosody", "f0_median_hz")
+
+
 @pytest.mark.parametrize("asset", SOURCES)
 def test_every_source_is_a_column_of_an_upstream_asset(asset: str) -> None:
     lineage = column_metadata(asset)[LINEAGE]
