@@ -13,8 +13,6 @@ from urgency_dagster.paths import StoragePaths, shown
 from urgency_dagster.settings import UI_ADDRESS, Settings
 
 PORT = "3000"
-SENSOR_TIMEOUT_S = "600"
-"""Maximum duration of one sensor tick in seconds. The first tick on 87 GB of archives hashes all of them."""
 
 DEFAULT_STORAGE = "URGENCY_STORAGE, or `storage` in the repository"
 
@@ -91,9 +89,8 @@ def dev(storage: Path | None, port: str) -> None:
     _prepare(settings)
     from urgency_dagster.operations.dev_server import serve
 
-    os.environ.setdefault("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", SENSOR_TIMEOUT_S)
     click.echo(f"storage {settings.storage}; UI on http://{UI_ADDRESS}:{port}")
-    serve(port, StoragePaths(settings.storage).run_config, click.echo)
+    serve(StoragePaths(settings.storage), port, click.echo)
 
 
 def _prepare(settings: Settings) -> None:

@@ -223,6 +223,11 @@ class StoragePaths:
         name = f"{asset}/{partition}" if partition else asset
         return self.root / "manifests" / f"{name}.json"
 
+    def events(self, asset: str, partition: str | None = None) -> Path:
+        """What Dagster shows of an artefact, for a new run history."""
+        name = f"{asset}/{partition}" if partition else asset
+        return self.root / "events" / f"{name}.json"
+
     @property
     def landing_hashes(self) -> Path:
         """The cache of content hashes of landed files, by path, size, modification time and inode."""

@@ -8,6 +8,7 @@ from .landing.cache import LandingCache as LandingCache
 from .landing.pairs import ArchivePair as ArchivePair
 from .landing.pairs import Landing as Landing
 from .landing.pairs import scan_landing as scan_landing
+from .landing.parts import LandedZip as LandedZip
 from .landing.parts import file_fingerprint as file_fingerprint
 from .processed import write_processed_data as write_processed_data
 from .prosody.archive import ProsodySummary as ProsodySummary

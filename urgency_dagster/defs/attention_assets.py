@@ -38,19 +38,26 @@ from urgency_dagster.defs.reports import report_page
 from urgency_dagster.defs.resources import RayResource, StorageResource
 from urgency_dagster.operations.placement import CPU_TAGS
 from urgency_dagster.provenance.keys import ATTENTION_SOURCE
-from urgency_dagster.provenance.record import CheckedEvent, Record
+from urgency_dagster.provenance.landed import LandedContent
+from urgency_dagster.provenance.record import CheckedEvent, Record, landed_result
 
 GROUP = "attention"
 CROSS_VALIDATED = (*MODEL_NAMES, BASELINE)
 
-attention_source = dg.AssetSpec(
-    ATTENTION_SOURCE,
+
+@steps.asset(
     group_name=GROUP,
     owners=WEARABLES_TEAM,
     tags=PERSONAL,
+    op_tags=CPU_TAGS,
     kinds={"pickle"},
-    description="A K-EmoPhone pickle (X, y, group, t) in the landing folder. Its data version is the hash of the file.",
 )
+def attention_source(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
+    """A K-EmoPhone pickle (X, y, group, t) in the landing folder. Its data version is the hash of the file."""
+    landed = LandedContent(storage.paths)
+    with shown_progress(context, "MB") as progress:
+        sha256 = landed.content_hash(ATTENTION_SOURCE, None, progress)
+    return landed_result(ATTENTION_SOURCE, landed.size_bytes(ATTENTION_SOURCE, None), sha256)
 
 
 def cv_key(model: str) -> dg.AssetKey:

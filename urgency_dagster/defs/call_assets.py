@@ -11,7 +11,6 @@ from urgency_dagster.calls import (
     CODE_VERSIONS,
     EmbeddingConfig,
     ExtractionConfig,
-    LandingCache,
     ProsodyConfig,
     UtteranceConfig,
     build_utterance_table,
@@ -19,7 +18,6 @@ from urgency_dagster.calls import (
     extract_pair,
     prosody_schema,
     read_funnel,
-    scan_landing,
     verify_prosody,
     write_processed_data,
     write_prosody,
@@ -52,23 +50,32 @@ from urgency_dagster.defs.metadata import (
 from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
-from urgency_dagster.errors import ArchiveError
 from urgency_dagster.operations.gpus import take_gpu
 from urgency_dagster.operations.placement import CPU_TAGS, GPU_POOL, GPU_TAGS
-from urgency_dagster.provenance.record import CheckedEvent, Record
+from urgency_dagster.provenance.keys import CALL_ARCHIVE
+from urgency_dagster.provenance.landed import LandedContent
+from urgency_dagster.provenance.record import CheckedEvent, Record, landed_result
 
 GROUP = "calls"
 
-call_archive = dg.AssetSpec(
-    "call_archive",
+
+@steps.asset(
     group_name=GROUP,
     partitions_def=call_archives,
     owners=CALLS_TEAM,
     tags=PERSONAL,
+    op_tags=CPU_TAGS,
     kinds={"zip"},
-    description="A pair of AI Hub ZIPs that landed: audio (TS_x or VS_x) and labels (TL_x or VL_x). "
-    "Its data version is a hash of both files' content.",
 )
+def call_archive(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
+    """A pair of AI Hub ZIPs that landed: audio (TS_x or VS_x) and labels (TL_x or VL_x).
+
+    Its data version is a hash of both files' content. A step reads them once; nothing is written to the landing folder.
+    """
+    landed = LandedContent(storage.paths)
+    with shown_progress(context, "MB") as progress:
+        sha256 = landed.content_hash(CALL_ARCHIVE, context.partition_key, progress)
+    return landed_result(CALL_ARCHIVE, landed.size_bytes(CALL_ARCHIVE, context.partition_key), sha256)
 
 
 class ExtractionOptions(dagster_config(ExtractionConfig)):  # type: ignore[misc]
@@ -91,13 +98,7 @@ def call_recordings(
 ) -> dg.MaterializeResult:
     """The members of the pair, unpacked into `Wave/` and `Label/`, with an account of every member."""
     record = Record.open(context, storage.paths, config=config)
-    pair = scan_landing(storage.paths.landing_calls, LandingCache(storage.paths)).pairs.get(context.partition_key)
-    if pair is None:
-        raise ArchiveError(
-            f"the ZIPs of {context.partition_key} are not (or no longer) complete in {storage.paths.landing_calls}",
-            "both ZIPs of the pair",
-            "copy them there again",
-        )
+    pair = LandedContent(storage.paths).pair(context.partition_key)
     files = storage.paths.archive(context.partition_key)
     with shown_progress(context, "members") as progress:
         counts = extract_pair(pair, files, ExtractionConfig(**config.model_dump()), progress)

@@ -12,12 +12,11 @@ from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
 from urgency_dagster.operations.activity import Activity, State
 from urgency_dagster.operations.groups import GROUPS
+from urgency_dagster.operations.history import new_partitions
 from urgency_dagster.operations.instance import is_locked
 from urgency_dagster.operations.landing_events import (
     LandingLook,
-    landing_events,
     landing_observation,
-    new_partitions,
 )
 from urgency_dagster.operations.planning import REASON_TAG, PlannedRun, Planner
 from urgency_dagster.provenance.manifests import partitions_with_manifest
@@ -53,8 +52,6 @@ def landing_sensor(
     with planner.landed.collecting():
         tick = _Tick(context.instance, planner, look, _activity(context))
         requests = list(tick.requests())
-        landed = list(landing_events(context.instance, planner.landed, sorted(look.settled)))
-    # After planning: a file that changed during its reading has become a problem.
     problems = planner.landed.calls.problems | look.problems()
     for file, problem in look.untold(problems).items():
         context.log.warning("not used: %s: %s", file, problem)
@@ -64,7 +61,7 @@ def landing_sensor(
         run_requests=requests,
         skip_reason=None if requests else _skip_reason(tick, planner.landed.calls.problems),
         dynamic_partitions_requests=[call_archives.build_add_request(added)] if added else [],
-        asset_events=[*landed, *observed],
+        asset_events=list(observed),
         cursor=look.cursor(problems),
     )
 

@@ -1,4 +1,6 @@
-"""Steps: how often a failed one is repeated, and the sentence that its run page shows first.
+"""Steps: what a planned one keeps, how often a failed one is repeated, and the sentence that its run page shows first.
+
+An asset of a planned run is kept when its inputs got the content that they had. Then the body is not called.
 
 What may pass by itself is repeated: a killed process, a lost Ray node, a connection, a disk that answers again. Bad
 data, wrong options and bugs would fail in the same way, so they are not repeated.
@@ -17,6 +19,7 @@ import dagster as dg
 
 from urgency_dagster.errors import UrgencyError
 from urgency_dagster.operations.processes import memory_kills
+from urgency_dagster.provenance.keeping import kept_results
 
 RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL)
 """How often a step is repeated, in the same run: after 5 s, and after 15 s more."""
@@ -39,17 +42,17 @@ Body = Callable[..., Any]
 
 
 def asset(**options: Any) -> Callable[[Body], dg.AssetsDefinition]:
-    """`dagster.asset` with repetitions and an explained failure; see `explained`."""
-    return lambda body: dg.asset(**options, retry_policy=RETRIES)(explained(body))
+    """`dagster.asset` with repetitions; see `step_of`."""
+    return lambda body: dg.asset(**options, retry_policy=RETRIES)(step_of(body))
 
 
 def multi_asset(**options: Any) -> Callable[[Body], dg.AssetsDefinition]:
-    """`dagster.multi_asset` with repetitions and an explained failure; see `explained`."""
-    return lambda body: dg.multi_asset(**options, retry_policy=RETRIES)(explained(body))
+    """`dagster.multi_asset` with repetitions; see `step_of`."""
+    return lambda body: dg.multi_asset(**options, retry_policy=RETRIES)(step_of(body))
 
 
-def explained(body: Body) -> Body:
-    """The body of an asset whose lasting errors become a `dagster.Failure` with a sentence.
+def step_of(body: Body) -> Body:
+    """The body of an asset that is called only if needed, and whose lasting errors become a `dagster.Failure`.
 
     Dagster repeats every other exception by the policy of the asset. The signature stays, because Dagster reads it.
     """
@@ -58,16 +61,29 @@ def explained(body: Body) -> Body:
         @wraps(body)
         def generate(*args: Any, **kwargs: Any) -> Iterator[Any]:
             with _explained_errors():
-                yield from body(*args, **kwargs)
+                yield from _kept(body, args, kwargs) or body(*args, **kwargs)
 
         return generate
 
     @wraps(body)
     def call(*args: Any, **kwargs: Any) -> Any:
         with _explained_errors():
-            return body(*args, **kwargs)
+            kept = _kept(body, args, kwargs)
+            return kept[0] if kept else body(*args, **kwargs)
 
     return call
+
+
+def _kept(body: Body, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[dg.MaterializeResult[Any]]:
+    """The stored results of the step, if it need not compute."""
+    given = inspect.signature(body).bind(*args, **kwargs).arguments
+    if "storage" not in given:
+        return []
+    context, models = given["context"], given.get("models")
+    kept = kept_results(context, given["storage"].paths, given.get("config"), models.names if models else {})
+    if kept:
+        context.log.info("unchanged: kept, because the inputs have the content with which it was made")
+    return kept
 
 
 @contextmanager

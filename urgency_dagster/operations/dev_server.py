@@ -24,9 +24,12 @@ from filelock import FileLock, Timeout
 
 from urgency_dagster.errors import BusyError
 from urgency_dagster.operations.console import Echo
+from urgency_dagster.operations.history import report_history
 from urgency_dagster.operations.instance import IN_PROGRESS, release_orphans, report_killed
 from urgency_dagster.operations.processes import kill_tree, local_process, process_identity, process_of
 from urgency_dagster.operations.service import Service
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.provenance.landed import LandedContent
 from urgency_dagster.settings import UI_ADDRESS
 from urgency_dagster.writing import read_json, write_json
 
@@ -45,12 +48,12 @@ STOPPED = "The `dev` command was stopped, and with it this run. The next `dev` r
 """Why a run is marked as failed when `dev` stops."""
 
 
-def serve(port: str, run_config: Path, echo: Echo) -> None:
+def serve(paths: StoragePaths, port: str, echo: Echo) -> None:
     """Serves the UI of the Dagster home in DAGSTER_HOME until SIGINT or SIGTERM arrives.
 
     Args:
+        paths: the storage root. What is on disk and new to the run history is reported first.
         port: the port of the UI.
-        run_config: the file with the options that the Launchpad shows. The UI follows its changes.
         echo: prints one line.
 
     Raises:
@@ -62,7 +65,9 @@ def serve(port: str, run_config: Path, echo: Echo) -> None:
         with _exclusive(home, port):
             _end_leftovers(home)
             release_orphans(instance)
-            _serve(instance, home, port, run_config, echo)
+            if reported := report_history(instance, LandedContent(paths)):
+                echo(f"{reported} artefacts on disk were new to the run history")
+            _serve(instance, home, port, paths.run_config, echo)
 
 
 def _serve(instance: dg.DagsterInstance, home: Path, port: str, run_config: Path, echo: Echo) -> None:

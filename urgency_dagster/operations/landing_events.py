@@ -1,73 +1,21 @@
-"""Dagster events about the landing folders: new partitions, the content of landed files, and unusable files."""
+"""The landing folders at a tick of the sensor, and the Dagster event about files that cannot be used."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import dagster as dg
+from pydantic import BaseModel, ValidationError
 
-from urgency_dagster.calls import file_fingerprint
-from urgency_dagster.provenance.keys import ATTENTION_SOURCE, CALL_ARCHIVE, CALL_ARCHIVES
+from urgency_dagster.provenance.keys import ATTENTION_SOURCE, CALL_ARCHIVE
 from urgency_dagster.provenance.landed import LandedContent
 from urgency_dagster.writing import text_hash
-
-DATA_VERSION_TAG = "dagster/data_version"
 
 PROBLEMS = "not_used"
 """Metadata: the table of unusable files."""
 
 PROBLEM_SCHEMA = dg.TableSchema([dg.TableColumn("file", "string"), dg.TableColumn("reason", "string")])
-
-
-def new_partitions(instance: dg.DagsterInstance, archives: list[str]) -> list[str]:
-    """The archives without a Dagster partition."""
-    known = set(instance.get_dynamic_partitions(CALL_ARCHIVES))
-    return [archive for archive in archives if archive not in known]
-
-
-def landing_events(
-    instance: dg.DagsterInstance, landed: LandedContent, names: list[str]
-) -> Iterator[dg.AssetMaterialization]:
-    """One event for each landed archive or pickle whose content was not reported to Dagster.
-
-    Args:
-        instance: the Dagster instance.
-        landed: one scan of the landing folders.
-        names: archives, or `attention.pkl`. A name that has not landed is ignored.
-    """
-    reported = _reported_versions(instance, CALL_ARCHIVE)
-    for name in names:
-        pair, pickle = landed.calls.pairs.get(name), landed.paths.attention_pickle
-        if pair:
-            yield from _event_if_new(landed, CALL_ARCHIVE, name, pair.size_bytes, reported.get(name))
-        elif name == pickle.name and pickle.is_file():
-            last = _reported_version(instance, ATTENTION_SOURCE)
-            yield from _event_if_new(landed, ATTENTION_SOURCE, None, pickle.stat().st_size, last)
-
-
-def _event_if_new(
-    landed: LandedContent, key: dg.AssetKey, partition: str | None, size: int, reported: str | None
-) -> Iterator[dg.AssetMaterialization]:
-    version = landed.version(key, partition)
-    if version and version != reported:
-        yield dg.AssetMaterialization(
-            key, partition=partition, metadata={"bytes": size, "sha256": version}, tags={DATA_VERSION_TAG: version}
-        )
-
-
-def _reported_versions(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, str]:
-    """The last reported version of each partition, in one query."""
-    tags = instance.event_log_storage.get_latest_tags_by_partition(
-        key, dg.DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION_TAG]
-    )
-    return {partition: values[DATA_VERSION_TAG] for partition, values in tags.items() if DATA_VERSION_TAG in values}
-
-
-def _reported_version(instance: dg.DagsterInstance, key: dg.AssetKey) -> str | None:
-    events = instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=key), limit=1).records
-    last = events[0].asset_materialization if events else None
-    return (last.tags or {}).get(DATA_VERSION_TAG) if last else None
 
 
 def landing_observation(instance: dg.DagsterInstance, problems: Mapping[str, str]) -> Iterator[dg.AssetObservation]:
@@ -93,76 +41,116 @@ def _reported_problems(instance: dg.DagsterInstance) -> list[dg.TableRecord]:
 CHANGED = "its size or time changed since the last tick; it is used when it no longer changes"
 
 
+STEADY_TICKS = 3
+"""Ticks with the same sizes after which an input is used, although its time changes. NFS and SMB need this."""
+
+
+class Seen(BaseModel):
+    """One landed input at a tick.
+
+    Attributes:
+        sizes: a hash of the sizes of its files.
+        times: a hash of the times of its files.
+        ticks: the number of ticks in a row with these sizes.
+    """
+
+    sizes: str
+    times: str
+    ticks: int = 1
+
+    def after(self, former: "Seen | None") -> "Seen":
+        """This state, with the ticks of the former one if its sizes are the same."""
+        same = former is not None and former.sizes == self.sizes
+        return self.model_copy(update={"ticks": former.ticks + 1 if former and same else 1})
+
+    def is_settled(self, former: "Seen | None") -> bool:
+        """Whether the input can be used after two looks at it."""
+        if former is None or former.sizes != self.sizes:
+            return False
+        return former.times == self.times or self.ticks >= STEADY_TICKS
+
+
+class Cursor(BaseModel):
+    """What the sensor remembers from one tick to the next.
+
+    Attributes:
+        inputs: the landed inputs by name; None before the first tick.
+        told: the problems that were told, as hashes.
+    """
+
+    inputs: dict[str, Seen] | None = None
+    told: tuple[str, ...] | None = None
+
+
 @dataclass(frozen=True)
 class LandingLook:
     """The landed inputs at one tick of the sensor, compared with the tick before. An input is a pair or the pickle.
 
     Attributes:
-        former: the fingerprint of each input at the last tick; None at the first tick.
-        present: the fingerprint of each input at this tick.
-        told: the problems that were told, as hashes.
+        former: what the last tick remembered.
+        present: the inputs at this tick.
     """
 
-    former: Mapping[str, str] | None
-    present: Mapping[str, str]
-    told: frozenset[str] | None
+    former: Cursor
+    present: Mapping[str, Seen]
 
     @classmethod
     def since(cls, cursor: str | None, landed: LandedContent) -> Self:
         """A look at the landing folders.
 
         Args:
-            cursor: what `cursor` returned at the last tick. One of version 0.1 counts as none.
+            cursor: what `cursor` returned at the last tick. One of another version counts as none.
             landed: one scan of the landing folders.
         """
-        stored = json.loads(cursor) if cursor else {}
-        told = frozenset(stored["told"]) if "told" in stored else None
-        return cls(stored.get("inputs"), _fingerprints(landed), told)
+        try:
+            former = Cursor.model_validate_json(cursor or "{}")
+        except ValidationError:
+            former = Cursor()
+        before = former.inputs or {}
+        return cls(former, {name: seen.after(before.get(name)) for name, seen in _seen(landed).items()})
 
     @property
     def is_first(self) -> bool:
         """Whether no tick came before this one."""
-        return self.former is None
+        return self.former.inputs is None
 
-    @property
-    def settled(self) -> set[str]:
+    @cached_property
+    def settled(self) -> frozenset[str]:
         """The inputs that are the same as at the last tick."""
-        former = self.former or {}
-        return {name for name, fingerprint in self.present.items() if former.get(name) == fingerprint}
+        former = self.former.inputs or {}
+        return frozenset(name for name, seen in self.present.items() if seen.is_settled(former.get(name)))
 
     @property
-    def unsettled(self) -> set[str]:
+    def unsettled(self) -> frozenset[str]:
         """The inputs that are new, or that changed since the last tick. They wait for the next one."""
-        return self.present.keys() - self.settled
+        return frozenset(self.present) - self.settled
 
     def problems(self) -> dict[str, str]:
         """The inputs that changed since the last tick, with the reason. A new input is no problem."""
-        return dict.fromkeys(sorted(self.unsettled & (self.former or {}).keys()), CHANGED)
+        return dict.fromkeys(sorted(self.unsettled & (self.former.inputs or {}).keys()), CHANGED)
 
     def untold(self, problems: Mapping[str, str]) -> dict[str, str]:
         """The problems that are new or whose text changed since the last tick."""
-        return {file: text for file, text in problems.items() if _hash(file, text) not in (self.told or ())}
+        return {file: text for file, text in problems.items() if _hash(file, text) not in (self.former.told or ())}
 
     def is_news(self, problems: Mapping[str, str]) -> bool:
         """Whether the problems differ from those of the last tick."""
-        return self.told != _hashes(problems)
+        return self.former.told != _hashes(problems)
 
     def cursor(self, problems: Mapping[str, str]) -> str:
         """The text to remember until the next tick."""
-        return json.dumps({"inputs": self.present, "told": sorted(_hashes(problems))}, ensure_ascii=False)
+        return Cursor(inputs=dict(self.present), told=_hashes(problems)).model_dump_json()
 
 
-def _fingerprints(landed: LandedContent) -> dict[str, str]:
-    """A hash of size, time and inode of the landed files, by archive or `attention.pkl`."""
-    numbers = {archive: pair.fingerprint() for archive, pair in landed.calls.pairs.items()}
-    pickle = landed.paths.attention_pickle
-    if pickle.is_file():
-        numbers[pickle.name] = list(file_fingerprint(pickle))
-    return {name: _hash(str(fingerprint)) for name, fingerprint in sorted(numbers.items())}
+def _seen(landed: LandedContent) -> dict[str, Seen]:
+    """The sizes and times of the landed inputs, by archive or `attention.pkl`."""
+    inputs = [(archive, landed.fingerprint(CALL_ARCHIVE, archive)) for archive in landed.calls.pairs]
+    inputs.append((landed.paths.attention_pickle.name, landed.fingerprint(ATTENTION_SOURCE, None)))
+    return {name: Seen(sizes=_hash(str(both[0])), times=_hash(str(both[1]))) for name, both in inputs if both}
 
 
-def _hashes(problems: Mapping[str, str]) -> frozenset[str]:
-    return frozenset(_hash(file, text) for file, text in problems.items())
+def _hashes(problems: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(sorted(_hash(file, text) for file, text in problems.items()))
 
 
 def _hash(*texts: str) -> str:

@@ -15,7 +15,8 @@ from urgency_dagster.operations.catalogue import Catalogue, op_name
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.declared import DECLARED_TAG
 from urgency_dagster.provenance.inputs import inputs_of
-from urgency_dagster.provenance.keys import ABSENT, name_of
+from urgency_dagster.provenance.keeping import PLANNED_TAG
+from urgency_dagster.provenance.keys import ABSENT, CALL_ARCHIVE, FIRST_READER, LANDED, name_of
 from urgency_dagster.provenance.landed import LandedContent
 from urgency_dagster.provenance.manifests import NEVER_MADE, partitions_with_manifest, read_manifest, why_stale
 from urgency_dagster.writing import text_hash
@@ -29,8 +30,8 @@ The UI hides tags that start with `.dagster/`.
 FORMER_WORK_TAG = "urgency/work"
 """The name of WORK_TAG in runs of version 0.1."""
 
-FIRST_CALL_ASSET = "call_recordings"
-"""The asset that is made first of an archive. If it was never made, the archive is new."""
+CHANGED = "its files changed"
+"""The reason to hash a landed input that was used before."""
 
 REASON_TAG = "reason"
 """Run tag: in words, why the run is made."""
@@ -60,6 +61,11 @@ class PlannedRun:
         return list(self.reasons)
 
     @property
+    def only_hashes(self) -> bool:
+        """Whether it only finds out if a landed input has other content."""
+        return set(self.assets) <= set(LANDED)
+
+    @property
     def job(self) -> str:
         """The name of the job."""
         return f"{self.group}_job"
@@ -68,15 +74,15 @@ class PlannedRun:
     def tags(self) -> dict[str, str]:
         """The tags of the run, without its partition."""
         declared = {op: of_op["config"] for op, of_op in self.config.get("ops", {}).items()}
-        tags = {WORK_TAG: self.identity, REASON_TAG: self.reason}
+        tags = {WORK_TAG: self.identity, PLANNED_TAG: "true", REASON_TAG: self.reason}
         return {**tags, DECLARED_TAG: json.dumps(declared)} if declared else tags
 
     @property
     def reason(self) -> str:
         """Why the run is made, in words: the reason of its first asset."""
         key, reason = next(iter(self.reasons.items()))
-        if self.partition and name_of(key) == FIRST_CALL_ASSET and reason == NEVER_MADE:
-            return f"{self.partition} is new"
+        if reason == NEVER_MADE and (key in FIRST_READER or key in FIRST_READER.values()):
+            return f"{self.partition or 'attention.pkl'} is new"
         return f"{name_of(key)}{f' of {self.partition}' if self.partition else ''}: {reason}"
 
 
@@ -111,30 +117,45 @@ class Planner:
 
     def archives(self) -> list[str]:
         """The archives that landed or that have artefacts, sorted."""
-        return sorted({*self.landed.calls.pairs, *partitions_with_manifest(self.paths, FIRST_CALL_ASSET)})
+        return sorted(
+            {*self.landed.calls.pairs, *partitions_with_manifest(self.paths, name_of(FIRST_READER[CALL_ARCHIVE]))}
+        )
 
     def planned_runs(self, group: str) -> Iterator[PlannedRun]:
         """The runs of a group: one per archive for `calls`, at most one for other groups.
 
-        Each is planned after the caller has used the one before it.
+        Each is planned after the caller has used the one before it. A run that only hashes may be followed by one
+        that uses the new content.
         """
         for partition in self.archives() if group == "calls" else [None]:
-            if run := self.planned_run(group, partition):
+            run = self.planned_run(group, partition)
+            if run:
                 yield run
+            if run and run.only_hashes and (after := self.planned_run(group, partition)) and not after.only_hashes:
+                yield after
 
     def planned_run(self, group: str, partition: str | None = None) -> PlannedRun | None:
         """The run that a group or one archive needs, or None if it is up to date or its input has not landed."""
         specs = self.catalogue.in_order(group)
-        inputs = {spec.key: inputs_of(spec, partition, self.landed, self.pretrained) for spec in specs}
+        inputs = {spec.key: self._inputs(spec, partition) for spec in specs}
         reasons: dict[dg.AssetKey, str] = {}
         for spec in specs:
             reason = self._reason(spec, partition, inputs[spec.key], reasons)
             if reason:
                 reasons[spec.key] = reason
+            if reason == CHANGED:  # it may be the same content under another date
+                break
         if not reasons:
             return None
         identity = self._identity(specs, partition, inputs)
         return PlannedRun(group, partition, reasons, identity, self._run_config(reasons))
+
+    def _inputs(self, spec: dg.AssetSpec, partition: str | None) -> dict[str, str]:
+        """The versions of an asset's inputs. A landed file is not read: its size and time stand for it."""
+        if spec.key in LANDED:
+            fingerprint = self.landed.fingerprint(spec.key, partition)
+            return {"landing": str(fingerprint)} if fingerprint else {}
+        return inputs_of(spec, partition, self.paths, self.landed.known_version, self.pretrained)
 
     def _identity(
         self, specs: list[dg.AssetSpec], partition: str | None, inputs: Mapping[dg.AssetKey, Mapping[str, str]]
@@ -157,8 +178,11 @@ class Planner:
     ) -> str | None:
         """The reason to make an asset, or None when it is up to date or an input is missing.
 
-        `made` holds the assets that the same run makes before it.
+        `made` holds the assets that the same run makes before it. If one of them gets the content that it had, the
+        step keeps the asset.
         """
+        if spec.key in LANDED:
+            return self._why_hash(spec.key, partition) if inputs else None
         upstream = [dep.asset_key for dep in spec.deps if dep.asset_key in made]
         if upstream:
             return f"{name_of(upstream[0])} is made again"
@@ -168,6 +192,12 @@ class Planner:
         manifest = read_manifest(self.paths, name_of(spec.key), partition, self.catalogue.renamed_options(op))
         config = self.deciding.get(op, {})
         return why_stale(manifest, self.paths, code_version=spec.code_version or "", inputs=inputs, config=config)
+
+    def _why_hash(self, key: dg.AssetKey, partition: str | None) -> str | None:
+        """The reason to hash a landed input, or None when the content of its present state is known."""
+        if self.landed.known_version(key, partition):
+            return None
+        return CHANGED if read_manifest(self.paths, name_of(FIRST_READER[key]), partition) else NEVER_MADE
 
     def _run_config(self, assets: Mapping[dg.AssetKey, str]) -> dict[str, Any]:
         ops = {op_name(key) for key in assets} & self.declared.keys()

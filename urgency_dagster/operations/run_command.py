@@ -12,16 +12,16 @@ from urgency_dagster.errors import BusyError
 from urgency_dagster.operations.catalogue import Catalogue
 from urgency_dagster.operations.console import SESSION_TAG, Echo, printed_events
 from urgency_dagster.operations.groups import GROUPS, GROUPS_OF_JOB
+from urgency_dagster.operations.history import report_history
 from urgency_dagster.operations.instance import IN_PROGRESS, release_orphans, run_lock
 from urgency_dagster.operations.interrupts import recorded_interrupts
-from urgency_dagster.operations.landing_events import landing_events, landing_observation, new_partitions
+from urgency_dagster.operations.landing_events import landing_observation
 from urgency_dagster.operations.own_runs import execute_own_run
 from urgency_dagster.operations.placement import check_ray_cluster
 from urgency_dagster.operations.planning import PlannedRun, Planner
 from urgency_dagster.operations.preloading import has_heavy_step, start_step_server
 from urgency_dagster.operations.processes import process_tags
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.provenance.keys import CALL_ARCHIVES
 from urgency_dagster.settings import Settings
 
 Jobs = Mapping[str, Callable[[], dg.JobDefinition]]
@@ -89,17 +89,13 @@ def _exclusive(instance: dg.DagsterInstance, echo: Echo) -> Iterator[None]:
 
 
 def _report_landing(instance: dg.DagsterInstance, planner: Planner, echo: Echo) -> None:
-    """Adds partitions, reports landed files to Dagster, and prints the unusable files."""
+    """Reports what is on disk to Dagster, and prints the unusable files."""
     for file, problem in planner.landed.calls.problems.items():
         echo(f"not used: {file}: {problem}")
-    added = new_partitions(instance, planner.archives())
-    instance.add_dynamic_partitions(CALL_ARCHIVES, added)
-    names = [*planner.landed.calls.pairs, planner.paths.attention_pickle.name]
-    with planner.landed.collecting():
-        landed = list(landing_events(instance, planner.landed, names))
-    events = [*landed, *landing_observation(instance, planner.landed.calls.problems)]
-    for event in events:
+    for event in landing_observation(instance, planner.landed.calls.problems):
         instance.report_runless_asset_event(event)
+    if reported := report_history(instance, planner.landed):
+        echo(f"{reported} artefacts on disk were new to the run history")
 
 
 def _execute(instance: dg.DagsterInstance, run: PlannedRun, jobs: Jobs, echo: Echo) -> bool:

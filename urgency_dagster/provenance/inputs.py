@@ -1,18 +1,24 @@
 """The present version of each input of an asset."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import dagster as dg
 
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import model_identity
-from urgency_dagster.provenance.keys import ABSENT, LANDED, PARTITIONED, PRETRAINED, name_of
-from urgency_dagster.provenance.landed import LandedContent
+from urgency_dagster.provenance.keys import ABSENT, LANDED, PARTITIONED, PRETRAINED, PRETRAINED_INPUT, name_of
 from urgency_dagster.provenance.manifests import partitions_with_manifest, read_manifest
+
+LandedVersion = Callable[[dg.AssetKey, str | None], str | None]
+"""The version of a landed input, or None: `LandedContent.version`, or `known_version`, which reads no file."""
 
 
 def inputs_of(
-    spec: dg.AssetSpec, partition: str | None, landed: LandedContent, pretrained: Mapping[str, str]
+    spec: dg.AssetSpec,
+    partition: str | None,
+    paths: StoragePaths,
+    landed_version: LandedVersion,
+    pretrained: Mapping[str, str],
 ) -> dict[str, str]:
     """The present version of every input of an asset, by input name.
 
@@ -22,20 +28,21 @@ def inputs_of(
     Args:
         spec: the asset.
         partition: the archive, or None.
-        landed: one scan of the landing folders.
+        paths: the storage root.
+        landed_version: returns the version of a landed input.
         pretrained: the names of the pretrained models by kind, `speech` and `text`.
     """
     asset = name_of(spec.key)
-    recorded = read_manifest(landed.paths, asset, partition)
+    recorded = read_manifest(paths, asset, partition)
     versions: dict[str, str] = {}
     for key in (dep.asset_key for dep in spec.deps):
         if key in LANDED:
             recorded_version = recorded.inputs.get(name_of(key)) if recorded else None
-            versions[name_of(key)] = landed.version(key, partition) or recorded_version or ABSENT
+            versions[name_of(key)] = landed_version(key, partition) or recorded_version or ABSENT
         else:
-            versions |= _upstream_versions(key, partition, landed.paths)
+            versions |= _upstream_versions(key, partition, paths)
     if asset in PRETRAINED:
-        versions["pretrained"] = model_identity(pretrained[PRETRAINED[asset]])
+        versions[PRETRAINED_INPUT] = model_identity(pretrained[PRETRAINED[asset]])
     return versions
 
 

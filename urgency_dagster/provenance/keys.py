@@ -6,7 +6,10 @@ CALL_ARCHIVE = dg.AssetKey("call_archive")
 ATTENTION_SOURCE = dg.AssetKey("attention_source")
 
 LANDED = (CALL_ARCHIVE, ATTENTION_SOURCE)
-"""The external assets: files that a user put into a landing folder."""
+"""The assets that only read what a user put into a landing folder. Their version is the hash of its content."""
+
+FIRST_READER = {CALL_ARCHIVE: dg.AssetKey("call_recordings"), ATTENTION_SOURCE: dg.AssetKey("attention_features")}
+"""The asset that is made first of a landed input."""
 
 CALL_ARCHIVES = "call_archives"
 """The name of the partitions definition. One partition per archive pair, e.g. `T_광주_구급`."""
@@ -19,6 +22,9 @@ PARTITIONED = frozenset(
 
 PRETRAINED = {"utterance_embeddings": "speech", "urgency_model": "text"}
 """The kind of the pretrained model that an asset depends on, by asset."""
+
+PRETRAINED_INPUT = "pretrained"
+"""The name of the pretrained model among the inputs of an asset."""
 
 ABSENT = "absent"
 """The version of an input that does not exist."""

@@ -6,9 +6,10 @@ from functools import cached_property
 
 import dagster as dg
 
-from urgency_dagster.calls import Landing, LandingCache, scan_landing
+from urgency_dagster.calls import ArchivePair, LandedZip, Landing, LandingCache, scan_landing
 from urgency_dagster.errors import ArchiveError
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.provenance.keys import ATTENTION_SOURCE
 
 
@@ -32,19 +33,61 @@ class LandedContent:
     def _cache(self) -> LandingCache:
         return LandingCache(self.paths)
 
-    def version(self, key: dg.AssetKey, partition: str | None) -> str | None:
-        """The content hash of an external asset.
+    def pair(self, archive: str) -> ArchivePair:
+        """The pair of an archive.
 
-        Returns:
-            SHA-256 in hex, or None when the file is absent or changed during reading. A pair that changed becomes
-            unusable.
+        Raises:
+            ArchiveError: one of its ZIPs is missing or cannot be used.
         """
-        pickle, pair = self.paths.attention_pickle, self.calls.pairs.get(partition or "")
+        if pair := self.calls.pairs.get(archive):
+            return pair
+        raise ArchiveError(
+            f"the ZIPs of {archive} are not (or no longer) complete in {self.paths.landing_calls}",
+            "both ZIPs of the pair",
+            "copy them there again",
+        )
+
+    def content_hash(self, key: dg.AssetKey, partition: str | None, progress: Progress = no_progress) -> str:
+        """The SHA-256 of a landed input in hex. The file is read unless it was hashed since it last changed.
+
+        Args:
+            key: `call_archive` or `attention_source`.
+            partition: the archive.
+            progress: receives the megabytes that were read.
+
+        Raises:
+            ArchiveError: the file is missing, cannot be read, or changed while it was read.
+        """
+        if key == ATTENTION_SOURCE:
+            return self._cache.of_file(self.paths.attention_pickle, progress)
+        pair = self.pair(partition or "")
+        return self._cache.of_pair(pair.audio, pair.labels, progress)
+
+    def version(self, key: dg.AssetKey, partition: str | None) -> str | None:
+        """`content_hash`, or None when the file is missing, cannot be read, or changed while it was read."""
         try:
-            if key == ATTENTION_SOURCE:
-                return self._cache.of_file(pickle) if pickle.is_file() else None
-            return self._cache.of_pair(pair.audio, pair.labels) if pair else None
-        except ArchiveError as error:
-            if pair:
-                self.calls.withdraw(pair.archive, str(error.args[0]))
+            return self.content_hash(key, partition)
+        except ArchiveError:
             return None
+
+    def known_version(self, key: dg.AssetKey, partition: str | None) -> str | None:
+        """The content hash if the file was hashed since it last changed, otherwise None. No file is read."""
+        if key == ATTENTION_SOURCE:
+            return self._cache.known_file(self.paths.attention_pickle)
+        pair = self.calls.pairs.get(partition or "")
+        return self._cache.known_pair(pair.audio, pair.labels) if pair else None
+
+    def fingerprint(self, key: dg.AssetKey, partition: str | None) -> tuple[list[int], list[int]] | None:
+        """The sizes in bytes and the times in ns of the files of a landed input, or None if it has not landed."""
+        numbers = [n for landed in self._files(key, partition) for n in self._cache.settled_fingerprint(landed)]
+        return (numbers[::2], numbers[1::2]) if numbers else None
+
+    def size_bytes(self, key: dg.AssetKey, partition: str | None) -> int:
+        """The bytes of a landed input."""
+        return sum(landed.size_bytes for landed in self._files(key, partition))
+
+    def _files(self, key: dg.AssetKey, partition: str | None) -> list[LandedZip]:
+        pickle, pair = self.paths.attention_pickle, self.calls.pairs.get(partition or "")
+        if key == ATTENTION_SOURCE:
+            return [LandedZip.whole(pickle)] if pickle.is_file() else []
+        return [pair.audio, pair.labels] if pair else []

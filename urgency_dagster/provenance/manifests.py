@@ -52,19 +52,19 @@ class Manifest:
 FIELDS = {item.name for item in fields(Manifest)}
 
 
-def write_manifest(paths: StoragePaths, manifest: Manifest, outputs: Sequence[Path]) -> Manifest:
-    """Stores a manifest with the sizes and the content hash of the outputs.
+def completed(paths: StoragePaths, manifest: Manifest, outputs: Sequence[Path]) -> Manifest:
+    """A manifest with the sizes and the content hash of the outputs.
 
     A folder enters only by its number of files, so another output must identify its content.
-
-    Returns:
-        The stored manifest.
     """
     files = {paths.relative(path): _extent(path) for path in outputs}
     content = [part for path in outputs if path.is_file() for part in (paths.relative(path), file_hash(path))]
-    complete = replace(manifest, files=files, data_version=text_hash(*content))
-    write_json(paths.manifest(manifest.asset, manifest.partition), asdict(complete))
-    return complete
+    return replace(manifest, files=files, data_version=text_hash(*content))
+
+
+def write_manifest(paths: StoragePaths, manifest: Manifest) -> None:
+    """Stores a complete manifest. From then on the artefact counts as made."""
+    write_json(paths.manifest(manifest.asset, manifest.partition), asdict(manifest))
 
 
 def read_manifest(
@@ -78,8 +78,12 @@ def read_manifest(
         partition: the archive, or None.
         renamed: the present name of each renamed option, by its former name.
     """
+    return _parsed(paths.manifest(asset, partition), renamed)
+
+
+def _parsed(file: Path, renamed: Mapping[str, str] = NO_RENAMES) -> Manifest | None:
     try:
-        stored = read_json(paths.manifest(asset, partition))
+        stored = read_json(file)
         known = {name: value for name, value in stored.items() if name in FIELDS}
         known["inputs"] = {name: GENERATION.sub("", version) for name, version in known["inputs"].items()}
         for part in ("config", "declared"):
@@ -87,6 +91,22 @@ def read_manifest(
         return Manifest(**known)
     except (FileNotFoundError, ValueError, TypeError, AttributeError, KeyError):  # absent, no JSON, or another format
         return None
+
+
+def stored_manifests(paths: StoragePaths) -> list[Manifest]:
+    """All readable manifests of a storage root, sorted by file."""
+    folder = paths.manifest("any").parent
+    files = sorted([*folder.glob("*.json"), *folder.glob("*/*.json")])
+    return [manifest for file in files if (manifest := _parsed(file))]
+
+
+def is_whole(paths: StoragePaths, manifest: Manifest) -> bool:
+    """Whether the files of an artefact exist and have the recorded sizes."""
+    return not _missing(paths, manifest)
+
+
+def _missing(paths: StoragePaths, manifest: Manifest) -> list[str]:
+    return [name for name, extent in manifest.files.items() if _extent(paths.root / name) != extent]
 
 
 def partitions_with_manifest(paths: StoragePaths, asset: str) -> list[str]:
@@ -114,8 +134,7 @@ def why_stale(
     """
     if manifest is None:
         return NEVER_MADE
-    missing = [name for name, extent in manifest.files.items() if _extent(paths.root / name) != extent]
-    if missing:
+    if missing := _missing(paths, manifest):
         return f"{missing[0]} is missing or was changed"
     if manifest.code_version != code_version:
         return "its code changed"

@@ -10,10 +10,11 @@ import dagster as dg
 from urgency_dagster.errors import ArchiveError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.declared import declared_for_step, deviation
+from urgency_dagster.provenance.events import store_events
 from urgency_dagster.provenance.inputs import inputs_of
 from urgency_dagster.provenance.keys import LANDED, name_of
 from urgency_dagster.provenance.landed import LandedContent
-from urgency_dagster.provenance.manifests import Manifest, write_manifest
+from urgency_dagster.provenance.manifests import Manifest, completed, write_manifest
 
 CheckedEvent = dg.MaterializeResult[Any] | dg.AssetObservation | dg.AssetCheckResult
 """What an asset with checks yields: its result, or the account of what was blocked."""
@@ -53,7 +54,7 @@ class Record:
                 asset=name_of(key),
                 partition=partition,
                 code_version=specs[key].code_version or "",
-                inputs=inputs_of(specs[key], partition, landed, pretrained or {}),
+                inputs=inputs_of(specs[key], partition, paths, landed.version, pretrained or {}),
                 config=config.model_dump(mode="json") if config else {},
                 declared=declared,
             )
@@ -86,13 +87,16 @@ class Record:
         asset_key = key or next(iter(self.manifests))
         manifest = self.manifests[asset_key]
         self._check_landed(manifest)
-        manifest = write_manifest(self.paths, manifest, outputs)
-        return dg.MaterializeResult(
+        manifest = completed(self.paths, manifest, outputs)
+        result = dg.MaterializeResult[Any](
             asset_key=asset_key,
             metadata=self._shown(outputs, metadata),
             data_version=dg.DataVersion(manifest.data_version),
             check_results=list(checks),
         )
+        store_events(self.paths, manifest, result)
+        write_manifest(self.paths, manifest)
+        return result
 
     def close_checked(
         self, outputs: Sequence[Path], metadata: Mapping[str, Any], checks: Sequence[dg.AssetCheckResult]
@@ -142,3 +146,10 @@ class Record:
                     "complete files",
                     "wait until the copy is complete; the next run reads it again",
                 )
+
+
+def landed_result(key: dg.AssetKey, size_bytes: int, sha256: str) -> dg.MaterializeResult[Any]:
+    """The result of an asset that only reads a landed input. Its content hash is its data version."""
+    return dg.MaterializeResult(
+        asset_key=key, metadata={"bytes": size_bytes, "sha256": sha256}, data_version=dg.DataVersion(sha256)
+    )

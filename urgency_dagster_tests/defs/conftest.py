@@ -14,6 +14,9 @@ from filelock import FileLock
 
 from urgency_dagster.operations.environment import STEP_ENVIRONMENT
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.provenance.keys import ATTENTION_SOURCE, CALL_ARCHIVE
+from urgency_dagster.provenance.landed import LandedContent
+from urgency_dagster.provenance.manifests import read_manifest
 from urgency_dagster.settings import Settings
 from urgency_dagster.writing import replacing
 from urgency_dagster_tests.defs.command_server import CommandServer
@@ -65,11 +68,22 @@ def materialised(demo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     return root, materialise(Settings.load(root, environment={}))
 
 
+def copied(source: Path, target: Path) -> None:
+    """Copies a storage root and hashes its landed files, because a copy has other inodes."""
+    shutil.copytree(source, target)
+    landed = LandedContent(StoragePaths(target))
+    for archive in list(landed.calls.pairs):
+        if read_manifest(landed.paths, "call_recordings", archive):
+            landed.content_hash(CALL_ARCHIVE, archive)
+    if read_manifest(landed.paths, "attention_features"):
+        landed.content_hash(ATTENTION_SOURCE, None)
+
+
 @pytest.fixture
 def made(materialised: tuple[Path, dg.ExecuteInProcessResult], storage_root: Path) -> Settings:
     """The settings of a copy with one complete archive."""
     shutil.rmtree(storage_root)
-    shutil.copytree(materialised[0], storage_root)
+    copied(materialised[0], storage_root)
     return Settings.load(storage_root, environment={})
 
 
@@ -156,7 +170,7 @@ def first_run(demo_root: Path, audit: dict[str, str], shared: Path) -> FirstRun:
 def finished_root(first_run: FirstRun, tmp_path: Path) -> Path:
     """A copy of a storage root on which everything is made."""
     root = tmp_path / "storage"
-    shutil.copytree(first_run[0], root)
+    copied(first_run[0], root)
     return root
 
 

@@ -25,6 +25,7 @@ def materialise(
     raise_on_error: bool = True,
     options: Mapping[str, Mapping[str, object]] | None = None,
     instance: dg.DagsterInstance | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> dg.ExecuteInProcessResult:
     """The named calls assets of one archive, all of them when none is named, with some options by asset."""
     with nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as instance:
@@ -41,5 +42,6 @@ def materialise(
             resources=resources(settings),
             run_config={"ops": ops},
             instance=instance,
+            tags=dict(tags or {}),
             raise_on_error=raise_on_error,
         )

@@ -14,7 +14,8 @@ from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.defs.call_assets import EmbeddingOptions
 from urgency_dagster.errors import ArchiveError, ModelError, SettingsError
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.provenance.keys import name_of
+from urgency_dagster.provenance.keys import CALL_ARCHIVE, name_of
+from urgency_dagster.provenance.landed import LandedContent
 from urgency_dagster.provenance.manifests import read_manifest
 from urgency_dagster.settings import Settings
 from urgency_dagster_tests.conftest import Builder
@@ -101,6 +102,7 @@ def test_each_asset_leaves_a_manifest_with_its_inputs(done: dg.ExecuteInProcessR
 def test_dagster_is_told_the_content_as_data_version(done: dg.ExecuteInProcessResult, paths: StoragePaths) -> None:
     events = [event.step_materialization_data.materialization for event in done.get_asset_materialization_events()]
     versions = {name_of(event.asset_key): (event.tags or {})["dagster/data_version"] for event in events}
+    assert versions.pop("call_archive") == LandedContent(paths).known_version(CALL_ARCHIVE, ARCHIVE)
     for name, version in versions.items():
         manifest = read_manifest(paths, name, ARCHIVE)
         assert manifest is not None
@@ -162,7 +164,7 @@ def test_a_failed_blocking_check_stops_what_follows(
     result = materialise(settings, raise_on_error=False)
     assert not result.success
     made = {name_of(event.asset_key) for event in result.get_asset_materialization_events() if event.asset_key}
-    assert made == {"call_recordings"}
+    assert made == {"call_archive", "call_recordings"}
     assert read_manifest(paths, "utterances", ARCHIVE) is None
 
 

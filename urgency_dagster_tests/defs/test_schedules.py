@@ -34,7 +34,7 @@ def made(settings: Settings, asset: str) -> None:
     from urgency_dagster.paths import StoragePaths
 
     manifest = Manifest(asset=asset, partition=None, code_version="1", inputs={}, config={}, declared={})
-    write_manifest(StoragePaths(settings.storage), manifest, [])
+    write_manifest(StoragePaths(settings.storage), manifest)
 
 
 def test_it_is_off_until_a_person_switches_it_on(settings: Settings) -> None:

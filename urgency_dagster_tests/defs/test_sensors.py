@@ -1,5 +1,6 @@
 """The sensor, tick by tick, on a real instance and real files."""
 
+import itertools
 import os
 import shutil
 import time
@@ -21,10 +22,12 @@ from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.resources import resources
 from urgency_dagster.defs.sensors import landing_sensor
 from urgency_dagster.operations.instance import run_lock
+from urgency_dagster.operations.landing_events import STEADY_TICKS
 from urgency_dagster.operations.planning import WORK_TAG
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.provenance.keys import CALL_ARCHIVE
 from urgency_dagster.settings import Settings
+from urgency_dagster.writing import read_json
+from urgency_dagster_tests.calls.watching import watching
 from urgency_dagster_tests.defs.materialising import materialise
 
 ARCHIVES = ["T_광주_구급", "T_서울_화재", "V_광주_구급"]
@@ -91,16 +94,18 @@ def test_a_file_that_still_grows_waits(ticks: Ticks, paths: StoragePaths) -> Non
     assert requested(ticks.next()) == ["T_광주_구급", "V_광주_구급", "attention_job"]
 
 
-def test_partitions_and_landed_content_are_reported_once(ticks: Ticks) -> None:
-    ticks.next()
-    second, third = ticks.next(), ticks.next()
+def test_partitions_are_added_once_and_nothing_is_hashed(ticks: Ticks, paths: StoragePaths) -> None:
+    opened: list[Path] = []
+    with watching(opened.append):
+        ticks.next()
+        second, third = ticks.next(), ticks.next()
     assert ticks.instance.get_dynamic_partitions(str(call_archives.name)) == ARCHIVES
-    assert {(event.asset_key.to_user_string(), event.partition) for event in second.asset_events} == {
-        *(("call_archive", archive) for archive in ARCHIVES),
-        ("attention_source", None),
-    }
-    assert not third.asset_events
+    assert not second.asset_events
     assert not third.dynamic_partitions_requests
+    facts = [entry["facts"] for entry in read_json(paths.landing_hashes).values()]
+    assert len(facts) == 6
+    assert not [entry for entry in facts if "sha256" in entry]
+    assert paths.attention_pickle not in opened
 
 
 def test_a_request_has_only_the_missing_assets(ticks: Ticks) -> None:
@@ -209,24 +214,32 @@ def test_a_problem_is_told_once(ticks: Ticks, paths: StoragePaths, capfd: pytest
     assert told() == 1
 
 
-def test_equal_bytes_request_nothing(made: Settings, paths: StoragePaths) -> None:
+def request_of(ticks: Ticks, archive: str) -> list[str] | None:
+    """The assets that are requested for an archive after two ticks, or None."""
+    ticks.next()
+    found = [item for item in ticks.next().run_requests or () if item.partition_key == archive]
+    return [key.to_user_string() for key in found[0].asset_selection or ()] if found else None
+
+
+def test_equal_bytes_are_hashed_and_request_nothing_more(made: Settings, paths: StoragePaths) -> None:
     """Touched, copied again, or moved: the content is what counts."""
     with dg.DagsterInstance.ephemeral() as instance:
         ticks = Ticks(made, instance)
-        ticks.next()
-        assert ARCHIVES[0] not in requested(ticks.next())
+        assert request_of(ticks, ARCHIVES[0]) is None
         audio = next(paths.landing_calls.rglob("TS_광주_구급.zip"))
         os.utime(audio, (1, 1))
-        ticks.next()
-        assert ARCHIVES[0] not in requested(ticks.next())
+        assert request_of(ticks, ARCHIVES[0]) == ["call_archive"]
+        materialise(made, "call_archive")
+        assert request_of(ticks, ARCHIVES[0]) is None
         content = audio.read_bytes()
         audio.unlink()
         (paths.landing_calls / audio.name).write_bytes(content)
-        ticks.next()
-        assert ARCHIVES[0] not in requested(ticks.next())
+        assert request_of(ticks, ARCHIVES[0]) == ["call_archive"]
+        materialise(made, "call_archive")
+        assert request_of(ticks, ARCHIVES[0]) is None
 
 
-def test_a_zip_whose_parts_were_joined_requests_nothing(made: Settings, paths: StoragePaths) -> None:
+def test_a_zip_whose_parts_were_joined_requests_nothing_more(made: Settings, paths: StoragePaths) -> None:
     audio = next(paths.landing_calls.rglob("TS_광주_구급.zip"))
     content = audio.read_bytes()
     audio.unlink()
@@ -235,10 +248,9 @@ def test_a_zip_whose_parts_were_joined_requests_nothing(made: Settings, paths: S
         audio.with_name(f"{audio.name}.part{offset}").write_bytes(part)
     with dg.DagsterInstance.ephemeral() as instance:
         ticks = Ticks(made, instance)
-        ticks.next()
-        second = ticks.next()
-        assert ARCHIVES[0] not in requested(second)
-        assert (CALL_ARCHIVE, ARCHIVES[0]) in {(event.asset_key, event.partition) for event in second.asset_events}
+        assert request_of(ticks, ARCHIVES[0]) == ["call_archive"]
+        materialise(made, "call_archive")
+        assert request_of(ticks, ARCHIVES[0]) is None
 
 
 def test_other_bytes_under_the_same_name_request_all_assets(made: Settings, paths: StoragePaths) -> None:
@@ -246,15 +258,21 @@ def test_other_bytes_under_the_same_name_request_all_assets(made: Settings, path
     shutil.copy(other, audio)
     with dg.DagsterInstance.ephemeral() as instance:
         ticks = Ticks(made, instance)
-        ticks.next()
-        request = next(item for item in ticks.next().run_requests or () if item.partition_key == ARCHIVES[0])
-    assert [key.to_user_string() for key in request.asset_selection or ()] == [
-        "call_recordings",
-        "utterances",
-        "utterance_embeddings",
-        "prosody",
-        "processed_data",
-    ]
+        assert request_of(ticks, ARCHIVES[0]) == ["call_archive"]
+        materialise(made, "call_archive")
+        expected = ["call_recordings", "utterances", "utterance_embeddings", "prosody", "processed_data"]
+        assert request_of(ticks, ARCHIVES[0]) == expected
+
+
+def test_a_file_whose_time_changes_by_itself_settles_by_its_size(ticks: Ticks, paths: StoragePaths) -> None:
+    """As on SMB or NFS. The content is hashed afterwards."""
+    audio, times = next(paths.landing_calls.rglob("TS_광주_구급.zip")), itertools.count(1)
+    used = []
+    for _ in range(STEADY_TICKS + 1):
+        time_s = next(times)
+        os.utime(audio, (time_s, time_s))
+        used.append(ARCHIVES[0] in requested(ticks.next()))
+    assert used == [False] * (STEADY_TICKS - 1) + [True] * 2
 
 
 def test_it_requests_nothing_while_a_run_command_is_running(ticks: Ticks) -> None:
@@ -283,8 +301,7 @@ def test_a_request_has_the_identity_as_a_tag(ticks: Ticks) -> None:
 def test_a_request_says_why(ticks: Ticks) -> None:
     ticks.next()
     reasons = [request.tags["reason"] for request in ticks.next().run_requests or ()]
-    assert reasons[:3] == [f"{archive} is new" for archive in ARCHIVES]
-    assert "never made" in reasons[3]
+    assert reasons == [*(f"{archive} is new" for archive in ARCHIVES), "attention.pkl is new"]
 
 
 @pytest.fixture

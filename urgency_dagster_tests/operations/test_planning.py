@@ -28,6 +28,7 @@ OTHER_VALUES = {
 """A value of each option of the machine that is not the default, and with which nothing was made."""
 
 CALLS = ["call_recordings", "utterances", "utterance_embeddings", "prosody", "processed_data"]
+NEW = ["call_archive", *CALLS]
 
 
 def planner_of(settings: Settings) -> Planner:
@@ -46,14 +47,14 @@ class TestNewRoot:
     def test_every_landed_archive_needs_all_assets(self, settings: Settings) -> None:
         runs = list(planner_of(settings).planned_runs("calls"))
         assert [item.partition for item in runs] == ["T_광주_구급", "T_서울_화재", "V_광주_구급"]
-        assert all(names(item) == CALLS for item in runs)
+        assert all(names(item) == NEW for item in runs)
 
     def test_urgency_waits_for_the_first_complete_archive(self, settings: Settings) -> None:
         assert planner_of(settings).planned_run("urgency") is None
 
     def test_attention_needs_all_assets_after_the_pickle_landed(self, settings: Settings, paths: StoragePaths) -> None:
         run = planner_of(settings).planned_run("attention")
-        assert len(names(run)) == 14
+        assert len(names(run)) == 15
         paths.attention_pickle.unlink()
         assert planner_of(settings).planned_run("attention") is None
 
@@ -81,20 +82,30 @@ class TestCompleteArchive:
         next(file for file in paths.archive(ARCHIVE).audio.rglob("*.wav")).unlink()
         assert names(plan(made)) == CALLS
 
-    def test_other_content_under_the_same_name_is_made_again(self, made: Settings, paths: StoragePaths) -> None:
+    def test_other_content_under_the_same_name_is_hashed_and_then_made_again(
+        self, made: Settings, paths: StoragePaths
+    ) -> None:
         archive = next(paths.landing_calls.rglob("TS_광주_구급.zip"))
         shutil.copy(next(paths.landing_calls.rglob("VS_광주_구급.zip")), archive)
-        run = plan(made)
-        assert names(run) == CALLS
-        assert run is not None
-        assert next(iter(run.reasons.values())) == "its input call_archive changed"
+        runs = planner_of(made).planned_runs("calls")
+        first = next(run for run in runs if run.partition == ARCHIVE)
+        assert names(first) == ["call_archive"]
+        assert first.reason == f"call_archive of {ARCHIVE}: its files changed"
+        materialise(made, "call_archive")
+        second = next(runs)
+        assert (second.partition, names(second)) == (ARCHIVE, CALLS)
+        assert second.reason == f"call_recordings of {ARCHIVE}: its input call_archive changed"
 
-    def test_the_same_content_copied_again_needs_nothing(self, made: Settings, paths: StoragePaths) -> None:
+    def test_the_same_content_copied_again_is_only_hashed(self, made: Settings, paths: StoragePaths) -> None:
         archive = next(paths.landing_calls.rglob("TS_광주_구급.zip"))
         copy = archive.with_suffix(".copy")
         shutil.copyfile(archive, copy)
         os.replace(copy, archive)
         os.utime(archive, (1, 1))
+        runs = planner_of(made).planned_runs("calls")
+        assert names(next(run for run in runs if run.partition == ARCHIVE)) == ["call_archive"]
+        materialise(made, "call_archive")
+        assert ARCHIVE not in [run.partition for run in runs]
         assert plan(made) is None
 
     def test_a_zip_that_was_removed_after_use_needs_nothing(self, made: Settings, paths: StoragePaths) -> None:
@@ -191,6 +202,8 @@ class TestDataVersion:
 class TestIdentity:
     def test_it_does_not_change_while_a_run_makes_progress(self, settings: Settings) -> None:
         before = plan(settings)
+        materialise(settings, "call_archive")
+        assert names(plan(settings)) == CALLS
         materialise(settings, "call_recordings", "utterances")
         after = plan(settings)
         assert before is not None

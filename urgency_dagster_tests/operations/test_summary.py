@@ -9,7 +9,7 @@ from urgency_dagster.calls.table.utterances import build_utterance_table
 from urgency_dagster.calls.tables import REJECTS
 from urgency_dagster.operations.summary import summary_lines
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.provenance.manifests import Manifest, write_manifest
+from urgency_dagster.provenance.manifests import Manifest, completed, write_manifest
 from urgency_dagster.tables import UTTERANCES
 from urgency_dagster.writing import write_json, write_table, write_text
 from urgency_dagster_tests.conftest import Builder
@@ -23,7 +23,7 @@ LEADERBOARD = "model,f1_macro_mean\nrf,0.561\nlgbm,0.5555\ndummy,0.35\n"
 
 
 def made(paths: StoragePaths, asset: str, *outputs: Path, partition: str | None = None) -> None:
-    write_manifest(paths, Manifest(asset, partition, "1", {}), list(outputs))
+    write_manifest(paths, completed(paths, Manifest(asset, partition, "1", {}), list(outputs)))
 
 
 @pytest.fixture

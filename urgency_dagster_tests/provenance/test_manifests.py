@@ -9,6 +9,7 @@ import pytest
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.manifests import (
     Manifest,
+    completed,
     partitions_with_manifest,
     read_manifest,
     why_stale,
@@ -17,6 +18,13 @@ from urgency_dagster.provenance.manifests import (
 from urgency_dagster.writing import read_json, write_json, write_text
 
 MADE = Manifest("utterances", "T_x", "1", {"call_recordings": "v1"}, {"workers": 2, "limit": None})
+
+
+def write(paths: StoragePaths, manifest: Manifest, outputs: list[Path]) -> Manifest:
+    """Stores the manifest of some outputs."""
+    complete = completed(paths, manifest, outputs)
+    write_manifest(paths, complete)
+    return complete
 
 
 @pytest.fixture
@@ -31,7 +39,7 @@ def outputs(paths: StoragePaths) -> list[Path]:
 
 @pytest.fixture
 def manifest(paths: StoragePaths, outputs: list[Path]) -> Manifest:
-    return write_manifest(paths, MADE, outputs)
+    return write(paths, MADE, outputs)
 
 
 def stale(paths: StoragePaths, manifest: Manifest | None, **changed: Any) -> str | None:
@@ -58,14 +66,14 @@ class TestStoredManifest:
     def test_partitions_are_those_with_a_manifest(self, paths: StoragePaths, outputs: list[Path]) -> None:
         assert partitions_with_manifest(paths, "utterances") == []
         for partition in ("V_광주_구급", "T_x", "T_a.b"):
-            write_manifest(paths, replace(MADE, partition=partition), outputs)
-        write_manifest(paths, replace(MADE, partition=None), outputs)
+            write(paths, replace(MADE, partition=partition), outputs)
+        write(paths, replace(MADE, partition=None), outputs)
         assert partitions_with_manifest(paths, "utterances") == ["T_a.b", "T_x", "V_광주_구급"]
 
     def test_equal_bytes_have_an_equal_version(
         self, paths: StoragePaths, outputs: list[Path], manifest: Manifest
     ) -> None:
-        assert write_manifest(paths, MADE, outputs).data_version == manifest.data_version
+        assert write(paths, MADE, outputs).data_version == manifest.data_version
 
     def test_a_manifest_of_version_0_1_is_read(
         self, paths: StoragePaths, outputs: list[Path], manifest: Manifest
@@ -84,7 +92,7 @@ class TestStoredManifest:
         self, paths: StoragePaths, outputs: list[Path], manifest: Manifest
     ) -> None:
         write_text(outputs[0], "Table")
-        assert write_manifest(paths, MADE, outputs).data_version != manifest.data_version
+        assert write(paths, MADE, outputs).data_version != manifest.data_version
 
 
 class TestStaleness:
@@ -154,15 +162,15 @@ class TestStaleness:
     def test_a_value_that_a_person_chose_stays_until_the_declared_one_changes(
         self, paths: StoragePaths, outputs: list[Path], declared: dict[str, Any], reason: str | None
     ) -> None:
-        chosen = write_manifest(paths, replace(MADE, declared={"workers": 4}), outputs)
+        chosen = write(paths, replace(MADE, declared={"workers": 4}), outputs)
         assert stale(paths, chosen, config=declared) == reason
 
     def test_no_declared_value_differs_from_a_declared_null(self, paths: StoragePaths, outputs: list[Path]) -> None:
-        made = write_manifest(paths, replace(MADE, config={"limit": 3}), outputs)
+        made = write(paths, replace(MADE, config={"limit": 3}), outputs)
         assert stale(paths, made, config={"limit": None}) == "its option limit changed"
 
     def test_a_renamed_option_counts_in_what_was_declared(self, paths: StoragePaths, outputs: list[Path]) -> None:
-        write_manifest(paths, replace(MADE, config={"former": 2}, declared={"former": 4}), outputs)
+        write(paths, replace(MADE, config={"former": 2}, declared={"former": 4}), outputs)
         chosen = read_manifest(paths, "utterances", "T_x", {"former": "workers"})
         assert chosen is not None
         assert stale(paths, chosen, config={"workers": 4}) is None

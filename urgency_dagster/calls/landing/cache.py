@@ -20,12 +20,17 @@ from urgency_dagster.calls.landing.parts import LandedZip, file_fingerprint
 from urgency_dagster.calls.landing.zips import listed
 from urgency_dagster.errors import ArchiveError
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.writing import text_hash, write_json
 
 NOT_WHOLE = "not a complete ZIP; still being copied, or damaged"
 
 SAVE_EVERY_S = 5.0
 """Seconds between two writes while many files are read. A process that is killed loses only the last facts."""
+
+MEGABYTE = 1_000_000
+BLOCK_BYTES = 4 * MEGABYTE
+"""The bytes that are read at once."""
 
 HASH, DIRECTORY = "sha256", "directory"
 """The cached facts: the hash of the content; and why the central directory is unreadable, or an empty text."""
@@ -35,7 +40,8 @@ class CachedFacts(BaseModel):
     """The facts about one landed file or ZIP.
 
     Attributes:
-        fingerprint: `LandedZip.fingerprint` at the time of reading.
+        fingerprint: `LandedZip.fingerprint` at the time of reading. A number that changes although the content does
+            not is UNSTABLE, as the inode is on some network file systems.
         facts: the values of HASH and DIRECTORY.
     """
 
@@ -44,6 +50,9 @@ class CachedFacts(BaseModel):
     fingerprint: list[int] = Field(alias="look")
     facts: dict[str, str]
 
+
+UNSTABLE = -1
+"""In a stored fingerprint: a number that is not compared."""
 
 CACHE_FILE = TypeAdapter(dict[str, CachedFacts])
 
@@ -65,29 +74,55 @@ class LandingCache:
         self._blocks, self._saved_at = 0, time.monotonic()
         self._load()
 
-    def of_file(self, path: Path) -> str:
+    def of_file(self, path: Path, progress: Progress = no_progress) -> str:
         """The SHA-256 of a landed file, in hex.
+
+        Args:
+            path: the file.
+            progress: receives the megabytes that were read.
 
         Raises:
             ArchiveError: the file cannot be read, or changed while it was read.
         """
-        return self.content_hash(LandedZip.whole(path))
+        return self.content_hash(LandedZip.whole(path), progress)
 
-    def of_pair(self, audio: LandedZip, labels: LandedZip) -> str:
-        """A hash of the content of a pair. It does not depend on paths, times, or a division into parts.
-
-        Raises:
-            ArchiveError: a file cannot be read, or changed while it was read.
-        """
-        return text_hash(self.content_hash(audio), self.content_hash(labels))
-
-    def content_hash(self, landed: LandedZip) -> str:
+    def content_hash(self, landed: LandedZip, progress: Progress = no_progress) -> str:
         """The SHA-256 of the content in hex. A ZIP in parts has the hash of the joined file.
 
         Raises:
             ArchiveError: a file cannot be read, or changed while it was read.
         """
-        return self._fact(landed, HASH, _content_hash)
+        return self._fact(landed, HASH, _hashing(progress, 0, landed.size_bytes))
+
+    def of_pair(self, audio: LandedZip, labels: LandedZip, progress: Progress = no_progress) -> str:
+        """A hash of the content of a pair. It does not depend on paths, times, or a division into parts.
+
+        Args:
+            audio: the audio ZIP.
+            labels: the label ZIP.
+            progress: receives the megabytes that were read.
+
+        Raises:
+            ArchiveError: a file cannot be read, or changed while it was read.
+        """
+        total = audio.size_bytes + labels.size_bytes
+        first = self._fact(audio, HASH, _hashing(progress, 0, total))
+        return text_hash(first, self._fact(labels, HASH, _hashing(progress, audio.size_bytes, total)))
+
+    def known_file(self, path: Path) -> str | None:
+        """`of_file` if the content was hashed since it last changed, otherwise None. It does not read the file."""
+        return self._known(LandedZip.whole(path), HASH)
+
+    def known_pair(self, audio: LandedZip, labels: LandedZip) -> str | None:
+        """`of_pair` if both contents were hashed since they last changed, otherwise None. It does not read a file."""
+        hashes = [self._known(landed, HASH) for landed in (audio, labels)]
+        return None if None in hashes else text_hash(*map(str, hashes))
+
+    def settled_fingerprint(self, landed: LandedZip) -> list[int]:
+        """Size and modification time in ns of each part. A time that changes by itself is UNSTABLE."""
+        entry, fingerprint = self._entries.get(self._key(landed)), landed.fingerprint()
+        stored = entry.fingerprint if entry and _matches(entry.fingerprint, fingerprint) else fingerprint
+        return [number for place, number in enumerate(stored) if place % 3 < 2]
 
     def why_unreadable(self, landed: LandedZip) -> str:
         """Why the central directory of a ZIP cannot be read, or an empty text.
@@ -114,17 +149,20 @@ class LandingCache:
 
     def _fact(self, landed: LandedZip, name: str, compute: Callable[[LandedZip], str]) -> str:
         """A fact from memory or from the cache file; computed if neither has it."""
-        fingerprint = landed.fingerprint()
-        key = self._key(landed)
+        known = self._known(landed, name)
+        if known is not None:
+            return known
+        fingerprint, fact = _settled(landed, compute)
+        if name == HASH or UNSTABLE not in fingerprint:  # two equal directories do not prove equal contents
+            self._add(self._key(landed), CachedFacts(fingerprint=fingerprint, facts={name: fact}))
+        return fact
+
+    def _known(self, landed: LandedZip, name: str) -> str | None:
+        key, fingerprint = self._key(landed), landed.fingerprint()
         fact = _lookup(self._entries, key, fingerprint, name)
         if fact is None and file_fingerprint(self._file) != self._version:  # another process may have added it
             self._load()
             fact = _lookup(self._entries, key, fingerprint, name)
-        if fact is None:
-            fact = compute(landed)
-            if landed.fingerprint() != fingerprint:
-                raise ArchiveError("changed while it was read", "a file that is complete", "wait until it is copied")
-            self._add(key, CachedFacts(fingerprint=fingerprint, facts={name: fact}))
         return fact
 
     def _key(self, landed: LandedZip) -> str:
@@ -167,23 +205,73 @@ class LandingCache:
 
 
 def _merged(former: CachedFacts | None, added: CachedFacts) -> CachedFacts:
-    """Both facts about one state of a file, or those about its present state alone."""
-    same = former is not None and former.fingerprint == added.fingerprint
-    known = former.facts if former and same else {}
-    return CachedFacts(fingerprint=added.fingerprint, facts={**known, **added.facts})
+    """Both facts about one state of a file, or those about its present state alone.
+
+    If only the inode differs although the content is the same, the inode is UNSTABLE from now on.
+    """
+    if former is None or len(former.fingerprint) != len(added.fingerprint):
+        return added
+    same_content = HASH in added.facts and former.facts.get(HASH) == added.facts[HASH]
+    pairs = list(enumerate(zip(former.fingerprint, added.fingerprint, strict=True)))
+    merged = [_common(one, other, is_inode=same_content and place % 3 == 2) for place, (one, other) in pairs]
+    if None in merged:
+        return added
+    return CachedFacts(fingerprint=merged, facts={**former.facts, **added.facts})
+
+
+def _common(one: int, other: int, *, is_inode: bool) -> int | None:
+    """The number of two fingerprints of one state of a file, or None if their states differ."""
+    if one == other:
+        return one
+    return UNSTABLE if is_inode or UNSTABLE in (one, other) else None
+
+
+def _matches(stored: list[int], fingerprint: list[int]) -> bool:
+    pairs = zip(stored, fingerprint, strict=False)
+    return len(stored) == len(fingerprint) and all(one in (other, UNSTABLE) for one, other in pairs)
 
 
 def _lookup(entries: dict[str, CachedFacts], key: str, fingerprint: list[int], name: str) -> str | None:
     entry = entries.get(key)
-    return entry.facts.get(name) if entry and entry.fingerprint == fingerprint else None
+    return entry.facts.get(name) if entry and _matches(entry.fingerprint, fingerprint) else None
 
 
-def _content_hash(landed: LandedZip) -> str:
-    try:
-        with landed.open() as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise _unreachable(error) from error
+def _settled(landed: LandedZip, compute: Callable[[LandedZip], str]) -> tuple[list[int], str]:
+    """A fact with the fingerprint of the state that it is about.
+
+    A file that changed while it was read is read again. On a network file system its time or inode may change by
+    itself: then size and fact are the same twice.
+
+    Raises:
+        ArchiveError: the file changed again, and its size or the fact with it.
+    """
+    before, fact, after = landed.fingerprint(), compute(landed), landed.fingerprint()
+    if before == after:
+        return after, fact
+    again, last = compute(landed), landed.fingerprint()
+    if after == last:
+        return last, again
+    if (again, after[::3]) != (fact, last[::3]):
+        raise ArchiveError("changed while it was read", "a file that is complete", "wait until it is copied")
+    return [one if one == other else UNSTABLE for one, other in zip(after, last, strict=True)], fact
+
+
+def _hashing(progress: Progress, done: int, total: int) -> Callable[[LandedZip], str]:
+    """The function that hashes a content. It reports the megabytes that were read: `done` bytes before, of `total`."""
+
+    def content_hash(landed: LandedZip) -> str:
+        digest, read = hashlib.sha256(), done
+        try:
+            with landed.open() as stream:
+                while block := stream.read(BLOCK_BYTES):
+                    digest.update(block)
+                    read += len(block)
+                    progress(read // MEGABYTE, total // MEGABYTE)
+        except OSError as error:
+            raise _unreachable(error) from error
+        return digest.hexdigest()
+
+    return content_hash
 
 
 def _unreachable(error: OSError) -> ArchiveError:

@@ -66,12 +66,6 @@ class Landing:
             name = f"{shown} ({number})"
         self.problems[name] = reason
 
-    def withdraw(self, archive: str, reason: str) -> None:
-        """Removes a pair that cannot be read, and adds its files to the problems."""
-        pair = self.pairs.pop(archive)
-        for file in (*pair.audio.parts, *pair.labels.parts):
-            self.refuse(file, reason)
-
 
 def scan_landing(folder: Path, cache: LandingCache | None = None) -> Landing:
     """Finds the complete and readable pairs below a folder, at any depth, and the reasons for all other files.

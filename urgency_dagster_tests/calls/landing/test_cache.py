@@ -1,6 +1,7 @@
 import itertools
 import json
 import os
+import shutil
 import struct
 import threading
 import zipfile
@@ -234,29 +235,86 @@ class TestSeveralAtOnce:
 
 class TestChanges:
     @pytest.mark.parametrize("question", ["content_hash", "why_unreadable"])
-    def test_what_changes_while_it_is_read_is_neither_used_nor_kept(
+    def test_what_grows_while_it_is_read_is_neither_used_nor_kept(
         self, paths: StoragePaths, file: Path, question: str
     ) -> None:
+        def grow(path: Path) -> None:
+            if path == file:
+                file.write_bytes(file.read_bytes() + b"more")
+
         ask = getattr(LandingCache(paths), question)
-        with (
-            watching(lambda path: os.utime(path, (1, 1)) if path == file else None),
-            pytest.raises(ArchiveError, match="changed while it was read"),
-        ):
+        with watching(grow), pytest.raises(ArchiveError, match="changed while it was read"):
             ask(LandedZip.whole(file))
         assert not paths.landing_hashes.exists()
-        assert ask(LandedZip.whole(file)) in (file_hash(file), ""), "and then it is ready"
+        assert LandingCache(paths).of_file(file) == file_hash(file), "and then it is ready"
 
-    def test_a_part_that_is_replaced_meanwhile(self, paths: StoragePaths, file: Path) -> None:
+    def test_a_copy_that_ends_while_it_is_read_is_read_again(self, paths: StoragePaths, file: Path) -> None:
+        final = file.read_bytes()
+        file.write_bytes(bytes(len(final)))
+        ends = iter([None, lambda: file.write_bytes(final)])
+
+        def end(path: Path) -> None:
+            if path == file and (act := next(ends, None)):
+                act()
+
+        with watching(end):
+            LandingCache(paths).why_unreadable(LandedZip.whole(file))
+            assert LandingCache(paths).of_file(file) == file_hash(file)
+
+    def test_a_part_that_gets_other_content_meanwhile(self, paths: StoragePaths, file: Path) -> None:
         landed = split(file, 0, 9)
+        times = itertools.count(1)
 
         def replace(path: Path) -> None:
             if path == landed.parts[1]:
-                landed.parts[0].write_bytes(bytes(9))
-                os.utime(landed.parts[0], (1, 1))
+                time = next(times)
+                landed.parts[0].write_bytes(bytes([time]) * 9)
+                os.utime(landed.parts[0], (time, time))
 
         with watching(replace), pytest.raises(ArchiveError, match="changed while it was read"):
             LandingCache(paths).content_hash(landed)
 
+
+class TestUnstableFileSystems:
+    """On SMB and NFS, the time or the inode of a file can change although nobody writes to it."""
+
+    def test_a_time_that_changes_by_itself_does_not_count(self, paths: StoragePaths, file: Path) -> None:
+        times = itertools.count(1)
+
+        def tick(path: Path) -> None:
+            if path == file:
+                time = next(times)
+                os.utime(file, (time, time))
+
+        cache = LandingCache(paths)
+        with watching(tick):
+            content = cache.of_file(file)
+        os.utime(file, (1000, 1000))
+        assert content == LandingCache(paths).known_file(file) == file_hash(file)
+        assert cache.settled_fingerprint(LandedZip.whole(file)) == [file.stat().st_size, -1]
+
+    def test_an_inode_that_changes_by_itself_does_not_count(self, paths: StoragePaths, file: Path) -> None:
+        cache = LandingCache(paths)
+        content = cache.of_file(file)
+        self._change_inode(file)
+        assert cache.known_file(file) is None
+        assert cache.of_file(file) == content
+        self._change_inode(file)
+        assert LandingCache(paths).known_file(file) == content
+        file.write_bytes(b"other content")
+        assert LandingCache(paths).known_file(file) is None
+
+    def _change_inode(self, file: Path) -> None:
+        shutil.copy2(file, file.with_suffix(".copy"))
+        file.with_suffix(".copy").replace(file)
+
+    def test_a_time_that_was_set_counts(self, paths: StoragePaths, file: Path) -> None:
+        LandingCache(paths).of_file(file)
+        os.utime(file, (1, 1))
+        assert LandingCache(paths).known_file(file) is None
+
+
+class TestGone:
     @pytest.mark.parametrize("question", ["content_hash", "why_unreadable"])
     def test_a_file_that_is_gone(self, paths: StoragePaths, landing: Path, question: str) -> None:
         with pytest.raises(ArchiveError, match=r"cannot be read \(No such file or directory\)"):
