@@ -7,6 +7,7 @@ from urgency_dagster.defs.call_assets import CALL_ASSETS
 from urgency_dagster.defs.catalogue import CATALOGUE
 from urgency_dagster.defs.executors import executor
 from urgency_dagster.defs.jobs import JOBS, full_evaluation_job
+from urgency_dagster.defs.landing_check import every_file_is_used
 from urgency_dagster.defs.launchpad import with_declared_defaults
 from urgency_dagster.defs.resources import resources
 from urgency_dagster.defs.schedules import weekly_evaluation
@@ -23,6 +24,7 @@ def build_definitions(settings: Settings | None = None) -> dg.Definitions:
     assets = (*CALL_ASSETS, *URGENCY_ASSETS, *ON_DEMAND_ASSETS, *ATTENTION_ASSETS)
     return dg.Definitions(
         assets=with_declared_defaults(assets, CATALOGUE, StoragePaths(chosen.storage)),
+        asset_checks=[every_file_is_used],
         jobs=[*JOBS, full_evaluation_job],
         schedules=[weekly_evaluation],
         sensors=[landing_sensor],

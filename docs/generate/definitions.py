@@ -36,5 +36,6 @@ def _maker(key: dg.AssetKey) -> dg.AssetsDefinition | None:
 
 
 def checks() -> list[dg.AssetCheckSpec]:
-    """Every check, in the order of its asset."""
-    return [check for maker in makers() for check in maker.check_specs]
+    """Every check, in the order of its asset. Checks with a step of their own come first."""
+    own = [check for checks in definitions().asset_checks or () for check in checks.check_specs]
+    return own + [check for maker in makers() for check in maker.check_specs]

@@ -4,10 +4,11 @@ import dagster as dg
 
 from urgency_dagster.defs.attention_assets import CROSS_VALIDATED, cv_key
 from urgency_dagster.operations.groups import EVALUATION_JOB
+from urgency_dagster.operations.landing_events import EVERY_FILE_IS_USED
 
 calls_job = dg.define_asset_job(
     "calls_job",
-    selection=dg.AssetSelection.groups("calls"),
+    selection=dg.AssetSelection.groups("calls") - dg.AssetSelection.checks(EVERY_FILE_IS_USED),
     description="One archive pair: recordings, utterances, embeddings, processed data, prosody.",
 )
 urgency_job = dg.define_asset_job(

@@ -15,17 +15,15 @@ from urgency_dagster.operations.groups import GROUPS
 from urgency_dagster.operations.history import new_partitions
 from urgency_dagster.operations.instance import is_locked
 from urgency_dagster.operations.landing_events import (
+    MAX_PROBLEMS,
     LandingLook,
-    landing_observation,
+    landing_evaluation,
 )
 from urgency_dagster.operations.planning import REASON_TAG, PlannedRun, Planner
 from urgency_dagster.provenance.manifests import partitions_with_manifest
 
 INTERVAL_S = 10
 """Minimum seconds between two ticks. A pair is used at the second tick that sees it, and its run starts within 45 s."""
-
-MAX_PROBLEMS = 5
-"""Maximum unusable files, or archives of one state, that a text names."""
 
 ATTENTION = "attention.pkl"
 
@@ -56,12 +54,13 @@ def landing_sensor(
     for file, problem in look.untold(problems).items():
         context.log.warning("not used: %s: %s", file, problem)
     added = new_partitions(context.instance, list(tick.plans))
-    observed = landing_observation(context.instance, problems) if look.is_news(problems) else ()
+    unusable = planner.landed.calls.problems
+    checked = landing_evaluation(context.instance, unusable) if look.is_news(problems) else ()
     return dg.SensorResult(
         run_requests=requests,
         skip_reason=None if requests else _skip_reason(tick, planner.landed.calls.problems),
         dynamic_partitions_requests=[call_archives.build_add_request(added)] if added else [],
-        asset_events=list(observed),
+        asset_events=list(checked),
         cursor=look.cursor(problems),
     )
 
@@ -151,7 +150,7 @@ def _skip_reason(tick: _Tick, problems: Mapping[str, str]) -> str:
     if counts and tick.training_waits():
         sentences.append("The training of the urgency model waits for them.")
     if problems:
-        sentences.append(f"{len(problems)} files cannot be used; see the events of call_archive.")
+        sentences.append(f"{len(problems)} files cannot be used; see the check of call_archive.")
     return " ".join([*sentences, *(f"{file}: {reason}." for file, reason in list(problems.items())[:MAX_PROBLEMS])])
 
 

@@ -1,4 +1,4 @@
-"""The landing folders at a tick of the sensor, and the Dagster event about files that cannot be used."""
+"""The landing folders at a tick of the sensor, and the check of files that cannot be used."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,36 +6,84 @@ from functools import cached_property
 from typing import Self
 
 import dagster as dg
+from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 from pydantic import BaseModel, ValidationError
 
 from urgency_dagster.provenance.keys import ATTENTION_SOURCE, CALL_ARCHIVE
 from urgency_dagster.provenance.landed import LandedContent
 from urgency_dagster.writing import text_hash
 
+EVERY_FILE_IS_USED = dg.AssetCheckKey(CALL_ARCHIVE, "every_file_is_used")
+"""The check that warns about files in the landing folder that cannot be used."""
+
 PROBLEMS = "not_used"
 """Metadata: the table of unusable files."""
 
-PROBLEM_SCHEMA = dg.TableSchema([dg.TableColumn("file", "string"), dg.TableColumn("reason", "string")])
+PROBLEM_SCHEMA = dg.TableSchema(
+    [
+        dg.TableColumn("file", "string", "Name of the file in the landing folder."),
+        dg.TableColumn("reason", "string", "Why it cannot be used."),
+    ]
+)
+
+MAX_PROBLEMS = 5
+"""Maximum unusable files that a text names. The table has all."""
 
 
-def landing_observation(instance: dg.DagsterInstance, problems: Mapping[str, str]) -> Iterator[dg.AssetObservation]:
-    """One event for the page of `call_archive` with the unusable files, if they differ from the last report.
+def landing_result(problems: Mapping[str, str]) -> dg.AssetCheckResult:
+    """The result of the check `every_file_is_used`.
+
+    Args:
+        problems: the reason by file name.
+    """
+    told = [f"{file}: {reason}." for file, reason in sorted(problems.items())]
+    more = [f"And {len(told) - MAX_PROBLEMS} more."] if len(told) > MAX_PROBLEMS else []
+    return dg.AssetCheckResult(
+        asset_key=EVERY_FILE_IS_USED.asset_key,
+        check_name=EVERY_FILE_IS_USED.name,
+        passed=not problems,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=" ".join(["Not used:", *told[:MAX_PROBLEMS], *more]) if told else None,
+        metadata={
+            "files_not_used": len(problems),
+            PROBLEMS: dg.MetadataValue.table(_records(problems), schema=PROBLEM_SCHEMA),
+        },
+    )
+
+
+def landing_evaluation(instance: dg.DagsterInstance, problems: Mapping[str, str]) -> Iterator[dg.AssetCheckEvaluation]:
+    """The result of the check without a run, if it differs from the last one.
 
     Args:
         instance: the Dagster instance.
         problems: the reason by file name.
     """
-    records = [dg.TableRecord({"file": file, "reason": reason}) for file, reason in sorted(problems.items())]
-    if records != _reported_problems(instance):
-        table = dg.MetadataValue.table(records, schema=PROBLEM_SCHEMA)
-        yield dg.AssetObservation(CALL_ARCHIVE, metadata={"files_not_used": len(records), PROBLEMS: table})
+    if _records(problems) != _reported_records(instance):
+        result = landing_result(problems)
+        yield dg.AssetCheckEvaluation(
+            asset_key=EVERY_FILE_IS_USED.asset_key,
+            check_name=EVERY_FILE_IS_USED.name,
+            passed=result.passed,
+            metadata=result.metadata,
+            severity=result.severity,
+            description=result.description,
+            blocking=False,
+        )
 
 
-def _reported_problems(instance: dg.DagsterInstance) -> list[dg.TableRecord]:
-    events = instance.fetch_observations(CALL_ARCHIVE, limit=1).records
-    last = events[0].asset_observation if events else None
-    table = last.metadata.get(PROBLEMS) if last else None
-    return list(table.records) if isinstance(table, dg.TableMetadataValue) else []
+def _records(problems: Mapping[str, str]) -> list[dg.TableRecord]:
+    return [dg.TableRecord({"file": file, "reason": reason}) for file, reason in sorted(problems.items())]
+
+
+def _reported_records(instance: dg.DagsterInstance) -> list[dg.TableRecord] | None:
+    """The files of the last result, or None before the first one."""
+    history = instance.event_log_storage.get_asset_check_execution_history(
+        EVERY_FILE_IS_USED, limit=1, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+    )
+    event = history[0].event if history else None
+    evaluation = event.asset_check_evaluation if event else None
+    table = evaluation.metadata.get(PROBLEMS) if evaluation else None
+    return list(table.records) if isinstance(table, dg.TableMetadataValue) else None
 
 
 CHANGED = "its size or time changed since the last tick; it is used when it no longer changes"

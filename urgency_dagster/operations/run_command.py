@@ -15,7 +15,7 @@ from urgency_dagster.operations.groups import GROUPS, GROUPS_OF_JOB
 from urgency_dagster.operations.history import report_history
 from urgency_dagster.operations.instance import IN_PROGRESS, release_orphans, run_lock
 from urgency_dagster.operations.interrupts import recorded_interrupts
-from urgency_dagster.operations.landing_events import landing_observation
+from urgency_dagster.operations.landing_events import landing_evaluation
 from urgency_dagster.operations.own_runs import execute_own_run
 from urgency_dagster.operations.placement import check_ray_cluster
 from urgency_dagster.operations.planning import PlannedRun, Planner
@@ -92,7 +92,7 @@ def _report_landing(instance: dg.DagsterInstance, planner: Planner, echo: Echo) 
     """Reports what is on disk to Dagster, and prints the unusable files."""
     for file, problem in planner.landed.calls.problems.items():
         echo(f"not used: {file}: {problem}")
-    for event in landing_observation(instance, planner.landed.calls.problems):
+    for event in landing_evaluation(instance, planner.landed.calls.problems):
         instance.report_runless_asset_event(event)
     if reported := report_history(instance, planner.landed):
         echo(f"{reported} artefacts on disk were new to the run history")

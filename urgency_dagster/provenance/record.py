@@ -151,5 +151,7 @@ class Record:
 def landed_result(key: dg.AssetKey, size_bytes: int, sha256: str) -> dg.MaterializeResult[Any]:
     """The result of an asset that only reads a landed input. Its content hash is its data version."""
     return dg.MaterializeResult(
-        asset_key=key, metadata={"bytes": size_bytes, "sha256": sha256}, data_version=dg.DataVersion(sha256)
+        asset_key=key,
+        metadata={"size_mb": round(size_bytes / 1e6, 1), "sha256": sha256},
+        data_version=dg.DataVersion(sha256),
     )

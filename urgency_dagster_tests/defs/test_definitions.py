@@ -53,6 +53,7 @@ def test_jobs_sensors_and_checks(definitions: dg.Definitions) -> None:
     assert repository.get_sensor_def("landing_sensor").default_status == dg.DefaultSensorStatus.RUNNING
     checks = {f"{spec.asset_key.to_user_string()}:{spec.name}": spec.blocking for spec in _checks(definitions)}
     assert checks == {
+        "call_archive:every_file_is_used": False,
         "utterances:counts_add_up": True,
         "utterances:few_rejects": True,
         "utterance_embeddings:vectors_fit_rows": True,
@@ -88,7 +89,8 @@ def test_the_graph_tells_assets_of_the_same_model_apart(definitions: dg.Definiti
 
 
 def _checks(definitions: dg.Definitions) -> list[dg.AssetCheckSpec]:
-    return [spec for item in _assets(definitions) for spec in item.check_specs]
+    own = [spec for item in definitions.asset_checks or () for spec in item.check_specs]
+    return own + [spec for item in _assets(definitions) for spec in item.check_specs]
 
 
 def _assets(definitions: dg.Definitions) -> list[dg.AssetsDefinition]:

@@ -22,7 +22,7 @@ from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.resources import resources
 from urgency_dagster.defs.sensors import landing_sensor
 from urgency_dagster.operations.instance import run_lock
-from urgency_dagster.operations.landing_events import STEADY_TICKS
+from urgency_dagster.operations.landing_events import EVERY_FILE_IS_USED, STEADY_TICKS
 from urgency_dagster.operations.planning import WORK_TAG
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
@@ -160,9 +160,10 @@ def test_training_starts_after_all_archives_are_made_or_failed(ticks: Ticks) -> 
 
 
 def reported_problems(result: dg.SensorResult) -> list[dict[str, str]]:
-    """The unusable files that the tick reported for the page of `call_archive`."""
-    (event,) = [event for event in result.asset_events if isinstance(event, dg.AssetObservation)]
-    assert event.asset_key == dg.AssetKey("call_archive")
+    """The unusable files that the tick reported for the check of `call_archive`."""
+    (event,) = [event for event in result.asset_events if isinstance(event, dg.AssetCheckEvaluation)]
+    assert event.asset_check_key == EVERY_FILE_IS_USED
+    assert event.severity == dg.AssetCheckSeverity.WARN
     table = event.metadata["not_used"]
     assert isinstance(table, dg.TableMetadataValue)
     return [{name: str(value) for name, value in record.data.items()} for record in table.records]
@@ -185,7 +186,7 @@ def test_unusable_files_are_reported_after_each_change(ticks: Ticks, paths: Stor
     odd = paths.landing_calls / "notes.zip"
     odd.write_bytes(b"")
     assert [row["file"] for row in reported_problems(ticks.next())] == ["notes.zip"]
-    assert not [event for event in ticks.next().asset_events if isinstance(event, dg.AssetObservation)]
+    assert not ticks.next().asset_events
     odd.unlink()
     assert reported_problems(ticks.next()) == []
 

@@ -41,7 +41,7 @@ def test_an_empty_history_shows_every_artefact(instance: dg.DagsterInstance, pat
         manifest = read_manifest(paths, name, ARCHIVE)
         assert manifest is not None
         assert (materialization(instance, name).tags or {})["dagster/data_version"] == manifest.data_version
-    assert materialization(instance, "call_archive").metadata["bytes"].value > 0  # type: ignore[operator]
+    assert materialization(instance, "call_archive").metadata["size_mb"].value > 0  # type: ignore[operator]
 
 
 def test_the_pages_are_those_of_the_run(instance: dg.DagsterInstance, made: Settings, paths: StoragePaths) -> None:
