@@ -4,15 +4,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
+from dagster._core.events import EngineEventData
 from dagster._core.execution.context.system import PlanOrchestrationContext
 from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.execution.retries import RetryMode
 from dagster._core.execution.step_dependency_config import StepDependencyConfig
 
+from urgency_dagster.defs.steps import MEMORY_REMEDY, NO_MEMORY_LEFT
 from urgency_dagster.operations.environment import STEP_ENVIRONMENT
 from urgency_dagster.operations.gpus import follow_gpus, gpu_limit
 from urgency_dagster.operations.placement import living_gpus
-from urgency_dagster.operations.processes import RUN_PROCESS_VARIABLE, name_run_process, process_tags
+from urgency_dagster.operations.processes import RUN_PROCESS_VARIABLE, memory_kills, name_run_process, process_tags
 from urgency_dagster.operations.ray_steps import talking_executor
 from urgency_dagster.settings import Settings
 
@@ -48,7 +50,19 @@ class IdentifiedExecutor(dg.Executor):
         name_run_process()
         plan_context.instance.add_run_tags(plan_context.run_id, process_tags(plan_context.run_id))
         follow_gpus(plan_context.instance, gpu_limit(self._settings))
-        yield from self._executor.execute(plan_context, execution_plan)
+        kills = memory_kills()
+        for event in self._executor.execute(plan_context, execution_plan):
+            yield event
+            if _is_crash(event) and memory_kills() > kills:  # Dagster guesses the same at every killed process
+                kills = memory_kills()
+                told = EngineEventData()
+                yield dg.DagsterEvent.engine_event(plan_context, f"{NO_MEMORY_LEFT}; {MEMORY_REMEDY}", told)
+
+
+def _is_crash(event: dg.DagsterEvent) -> bool:
+    """Whether the process of a step ended without a result."""
+    error = event.engine_event_data.error if event.event_type == dg.DagsterEventType.ENGINE_EVENT else None
+    return error is not None and error.cls_name == "ChildProcessCrashException"
 
 
 def _identified(below: dg.ExecutorDefinition, settings: Settings) -> dg.ExecutorDefinition:

@@ -36,6 +36,9 @@ LOST_ON_RAY = (
 )  # fmt: skip
 """Ray's exceptions for a worker or node that is gone. Ray kills the worker that it calls out of memory."""
 
+NO_MEMORY_LEFT = "A process was killed because the machine had no memory left"
+"""What is said about a killed process if Linux has killed one for lack of memory since the step, or the run, began."""
+
 MEMORY_REMEDY = "to fix it, end other programs, set a smaller `workers` in run_config.yaml, or use a larger machine"
 
 Body = Callable[..., Any]
@@ -101,7 +104,7 @@ def _explained_errors() -> Iterator[None]:
             raise dg.Failure(sentence(error), allow_retries=False) from error
         if memory_kills() == kills:
             raise
-        raise dg.Failure(f"A process was killed because the machine had no memory left; {MEMORY_REMEDY}") from error
+        raise dg.Failure(f"{NO_MEMORY_LEFT}; {MEMORY_REMEDY}") from error
 
 
 def is_passing(error: BaseException) -> bool:

@@ -29,6 +29,9 @@ PRINTED_EVENTS = {
 }
 """The events that are read. A step start prints no line; it gives the start time. Engine events print `WAITING`."""
 
+KILLED_STEP = "its process was killed, for example for lack of memory"
+"""What the line of a step says whose process ended without a result. Dagster has no message for it."""
+
 POLL_S = 0.3
 MAX_FIGURES = 5
 """Maximum figures in the line of an asset."""
@@ -130,4 +133,4 @@ def _figures(metadata: Mapping[str, Any]) -> str:
 def _message(error: Any) -> str:
     """The message of the exception that the step raised, on one line and without its traceback."""
     cause = error.cause or error
-    return " ".join(cause.message.split())
+    return KILLED_STEP if cause.cls_name == "ChildProcessCrashException" else " ".join(cause.message.split())

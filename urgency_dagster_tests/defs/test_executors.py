@@ -4,12 +4,15 @@ import os
 import signal
 import subprocess
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from urgency_dagster.defs.executors import executor
+from urgency_dagster.defs import executors
+from urgency_dagster.defs.executors import executor, local_executor
+from urgency_dagster.defs.steps import NO_MEMORY_LEFT
 from urgency_dagster.errors import SettingsError
 from urgency_dagster.operations.placement import GPU_TAGS, RAY_CONFIG, check_ray_cluster
 from urgency_dagster.paths import StoragePaths
@@ -26,6 +29,39 @@ def test_the_setting_chooses_the_executor(tmp_path: Path) -> None:
         executor(Settings.load(tmp_path, environment={"URGENCY_EXECUTOR": name})).name for name in ("local", "ray")
     ]
     assert chosen == ["multiprocess", "ray"]
+
+
+@dg.asset(retry_policy=dg.RetryPolicy(max_retries=1))
+def killed_once(context: dg.AssetExecutionContext) -> None:
+    """An asset whose first process is killed."""
+    if context.retry_number == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_job() -> dg.JobDefinition:
+    """The job of `killed_once` with the executor of this machine."""
+    chosen = local_executor(Settings.load(Path(os.environ["DAGSTER_HOME"]), environment={}))
+    return dg.Definitions([killed_once], jobs=[dg.define_asset_job("killed")], executor=chosen).resolve_job_def(
+        "killed"
+    )
+
+
+@pytest.mark.slow
+def test_a_killed_step_is_repeated_and_too_little_memory_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    counted = count()
+    monkeypatch.setattr(executors, "memory_kills", lambda: next(counted))
+    with dg.DagsterInstance.get() as instance:
+        result = dg.execute_job(dg.reconstructable(killed_job), instance=instance)
+        assert result.success
+        events = [(event.event_type_value, str(event.message)) for event in result.all_events]
+    assert [kind for kind, _ in events if kind in ("STEP_UP_FOR_RETRY", "STEP_SUCCESS")] == [
+        "STEP_UP_FOR_RETRY",
+        "STEP_SUCCESS",
+    ]
+    assert any(message.startswith(NO_MEMORY_LEFT) for _, message in events)
 
 
 def step_times(root: Path, step: str) -> list[tuple[float, float]]:

@@ -33,8 +33,8 @@ class Server:
                 start_new_session=True,
             )
 
-    def ask(self, query: str) -> Any:
-        body = json.dumps({"query": query}).encode()
+    def ask(self, query: str, **variables: Any) -> Any:
+        body = json.dumps({"query": query, "variables": variables}).encode()
         address = f"http://127.0.0.1:{self.port}/graphql"
         request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as answer:
