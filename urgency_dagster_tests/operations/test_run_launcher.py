@@ -1,17 +1,19 @@
 """Whether the process of a run lives, as Dagster's run monitoring asks."""
 
 import json
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.launcher import WorkerStatus
+from dagster._core.events import EngineEventData
+from dagster._core.launcher import DefaultRunLauncher, LaunchRunContext, WorkerStatus
 
 from urgency_dagster.definitions import build_definitions
 from urgency_dagster.operations import run_launcher
-from urgency_dagster.operations.processes import PROCESS_TAG, process_tags
+from urgency_dagster.operations.processes import PROCESS_TAG, process_identity, process_of, process_tags
 from urgency_dagster.operations.run_launcher import KILLED, UrgencyRunLauncher
 from urgency_dagster.settings import Settings
 
@@ -67,3 +69,32 @@ def test_a_run_without_a_known_process_has_its_time(
 def test_a_repeated_run_does_not_inherit_the_dead_process(instance: dg.DagsterInstance, job: dg.JobDefinition) -> None:
     inherited = {PROCESS_TAG: json.dumps([json.loads(DEAD[PROCESS_TAG])[0], "the run that was killed"])}
     assert health(instance, job, inherited)[0] is WorkerStatus.RUNNING
+
+
+def test_a_launched_run_names_its_process_before_that_has_its_definitions(
+    instance: dg.DagsterInstance, job: dg.JobDefinition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def launch(launcher: UrgencyRunLauncher, context: LaunchRunContext) -> None:
+        """What Dagster's code server does."""
+        pid = os.getpid()
+        message = f"Started process for run (pid: {pid})."
+        instance.report_engine_event(message, context.dagster_run, EngineEventData.in_process(pid))
+
+    monkeypatch.setattr(DefaultRunLauncher, "launch_run", launch)
+    run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTING)
+    instance.run_launcher.launch_run(LaunchRunContext(run, workspace=None))
+    launched = instance.get_run_by_id(run.run_id)
+    assert launched is not None
+    assert process_of(launched) == process_identity()
+
+
+def test_a_launch_without_a_process_ends_in_time(
+    instance: dg.DagsterInstance, job: dg.JobDefinition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DefaultRunLauncher, "launch_run", lambda launcher, context: None)
+    monkeypatch.setattr(run_launcher, "NAMED_WITHIN_S", 0.1)
+    run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTING)
+    instance.run_launcher.launch_run(LaunchRunContext(run, workspace=None))
+    launched = instance.get_run_by_id(run.run_id)
+    assert launched is not None
+    assert process_of(launched) is None
