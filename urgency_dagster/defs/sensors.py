@@ -54,8 +54,7 @@ def landing_sensor(
     for file, problem in look.untold(problems).items():
         context.log.warning("not used: %s: %s", file, problem)
     added = new_partitions(context.instance, list(tick.plans))
-    unusable = planner.landed.calls.problems
-    checked = landing_evaluation(context.instance, unusable) if look.is_news(problems) else ()
+    checked = landing_evaluation(context.instance, problems) if look.is_news(problems) else ()
     return dg.SensorResult(
         run_requests=requests,
         skip_reason=None if requests else _skip_reason(tick, planner.landed.calls.problems),
