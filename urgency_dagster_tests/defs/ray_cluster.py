@@ -65,6 +65,11 @@ class RayCluster:
         listed: list[dict[str, Any]] = self._ask("/api/v0/nodes")["data"]["result"]["result"]
         return listed
 
+    def jobs(self) -> list[dict[str, Any]]:
+        """The submitted jobs, with the node of each."""
+        listed: list[dict[str, Any]] = self._ask("/api/jobs/")
+        return listed
+
     def wait_for_nodes(self, expected: int) -> None:
         """Waits until so many nodes are alive."""
         deadline = time.monotonic() + START_S
