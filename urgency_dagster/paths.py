@@ -21,6 +21,11 @@ class ArchivePaths:
         return self.folder / "Label"
 
     @property
+    def unpacked(self) -> tuple[Path, ...]:
+        """The folders that may be deleted after use. They are unpacked again when a step needs them."""
+        return self.audio, self.labels
+
+    @property
     def members(self) -> Path:
         """One row per ZIP member. The extraction writes it last."""
         return self.folder / "members.parquet"
@@ -54,6 +59,11 @@ class ArchivePaths:
     def embeddings(self) -> Path:
         """One vector per kept utterance, by key."""
         return self.folder / "embeddings.parquet"
+
+    @property
+    def encoder(self) -> Path:
+        """The library and precision of the vectors, which a later embedding keeps."""
+        return self.folder / "encoder.json"
 
     @property
     def prosody(self) -> Path:
@@ -236,6 +246,11 @@ class StoragePaths:
     def gpu_lock(self, host: str, gpu: str) -> Path:
         """The lock file of a GPU of a machine. It is empty, and it stays."""
         return self.root / "manifests" / "locks" / f"gpu {host} {gpu.replace('/', ' ')}"
+
+    @property
+    def converted_models(self) -> Path:
+        """Pretrained models in the format of an inference library. Each can be deleted and is converted again."""
+        return self.root / "converted_models"
 
     def benchmark(self, name: str) -> Path:
         """The last result of a benchmark."""

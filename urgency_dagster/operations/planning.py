@@ -18,7 +18,13 @@ from urgency_dagster.provenance.inputs import inputs_of
 from urgency_dagster.provenance.keeping import PLANNED_TAG
 from urgency_dagster.provenance.keys import ABSENT, CALL_ARCHIVE, FIRST_READER, LANDED, name_of
 from urgency_dagster.provenance.landed import LandedContent
-from urgency_dagster.provenance.manifests import NEVER_MADE, partitions_with_manifest, read_manifest, why_stale
+from urgency_dagster.provenance.manifests import (
+    NEVER_MADE,
+    deleted_after_use,
+    partitions_with_manifest,
+    read_manifest,
+    why_stale,
+)
 from urgency_dagster.writing import text_hash
 
 WORK_TAG = ".dagster/urgency_work"
@@ -29,6 +35,9 @@ The UI hides tags that start with `.dagster/`.
 
 FORMER_WORK_TAG = "urgency/work"
 """The name of WORK_TAG in runs of version 0.1."""
+
+UNPACKED_AGAIN = "its folders were deleted after use, and are needed again"
+"""The reason to unpack an archive whose rows or vectors are made again."""
 
 CHANGED = "its files changed"
 """The reason to hash a landed input that was used before."""
@@ -147,6 +156,8 @@ class Planner:
                 break
         if not reasons:
             return None
+        if key := self._unpacked_again(specs, partition, reasons):
+            reasons = {key: UNPACKED_AGAIN, **reasons}
         identity = self._identity(specs, partition, inputs)
         return PlannedRun(group, partition, reasons, identity, self._run_config(reasons))
 
@@ -192,6 +203,16 @@ class Planner:
         manifest = read_manifest(self.paths, name_of(spec.key), partition, self.catalogue.renamed_options(op))
         config = self.deciding.get(op, {})
         return why_stale(manifest, self.paths, code_version=spec.code_version or "", inputs=inputs, config=config)
+
+    def _unpacked_again(
+        self, specs: list[dg.AssetSpec], partition: str | None, reasons: Mapping[dg.AssetKey, str]
+    ) -> dg.AssetKey | None:
+        """The recordings, if their folders were deleted after use and an asset to make reads them."""
+        recordings = FIRST_READER[CALL_ARCHIVE]
+        is_read = any(dep.asset_key == recordings for spec in specs if spec.key in reasons for dep in spec.deps)
+        manifest = read_manifest(self.paths, name_of(recordings), partition) if is_read else None
+        needed = manifest and recordings not in reasons and deleted_after_use(self.paths, manifest)
+        return recordings if needed else None
 
     def _why_hash(self, key: dg.AssetKey, partition: str | None) -> str | None:
         """The reason to hash a landed input, or None when the content of its present state is known."""

@@ -11,7 +11,7 @@ from urgency_dagster.provenance.events import result_of, stored_events
 from urgency_dagster.provenance.inputs import inputs_of
 from urgency_dagster.provenance.keys import LANDED, name_of
 from urgency_dagster.provenance.landed import LandedContent
-from urgency_dagster.provenance.manifests import read_manifest, why_stale
+from urgency_dagster.provenance.manifests import deleted_after_use, read_manifest, why_stale
 
 PLANNED_TAG = ".dagster/urgency_planned"
 """Run tag: the run was planned, not chosen by a person. Its steps keep what is up to date when they start."""
@@ -43,7 +43,8 @@ def kept_results(
         manifest = read_manifest(paths, name_of(key), partition, _of_subject(config, "renamed"))
         inputs = inputs_of(spec, partition, paths, landed.known_version, pretrained)
         stale = why_stale(manifest, paths, code_version=spec.code_version or "", inputs=inputs, config=decisive)
-        events = stored_events(paths, manifest) if manifest and not stale and key not in LANDED else []
+        keepable = manifest and not stale and key not in LANDED and not deleted_after_use(paths, manifest)
+        events = stored_events(paths, manifest) if manifest and keepable else []
         if not events:
             return []
         results.append(result_of(events))

@@ -101,12 +101,23 @@ def stored_manifests(paths: StoragePaths) -> list[Manifest]:
 
 
 def is_whole(paths: StoragePaths, manifest: Manifest) -> bool:
-    """Whether the files of an artefact exist and have the recorded sizes."""
+    """Whether the files of an artefact exist and have the recorded sizes. Folders deleted after use do not count."""
     return not _missing(paths, manifest)
 
 
+def deleted_after_use(paths: StoragePaths, manifest: Manifest) -> list[str]:
+    """The unpacked folders of an archive that are not there any more, relative to the storage root."""
+    unpacked = paths.archive(manifest.partition).unpacked if manifest.partition else ()
+    return [
+        name for name in map(paths.relative, unpacked) if name in manifest.files and not (paths.root / name).exists()
+    ]
+
+
 def _missing(paths: StoragePaths, manifest: Manifest) -> list[str]:
-    return [name for name, extent in manifest.files.items() if _extent(paths.root / name) != extent]
+    deleted = deleted_after_use(paths, manifest)
+    return [
+        name for name, extent in manifest.files.items() if name not in deleted and _extent(paths.root / name) != extent
+    ]
 
 
 def partitions_with_manifest(paths: StoragePaths, asset: str) -> list[str]:

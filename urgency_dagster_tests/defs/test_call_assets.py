@@ -37,6 +37,7 @@ def test_a_pair_becomes_every_file_of_its_folder(done: dg.ExecuteInProcessResult
         "utterances.parquet",
         "rejects.parquet",
         "embeddings.parquet",
+        "encoder.json",
         "prosody.parquet",
         "processed_data.csv",
         "wav2vec2_embeddings.npy",

@@ -121,7 +121,19 @@ def test_files_in_code_spans_exist(page: str) -> None:
     known = {file.relative_to(ROOT).as_posix().removeprefix("urgency_dagster/") for file in code}
     known |= {file.relative_to(ROOT).as_posix() for file in code} | {file.name for file in code}
     folders = {f"{parent.as_posix()}/" for file in known for parent in Path(file).parents}
-    written = {"landing/", "calls/", "manifests/", "events/", "dagster_home/", "bench/", "Wave/", "Label/", "site/"}
+    written = {
+        "landing/",
+        "calls/",
+        "manifests/",
+        "events/",
+        "converted_models/",
+        "dagster_home/",
+        "bench/",
+        "Wave/",
+        "Label/",
+        "site/",
+    }
+    written |= {"events/", "converted_models/"}
     written |= {"urgency/training_set/", "urgency/model/", "landing/attention/", "models/attention/"}
     written |= {"urgency/evaluation/", "eval/attention/"}
     assert names - known - folders - written == set()

@@ -82,6 +82,30 @@ class TestCompleteArchive:
         next(file for file in paths.archive(ARCHIVE).audio.rglob("*.wav")).unlink()
         assert names(plan(made)) == CALLS
 
+    def test_unpacked_folders_may_be_deleted(self, made: Settings, paths: StoragePaths) -> None:
+        for folder in paths.archive(ARCHIVE).unpacked:
+            shutil.rmtree(folder)
+        assert plan(made) is None
+
+    def test_deleted_folders_are_unpacked_again_when_they_are_needed(self, made: Settings, paths: StoragePaths) -> None:
+        for folder in paths.archive(ARCHIVE).unpacked:
+            shutil.rmtree(folder)
+        paths.archive(ARCHIVE).prosody.unlink()
+        run = plan(made)
+        assert run is not None
+        assert names(run) == ["call_recordings", "prosody"]
+        vectors = paths.archive(ARCHIVE).embeddings.stat().st_ino
+        materialise(made, *names(run), tags=run.tags)
+        assert paths.archive(ARCHIVE).prosody.is_file()
+        assert paths.archive(ARCHIVE).embeddings.stat().st_ino == vectors
+        assert plan(made) is None
+
+    def test_what_reads_no_recording_is_made_without_the_folders(self, made: Settings, paths: StoragePaths) -> None:
+        for folder in paths.archive(ARCHIVE).unpacked:
+            shutil.rmtree(folder)
+        paths.archive(ARCHIVE).processed_csv.unlink()
+        assert names(plan(made)) == ["processed_data"]
+
     def test_other_content_under_the_same_name_is_hashed_and_then_made_again(
         self, made: Settings, paths: StoragePaths
     ) -> None:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from urgency_dagster.calls.embedding.batching import embed_segments
+from urgency_dagster.calls.embedding.choice import read_choice, write_choice
 from urgency_dagster.calls.embedding.configuration import EmbeddingConfig
 from urgency_dagster.calls.embedding.encoder import Encoder
 from urgency_dagster.calls.embedding.preparation import PreparedEncoder, batch_budget, prepare_encoder
@@ -55,7 +56,8 @@ def embed_archive(
     """Writes `embeddings.parquet` of one archive.
 
     Two kinds of vectors are not computed again: those in shards that an interrupted run finished, and those that the
-    former file holds for the same audio and interval.
+    former file holds for the same audio and interval. The library and precision that were chosen by measurement are
+    kept for later embeddings of the archive.
 
     Args:
         paths: the storage root.
@@ -72,8 +74,11 @@ def embed_archive(
             `audio_tokens`.
     """
     rows = utterance_rows(paths, archive)
-    prepared = prepare_encoder(paths.root, rows, load_speech_model(model), config)
-    return embed_rows(paths, archive, rows, prepared, config, progress)
+    speech, choice = load_speech_model(model), paths.archive(archive).encoder
+    prepared = prepare_encoder(paths.root, rows, speech, config, read_choice(choice, speech), paths.converted_models)
+    summary = embed_rows(paths, archive, rows, prepared, config, progress)
+    write_choice(choice, prepared.encoder)
+    return summary
 
 
 def utterance_rows(paths: StoragePaths, archive: str) -> pa.Table:

@@ -4,6 +4,8 @@ Torch in float32 is the reference that every other encoder is compared with.
 """
 
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from urgency_dagster.calls.embedding.configuration import EncoderConfig
@@ -12,6 +14,7 @@ from urgency_dagster.calls.embedding.speech_model import SpeechModel
 from urgency_dagster.calls.embedding.torch_encoder import TorchEncoder
 from urgency_dagster.devices import AUTO, matmul_gflops, resolve_device
 from urgency_dagster.errors import ModelError, SettingsError
+from urgency_dagster.writing import read_json, write_json
 
 MIN_BFLOAT16_SPEEDUP = 1.25
 """Minimum speed-up of a bfloat16 matmul over float32 at which bfloat16 is chosen on a CPU.
@@ -21,10 +24,48 @@ is the same on a busy machine.
 """
 
 
-def encoders(speech: SpeechModel, config: EncoderConfig) -> "Iterator[Encoder]":
+@dataclass(frozen=True)
+class EncoderChoice:
+    """The library and precision of an archive's vectors, and the model that they were measured with.
+
+    Attributes:
+        engine: `torch` or `openvino`.
+        precision: `float32`, `bfloat16` or `float16`.
+        weights_sha256: the hash of the speech model's weights.
+    """
+
+    engine: str
+    precision: str
+    weights_sha256: str
+
+
+def read_choice(file: Path, speech: SpeechModel) -> EncoderChoice | None:
+    """The choice of a former embedding with this speech model, or None."""
+    try:
+        choice = EncoderChoice(**read_json(file))
+    except (FileNotFoundError, ValueError, TypeError):  # absent, no JSON, or of another version
+        return None
+    return choice if choice.weights_sha256 == speech.weights_sha256 else None
+
+
+def write_choice(file: Path, encoder: Encoder) -> None:
+    """Stores the choice for later embeddings of the archive."""
+    write_json(file, asdict(EncoderChoice(encoder.engine, encoder.precision, encoder.speech.weights_sha256)))
+
+
+def encoders(
+    speech: SpeechModel, config: EncoderConfig, former: EncoderChoice | None = None, converted: Path | None = None
+) -> "Iterator[Encoder]":
     """Yields the candidate encoders from the fastest to the slowest; each is created when it is requested.
 
-    With `precision: auto` the last one is torch in float32.
+    The choice of a former embedding comes first, so that a busy or another machine does not change vectors. With
+    `precision: auto` torch in float32 is among them, which always passes.
+
+    Args:
+        speech: the speech model.
+        config: the options. One that is not `auto` counts more than the former choice.
+        former: the choice of the former embedding.
+        converted: the folder in which the model converted by OpenVINO is kept.
 
     Raises:
         SettingsError: the device, engine or precision is not available on this machine.
@@ -32,21 +73,35 @@ def encoders(speech: SpeechModel, config: EncoderConfig) -> "Iterator[Encoder]":
     """
     device = resolve_device(config.device)
     _check_available(config, device)
+    seen = set()
+    for engine, precision in _candidates(config, device, former):
+        is_new = (engine, precision) not in seen
+        seen.add((engine, precision))
+        if is_new and (encoder := _encoder(speech, config, device, engine, precision, converted)):
+            yield encoder
+
+
+def _candidates(config: EncoderConfig, device: str, former: EncoderChoice | None) -> Iterator[tuple[str, str]]:
+    """Libraries and precisions in the order in which they are tried. The hardware is measured only if needed."""
+    if former and config.precision in (AUTO, former.precision) and (former.precision, device) != (FLOAT16, "cpu"):
+        for engine in (former.engine, TORCH):  # its library may not be installed here
+            if engine in _engines(config, device):
+                yield engine, former.precision
     for engine in _engines(config, device):
         for precision in _precisions(config, device):
-            encoder = _encoder(speech, config, device, engine, precision)
-            if encoder:
-                yield encoder
+            yield engine, precision
 
 
-def _encoder(speech: SpeechModel, config: EncoderConfig, device: str, engine: str, precision: str) -> Encoder | None:
+def _encoder(
+    speech: SpeechModel, config: EncoderConfig, device: str, engine: str, precision: str, converted: Path | None
+) -> Encoder | None:
     """The encoder, or None with `engine: auto` when OpenVINO cannot convert the model."""
     if engine == TORCH:
         return TorchEncoder(speech, device, precision, compiled=config.compile)
     from urgency_dagster.calls.embedding.openvino_encoder import OpenVinoEncoder
 
     try:
-        return OpenVinoEncoder(speech, precision)
+        return OpenVinoEncoder(speech, precision, converted)
     except ModelError:
         if config.engine == OPENVINO:
             raise

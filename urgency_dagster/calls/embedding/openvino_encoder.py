@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +19,7 @@ from urgency_dagster.calls.audio import SAMPLE_RATE
 from urgency_dagster.calls.embedding.encoder import BFLOAT16, CPU_BATCH_S, FLOAT32, OPENVINO, Piece
 from urgency_dagster.calls.embedding.speech_model import SpeechModel
 from urgency_dagster.errors import ModelError
+from urgency_dagster.writing import replacing_folder, text_hash
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +37,7 @@ class OpenVinoEncoder:
     Args:
         speech: the model.
         precision: `float32` or `bfloat16`, of the arithmetic.
+        converted: the folder in which the converted model is kept, or None.
 
     Raises:
         ModelError: OpenVINO cannot convert the model.
@@ -43,13 +47,14 @@ class OpenVinoEncoder:
     device = "cpu"
     batch_audio_s = CPU_BATCH_S
 
-    def __init__(self, speech: SpeechModel, precision: str) -> None:
+    def __init__(self, speech: SpeechModel, precision: str, converted: Path | None = None) -> None:
         openvino = import_openvino()
         self.speech, self.precision = speech, precision
         # THROUGHPUT: OpenVINO chooses the number of parallel batches, each of which uses few cores.
         properties = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": HINTS[precision]}
         try:
-            compiled = openvino.Core().compile_model(_converted(openvino, speech), "CPU", properties)
+            model = _kept(openvino, speech, converted) if converted else _converted(openvino, speech)
+            compiled = openvino.Core().compile_model(model, "CPU", properties)
         except RuntimeError as error:
             raise ModelError(
                 f"{speech.source.name} cannot be converted by OpenVINO",
@@ -113,6 +118,19 @@ class _HiddenStates(nn.Module):
         """The last hidden state, (B, T, D)."""
         hidden: torch.Tensor = self.network(input_values, attention_mask=attention_mask, return_dict=False)[0]
         return hidden
+
+
+def _kept(openvino: Any, speech: SpeechModel, folder: Path) -> Any:
+    """The converted model from a folder. It is converted and stored there once for these weights and libraries."""
+    libraries = (openvino.__version__, torch.__version__, version("transformers"))
+    name = text_hash(speech.weights_sha256, speech.network.config.to_json_string(use_diff=False), *libraries)[:32]
+    file = folder / name / "model.xml"
+    try:
+        return openvino.Core().read_model(file)
+    except RuntimeError:  # absent, or damaged
+        with replacing_folder(file.parent) as temporary:
+            openvino.save_model(_converted(openvino, speech), temporary / file.name, compress_to_fp16=False)
+    return openvino.Core().read_model(file)
 
 
 def _converted(openvino: Any, speech: SpeechModel) -> Any:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from urgency_dagster.calls.audio import SAMPLE_RATE
 from urgency_dagster.calls.embedding.batching import Budget, embed_segments
-from urgency_dagster.calls.embedding.choice import encoders
+from urgency_dagster.calls.embedding.choice import EncoderChoice, encoders
 from urgency_dagster.calls.embedding.configuration import EmbeddingConfig
 from urgency_dagster.calls.embedding.encoder import FLOAT32, Encoder
 from urgency_dagster.calls.embedding.speech_model import SpeechModel
@@ -38,7 +38,14 @@ class PreparedEncoder:
     reference: "np.ndarray"
 
 
-def prepare_encoder(root: Path, rows: pa.Table, speech: SpeechModel, config: EmbeddingConfig) -> PreparedEncoder:
+def prepare_encoder(
+    root: Path,
+    rows: pa.Table,
+    speech: SpeechModel,
+    config: EmbeddingConfig,
+    former: EncoderChoice | None = None,
+    converted: Path | None = None,
+) -> PreparedEncoder:
     """Chooses the encoder of an archive.
 
     The candidates are tried from the fastest to the slowest. The first one that passes the verification is chosen. The
@@ -49,6 +56,8 @@ def prepare_encoder(root: Path, rows: pa.Table, speech: SpeechModel, config: Emb
         rows: rows of the utterance table.
         speech: the speech model.
         config: the options.
+        former: the choice of the former embedding, which is tried first.
+        converted: the folder in which the model converted by OpenVINO is kept.
 
     Raises:
         AudioError: a recording of the sample is missing.
@@ -58,7 +67,7 @@ def prepare_encoder(root: Path, rows: pa.Table, speech: SpeechModel, config: Emb
     """
     _check_tokens(speech, config.audio_tokens)
     small = rows.num_rows < MIN_UTTERANCES_FOR_COSINE
-    candidates = encoders(speech, config.changed(precision=FLOAT32) if small else config)
+    candidates = encoders(speech, config.changed(precision=FLOAT32) if small else config, former, converted)
     encoder = next(candidates)
     sample = sample_rows(rows.num_rows, config.proof_utterances, seed=rows.num_rows)
     segments = _sample_segments(root, rows, sample, speech)

@@ -11,7 +11,14 @@ import torch
 
 from urgency_dagster.calls.audio import SAMPLE_RATE
 from urgency_dagster.calls.embedding.batching import Budget, embed_segments
-from urgency_dagster.calls.embedding.choice import MIN_BFLOAT16_SPEEDUP, encoders, native_reduced_precision
+from urgency_dagster.calls.embedding.choice import (
+    MIN_BFLOAT16_SPEEDUP,
+    EncoderChoice,
+    encoders,
+    native_reduced_precision,
+    read_choice,
+    write_choice,
+)
 from urgency_dagster.calls.embedding.configuration import EncoderConfig
 from urgency_dagster.calls.embedding.openvino_encoder import import_openvino
 from urgency_dagster.calls.embedding.speech_model import SpeechModel, load_speech_model
@@ -231,3 +238,47 @@ def test_importing_the_room_loads_neither_torch_nor_openvino() -> None:
     heavy = "{'torch', 'openvino', 'transformers'}"
     code = f"import sys, urgency_dagster.calls.embedding.archive; print({heavy} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+class TestFormerChoice:
+    """What an archive was embedded with is kept, so that a busy or another machine does not change its vectors."""
+
+    def ways(self, speech: SpeechModel, made_by: str, made_in: str, **asked: Any) -> list[tuple[str, str]]:
+        former = EncoderChoice(made_by, made_in, speech.weights_sha256)
+        config = EncoderConfig(device="cpu", **asked)
+        return [(encoder.engine, encoder.precision) for encoder in encoders(speech, config, former)]
+
+    @pytest.mark.parametrize(("engine", "precision"), [("torch", "float32"), ("torch", "bfloat16")])
+    def test_it_is_tried_first(self, speech_model: SpeechModels, engine: str, precision: str) -> None:
+        speech = load_speech_model(speech_model(LAYER))
+        found = self.ways(speech, engine, precision)
+        assert found[0] == (engine, precision)
+        assert ("torch", "float32") in found
+        assert len(found) == len(set(found))
+
+    def test_an_option_counts_more(self, speech_model: SpeechModels) -> None:
+        speech = load_speech_model(speech_model(LAYER))
+        assert self.ways(speech, "torch", "bfloat16", precision="float32")[0][1] == "float32"
+        assert self.ways(speech, "torch", "float32", engine="openvino")[0][0] == "openvino"
+
+    def test_a_library_that_is_not_installed_is_replaced(
+        self, speech_model: SpeechModels, without_openvino: None
+    ) -> None:
+        assert self.ways(load_speech_model(speech_model(LAYER)), "openvino", "bfloat16")[0] == ("torch", "bfloat16")
+
+    def test_a_precision_that_no_cpu_has_is_not_used(self, speech_model: SpeechModels) -> None:
+        ways = self.ways(load_speech_model(speech_model(LAYER)), "torch", "float16")
+        assert "float16" not in {precision for _, precision in ways}
+
+    def test_it_is_stored_for_its_weights(self, speech_model: SpeechModels, tmp_path: Path) -> None:
+        speech, other = (load_speech_model(speech_model(kind)) for kind in (LAYER, GROUP))
+        file = tmp_path / "encoder.json"
+        assert read_choice(file, speech) is None
+        write_choice(file, TorchEncoder(speech, "cpu", "bfloat16"))
+        assert read_choice(file, speech) == EncoderChoice("torch", "bfloat16", speech.weights_sha256)
+        assert read_choice(file, other) is None
+
+    @pytest.mark.parametrize("content", ["", "[]", "{}", "3"])
+    def test_an_unreadable_one_is_none(self, speech_model: SpeechModels, tmp_path: Path, content: str) -> None:
+        (tmp_path / "encoder.json").write_text(content)
+        assert read_choice(tmp_path / "encoder.json", load_speech_model(speech_model(LAYER))) is None

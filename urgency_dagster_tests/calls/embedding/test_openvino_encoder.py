@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from urgency_dagster.calls.embedding import openvino_encoder
 from urgency_dagster.calls.embedding.batching import Budget, embed_segments, pieces_of
 from urgency_dagster.calls.embedding.choice import encoders
 from urgency_dagster.calls.embedding.configuration import EncoderConfig
@@ -116,3 +118,37 @@ def test_more_batches_than_requests_and_a_tight_budget(speech_model: SpeechModel
         rtol=0,
         atol=1e-5,
     )
+
+
+class TestKeptModel:
+    """The converted model is kept on disk, because converting it takes longer than a small archive."""
+
+    def vectors(self, encoder: OpenVinoEncoder) -> np.ndarray:
+        spoken = [encoder.speech.normalised(segment) for segment in segments(8000, 12_345, 30_000)]
+        return embed_segments(encoder, spoken, 30, Budget(4))
+
+    def test_it_gives_the_same_bits(self, speech_model: SpeechModels, tmp_path: Path) -> None:
+        speech = load_speech_model(speech_model(LAYER))
+        expected = self.vectors(OpenVinoEncoder(speech, "float32"))
+        for _ in range(2):  # converted and stored, then read
+            assert self.vectors(OpenVinoEncoder(speech, "float32", tmp_path)).tobytes() == expected.tobytes()
+
+    def test_it_is_converted_once(
+        self, speech_model: SpeechModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        speech = load_speech_model(speech_model(LAYER))
+        OpenVinoEncoder(speech, "float32", tmp_path)
+        monkeypatch.setattr(openvino_encoder, "_converted", lambda *_: pytest.fail("converted again"))
+        OpenVinoEncoder(speech, "float32", tmp_path)
+
+    def test_a_damaged_one_is_converted_again(self, speech_model: SpeechModels, tmp_path: Path) -> None:
+        speech = load_speech_model(speech_model(LAYER))
+        expected = self.vectors(OpenVinoEncoder(speech, "float32", tmp_path))
+        (stored,) = tmp_path.rglob("model.xml")
+        stored.write_text("<net", encoding="utf-8")
+        assert self.vectors(OpenVinoEncoder(speech, "float32", tmp_path)).tobytes() == expected.tobytes()
+
+    def test_other_weights_are_another_model(self, speech_model: SpeechModels, tmp_path: Path) -> None:
+        for kind in (LAYER, GROUP):
+            OpenVinoEncoder(load_speech_model(speech_model(kind)), "float32", tmp_path)
+        assert len(list(tmp_path.rglob("model.xml"))) == 2
