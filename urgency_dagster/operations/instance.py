@@ -1,13 +1,18 @@
 """The Dagster instance of a storage root: its home, its configuration, and the runs of dead processes."""
 
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import yaml
 from filelock import FileLock, Timeout
 
+from urgency_dagster.errors import SettingsError
 from urgency_dagster.operations.environment import prepare_process
+from urgency_dagster.operations.gpus import gpu_limit
 from urgency_dagster.operations.placement import GPU_POOL
 from urgency_dagster.operations.processes import is_alive, process_of
 from urgency_dagster.operations.run_launcher import KILLED, START_TIMEOUT_S, UrgencyRunLauncher
@@ -15,21 +20,21 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
 from urgency_dagster.writing import write_text
 
-MAX_CONCURRENT_RUNS = 2
-"""Maximum runs at the same time that the UI and the sensor start."""
+WRITTEN = re.compile(r"# Written for (\d+) GPUs\. ")
+"""How the configuration begins that `dagster_yaml` makes."""
 
 FORMER_PROCESS_TAG = "urgency/process"
 """The name of `PROCESS_TAG` in earlier versions. Their killed runs may still be open."""
 
-FORMER_YAML = {
+FORMER_YAML: dict[str, Any] = {
     "telemetry": {"enabled": False},
     "python_logs": {"python_log_level": "INFO"},
     "nux": {"enabled": False},  # no dialog that asks for an e-mail address
-    "concurrency": {"pools": {"granularity": "op"}, "runs": {"max_concurrent_runs": MAX_CONCURRENT_RUNS}},
+    "concurrency": {"pools": {"granularity": "op"}, "runs": {"max_concurrent_runs": 2}},
 }
 """The configuration that earlier versions wrote into a new Dagster home. It is renewed where nobody changed it."""
 
-DAGSTER_YAML = {
+OWN_YAML = {
     **FORMER_YAML,
     "run_launcher": {"module": UrgencyRunLauncher.__module__, "class": UrgencyRunLauncher.__name__},
     "run_monitoring": {
@@ -40,7 +45,7 @@ DAGSTER_YAML = {
     },
     "run_retries": {"enabled": True, "max_retries": 3, "retry_on_asset_or_op_failure": False},
 }
-"""The configuration of a new Dagster home.
+"""The configuration of a new Dagster home on a machine with one GPU or none.
 
 It has no limit of the GPU pool. Each run sets that limit when it starts: see `gpus.follow_gpus`.
 """
@@ -64,13 +69,29 @@ def prepare_environment(settings: Settings) -> None:
     paths = StoragePaths(settings.storage)
     for landing in (paths.landing_calls, paths.attention_pickle.parent):
         landing.mkdir(parents=True, exist_ok=True)  # shows the user where to drop files
-    _write_configuration(home / "dagster.yaml")
+    _write_configuration(home / "dagster.yaml", settings)
 
 
-def _write_configuration(file: Path) -> None:
-    """Writes the configuration of a new home, or renews one of an earlier version. Leaves what the user wrote."""
-    if not file.exists() or file.read_text(encoding="utf-8") == yaml.safe_dump(FORMER_YAML):
-        write_text(file, yaml.safe_dump(DAGSTER_YAML))
+def dagster_yaml(gpus: int) -> str:
+    """The text of the configuration. As many runs work at once as there are GPUs, and one more, which feeds them."""
+    concurrency = {**OWN_YAML["concurrency"], "runs": {"max_concurrent_runs": gpus + 1}}
+    return f"# Written for {gpus} GPUs. If you change this file, it stays as it is.\n" + yaml.safe_dump(
+        {**OWN_YAML, "concurrency": concurrency}
+    )
+
+
+def _write_configuration(file: Path, settings: Settings) -> None:
+    """Writes the configuration of a new home, and renews it while nobody changes it."""
+    present = file.read_text(encoding="utf-8") if file.exists() else None
+    written = WRITTEN.match(present or "")
+    before = int(written[1]) if written else 1
+    if present not in (None, yaml.safe_dump(FORMER_YAML), yaml.safe_dump(OWN_YAML), dagster_yaml(before)):
+        return
+    gpus = before
+    with suppress(SettingsError):  # without an answer of the Ray cluster, the number stays
+        gpus = gpu_limit(settings)
+    if present != dagster_yaml(gpus):
+        write_text(file, dagster_yaml(gpus))
 
 
 def run_lock(home: Path) -> FileLock:

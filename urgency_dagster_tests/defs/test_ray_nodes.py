@@ -10,9 +10,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-import yaml
 
-from urgency_dagster.operations.instance import DAGSTER_YAML
+from urgency_dagster.operations.instance import dagster_yaml
 from urgency_dagster.operations.placement import GPU_POOL
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
@@ -69,7 +68,7 @@ def unpacked(settings: Settings) -> Path:
     """Makes what the step needs, in this process, and returns Dagster's home."""
     home = StoragePaths(settings.storage).dagster_home
     home.mkdir()
-    (home / "dagster.yaml").write_text(yaml.safe_dump(DAGSTER_YAML))
+    (home / "dagster.yaml").write_text(dagster_yaml(2))
     with instance_of(settings.storage) as instance:
         for archive in ARCHIVES:
             materialise(settings, "call_recordings", "utterances", archive=archive, instance=instance)

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -14,7 +15,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 
 from urgency_dagster.definitions import build_definitions
 from urgency_dagster.operations.environment import STEP_ENVIRONMENT
-from urgency_dagster.operations.gpus import follow_gpus
+from urgency_dagster.operations.gpus import CUDA_VARIABLE, follow_gpus
 from urgency_dagster.operations.instance import (
     FORMER_PROCESS_TAG,
     FORMER_YAML,
@@ -38,7 +39,14 @@ GONE = {PROCESS_TAG: json.dumps([DEAD, None])}
 @pytest.fixture
 def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """The environment without the variables of the project. It is restored afterwards."""
-    for name in (*STEP_ENVIRONMENT, "DAGSTER_HOME", "URGENCY_STORAGE", "URGENCY_SPEECH_MODEL", "URGENCY_TEXT_MODEL"):
+    for name in (
+        *STEP_ENVIRONMENT,
+        "DAGSTER_HOME",
+        "URGENCY_STORAGE",
+        "URGENCY_SPEECH_MODEL",
+        "URGENCY_TEXT_MODEL",
+        "URGENCY_GPUS",
+    ):
         monkeypatch.setenv(name, "before")
         monkeypatch.delenv(name)
     monkeypatch.setenv("URGENCY_EXECUTOR", "local")
@@ -77,6 +85,34 @@ def test_the_file_of_an_earlier_version_is_renewed(clean: pytest.MonkeyPatch, se
         assert instance.run_monitoring_enabled
         assert instance.run_retries_enabled
         assert instance.run_launcher.supports_check_run_worker_health
+
+
+def concurrent_runs() -> int:
+    with dg.DagsterInstance.get() as instance:
+        queue = instance.get_concurrency_config().run_queue_config
+    assert queue is not None
+    return queue.max_concurrent_runs
+
+
+def test_as_many_runs_at_once_as_gpus_and_one_more(clean: pytest.MonkeyPatch, settings: Settings) -> None:
+    runs = []
+    for visible in ("", "0,1,2", "0", "0,1"):
+        clean.setenv(CUDA_VARIABLE, visible)
+        prepare_environment(settings)
+        runs.append(concurrent_runs())
+    assert runs == [2, 4, 2, 3]
+    file = settings.storage / "dagster_home" / "dagster.yaml"
+    file.write_text(file.read_text().replace("max_concurrent_runs: 3", "max_concurrent_runs: 7"))
+    prepare_environment(settings)
+    assert concurrent_runs() == 7
+
+
+def test_the_number_of_runs_stays_while_ray_does_not_answer(clean: pytest.MonkeyPatch, settings: Settings) -> None:
+    clean.setenv(CUDA_VARIABLE, "0,1,2")
+    prepare_environment(settings)
+    clean.setenv("RAY_ADDRESS", "http://127.0.0.1:9")
+    prepare_environment(replace(settings, executor="ray"))
+    assert concurrent_runs() == 4
 
 
 class TestProcessIdentity:
