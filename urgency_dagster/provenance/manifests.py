@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -49,6 +50,9 @@ class Manifest:
     data_version: str = ""
 
 
+MANIFESTS_KEPT = 16_384
+"""Maximum manifests in memory: those of 3,000 archives, about 40 MB."""
+
 FIELDS = {item.name for item in fields(Manifest)}
 
 
@@ -83,11 +87,28 @@ def read_manifest(
 
 def _parsed(file: Path, renamed: Mapping[str, str] = NO_RENAMES) -> Manifest | None:
     try:
-        stored = read_json(file)
-        known = {name: value for name, value in stored.items() if name in FIELDS}
+        stat = file.stat()
+    except FileNotFoundError:
+        return None
+    manifest = _read(str(file), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    if manifest is None or not renamed.keys() & {*manifest.config, *manifest.declared}:
+        return manifest
+    config, declared = (
+        {renamed.get(name, name): value for name, value in part.items()}
+        for part in (manifest.config, manifest.declared)
+    )
+    return replace(manifest, config=config, declared=declared)
+
+
+@lru_cache(maxsize=MANIFESTS_KEPT)
+def _read(file: str, *_state: int) -> Manifest | None:
+    """The manifest in a file. A plan asks for one several times, and the sensor plans every few seconds.
+
+    A manifest is replaced by a new file, so size, time and inode together identify its content.
+    """
+    try:
+        known = {name: value for name, value in read_json(Path(file)).items() if name in FIELDS}
         known["inputs"] = {name: GENERATION.sub("", version) for name, version in known["inputs"].items()}
-        for part in ("config", "declared"):
-            known[part] = {renamed.get(name, name): value for name, value in known.get(part, {}).items()}
         return Manifest(**known)
     except (FileNotFoundError, ValueError, TypeError, AttributeError, KeyError):  # absent, no JSON, or another format
         return None

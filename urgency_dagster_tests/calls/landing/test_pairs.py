@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from urgency_dagster.calls.landing.cache import NOT_WHOLE, LandingCache
 from urgency_dagster.calls.landing.names import printable
-from urgency_dagster.calls.landing.pairs import ArchivePair, Landing, scan_landing
+from urgency_dagster.calls.landing.pairs import scan_landing
 from urgency_dagster.calls.landing.parts import LandedZip
 from urgency_dagster.calls.landing.scan import TAR_WAITS
 from urgency_dagster.paths import StoragePaths
@@ -273,16 +273,6 @@ def test_one_that_goes_while_it_is_looked_at_waits(landing: Path, build: Builder
     with watching(remove):
         found = scan_landing(landing)
     assert found.problems["TS_x.zip"] == "cannot be read (No such file or directory)"
-
-
-class TestWithdraw:
-    def test_a_pair_is_taken_back_with_every_file(self, landing: Path) -> None:
-        audio = LandedZip("TS_x.zip", (landing / "a" / "TS_x.zip.part0", landing / "a" / "TS_x.zip.part5"))
-        pair = ArchivePair("T_x", audio, LandedZip.whole(landing / "TL_x.zip"))
-        found = Landing(landing, {"T_x": pair})
-        found.withdraw("T_x", "why")
-        assert found.pairs == {}
-        assert found.problems == dict.fromkeys(("a/TS_x.zip.part0", "a/TS_x.zip.part5", "TL_x.zip"), "why")
 
 
 RESTS = (
