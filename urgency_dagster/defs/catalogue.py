@@ -18,16 +18,14 @@ OPTIONS: dict[str, type[dg.Config]] = {
     "attention_audit": attention_assets.AuditOptions,
 }
 
+ASSETS = tuple(
+    asset
+    for asset in (*call_assets.CALL_ASSETS, *urgency_assets.URGENCY_ASSETS, *attention_assets.ATTENTION_ASSETS)
+    if isinstance(asset, dg.AssetsDefinition)
+)
+
 CATALOGUE = Catalogue(
-    specs=tuple(
-        spec
-        for asset in (
-            *call_assets.CALL_ASSETS,
-            *urgency_assets.URGENCY_ASSETS,
-            *attention_assets.ATTENTION_ASSETS,
-        )
-        if isinstance(asset, dg.AssetsDefinition)
-        for spec in asset.specs
-    ),
+    specs=tuple(spec for asset in ASSETS for spec in asset.specs),
     options=OPTIONS,
+    checks=frozenset(check for asset in ASSETS for check in asset.check_keys),
 )

@@ -127,6 +127,7 @@ def _request(run: PlannedRun, without: str = "") -> dg.RunRequest:
         partition_key=run.partition,
         run_config=dict(run.config),
         asset_selection=run.assets,
+        asset_check_keys=run.checks,
         tags=tags,
     )
 

@@ -1,6 +1,6 @@
 """The class `Catalogue`: the assets that a run can make, and the options that each step accepts."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Any
@@ -20,16 +20,22 @@ class Catalogue:
     Attributes:
         specs: the assets, without external assets and assets on demand.
         options: the configuration class of each step with options, by op name.
+        checks: the checks that the steps of the assets make themselves.
     """
 
     specs: tuple[dg.AssetSpec, ...]
     options: Mapping[str, type[dg.Config]]
+    checks: frozenset[dg.AssetCheckKey] = frozenset()
 
     def in_order(self, group: str) -> list[dg.AssetSpec]:
         """The assets of a group in topological order, upstream first."""
         specs = {spec.key: spec for spec in self.specs if spec.group_name == group}
         order = TopologicalSorter({key: [dep.asset_key for dep in spec.deps] for key, spec in specs.items()})
         return [specs[key] for key in order.static_order() if key in specs]
+
+    def checks_of(self, assets: Collection[dg.AssetKey]) -> list[dg.AssetCheckKey]:
+        """The checks that come with some assets, sorted. A check with a step of its own is left out."""
+        return sorted(check for check in self.checks if check.asset_key in assets)
 
     def declared_options(self, paths: StoragePaths) -> dict[str, dict[str, Any]]:
         """The options in `<storage>/run_config.yaml` by op name. Without that file it is empty.

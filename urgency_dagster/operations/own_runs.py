@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import dagster as dg
-from dagster._core.execution.api import execute_run
+from dagster._core.definitions.reconstruct import ReconstructableJob
+from dagster._core.execution.api import create_execution_plan, execute_run
 from dagster._core.remote_origin import (
     ManagedGrpcPythonEnvCodeLocationOrigin,
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
+from dagster._core.snap import snapshot_from_execution_plan
 from dagster._core.storage.tags import MAX_RETRIES_TAG, REPOSITORY_LABEL_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
@@ -36,21 +38,41 @@ def execute_own_run(
     Returns:
         Whether the run succeeded.
     """
-    reconstructable = dg.reconstructable(job)
-    if run.assets:
-        reconstructable = reconstructable.get_subset(asset_selection=frozenset(run.assets))
-    definition = reconstructable.get_definition()
+    selected = dg.reconstructable(job).get_subset(
+        asset_selection=frozenset(run.assets), asset_check_selection=frozenset(run.checks)
+    )
+    return execute_run(selected, _created(instance, selected, config, tags), instance).success
+
+
+def _created(
+    instance: dg.DagsterInstance, selected: ReconstructableJob, config: Mapping[str, Any], tags: Mapping[str, str]
+) -> dg.DagsterRun:
+    """A new run of some assets and checks. `create_run_for_job` cannot leave out a check of a selected asset."""
+    definition = selected.get_definition()
     # The next `run` makes what is missing. Without this tag, a later `dev` would repeat a killed run as well.
     label = {REPOSITORY_LABEL_TAG: f"{REPOSITORY}@{LOCATION}", MAX_RETRIES_TAG: "0"}
-    created = instance.create_run_for_job(
-        definition,
+    all_tags = {**definition.run_tags, **tags, **label}
+    plan = create_execution_plan(definition, run_config=config, instance_ref=instance.get_ref(), tags=all_tags)
+    return instance.create_run(
+        job_name=definition.name,
+        run_id=None,
         run_config=config,
-        tags={**definition.run_tags, **tags, **label},
-        asset_selection=frozenset(run.assets) if run.assets else None,
-        job_code_origin=reconstructable.get_python_origin(),
+        status=None,
+        tags=all_tags,
+        root_run_id=None,
+        parent_run_id=None,
+        step_keys_to_execute=plan.step_keys_to_execute,
+        execution_plan_snapshot=snapshot_from_execution_plan(plan, definition.get_job_snapshot_id()),
+        job_snapshot=definition.get_job_snapshot(),
+        parent_job_snapshot=definition.get_parent_job_snapshot(),
+        asset_selection=selected.asset_selection,
+        asset_check_selection=selected.asset_check_selection,
+        resolved_op_selection=None,
+        op_selection=None,
         remote_job_origin=_origin(definition.name),
+        job_code_origin=selected.get_python_origin(),
+        asset_graph=definition.asset_layer.asset_graph,
     )
-    return execute_run(reconstructable, created, instance).success
 
 
 def _origin(job_name: str) -> RemoteJobOrigin:

@@ -4,7 +4,7 @@ The `run` command and the sensor use the same plan, so they always agree.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -56,6 +56,7 @@ class PlannedRun:
         reasons: why each asset is made, by its key.
         identity: a hash of the inputs, code and options. It does not change while the run makes progress.
         config: the run configuration.
+        checks: the checks that the steps of the assets make.
     """
 
     group: str
@@ -63,6 +64,7 @@ class PlannedRun:
     reasons: Mapping[dg.AssetKey, str]
     identity: str
     config: Mapping[str, Any]
+    checks: Sequence[dg.AssetCheckKey] = ()
 
     @property
     def assets(self) -> list[dg.AssetKey]:
@@ -159,7 +161,8 @@ class Planner:
         if key := self._unpacked_again(specs, partition, reasons):
             reasons = {key: UNPACKED_AGAIN, **reasons}
         identity = self._identity(specs, partition, inputs)
-        return PlannedRun(group, partition, reasons, identity, self._run_config(reasons))
+        checks = self.catalogue.checks_of(reasons)
+        return PlannedRun(group, partition, reasons, identity, self._run_config(reasons), checks)
 
     def _inputs(self, spec: dg.AssetSpec, partition: str | None) -> dict[str, str]:
         """The versions of an asset's inputs. A landed file is not read: its size and time stand for it."""

@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from urgency_dagster.definitions import build_definitions
+from urgency_dagster.defs.catalogue import CATALOGUE
 from urgency_dagster.defs.landing_check import every_file_is_used
 from urgency_dagster.defs.resources import StorageResource
 from urgency_dagster.operations.landing_events import (
@@ -15,6 +16,7 @@ from urgency_dagster.operations.landing_events import (
     landing_evaluation,
     landing_result,
 )
+from urgency_dagster.operations.planning import Planner
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
 from urgency_dagster_tests.conftest import Builder
@@ -75,10 +77,18 @@ def test_an_equal_result_is_reported_once(instance: dg.DagsterInstance) -> None:
     assert last.event.asset_check_evaluation.passed
 
 
-def test_no_run_of_an_archive_looks_at_the_whole_landing_folder(tmp_path: Path) -> None:
-    definitions = build_definitions(Settings.load(tmp_path, environment={}))
-    job = definitions.resolve_job_def("calls_job")
-    checks = {key.name for key in job.asset_layer.asset_graph.asset_check_keys}
-    assert "few_rejects" in checks
-    assert EVERY_FILE_IS_USED.name not in {node.name for node in job.nodes}
+def test_no_run_of_an_archive_looks_at_the_whole_landing_folder(paths: StoragePaths, build: Builder) -> None:
+    """A selection of assets without its checks would bring the step of this check back."""
+    build.pair(paths.landing_calls, "T_부산_구조", *build.calls(build.label(build.call_id(1))))
+    definitions = build_definitions(Settings.load(paths.root, environment={}))
     assert EVERY_FILE_IS_USED in definitions.resolve_asset_graph().asset_check_keys
+    run = Planner(paths, {"speech": "s", "text": "t"}, CATALOGUE).planned_run("calls", "T_부산_구조")
+    assert run is not None
+    job = definitions.resolve_job_def(run.job).get_subset(
+        asset_selection=set(run.assets), asset_check_selection=set(run.checks)
+    )
+    steps = {node.name for node in job.nodes}
+    assert "utterances" in steps
+    assert EVERY_FILE_IS_USED.name not in {name.removeprefix("call_archive_") for name in steps}
+    assert {key.name for key in job.asset_layer.asset_graph.asset_check_keys} >= {"few_rejects", "prosody_fits_rows"}
+    assert EVERY_FILE_IS_USED not in job.asset_layer.asset_graph.asset_check_keys

@@ -20,10 +20,16 @@ def made() -> None:
     """An asset that is selected."""
 
 
+@dg.asset_check(asset=made)
+def left_out() -> dg.AssetCheckResult:
+    """A check that is not selected."""
+    raise AssertionError
+
+
 def job() -> dg.JobDefinition:
-    """The job of both, in this process."""
+    """The job of all, in this process."""
     defined = dg.define_asset_job("both_job", executor_def=dg.in_process_executor)
-    return dg.Definitions(assets=[kept, made], jobs=[defined]).resolve_job_def("both_job")
+    return dg.Definitions(assets=[kept, made], asset_checks=[left_out], jobs=[defined]).resolve_job_def("both_job")
 
 
 @pytest.mark.slow
@@ -38,4 +44,4 @@ def test_a_run_has_the_origin_and_the_tags_of_the_code_location(tmp_path: Path) 
     assert run.tags[".dagster/repository"] == "__repository__@urgency_dagster"
     assert (run.tags["dagster/code_location"], run.tags["own"]) == ("urgency_dagster", "tag")
     assert run.tags["dagster/max_retries"] == "0"
-    assert (executed, run.asset_selection) == (["made"], {made.key})
+    assert (executed, run.asset_selection, run.asset_check_selection) == (["made"], {made.key}, set())
