@@ -12,13 +12,13 @@ import pytest
 from urgency_dagster.paths import StoragePaths
 
 REPOSITORY = Path(__file__).parents[2]
-DG = Path(sys.executable).with_name("dg")
+BIN = Path(sys.executable).parent
 
 pytestmark = pytest.mark.slow
 
 
-def run_dg(*arguments: str, root: Path, home: Path) -> str:
-    """The output of a `dg` command at the root of the repository, as in an activated environment."""
+def run_dg(*arguments: str, root: Path, home: Path, command: str = "dg") -> str:
+    """The output of a `dg` or `dagster` command at the root of the repository, as in an activated environment."""
     home.mkdir(exist_ok=True)
     variables = {
         "URGENCY_STORAGE": str(root),
@@ -27,10 +27,21 @@ def run_dg(*arguments: str, root: Path, home: Path) -> str:
         "PYTHONPATH": str(REPOSITORY),
     }
     done = subprocess.run(
-        [str(DG), *arguments], cwd=REPOSITORY, env=os.environ | variables, capture_output=True, text=True, timeout=300
+        [str(BIN / command), *arguments],
+        cwd=REPOSITORY,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return done.stdout + done.stderr if command == "dagster" else done.stdout
+
+
+def test_the_workspace_file_loads(tmp_path: Path) -> None:
+    arguments = ("definitions", "validate", "-w", "workspace.yaml")
+    validated = run_dg(*arguments, root=tmp_path, home=tmp_path / "home", command="dagster")
+    assert "Validation successful for code location urgency_dagster" in validated
 
 
 def test_dg_lists_and_checks_the_definitions(tmp_path: Path) -> None:
