@@ -14,6 +14,7 @@ from urgency_dagster.defs.steps import MEMORY_REMEDY, NO_MEMORY_LEFT
 from urgency_dagster.operations.environment import STEP_ENVIRONMENT
 from urgency_dagster.operations.gpus import follow_gpus, gpu_limit
 from urgency_dagster.operations.placement import living_gpus
+from urgency_dagster.operations.preloading import EVERY_STEP
 from urgency_dagster.operations.processes import RUN_PROCESS_VARIABLE, memory_kills, name_run_process, process_tags
 from urgency_dagster.operations.ray_steps import talking_executor
 from urgency_dagster.settings import Settings
@@ -82,11 +83,10 @@ def _identified(below: dg.ExecutorDefinition, settings: Settings) -> dg.Executor
 
 def local_executor(settings: Settings) -> dg.ExecutorDefinition:
     """Runs each step in its own process, which is forked from a process that has imported the definitions."""
-    preload = ["dagster", "urgency_dagster.definitions"]
     return _identified(dg.multiprocess_executor, settings).configured(
         {
             "max_concurrent": MAX_LOCAL_STEPS,
-            "start_method": {"forkserver": {"preload_modules": preload}},
+            "start_method": {"forkserver": {"preload_modules": list(EVERY_STEP)}},
         }
     )
 

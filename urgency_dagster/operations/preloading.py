@@ -11,8 +11,17 @@ import dagster as dg
 
 from urgency_dagster.operations.processes import name_run_process
 
-DEFINITIONS = ("dagster._core.executor.multiprocess", "urgency_dagster.definitions")
-"""What every step imports."""
+EVERY_STEP = (
+    "dagster._core.executor.multiprocess",
+    "dagster._core.instance.factory",
+    "dagster._core.storage.base_storage",
+    "dagster._core.storage.root",
+    "upath.implementations.local",
+    "watchdog.observers.polling",
+    "urgency_dagster.cli",
+    "urgency_dagster.definitions",
+)
+"""What every step imports: the definitions, and what Dagster imports when it opens the run history."""
 
 HEAVY_LIBRARIES = {
     "calls": (
@@ -73,5 +82,5 @@ def start_step_server(groups: Sequence[str]) -> None:
     """
     name_run_process()  # steps have the environment that this process has now
     heavy = dict.fromkeys(library for group in groups for library in HEAVY_LIBRARIES[group])
-    forkserver.set_forkserver_preload([*DEFINITIONS, *heavy])
+    forkserver.set_forkserver_preload([*EVERY_STEP, *heavy])
     forkserver.ensure_running()
