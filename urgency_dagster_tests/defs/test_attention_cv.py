@@ -106,7 +106,7 @@ def test_options_decide_how_models_are_judged_and_exported(paths: StoragePaths, 
     }
     result = materialise(paths, [FEATURES, cv_key("xgb"), model_key("xgb")], **options)
     (event,) = result.asset_materializations_for_node("attention_cv")
-    assert event.metadata["folds_of_one_class"].value == 1
+    assert event.metadata["folds_of_one_class"].value == "1 of 10 folds (10.0 %)"
     metrics = read_json(paths.attention.results("xgb") / "metrics.json")
     assert metrics["protocol"] == options
     assert len(metrics["folds"]) == 10

@@ -23,7 +23,7 @@ from urgency_dagster_tests.defs.killing import running, wait
 pytestmark = pytest.mark.slow
 
 ARCHIVES = ("T_광주_구급", "T_서울_화재", "V_광주_구급")
-CALLS = ("call_recordings", "utterances", "utterance_embeddings", "processed_data", "prosody")
+CALLS = ("call_archive", "call_recordings", "utterances", "utterance_embeddings", "processed_data", "prosody")
 URGENCY = ["training_set", "urgency_model", "urgency_evaluation"]
 MODELS = ("logreg", "rf", "lgbm", "voting", "xgb")
 
@@ -59,7 +59,8 @@ class TestFirstRun:
         assert sorted(steps) == sorted(
             [f"{step}[{archive}]" for archive in ARCHIVES for step in CALLS]
             + URGENCY
-            + ["attention_features", "attention_cv", "attention_audit", "attention_leaderboard", "attention_models"]
+            + ["attention_source", "attention_features", "attention_cv", "attention_audit", "attention_leaderboard"]
+            + ["attention_models"]
         )
 
     def test_the_runs_and_the_landed_archives_are_in_dagster(self, first_run: FirstRun) -> None:
@@ -183,6 +184,7 @@ class TestPartsAndFailures:
         assert "ERROR   check few_rejects of utterances" in done.stdout
         assert not paths.archive("T_서울_화재").embeddings.exists()
         assert executed_steps(finished_root)[len(before) :] == [
+            "call_archive[T_서울_화재]",
             "call_recordings[T_서울_화재]",
             "utterances[T_서울_화재]",
             "processed_data[V_광주_구급]",
