@@ -18,6 +18,9 @@ from urgency_dagster_tests.defs.test_dev import processes
 from urgency_dagster_tests.defs.test_server import Server
 
 PATIENCE_S = 300.0
+AFTER_RAY = 5
+"""Fits after the kill of a process of Ray until the step counts as going on. Fits that were under way may still end."""
+
 SERVICES = ("code server", "web server", "daemon")
 LOADED = "{repositoriesOrError{... on RepositoryConnection{nodes{name}}}}"
 HEARTBEATS = "{instance{daemonHealth{allDaemonStatuses{daemonType lastHeartbeatTime}}}}"
@@ -29,6 +32,9 @@ LAUNCH = """mutation($assets: [AssetKeyInput!]!, $tags: [ExecutionTag!]!) {launc
     ... on InvalidSubsetError {message} ... on RunConfigValidationInvalid {errors {message}}}}"""
 
 
+Parts = dict[Path, int]
+
+
 @dataclass(frozen=True)
 class Stage:
     """A step in whose middle processes are killed.
@@ -36,12 +42,14 @@ class Stage:
     Attributes:
         name: how the table calls it.
         step: the key of the step.
-        done: how far it is: a number that grows with each shard, fit or epoch.
+        parts: the files of the parts that are done, with their times of change in nanoseconds.
+        done: the number of these parts. A training has one file, written again after each epoch.
     """
 
     name: str
     step: str
-    done: Callable[[StoragePaths], float]
+    parts: Callable[[StoragePaths], Parts]
+    done: Callable[[StoragePaths], int]
 
 
 @dataclass(frozen=True)
@@ -51,12 +59,13 @@ class Held:
     stage: Stage
     run: dg.DagsterRun
     process: psutil.Process
-    done: float
+    parts: Parts
+    done: int
 
-    def family(self, name: str = "") -> list[psutil.Process]:
-        """The descendants whose first word begins with a name."""
+    def family(self, *names: str) -> list[psutil.Process]:
+        """The descendants whose first word begins with one of some names; without names all."""
         with suppress(psutil.NoSuchProcess):
-            return [child for child in self.process.children(recursive=True) if _word(child).startswith(name)]
+            return [child for child in self.process.children(recursive=True) if _word(child).startswith(names or "")]
         return []
 
     def suspend(self) -> None:
@@ -105,16 +114,16 @@ class Matrix:
         assert launched["__typename"] == "LaunchRunSuccess", launched
         return str(launched["run"]["runId"])
 
-    def hold(self, stage: Stage, since: float | None = None) -> Held:
-        """Stops a step when it has done more than since, or than now."""
-        before = stage.done(self.paths) if since is None else since
+    def hold(self, stage: Stage, since: Parts | None = None, parts: int = 1) -> Held:
+        """Stops a step when it has made some parts that are not in `since`, or not there now."""
+        before = stage.parts(self.paths) if since is None else since
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             for held in self._working(stage):
                 while held.process.is_running() and held.process.status() != psutil.STATUS_ZOMBIE:
-                    if stage.done(self.paths) > before:
+                    if len(stage.parts(self.paths).items() - before.items()) >= parts:
                         held.suspend()
-                        return replace(held, done=stage.done(self.paths))
+                        return replace(held, parts=stage.parts(self.paths), done=stage.done(self.paths))
                     time.sleep(0.003)
             time.sleep(0.2)
         raise AssertionError(f"{stage.step} does not go on\n" + self.server.log.read_text()[-4000:])
@@ -127,7 +136,7 @@ class Matrix:
                 if event.step_key == stage.step:
                     with suppress(psutil.NoSuchProcess):
                         process = psutil.Process(int(event.engine_event_data.metadata["pid"].value))
-                        yield Held(stage, run, process, 0.0)
+                        yield Held(stage, run, process, {}, 0)
 
     def kill_services(self, *held: Held) -> None:
         """Kills code server, web server and daemon, one after another, while steps are held."""
@@ -153,11 +162,11 @@ class Matrix:
         held.process.kill()
         return self._following("step process", held, start)
 
-    def kill_ray(self, held: Held, word: str, what: str) -> Held:
+    def kill_ray(self, held: Held, what: str, *words: str) -> Held:
         """Kills a process of the step's Ray."""
         start = time.monotonic()
-        next(iter(held.family(word))).kill()
-        return self._following(what, held, start)
+        next(iter(held.family(*words))).kill()
+        return self._following(what, held, start, AFTER_RAY)
 
     def kill_worker(self, held: Held) -> Held:
         """Kills the process of the run. Its step ends, and the daemon repeats the run."""
@@ -175,10 +184,11 @@ class Matrix:
         assert not alive, alive
         return self._following(f"run worker (its step ended after {time.monotonic() - start:.1f} s)", held, start)
 
-    def _following(self, what: str, held: Held, start: float) -> Held:
+    def _following(self, what: str, held: Held, start: float, parts: int = 1) -> Held:
         """The step when it has gone on after a kill, held again."""
         held.resume()
-        following = self.hold(held.stage, held.done)
+        following = self.hold(held.stage, held.parts, parts)
+        assert following.done > held.done, f"{held.stage.name}: {held.done} parts were done, then {following.done}"
         if following.run.run_id != held.run.run_id:
             outcome = "the run is repeated and continues"
             assert following.run.parent_run_id == held.run.run_id
