@@ -10,10 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 CODE_VERSIONS: Mapping[str, str] = {
     "attention_features": "2",
-    "attention_cv": "2",
-    "attention_audit": "1",
-    "attention_leaderboard": "2",
-    "attention_models": "2",
+    "attention_cv": "3",
+    "attention_audit": "2",
+    "attention_leaderboard": "3",
+    "attention_models": "3",
 }
 """The code version of each artefact. `attention_cv` is also the version of the fits in the fit cache."""
 

@@ -46,7 +46,7 @@ def fit_all_rows(data: AttentionData, protocol: Protocol) -> FittedPreprocessing
     from urgency_dagster.attention.validation.models import fit_preprocessing, one_thread, training_rows
 
     with one_thread():
-        preprocessing = fit_preprocessing(data.X, data.y, protocol.seed)
+        preprocessing = fit_preprocessing(data.X, data.y, protocol)
         rows = training_rows(preprocessing, data.X, data.y, data.groups, protocol)
     return FittedPreprocessing(protocol, preprocessing, rows)
 

@@ -86,7 +86,7 @@ def prepare_fold(X: pd.DataFrame, y: np.ndarray, groups: np.ndarray, fold: Fold,
 
     with one_thread():
         X_train, y_train = X.iloc[fold.train], y[fold.train]
-        preprocessing = fit_preprocessing(X_train, y_train, protocol.seed)
+        preprocessing = fit_preprocessing(X_train, y_train, protocol)
         return PreparedFold(
             number=fold.number,
             train=training_rows(preprocessing, X_train, y_train, groups[fold.train], protocol),

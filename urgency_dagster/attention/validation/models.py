@@ -27,10 +27,6 @@ from urgency_dagster.attention.validation.oversampling import synthetic_rows
 from urgency_dagster.attention.validation.protocol import BASELINE, VOTERS, Protocol, TrainingRows
 from urgency_dagster.errors import NoFeatureError
 
-SELECTION_THRESHOLD = 1e-5
-"""A feature is selected if its absolute weight in the linear SVC is at least this large."""
-
-
 LIBRARY_DEFAULTS: Mapping[str, float] = {
     "learning_rate": 0.3,
     "max_depth": 6,
@@ -51,7 +47,8 @@ XGB_SETTINGS: Mapping[str, Mapping[str, float]] = {
 }
 """Parameters that differ from the defaults of EvXGBClassifier, by the option `xgb_settings`.
 
-`stated` differs in none: its parameters are those defaults, in `attention.early_stopping`.
+`stated` differs in none: its parameters are those defaults, in `attention.early_stopping`. An option such as
+`xgb_max_depth` has precedence.
 
 `stated` (attention models) and `authors_stated` (K-EmoPhone code) are the parameters in the original source code. The
 originals' `clone` keeps only `eval_size`, `eval_metric`, `early_stopping_rounds` and the seed. `effective` and
@@ -67,19 +64,28 @@ def one_thread() -> AbstractContextManager[Any]:
     return limits
 
 
-def make_preprocessing(seed: int) -> Pipeline:
+def make_preprocessing(protocol: Protocol) -> Pipeline:
     """The unfitted scaler and selector, the first steps of every model."""
-    svc = LinearSVC(penalty="l1", loss="squared_hinge", dual=False, tol=1e-3, C=1e-2, max_iter=5000, random_state=seed)
-    return Pipeline([("scale", FeatureScaler()), ("select", SelectFromModel(svc, threshold=SELECTION_THRESHOLD))])
+    svc = LinearSVC(
+        penalty="l1",
+        loss="squared_hinge",
+        dual=False,
+        C=protocol.selector_c,
+        tol=protocol.selector_tol,
+        max_iter=protocol.selector_max_iter,
+        random_state=protocol.seed,
+    )
+    selector = SelectFromModel(svc, threshold=protocol.selector_threshold)
+    return Pipeline([("scale", FeatureScaler()), ("select", selector)])
 
 
-def fit_preprocessing(X: pd.DataFrame, y: np.ndarray, seed: int) -> Pipeline:
+def fit_preprocessing(X: pd.DataFrame, y: np.ndarray, protocol: Protocol) -> Pipeline:
     """Scaler and selector, fitted on the rows of X.
 
     Raises:
         NoFeatureError: the selector keeps no feature.
     """
-    preprocessing = make_preprocessing(seed).fit(X, y)
+    preprocessing = make_preprocessing(protocol).fit(X, y)
     if not preprocessing["select"].get_support().any():
         raise NoFeatureError(f"the selector keeps none of {X.shape[1]} features", "at least one", "check the features")
     return preprocessing
@@ -87,36 +93,31 @@ def fit_preprocessing(X: pd.DataFrame, y: np.ndarray, seed: int) -> Pipeline:
 
 def make_logreg(protocol: Protocol) -> LogisticRegression:
     """L1 logistic regression; `l1_ratio=1` is the new name of `penalty="l1"`."""
-    return LogisticRegression(l1_ratio=1.0, solver="liblinear", random_state=protocol.seed)
+    numbers = protocol.parameters_of("logreg")
+    return LogisticRegression(
+        l1_ratio=1.0, solver="liblinear", random_state=protocol.seed, C=numbers["c"], max_iter=numbers["max_iter"]
+    )
 
 
 def make_rf(protocol: Protocol) -> RandomForestClassifier:
-    """A random forest with the library's defaults (100 trees)."""
-    return RandomForestClassifier(random_state=protocol.seed, n_jobs=1)
+    """A random forest."""
+    return RandomForestClassifier(random_state=protocol.seed, n_jobs=1, **protocol.parameters_of("rf"))
 
 
 def make_lgbm(protocol: Protocol) -> LGBMClassifier:
-    """LightGBM with the original's hyper-parameters.
+    """LightGBM; its importances are gains.
 
     `force_col_wise` fixes the order of summation. Without it LightGBM measures two methods and takes the faster one, so
     the last digits would depend on the load of the machine.
     """
     return LGBMClassifier(
         random_state=protocol.seed,
-        learning_rate=0.03,
-        max_depth=5,
-        num_leaves=31,
-        min_child_samples=10,
-        reg_alpha=2,
-        reg_lambda=2,
-        subsample=0.8,
-        colsample_bytree=0.8,
-        n_estimators=100,
         importance_type="gain",
         verbosity=-1,
         n_jobs=1,
         deterministic=True,
         force_col_wise=True,
+        **protocol.parameters_of("lgbm"),
     )
 
 
@@ -127,8 +128,8 @@ def make_voting(protocol: Protocol) -> VotingClassifier:
 
 def make_xgb(protocol: Protocol) -> EvXGBClassifier:
     """XGBoost with early stopping, with the hyper-parameters and inner split of the protocol."""
-    settings: dict[str, Any] = dict(XGB_SETTINGS[protocol.xgb_settings])
-    return EvXGBClassifier(random_state=protocol.seed, inner_split=protocol.inner_split, **settings)
+    numbers: dict[str, Any] = {**XGB_SETTINGS[protocol.xgb_settings], **protocol.parameters_of("xgb")}
+    return EvXGBClassifier(random_state=protocol.seed, inner_split=protocol.inner_split, **numbers)
 
 
 def make_dummy(protocol: Protocol) -> DummyClassifier:

@@ -6,7 +6,7 @@ Source: the K-EmoPhone supplementary code and the attention models built on it. 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -44,12 +44,124 @@ def models_to_fit(models: Iterable[str]) -> set[str]:
     return names.difference([VOTING]).union(VOTERS if VOTING in names else ())
 
 
-class Protocol(Configuration):
+class ModelParameters(Configuration):
+    """The numbers of the selector and the models.
+
+    Source: cell 72 of `ml_model.ipynb` of the attention models built on the K-EmoPhone code. A number that the notebook
+    does not state is the default of its library, with which the notebook fitted.
+    """
+
+    selector_c: float = Field(0.01, gt=0)
+    """C of the linear SVC that selects features. With few rows a larger value keeps more features."""
+
+    selector_tol: float = Field(1e-3, gt=0)
+    """Tolerance at which the linear SVC of the selector stops."""
+
+    selector_max_iter: int = Field(5000, ge=1)
+    """Maximum number of iterations of the linear SVC of the selector."""
+
+    selector_threshold: float = Field(1e-5, ge=0)
+    """A feature is selected if its absolute weight in the linear SVC is at least this large."""
+
+    logreg_c: float = Field(1.0, gt=0)
+    """C of `logreg`: the inverse strength of its L1 penalty."""
+
+    logreg_max_iter: int = Field(100, ge=1)
+    """Maximum number of iterations of `logreg`."""
+
+    rf_n_estimators: int = Field(100, ge=1)
+    """Number of trees of `rf`."""
+
+    rf_max_depth: int | None = Field(5, ge=1)
+    """Maximum depth of a tree of `rf`. null: no maximum, as in the K-EmoPhone code."""
+
+    rf_min_samples_leaf: int = Field(1, ge=1)
+    """Minimum number of rows in a leaf of `rf`."""
+
+    lgbm_n_estimators: int = Field(100, ge=1)
+    """Number of trees of `lgbm`."""
+
+    lgbm_learning_rate: float = Field(0.03, gt=0)
+    """Shrinkage of each tree of `lgbm`."""
+
+    lgbm_max_depth: int = Field(5, ge=-1)
+    """Maximum depth of a tree of `lgbm`. -1: no maximum."""
+
+    lgbm_num_leaves: int = Field(31, ge=2)
+    """Maximum number of leaves of a tree of `lgbm`."""
+
+    lgbm_min_child_samples: int = Field(10, ge=0)
+    """Minimum number of rows in a leaf of `lgbm`."""
+
+    lgbm_min_split_gain: float = Field(0.0, ge=0)
+    """Minimum gain of a split of `lgbm`."""
+
+    lgbm_reg_alpha: float = Field(2.0, ge=0)
+    """L1 penalty of the leaf weights of `lgbm`."""
+
+    lgbm_reg_lambda: float = Field(2.0, ge=0)
+    """L2 penalty of the leaf weights of `lgbm`."""
+
+    lgbm_subsample: float = Field(0.8, gt=0, le=1)
+    """Share of rows per tree of `lgbm`. It has an effect only with `lgbm_subsample_freq`."""
+
+    lgbm_subsample_freq: int = Field(0, ge=0)
+    """Every how many trees `lgbm` draws rows. 0: never."""
+
+    lgbm_colsample_bytree: float = Field(0.8, gt=0, le=1)
+    """Share of columns per tree of `lgbm`."""
+
+    xgb_settings: Literal["stated", "effective", "authors_stated", "authors"] = "stated"
+    """Hyper-parameters of `xgb`. `stated`: as the attention models state them. `effective`: as those models were really
+    fitted. `authors_stated` and `authors`: the same two for the K-EmoPhone code."""
+
+    xgb_eval_size: float = Field(0.2, ge=0, lt=1)
+    """Share of the training rows that `xgb` holds out for early stopping. 0: none, and no early stopping."""
+
+    xgb_n_estimators: int = Field(100, ge=1)
+    """Maximum number of trees of `xgb`."""
+
+    xgb_early_stopping_rounds: int | None = Field(None, ge=1)
+    """Rounds without improvement before `xgb` stops. null: as `xgb_settings` says (50 with `stated`)."""
+
+    xgb_learning_rate: float | None = Field(None, gt=0)
+    """Shrinkage of each tree of `xgb`. null: as `xgb_settings` says (0.03 with `stated`)."""
+
+    xgb_max_depth: int | None = Field(None, ge=1)
+    """Maximum depth of a tree of `xgb`. null: as `xgb_settings` says (3 with `stated`)."""
+
+    xgb_reg_alpha: float | None = Field(None, ge=0)
+    """L1 penalty of the leaf weights of `xgb`. null: as `xgb_settings` says (2 with `stated`)."""
+
+    xgb_reg_lambda: float | None = Field(None, ge=0)
+    """L2 penalty of the leaf weights of `xgb`. null: as `xgb_settings` says (2 with `stated`)."""
+
+    xgb_gamma: float | None = Field(None, ge=0)
+    """Minimum loss reduction of a split of `xgb`. null: as `xgb_settings` says (2 with `stated`)."""
+
+    xgb_subsample: float | None = Field(None, gt=0, le=1)
+    """Share of rows per tree of `xgb`. null: as `xgb_settings` says (0.8 with `stated`)."""
+
+    xgb_colsample_bytree: float | None = Field(None, gt=0, le=1)
+    """Share of columns per tree of `xgb`. null: as `xgb_settings` says (0.8 with `stated`)."""
+
+    def parameters_of(self, model: str) -> dict[str, Any]:
+        """The numbers of one model, or of the `selector`, by the name of the parameter.
+
+        A number of `xgb` that is null is left out: `xgb_settings` gives it.
+        """
+        prefix = f"{model}_"
+        names = {name: name.removeprefix(prefix) for name in ModelParameters.model_fields if name.startswith(prefix)}
+        values = {parameter: getattr(self, name) for name, parameter in names.items() if name != "xgb_settings"}
+        return {name: value for name, value in values.items() if model != "xgb" or value is not None}
+
+
+class Protocol(ModelParameters):
     """The options that decide the numbers: the split of the rows, and the fits of scaler, selector and models.
 
     Source: the defaults are those of the attention models built on the K-EmoPhone code, except `inner_split`: both
     codes used `stratified`. The K-EmoPhone code itself used `splitter: logo`, `oversample: true`,
-    `inner_split: stratified` and `xgb_settings: authors`.
+    `inner_split: stratified`, `xgb_settings: authors` and `rf_max_depth: null`.
     """
 
     splitter: Literal["stratified_group", "logo"] = "stratified_group"
@@ -69,10 +181,6 @@ class Protocol(Configuration):
     inner_split: Literal["participant", "stratified"] = "participant"
     """The rows that `xgb` holds out for early stopping. `participant`: whole participants, never oversampled.
     `stratified`: rows stratified by label, drawn after oversampling, as in both original codes."""
-
-    xgb_settings: Literal["stated", "effective", "authors_stated", "authors"] = "stated"
-    """Hyper-parameters of `xgb`. `stated`: as the attention models state them. `effective`: as those models were really
-    fitted. `authors_stated` and `authors`: the same two for the K-EmoPhone code."""
 
 
 class CrossValidationConfig(Protocol):

@@ -136,10 +136,12 @@ def read_protocol(metrics: Mapping[str, Any]) -> Protocol:
     """The protocol of a cross-validation, from its stored metrics.
 
     Raises:
-        ArtefactError: this version does not know the protocol.
+        ArtefactError: this version does not know the protocol, or an option of this version is not in it.
     """
     try:
-        return Protocol(**metrics["protocol"])
+        stored = metrics["protocol"]
+        # The default of an option that another version did not have may give other numbers.
+        return Protocol(**{name: stored[name] for name in {**stored, **Protocol.model_fields}})
     except (KeyError, TypeError, SettingsError) as error:
         received, model = "the metrics hold an unknown protocol", metrics.get("model", "<model>")
         remedy = f"materialize attention_cv/{model} again"

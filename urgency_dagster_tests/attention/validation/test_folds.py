@@ -41,7 +41,7 @@ def results(data: AttentionData) -> dict[str, ModelResult]:
 def plain_models() -> dict[str, Any]:
     """The protocol's models as anyone would write them."""
     logreg = LogisticRegression(l1_ratio=1, solver="liblinear", random_state=42)
-    rf = RandomForestClassifier(random_state=42)
+    rf = RandomForestClassifier(random_state=42, max_depth=5)
     lgbm = LGBMClassifier(
         random_state=42, learning_rate=0.03, max_depth=5, num_leaves=31, min_child_samples=10, reg_alpha=2,
         reg_lambda=2, subsample=0.8, colsample_bytree=0.8, n_estimators=100, importance_type="gain", verbosity=-1,

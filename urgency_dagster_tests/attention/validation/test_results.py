@@ -40,14 +40,8 @@ def test_the_metrics_file_holds_folds_and_their_mean(result: ModelResult, paths:
         "positive_rate": pytest.approx(result.predictions["y"].mean()),
     }
     assert stored["folds_with_score"] == dict.fromkeys(tables.ATTENTION_SCORES, 5)
-    assert stored["protocol"] == {
-        "splitter": "stratified_group",
-        "n_splits": 5,
-        "seed": 42,
-        "oversample": False,
-        "inner_split": "participant",
-        "xgb_settings": "stated",
-    }
+    assert stored["protocol"] == Protocol().model_dump()
+    assert stored["protocol"]["rf_max_depth"] == 5
 
 
 def test_the_tables_have_their_schemas_and_values(result: ModelResult, paths: AttentionPaths) -> None:
@@ -151,7 +145,16 @@ def test_the_stored_protocol_is_read_back(data: AttentionData, paths: AttentionP
     assert read_protocol(read_metrics(paths, "dummy")) == Protocol(**chosen)
 
 
-@pytest.mark.parametrize("stored", [{}, {"protocol": {"splitter": "kfold"}}, {"protocol": {"folds": 5}}])
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {},
+        {"protocol": {**Protocol().model_dump(), "splitter": "kfold"}},
+        {"protocol": {**Protocol().model_dump(), "folds": 5}},
+        # Before `rf_max_depth` was an option, the random forest had no maximum depth.
+        {"protocol": {"splitter": "stratified_group", "n_splits": 5, "seed": 42}},
+    ],
+)
 def test_a_protocol_of_another_version_is_refused(stored: dict[str, Any]) -> None:
     with pytest.raises(ArtefactError, match="materialize attention_cv/rf again"):
         read_protocol({"model": "rf", **stored})
