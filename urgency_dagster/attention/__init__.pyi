@@ -20,5 +20,6 @@ from .validation.protocol import BASELINE as BASELINE
 from .validation.protocol import LEAKAGE_SUSPICION as LEAKAGE_SUSPICION
 from .validation.protocol import MODEL_NAMES as MODEL_NAMES
 from .validation.protocol import CrossValidationConfig as CrossValidationConfig
+from .validation.protocol import Protocol as Protocol
 from .validation.results import write_results as write_results
 from .versions import CODE_VERSIONS as CODE_VERSIONS

@@ -17,6 +17,7 @@ from urgency_dagster.attention import (
     FitCache,
     Level,
     LoadingLimits,
+    Protocol,
     cross_validate,
     export_models,
     hyper_parameters,
@@ -133,11 +134,11 @@ def attention_cv(
     models = [model for model in CROSS_VALIDATED if cv_key(model) in context.selected_asset_keys]
     cross_validation = CrossValidationConfig(**config.model_dump(), address=ray.address)
     data = read_features(paths)
-    cache = FitCache.open(paths.fit_cache, data, cross_validation.protocol)
+    cache = FitCache.open(paths.fit_cache, data, Protocol.of(cross_validation))
     started = time.monotonic()
     with shown_progress(context, "fits") as progress:
         results = cross_validate(data, models, cross_validation, progress, cache)
-    made = {**timing(time.monotonic() - started), **ray.in_force}
+    made = {**timing(time.monotonic() - started), **ray.in_force(config.num_cpus)}
     for model, result in results.items():
         metrics = write_results(result, paths)
         files = sorted(paths.results(model).iterdir())
@@ -172,14 +173,15 @@ def attention_audit(
     record = Record.open(context, storage.paths, config=config)
     paths = storage.paths.attention
     controls = ControlConfig(**config.model_dump())
+    backend = CrossValidationConfig(address=ray.address, num_cpus=controls.num_cpus)
     started = time.monotonic()
     with shown_progress(context, "cross-validations") as progress:
-        audit = write_audit(paths, CROSS_VALIDATED, controls, CrossValidationConfig(address=ray.address), progress)
+        audit = write_audit(paths, CROSS_VALIDATED, controls, backend, progress)
     metadata = {
         **{level.value: len(audit.of(level)) for level in Level},
         "report": report_page(paths.audit_report),
         **timing(time.monotonic() - started),
-        **ray.in_force,
+        **ray.in_force(config.num_cpus),
     }
     checks = [no_leak(audit.findings), no_suspicion(audit.findings)]
     yield from record.close_checked([paths.audit, paths.audit_report], metadata, checks)

@@ -71,11 +71,14 @@ class RayResource(dg.ConfigurableResource[Any]):
             )
         return address
 
-    @property
-    def in_force(self) -> dict[str, Any]:
-        """Where the fits run, as metadata: the address and the CPUs of the cluster, as far as it says them."""
+    def in_force(self, num_cpus: int | None) -> dict[str, Any]:
+        """Where the fits run, as metadata: the address and the CPUs of the cluster, as far as it says them.
+
+        Args:
+            num_cpus: the cores of a private cluster; None for all cores of the machine.
+        """
         address = self.address
-        cpus = cluster_cpus(address) if address else os.cpu_count()
+        cpus = cluster_cpus(address) if address else num_cpus or os.cpu_count()
         return {"ray": address or "a private cluster of this machine", **({"ray_cpus": cpus} if cpus else {})}
 
 

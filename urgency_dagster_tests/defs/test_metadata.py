@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from urgency_dagster.attention import MODEL_NAMES, CrossValidationConfig, hyper_parameters
+from urgency_dagster.attention import MODEL_NAMES, Protocol, hyper_parameters
 from urgency_dagster.calls import ProsodySummary
 from urgency_dagster.defs.metadata import (
     evaluation_metadata,
@@ -79,7 +79,7 @@ def test_a_cross_validation_shows_rounded_scores_and_folds_in_words() -> None:
 
 @pytest.mark.parametrize("model", MODEL_NAMES)
 def test_every_model_has_hyper_parameters(model: str) -> None:
-    protocol = CrossValidationConfig().protocol.model_dump()
+    protocol = Protocol().model_dump()
     shown = hyper_parameters({"model": model, "cross_validation": {"protocol": protocol}})
     assert shown
     seeds = [value for name, value in shown.items() if name.endswith("random_state")]
@@ -88,9 +88,10 @@ def test_every_model_has_hyper_parameters(model: str) -> None:
 
 def test_the_ray_cluster_in_force_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    here = RayResource().in_force
+    here = RayResource().in_force(None)
     assert here["ray"] == "a private cluster of this machine"
     assert here["ray_cpus"] >= 1
+    assert RayResource().in_force(3)["ray_cpus"] == 3
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     monkeypatch.setattr("urgency_dagster.defs.resources.cluster_cpus", lambda address: 12)
-    assert RayResource().in_force == {"ray": "127.0.0.1:1", "ray_cpus": 12}
+    assert RayResource().in_force(3) == {"ray": "127.0.0.1:1", "ray_cpus": 12}

@@ -150,7 +150,7 @@ def _to_json(result: Audit, metrics: Mapping[str, Any], config: ControlConfig) -
         "counts": {level.value: len(result.of(level)) for level in Level},
         "findings": [finding.to_json() for finding in result.findings],
         "controls": dataclasses.asdict(result.controls),
-        "config": config.model_dump(mode="json"),
+        "config": config.model_dump(mode="json", exclude=set(config.machine)),
     }
 
 

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -39,6 +39,8 @@ class ControlConfig(Configuration):
     One cross-validation of 2,619 rows and 3,356 columns takes up to a minute on one core.
     """
 
+    machine: ClassVar[frozenset[str]] = frozenset({"num_cpus"})
+
     permutations: int = Field(3, ge=0)
     """How often the labels are shuffled and the control models cross-validated again; 0 turns this control off."""
 
@@ -47,6 +49,9 @@ class ControlConfig(Configuration):
 
     without_history: bool = True
     """Whether the control models are also cross-validated without the label history columns."""
+
+    num_cpus: int | None = Field(None, ge=1)
+    """Cores of the private Ray cluster of this machine. null: all cores."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ def run_controls(
     columns = list(history_columns(data)) if config.without_history else []
     total = config.permutations + bool(columns)
     # One private Ray cluster for all: starting it takes longer than a small cross-validation.
-    with connected(protocol.address) if protocol.backend == "ray" and total else nullcontext():
+    with connected(protocol.address, protocol.num_cpus) if protocol.backend == "ray" and total else nullcontext():
         shuffled = shuffled_scores(data, config, protocol, progress, remaining=bool(columns))
         without = _scores_without(data, columns, metrics, config.models, protocol) if columns else {}
     progress(total, total)

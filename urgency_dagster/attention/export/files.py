@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urgency_dagster.attention.export.card import model_card
 from urgency_dagster.attention.export.skops_files import to_skops
 from urgency_dagster.attention.reading.pickles import AttentionData
-from urgency_dagster.attention.validation.protocol import MODEL_NAMES, Protocol, TrainingRows
+from urgency_dagster.attention.validation.protocol import LOGREG_ON_ALL, MODEL_NAMES, Protocol, TrainingRows
 from urgency_dagster.attention.validation.results import read_metrics, read_protocol
 from urgency_dagster.errors import ArtefactError, AttentionError
 from urgency_dagster.paths import AttentionPaths
@@ -29,11 +29,19 @@ class FittedPreprocessing:
         protocol: the protocol they were fitted by.
         pipeline: the fitted scaler and selector.
         rows: all rows scaled, selected and, if the protocol says so, oversampled.
+        data: the samples.
     """
 
     protocol: Protocol
     pipeline: "Pipeline"
     rows: TrainingRows
+    data: AttentionData
+
+    def all_features(self) -> TrainingRows:
+        """The rows without the selector."""
+        from urgency_dagster.attention.validation.models import training_rows
+
+        return training_rows(self.pipeline[:1], self.data.X, self.data.y, self.data.groups, self.protocol)
 
 
 def fit_all_rows(data: AttentionData, protocol: Protocol) -> FittedPreprocessing:
@@ -48,7 +56,7 @@ def fit_all_rows(data: AttentionData, protocol: Protocol) -> FittedPreprocessing
     with one_thread():
         preprocessing = fit_preprocessing(data.X, data.y, protocol)
         rows = training_rows(preprocessing, data.X, data.y, data.groups, protocol)
-    return FittedPreprocessing(protocol, preprocessing, rows)
+    return FittedPreprocessing(protocol, preprocessing, rows, data)
 
 
 def fit_pipeline(model: str, preprocessing: FittedPreprocessing) -> "Pipeline":
@@ -60,9 +68,12 @@ def fit_pipeline(model: str, preprocessing: FittedPreprocessing) -> "Pipeline":
 
     from urgency_dagster.attention.validation.models import fit_estimator, one_thread
 
+    steps, rows = preprocessing.pipeline, preprocessing.rows
     with one_thread():
-        estimator = fit_estimator(model, preprocessing.rows, preprocessing.protocol)
-    return Pipeline([*preprocessing.pipeline.steps, ("model", estimator)])
+        if LOGREG_ON_ALL in preprocessing.protocol.fits_of(model):
+            steps, rows = steps[:1], preprocessing.all_features()
+        estimator = fit_estimator(model, rows, preprocessing.protocol)
+    return Pipeline([*steps.steps, ("model", estimator)])
 
 
 def hyper_parameters(card: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,20 +14,20 @@ from urgency_dagster.attention.validation.metrics import fold_table, importance_
 from urgency_dagster.attention.validation.parallel import FoldWork, fit_on_ray
 from urgency_dagster.attention.validation.protocol import (
     BASELINE,
+    LOGREG,
+    LOGREG_ON_ALL,
     MODEL_NAMES,
-    VOTERS,
     VOTING,
     CrossValidationConfig,
     Fold,
     FoldOutcome,
     ModelResult,
     Protocol,
-    models_to_fit,
 )
 from urgency_dagster.errors import AttentionError
 from urgency_dagster.progress import Progress, no_progress
 
-SLOWEST_FIRST = ("rf", "lgbm", "xgb", "logreg", BASELINE)
+SLOWEST_FIRST = ("rf", LOGREG_ON_ALL, "lgbm", "xgb", LOGREG, BASELINE)
 """The fitted models, slowest first: cores are busy until the end if the last fits are short."""
 
 Outcomes = dict[tuple[str, int], FoldOutcome]
@@ -60,7 +60,8 @@ def cross_validate(
     """
     _check_models(models)
     folds = split_folds(data.y, data.groups, config)
-    fitted = [model for model in SLOWEST_FIRST if model in models_to_fit(models)]
+    needed = {fit for model in models for fit in config.fits_of(model)}
+    fitted = [fit for fit in SLOWEST_FIRST if fit in needed]
     outcomes = _cached(cache, folds, fitted)
     reused = set(outcomes)
     work = [(fold, [model for model in fitted if (model, fold.number) not in reused]) for fold in folds]
@@ -118,7 +119,7 @@ def _result(
     reused: AbstractSet[tuple[str, int]],
     config: CrossValidationConfig,
 ) -> ModelResult:
-    members = VOTERS if model == VOTING else (model,)
+    members = config.fits_of(model)
     fits = [[outcomes[member, fold.number] for member in members] for fold in folds]
     of_model = [vote(fold_fits) if model == VOTING else fold_fits[0] for fold_fits in fits]
     return ModelResult(

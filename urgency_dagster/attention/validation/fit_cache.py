@@ -13,7 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from urgency_dagster.attention.reading.pickles import AttentionData
-from urgency_dagster.attention.validation.protocol import Fold, FoldOutcome, Protocol, models_to_fit
+from urgency_dagster.attention.validation.protocol import (
+    LOGREG,
+    LOGREG_ON_ALL,
+    VOTERS,
+    VOTING,
+    Fold,
+    FoldOutcome,
+    Protocol,
+)
 from urgency_dagster.attention.versions import fit_versions
 from urgency_dagster.writing import replacing
 
@@ -64,9 +72,10 @@ class FitCache:
             np.savez(stream, allow_pickle=False, **values)
 
     def remove(self, models: Iterable[str]) -> None:
-        """Removes the fits of some models (for `voting`, of its members), whatever their identity."""
-        for model in models_to_fit(models):
-            for file in self.folder.glob(f"{model}-*.npz"):
+        """Removes the fits of some models, whatever their identity and protocol."""
+        of_several = {VOTING: VOTERS, LOGREG: (LOGREG, LOGREG_ON_ALL)}
+        for name in {fit for model in models for fit in of_several.get(model, (model,))}:
+            for file in self.folder.glob(f"{name}-*.npz"):
                 file.unlink(missing_ok=True)
 
     def _file(self, model: str, fold: int) -> Path:

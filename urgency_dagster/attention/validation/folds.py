@@ -6,12 +6,24 @@ Plain scikit-learn. `cross_validation` and `parallel` decide which folds and mod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from urgency_dagster.attention.validation.protocol import VOTING, Fold, FoldOutcome, PreparedFold, Protocol
+from urgency_dagster.attention.validation.protocol import (
+    LOGREG,
+    LOGREG_ON_ALL,
+    VOTING,
+    Fold,
+    FoldOutcome,
+    PreparedFold,
+    Protocol,
+)
 from urgency_dagster.errors import AttentionError
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 
 def split_folds(y: np.ndarray, groups: np.ndarray, protocol: Protocol) -> tuple[Fold, ...]:
@@ -87,12 +99,19 @@ def prepare_fold(X: pd.DataFrame, y: np.ndarray, groups: np.ndarray, fold: Fold,
     with one_thread():
         X_train, y_train = X.iloc[fold.train], y[fold.train]
         preprocessing = fit_preprocessing(X_train, y_train, protocol)
-        return PreparedFold(
-            number=fold.number,
-            train=training_rows(preprocessing, X_train, y_train, groups[fold.train], protocol),
-            X_test=preprocessing.transform(X.iloc[fold.test]),
-            features=preprocessing.get_feature_names_out().astype(str),
-        )
+
+        def prepared(steps: "Pipeline", **more: PreparedFold) -> PreparedFold:
+            return PreparedFold(
+                number=fold.number,
+                train=training_rows(steps, X_train, y_train, groups[fold.train], protocol),
+                X_test=steps.transform(X.iloc[fold.test]),
+                features=steps.get_feature_names_out().astype(str),
+                **more,
+            )
+
+        # All features of all rows take as much memory as X, so they are kept only if a model needs them.
+        more = {} if protocol.select_logreg else {"all_features": prepared(preprocessing[:1])}
+        return prepared(preprocessing, **more)
 
 
 def fit_and_predict(model: str, prepared: PreparedFold, protocol: Protocol) -> FoldOutcome:
@@ -104,11 +123,12 @@ def fit_and_predict(model: str, prepared: PreparedFold, protocol: Protocol) -> F
 
     with one_thread():
         # Arrays from Ray's object store are read-only, and some libraries write to their input.
-        writable = deepcopy(prepared)
-        estimator = fit_estimator(model, writable.train, protocol)
+        unselected = prepared.all_features if model == LOGREG_ON_ALL else None
+        writable = deepcopy(unselected or prepared)
+        estimator = fit_estimator(LOGREG if unselected else model, writable.train, protocol)
         test, train = (estimator.predict_proba(X)[:, 1].astype(np.float64) for X in (writable.X_test, writable.train.X))
     importances = importances_of(estimator, writable.X_test.shape[1])
-    return FoldOutcome(model, prepared.number, test, train, prepared.features, importances)
+    return FoldOutcome(model, prepared.number, test, train, writable.features, importances)
 
 
 def vote(members: Sequence[FoldOutcome]) -> FoldOutcome:

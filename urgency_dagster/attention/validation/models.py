@@ -154,7 +154,7 @@ def training_rows(
     """The rows of X after scaling, feature selection and, if the protocol says so, oversampling.
 
     Args:
-        preprocessing: fitted on these rows.
+        preprocessing: fitted on these rows, with or without the selector.
         X: (n, P).
         y: (n,) 0 or 1.
         groups: (n,) the participant of each row.
@@ -164,8 +164,8 @@ def training_rows(
         AttentionError: the rows cannot be oversampled (see `synthetic_rows`).
     """
     matrix = preprocessing.transform(X)
-    support = preprocessing["select"].get_support()
-    categorical = int(support[: len(preprocessing["scale"].categorical_)].sum())
+    categories = set(preprocessing["scale"].categorical_)
+    categorical = sum(name in categories for name in preprocessing.get_feature_names_out())
     synthetic = matrix[:0], y[:0]
     if protocol.oversample:
         synthetic = synthetic_rows(matrix, y, categorical, protocol.seed)

@@ -40,8 +40,8 @@ def fit_on_ray(
     import ray
 
     failures = Failures()
-    with connected(config.address):
-        tasks = _submitted(data, work, config.protocol)
+    with connected(config.address, config.num_cpus):
+        tasks = _submitted(data, work, Protocol.of(config))
         waiting = list(tasks)
         try:
             while waiting:
@@ -73,11 +73,15 @@ def _submitted(data: AttentionData, work: Sequence[FoldWork], protocol: Protocol
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[None]:
+def connected(address: str | None, num_cpus: int | None = None) -> Iterator[None]:
     """A block in which this process is connected to Ray.
 
     An existing connection is used and stays open. Otherwise the block joins the cluster at `address`, or starts a
     private cluster on this machine if `address` is None. It disconnects at the end; a private cluster is stopped.
+
+    Args:
+        address: the address of a cluster, or None.
+        num_cpus: the cores of a private cluster; None for all cores of the machine.
 
     Raises:
         SettingsError: the cluster refuses the token of this process.
@@ -94,7 +98,7 @@ def connected(address: str | None) -> Iterator[None]:
     else:
         with _home_without_cloud():
             # With None instead of "local", Ray would join a cluster that already runs on this machine.
-            ray.init(address="local", include_dashboard=False, **quiet)
+            ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **quiet)
     try:
         yield
     finally:

@@ -4,13 +4,15 @@ Source: the K-EmoPhone supplementary code and the attention models built on it. 
 `inner_split`.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from urgency_dagster.configuration import Configuration
+from urgency_dagster.errors import SettingsError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,10 +40,22 @@ An honest model for unseen participants reaches 0.50 to 0.55 on this data set.
 """
 
 
-def models_to_fit(models: Iterable[str]) -> set[str]:
-    """The models that are fitted for some model names: `voting` is replaced by its members."""
-    names = set(models)
-    return names.difference([VOTING]).union(VOTERS if VOTING in names else ())
+LOGREG = "logreg"
+
+LOGREG_ON_ALL = "logreg_on_all_features"
+"""The fit of `logreg` without the selector. The vote has another `logreg`, with the selector."""
+
+ORIGINAL: Mapping[str, Any] = {"inner_split": "stratified", "xgb_settings": "effective", "select_logreg": False}
+"""What `protocol: original` changes. All other defaults are already those of the original.
+
+Source: cells 63, 65 and 72 of `ml_model.ipynb`. `effective`: `clone` loses the parameters of `xgb` that cell 72 states.
+"""
+
+
+def _decided(option: str, value: object, expected: object) -> SettingsError:
+    """The error of an option that `protocol: original` decides."""
+    received = f"{option} is {json.dumps(value)}, and protocol is original"
+    return SettingsError(received, f"{json.dumps(expected)}, as in the original", f"leave out {option}, or protocol")
 
 
 class ModelParameters(Configuration):
@@ -164,6 +178,10 @@ class Protocol(ModelParameters):
     `inner_split: stratified`, `xgb_settings: authors` and `rf_max_depth: null`.
     """
 
+    protocol: Literal["honest", "original"] = "honest"
+    """`honest`: the other options as they are. `original`: everything as the original notebook fitted it. It sets
+    `inner_split`, `xgb_settings` and `select_logreg`, and leaves the other options at their defaults."""
+
     splitter: Literal["stratified_group", "logo"] = "stratified_group"
     """`stratified_group`: `n_splits` folds of whole participants, stratified by label. `logo`: leaves one participant
     out in each fold."""
@@ -182,9 +200,38 @@ class Protocol(ModelParameters):
     """The rows that `xgb` holds out for early stopping. `participant`: whole participants, never oversampled.
     `stratified`: rows stratified by label, drawn after oversampling, as in both original codes."""
 
+    select_logreg: bool = True
+    """Whether `logreg` is fitted on the selected features, as the other models are. The original fitted it on all
+    features. The `logreg` of the vote always has the selected features."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_original(cls, values: Any) -> Any:
+        """Sets the options of `protocol: original`, and refuses another value of any option that it decides."""
+        if not isinstance(values, dict) or values.get("protocol") != "original":
+            return values
+        for name, field in Protocol.model_fields.items():
+            expected = ORIGINAL.get(name, field.default)
+            if name != "protocol" and values.get(name, field.default) not in (field.default, expected):
+                raise _decided(name, values[name], expected)
+        return {**values, **ORIGINAL}
+
+    def fits_of(self, model: str) -> tuple[str, ...]:
+        """The fits of a model: the VOTERS for `voting`, LOGREG_ON_ALL for `logreg` without the selector."""
+        if model == VOTING:
+            return VOTERS
+        return (LOGREG_ON_ALL,) if model == LOGREG and not self.select_logreg else (model,)
+
+    @classmethod
+    def of(cls, options: "Protocol") -> "Protocol":
+        """The options that decide the numbers, without those of a subclass that do not."""
+        return Protocol(**{name: getattr(options, name) for name in Protocol.model_fields})
+
 
 class CrossValidationConfig(Protocol):
     """The options of the cross-validation. The exported models are refitted by the same protocol."""
+
+    machine: ClassVar[frozenset[str]] = frozenset({"backend", "address", "num_cpus"})
 
     backend: Literal["ray", "sequential"] = "ray"
     """`ray`: the fits run as Ray tasks. `sequential`: one after another in this process. Both give the same numbers."""
@@ -193,10 +240,9 @@ class CrossValidationConfig(Protocol):
     """Address of the Ray cluster, e.g. `auto` or `host:6379`. None starts a private cluster on this machine. An
     existing connection of this process is used first."""
 
-    @property
-    def protocol(self) -> Protocol:
-        """The options that decide the numbers, without `backend` and `address`."""
-        return Protocol(**{name: getattr(self, name) for name in Protocol.model_fields})
+    num_cpus: int | None = Field(None, ge=1)
+    """Cores of the private Ray cluster of this machine: so many fits run at once. null: all cores. A cluster of
+    `RAY_ADDRESS` has its own number. The original used 12."""
 
 
 @dataclass(frozen=True)
@@ -244,12 +290,14 @@ class PreparedFold:
         train: the training rows.
         X_test: (n_test, k) float32 test rows.
         features: (k,) str, names of the selected features.
+        all_features: the same fold without the selector, if a model needs it.
     """
 
     number: int
     train: TrainingRows
     X_test: "np.ndarray"
     features: "np.ndarray"
+    all_features: "PreparedFold | None" = None
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def result_metrics(result: ModelResult, samples: pd.DataFrame) -> dict[str, Any]
             "participants": int(result.predictions["participant"].nunique()),
             "positive_rate": float(result.predictions["y"].mean()),
         },
-        "protocol": result.config.protocol.model_dump(),
+        "protocol": Protocol.of(result.config).model_dump(),
     }
 
 

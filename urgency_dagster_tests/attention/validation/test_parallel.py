@@ -13,7 +13,7 @@ from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.cross_validation import cross_validate
 from urgency_dagster.attention.validation.fit_cache import FitCache
 from urgency_dagster.attention.validation.folds import split_folds
-from urgency_dagster.attention.validation.parallel import fit_on_ray
+from urgency_dagster.attention.validation.parallel import connected, fit_on_ray
 from urgency_dagster.attention.validation.protocol import BASELINE, MODEL_NAMES, CrossValidationConfig, Protocol
 from urgency_dagster.errors import AttentionError
 from urgency_dagster.paths import AttentionPaths
@@ -115,3 +115,16 @@ def test_closing_early_cancels_the_remaining_tasks(
     next(fits)
     fits.close()
     assert len(cancelled) == 9
+
+
+@pytest.mark.parametrize("num_cpus", [None, 3])
+def test_a_private_cluster_has_the_cores_of_the_option(monkeypatch: pytest.MonkeyPatch, num_cpus: int | None) -> None:
+    import ray
+
+    received: dict[str, Any] = {}
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **options: received.update(options))
+    with connected(None, num_cpus):
+        pass
+    assert received["num_cpus"] == num_cpus
+    assert received["address"] == "local"
