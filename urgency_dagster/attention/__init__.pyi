@@ -3,6 +3,7 @@ from .audit.controls import ControlConfig as ControlConfig
 from .audit.findings import Finding as Finding
 from .audit.findings import FindingKind as FindingKind
 from .audit.findings import Level as Level
+from .audit.report import ways_on as ways_on
 from .export.files import export_models as export_models
 from .export.files import hyper_parameters as hyper_parameters
 from .export.loading import load_model as load_model
@@ -10,7 +11,7 @@ from .leaderboard import COMPARED as COMPARED
 from .leaderboard import write_leaderboard as write_leaderboard
 from .reading.features import read_features as read_features
 from .reading.pickles import AttentionData as AttentionData
-from .reading.sandbox import LoadingLimits as LoadingLimits
+from .reading.sandbox import FeatureConfig as FeatureConfig
 from .reading.sandbox import import_pickle as import_pickle
 from .tables import ATTENTION_PREDICTIONS as ATTENTION_PREDICTIONS
 from .tables import ATTENTION_SAMPLES as ATTENTION_SAMPLES

@@ -9,7 +9,7 @@ import pandas as pd
 
 from urgency_dagster.attention.audit.audit import read_findings
 from urgency_dagster.attention.audit.findings import Finding
-from urgency_dagster.attention.audit.report import audit_summary
+from urgency_dagster.attention.audit.report import accepted_kinds, audit_summary
 from urgency_dagster.attention.validation.bootstrap import intervals
 from urgency_dagster.attention.validation.protocol import BASELINE, LEAKAGE_SUSPICION
 from urgency_dagster.attention.validation.results import PARTICIPANTS, read_bootstrap, read_metrics, read_result_table
@@ -121,7 +121,7 @@ def report(
     """The report as Markdown."""
     ranked = table["model"].tolist()
     lines = [
-        "# Attention models, cross-validated",
+        f"# Attention models, cross-validated{accepted_kinds(findings)}",
         "",
         *_fold_section(metrics[BASELINE], table),
         *_pooled_section([metrics[model] for model in ranked]),

@@ -14,9 +14,9 @@ from urgency_dagster.attention import (
     MODEL_NAMES,
     ControlConfig,
     CrossValidationConfig,
+    FeatureConfig,
     FitCache,
     Level,
-    LoadingLimits,
     Protocol,
     cross_validate,
     export_models,
@@ -71,8 +71,8 @@ def model_key(model: str) -> dg.AssetKey:
     return dg.AssetKey(["attention_models", model])
 
 
-class LoadingOptions(dagster_config(LoadingLimits)):  # type: ignore[misc]
-    """The limits of reading a landed pickle in its sandbox process."""
+class FeatureOptions(dagster_config(FeatureConfig)):  # type: ignore[misc]
+    """The choice of columns and rows of a landed pickle, and the limits of reading it in its sandbox process."""
 
 
 @steps.asset(
@@ -86,12 +86,12 @@ class LoadingOptions(dagster_config(LoadingLimits)):  # type: ignore[misc]
     kinds={"parquet"},
 )
 def attention_features(
-    context: dg.AssetExecutionContext, config: LoadingOptions, storage: StorageResource
+    context: dg.AssetExecutionContext, config: FeatureOptions, storage: StorageResource
 ) -> dg.MaterializeResult:
     """The samples of the pickle, read and checked in a sandbox process, and stored as Parquet."""
     record = Record.open(context, storage.paths, config=config)
     paths = storage.paths.attention
-    summary = import_pickle(storage.paths.attention_pickle, paths, LoadingLimits(**config.model_dump()))
+    summary = import_pickle(storage.paths.attention_pickle, paths, FeatureConfig(**config.model_dump()))
     return record.close(
         [paths.features, paths.samples, paths.summary],
         {**feature_metadata(summary), **column_metadata("attention_features")},

@@ -13,7 +13,7 @@ OPTIONS: dict[str, type[dg.Config]] = {
     "training_set": urgency_assets.SplitOptions,
     "urgency_model": urgency_assets.TrainingOptions,
     "urgency_evaluation": urgency_assets.EvaluationOptions,
-    "attention_features": attention_assets.LoadingOptions,
+    "attention_features": attention_assets.FeatureOptions,
     "attention_cv": attention_assets.CrossValidationOptions,
     "attention_audit": attention_assets.AuditOptions,
 }

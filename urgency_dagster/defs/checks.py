@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from urgency_dagster.attention import LEAKAGE_SUSPICION, Finding, Level
+from urgency_dagster.attention import LEAKAGE_SUSPICION, Finding, Level, ways_on
 from urgency_dagster.calls import Funnel, ProsodyVerification, Verification
 from urgency_dagster.defs.figures import DIGITS, figure, figure_table, rounded, share
 from urgency_dagster.defs.partitions import call_archives
@@ -307,27 +307,33 @@ def not_worse_than_before(metrics: Mapping[str, Any], before: Mapping[str, Any] 
 
 
 def no_leak(findings: Sequence[Finding]) -> dg.AssetCheckResult:
-    """Fails when the audit has a certain finding: honest data and an honest protocol have none."""
+    """Fails when the audit has a certain finding that nobody accepted: honest data and protocols have none."""
     return _none_of(Level.CERTAIN, findings, NO_LEAK.name, dg.AssetCheckSeverity.ERROR)
 
 
 def no_suspicion(findings: Sequence[Finding]) -> dg.AssetCheckResult:
-    """Warns when the audit has a suspicious finding, which a person should check."""
+    """Warns when the audit has a suspicious finding that nobody accepted. A person should check it."""
     return _none_of(Level.SUSPICION, findings, NO_SUSPICION.name, dg.AssetCheckSeverity.WARN)
 
 
 def _none_of(
     level: Level, findings: Sequence[Finding], name: str, severity: dg.AssetCheckSeverity
 ) -> dg.AssetCheckResult:
-    at_level = [finding for finding in findings if finding.level == level]
+    at_level = [finding for finding in findings if finding.level == level and not finding.accepted]
     messages = {item.kind.value: f"{item.message} {', '.join(item.names)}".strip() for item in at_level}
     return dg.AssetCheckResult(
         check_name=name,
         passed=not at_level,
         severity=severity,
-        description=" ".join(messages.values()) or None,
+        description=" ".join(messages.values()) + _ways_on(at_level, findings) or None,
         metadata={"findings": len(at_level), **messages},
     )
+
+
+def _ways_on(failing: Sequence[Finding], findings: Sequence[Finding]) -> str:
+    """The lines of `run_config.yaml` with which a run goes on; empty for findings that block nothing."""
+    lines = ways_on(findings) if any(finding.blocks for finding in failing) else ""
+    return f" The ways on, as lines of run_config.yaml, each a choice of its own:\n{lines}" if lines else ""
 
 
 def plausible_scores(f1_macro: Mapping[str, float], limit: float = LEAKAGE_SUSPICION) -> dg.AssetCheckResult:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 
+from urgency_dagster.attention import Finding, FindingKind, Level, load_model
 from urgency_dagster.attention.reading.features import write_features
 from urgency_dagster.attention.reading.pickles import AttentionData, load_attention_pickle
 from urgency_dagster.attention.validation.cross_validation import cross_validate
@@ -75,6 +77,41 @@ def test_a_planted_label_stops_what_is_built_on_it(
     assert read_json(paths.attention.audit)["counts"]["certain"] == 1
     assert not paths.attention.leaderboard.exists()
     assert not paths.attention.model("logreg").exists()
+
+
+def test_the_refusal_names_the_ways_on_and_each_of_them_works(
+    settings: Settings, paths: StoragePaths, landed: AttentionData
+) -> None:
+    planted = dataclasses.replace(landed, X=landed.X.assign(**{"HRT#VAL": landed.y.astype("float32")}))
+    judge(paths, planted)
+    refused = make(settings, {})
+    checks = {check.check_name: check for check in refused.get_asset_check_evaluations()}
+    lines = yaml.safe_load(str(checks["no_leak"].description).split(":\n", 1)[1])
+    assert lines["attention_features"] == {"drop_columns": ["HRT#VAL"]}
+    assert lines["attention_audit"]["accept"][0] in paths.attention.audit_report.read_text()
+
+    accepted = make(settings, lines["attention_audit"])
+    assert accepted.success
+    assert made_by(accepted) == sorted(AFTER_THE_FOLDS)
+    for report in (paths.attention.report, paths.attention.audit_report):
+        assert report.read_text().splitlines()[0].endswith("with accepted findings: column_tells_label")
+    (finding,) = read_json(paths.attention.card("logreg"))["accepted_findings"]
+    assert finding["names"] == ["HRT#VAL"]
+    for suffix in (".pkl", ".skops"):
+        with pytest.warns(UserWarning, match="accepted findings of the audit: column_tells_label"):
+            load_model(paths.attention.model("logreg", suffix))
+
+    judge(paths, dataclasses.replace(landed, X=planted.X.drop(columns=["HRT#VAL"])))
+    assert make(settings, {}).success
+    assert paths.attention.report.read_text().startswith("# Attention models, cross-validated\n")
+    assert "accepted_findings" not in read_json(paths.attention.card("logreg"))
+
+
+def test_an_acceptance_covers_no_other_column(settings: Settings, paths: StoragePaths, landed: AttentionData) -> None:
+    other = Finding.of_names(Level.CERTAIN, FindingKind.COLUMN_TELLS_LABEL, "", ["EDA#VAL"])
+    judge(paths, dataclasses.replace(landed, X=landed.X.assign(**{"HRT#VAL": landed.y.astype("float32")})))
+    assert not make(settings, {"accept": [other.id]}).success
+    assert f"Accepted, but not found in this data: {other.id}." in paths.attention.audit_report.read_text()
 
 
 def test_options_that_cannot_be_are_refused(settings: Settings, paths: StoragePaths, landed: AttentionData) -> None:

@@ -127,4 +127,6 @@ def test_every_option_of_the_machine_is_an_option() -> None:
         "urgency_model": ["device"],
         "urgency_evaluation": ["batch_size", "device"],
         "attention_features": ["max_mb", "memory_mb", "time_s"],
+        "attention_cv": ["address", "backend", "num_cpus"],
+        "attention_audit": ["num_cpus"],
     }

@@ -82,7 +82,8 @@ def audit(
     controls = run_controls(data, results.metrics, config, protocol, progress)
     findings += control_findings(controls)
     order = list(Level)
-    return Audit(tuple(sorted(findings, key=lambda finding: order.index(finding.level))), controls)
+    judged = [dataclasses.replace(finding, accepted=finding.id in config.accept) for finding in findings]
+    return Audit(tuple(sorted(judged, key=lambda finding: order.index(finding.level))), controls)
 
 
 def _implausible(metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
@@ -139,7 +140,7 @@ def write_audit(
     results = read_results(paths, models, data)
     protocol = backend.changed(**read_protocol(results.metrics[models[0]]).model_dump())
     result = audit(data, results, config, protocol, progress)
-    write_text(paths.audit_report, audit_report(result.findings, result.controls))
+    write_text(paths.audit_report, audit_report(result.findings, result.controls, config.accept))
     write_json(paths.audit, _to_json(result, results.metrics[models[0]], config))
     return result
 
@@ -157,6 +158,16 @@ def _to_json(result: Audit, metrics: Mapping[str, Any], config: ControlConfig) -
 def _identity(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Data and protocol, which an audit and its models have in common."""
     return {"source_sha256": metrics["data"]["source_sha256"], "protocol": metrics["protocol"]}
+
+
+def accepted_findings(paths: AttentionPaths, metrics: Mapping[str, Any]) -> list[Finding]:
+    """The accepted findings of the stored audit; none without an audit.
+
+    Raises:
+        ArtefactError: the audit is of other data or folds.
+    """
+    findings = read_findings(paths, metrics) if paths.audit.is_file() else []
+    return [finding for finding in findings if finding.accepted]
 
 
 def read_findings(paths: AttentionPaths, metrics: Mapping[str, Any]) -> list[Finding]:

@@ -50,6 +50,10 @@ class ControlConfig(Configuration):
     without_history: bool = True
     """Whether the control models are also cross-validated without the label history columns."""
 
+    accept: tuple[str, ...] = ()
+    """Ids of findings that a person accepts. Leaderboard and models are then made in spite of them. The findings stand
+    in the title of the report, in the card of each model, and in a warning when a model is loaded."""
+
     num_cpus: int | None = Field(None, ge=1)
     """Cores of the private Ray cluster of this machine. null: all cores."""
 

@@ -1,5 +1,7 @@
 """The type of a finding: level, kind, message, names and figures."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -52,6 +54,7 @@ class Finding:
         count: number of affected columns, participants, rows or models.
         names: the first MAX_NAMES of them in alphabetical order; empty for rows.
         figures: measured values by name.
+        accepted: whether the option `accept` of the audit names its id.
     """
 
     level: Level
@@ -60,6 +63,21 @@ class Finding:
     count: int
     names: tuple[str, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
+    accepted: bool = False
+
+    @property
+    def id(self) -> str:
+        """The kind and a hash of what it is about. The same columns, participants or number of rows have the same id.
+
+        An acceptance therefore does not cover a finding about other columns.
+        """
+        subject = json.dumps([self.count, *self.names])
+        return f"{self.kind.value}-{hashlib.sha256(subject.encode()).hexdigest()[:8]}"
+
+    @property
+    def blocks(self) -> bool:
+        """Whether nothing may be built on the scores: it is certain, and nobody accepted it."""
+        return self.level == Level.CERTAIN and not self.accepted
 
     @classmethod
     def of_names(
@@ -76,6 +94,8 @@ class Finding:
     def to_json(self) -> dict[str, Any]:
         """The finding as JSON values."""
         return {
+            "id": self.id,
+            "accepted": self.accepted,
             "level": self.level.value,
             "kind": self.kind.value,
             "message": self.message,
@@ -94,4 +114,5 @@ class Finding:
             count=stored["count"],
             names=tuple(stored["names"]),
             figures=stored["figures"],
+            accepted=stored.get("accepted", False),
         )

@@ -13,9 +13,9 @@ import numpy as np
 
 from urgency_dagster.attention.audit.auroc import interval, within_participants
 from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
-from urgency_dagster.attention.audit.replicates import prompt_numbers
 from urgency_dagster.attention.reading.column_names import parse_feature_name
 from urgency_dagster.attention.reading.pickles import AttentionData
+from urgency_dagster.attention.reading.replicates import prompt_numbers
 
 TOLERANCE = 1e-4
 """Maximum difference of two equal histories: the columns are float32 shares."""

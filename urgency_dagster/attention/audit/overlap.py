@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 
 from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
-from urgency_dagster.attention.audit.replicates import (
+from urgency_dagster.attention.reading.column_names import parse_feature_name
+from urgency_dagster.attention.reading.pickles import AttentionData
+from urgency_dagster.attention.reading.replicates import (
     REPLICA_GAP_S,
     REPLICATED_SHARE,
     prompt_numbers,
     replicated_share,
 )
-from urgency_dagster.attention.reading.column_names import parse_feature_name
-from urgency_dagster.attention.reading.pickles import AttentionData
 
 REPLICATED_SUSPICION = 0.05
 """From this share of possible replicates on, a person must check the data."""

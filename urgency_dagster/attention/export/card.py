@@ -4,7 +4,7 @@ The card holds the SHA-256 of both files and the library versions. A model is op
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from urgency_dagster.writing import read_json
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
+    from urgency_dagster.attention.audit.findings import Finding
     from urgency_dagster.attention.reading.pickles import AttentionData
 
 HASHES = {".pkl": "sha256", ".skops": "skops_sha256"}
@@ -24,11 +25,18 @@ HASHES = {".pkl": "sha256", ".skops": "skops_sha256"}
 UNUSED_LIBRARIES = {".pkl": frozenset({"skops"}), ".skops": frozenset()}
 """The libraries that reading a file does not need, by suffix. Their versions are not compared."""
 
+ACCEPTED = "accepted_findings"
+"""The card's key for the findings of the audit that a person accepted; absent without any."""
+
 THREADING = "n_jobs is 1 in every estimator: load the model once, and give each worker thread or process its own rows"
 
 
 def model_card(
-    data: "AttentionData", metrics: Mapping[str, Any], pipeline: "Pipeline", contents: Mapping[str, bytes]
+    data: "AttentionData",
+    metrics: Mapping[str, Any],
+    pipeline: "Pipeline",
+    contents: Mapping[str, bytes],
+    accepted: Sequence["Finding"] = (),
 ) -> dict[str, Any]:
     """The card of a model as JSON values.
 
@@ -37,6 +45,7 @@ def model_card(
         metrics: the stored metrics of its cross-validation.
         pipeline: the fitted model.
         contents: the bytes of each file, by suffix.
+        accepted: the findings of the audit that a person accepted.
     """
     selected = pipeline[:-1].get_feature_names_out().tolist()
     return {
@@ -48,6 +57,7 @@ def model_card(
         "classes": [0, 1],
         "threshold": THRESHOLD,
         "threading": THREADING,
+        **({ACCEPTED: [finding.to_json() for finding in accepted]} if accepted else {}),
         "training_data": metrics["data"],
         "cross_validation": {key: metrics[key] for key in ("mean", "sd", "protocol")},
     }

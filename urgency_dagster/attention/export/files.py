@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from urgency_dagster.attention.audit.audit import accepted_findings
 from urgency_dagster.attention.export.card import model_card
 from urgency_dagster.attention.export.skops_files import to_skops
 from urgency_dagster.attention.reading.pickles import AttentionData
@@ -137,6 +138,6 @@ def _store(
     for suffix, content in contents.items():
         with replacing(paths.model(model, suffix)) as temporary:
             temporary.write_bytes(content)
-    card = model_card(data, metrics, pipeline, contents)
+    card = model_card(data, metrics, pipeline, contents, accepted_findings(paths, metrics))
     write_json(paths.card(model), card)
     return card

@@ -6,10 +6,11 @@ Python code.
 """
 
 import pickle
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from urgency_dagster.attention.export.card import HASHES, check_hash, check_versions, read_card
+from urgency_dagster.attention.export.card import ACCEPTED, HASHES, check_hash, check_versions, read_card
 from urgency_dagster.attention.export.skops_files import from_skops
 from urgency_dagster.errors import AttentionError
 
@@ -22,7 +23,7 @@ def load_model(path: Path | str) -> "Pipeline":
 
     `predict_proba` takes a DataFrame and returns (N, 2) probabilities of the classes 0 and 1. The DataFrame needs the
     columns of the card, in any order; a missing column raises an AttentionError that names it. The predicted class is
-    1 if its probability is above the card's `threshold`.
+    1 if its probability is above the card's `threshold`. A model with accepted findings of the audit gives a warning.
 
     Args:
         path: the `.pkl` or `.skops` file.
@@ -40,6 +41,9 @@ def load_model(path: Path | str) -> "Pipeline":
     content = file.read_bytes()
     check_hash(file, content, card)
     check_versions(file, card)
+    if accepted := card.get(ACCEPTED):
+        kinds = ", ".join(sorted({str(finding["kind"]) for finding in accepted}))
+        warnings.warn(f"{file.name} was exported with accepted findings of the audit: {kinds}", stacklevel=2)
     if file.suffix == ".skops":
         return from_skops(content)
     pipeline: Pipeline = pickle.loads(content)  # noqa: S301 - the bytes match the hash in the card

@@ -8,6 +8,7 @@ Source: Kang et al., "K-EmoPhone", Scientific Data 10, 351 (2023), and its suppl
 import hashlib
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from urgency_dagster.attention.reading.decoding import decoded_array, decoded_table, decoded_timestamps
+from urgency_dagster.attention.reading.dropping import without_columns
 from urgency_dagster.attention.reading.unpickler import load_data, type_name
 from urgency_dagster.errors import AttentionError
 
@@ -64,7 +66,11 @@ class AttentionData:
 
 
 def load_attention_pickle(
-    path: Path, *, max_bytes: int = MAX_BYTES, min_participants: int = MIN_PARTICIPANTS
+    path: Path,
+    *,
+    max_bytes: int = MAX_BYTES,
+    min_participants: int = MIN_PARTICIPANTS,
+    drop_columns: Sequence[str] = (),
 ) -> AttentionData:
     """The checked data of a pickled (X, y, group, t) or (X, y, group, t, date_times).
 
@@ -72,6 +78,7 @@ def load_attention_pickle(
         path: a pickle of the K-EmoPhone supplementary code.
         max_bytes: maximum size of the file, and of X in memory.
         min_participants: minimum number of different participants.
+        drop_columns: names or patterns of columns that are left out before they are checked.
 
     Raises:
         AttentionError: the file is missing, too large or damaged; it names an object outside the allow-list; it is not
@@ -85,7 +92,7 @@ def load_attention_pickle(
         size = f" of {len(value)}" if isinstance(value, tuple) else ""
         raise AttentionError(f"the pickle holds a {type_name(value)}{size}", "a tuple of 4 or 5", _REWRITE)
     table, y, group, t, *more = value
-    X = checked_features(_of_bounded_size(decoded_table(table), max_bytes))
+    X = checked_features(without_columns(_of_bounded_size(decoded_table(table), max_bytes), drop_columns))
     labels = checked_labels(decoded_array(y), len(X))
     groups = _checked_groups(decoded_array(group), len(X), min_participants)
     warnings: list[str] = []

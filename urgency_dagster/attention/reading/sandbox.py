@@ -12,11 +12,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from urgency_dagster.attention.reading.features import write_features
+from urgency_dagster.attention.reading.first_rows import first_of_each_prompt
 from urgency_dagster.attention.reading.pickles import MAX_BYTES, load_attention_pickle
 from urgency_dagster.configuration import Configuration
 from urgency_dagster.errors import AttentionError, UrgencyError
@@ -74,19 +75,30 @@ class LoadingLimits(Configuration):
         return self.memory_mb or MIN_MEMORY_MB + MEMORY_PER_BYTE * size // MB
 
 
-def import_pickle(pickle: Path, paths: AttentionPaths, limits: LoadingLimits | None = None) -> dict[str, Any]:
+class FeatureConfig(LoadingLimits):
+    """The choice of columns and rows of a landed pickle, and the limits of reading it in its sandbox process."""
+
+    drop_columns: tuple[str, ...] = ()
+    """Columns that are left out: names, or patterns such as `ESM#LIK#*`. A pattern must match a column."""
+
+    replicates: Literal["all", "first"] = "all"
+    """The rows of a prompt that is replicated at several times. `all`: every row. `first`: the earliest row of each
+    prompt, which knows nothing of the time after the answer."""
+
+
+def import_pickle(pickle: Path, paths: AttentionPaths, limits: FeatureConfig | None = None) -> dict[str, Any]:
     """Stores the features and samples of a pickle; returns their summary (see `inventory.feature_summary`).
 
     Args:
         pickle: the landed file. Only the child process opens it.
         paths: where the features go. Stored features are replaced only if everything succeeds.
-        limits: memory, time and size limits of reading; the defaults of LoadingLimits if None.
+        limits: the choice of columns and rows, and the limits of reading; the defaults of FeatureConfig if None.
 
     Raises:
         AttentionError: the file is missing or refused (see `pickles.load_attention_pickle`); reading exceeds a limit
             or crashes.
     """
-    limits = limits or LoadingLimits()
+    limits = limits or FeatureConfig()
     with replacing_folder(paths.features_folder) as folder:
         request = {"pickle": str(pickle.absolute()), "folder": str(folder.absolute()), "limits": limits.model_dump()}
         _check_exit(_run_child(request, limits.time_s), folder, limits)
@@ -152,7 +164,7 @@ def _response(file: Path) -> Any:
 def main() -> None:
     """Runs in the child process: reads the request from stdin, stores the features, and exits."""
     request = json.load(sys.stdin)
-    folder, limits = Path(request["folder"]), LoadingLimits(**request["limits"])
+    folder, limits = Path(request["folder"]), FeatureConfig(**request["limits"])
     try:
         _store(Path(request["pickle"]), folder, limits)
     except UrgencyError as error:
@@ -160,14 +172,16 @@ def main() -> None:
         sys.exit(REFUSED)
 
 
-def _store(pickle: Path, folder: Path, limits: LoadingLimits) -> None:
+def _store(pickle: Path, folder: Path, limits: FeatureConfig) -> None:
     # Imported before the limit is set: the limit counts memory beyond the libraries.
     import pyarrow.parquet  # noqa: F401
 
     memory_mb = limits.memory_for(pickle.stat().st_size if pickle.is_file() else 0)
     limited = _set_limits(memory_mb, limits.time_s)
     try:
-        data = load_attention_pickle(pickle, max_bytes=limits.max_mb * MB)
+        data = load_attention_pickle(pickle, max_bytes=limits.max_mb * MB, drop_columns=limits.drop_columns)
+        if limits.replicates == "first":
+            data = first_of_each_prompt(data)
         if not limited:
             data = replace(data, warnings=(*data.warnings, "this system could not limit the memory of reading"))
         write_features(data, replace(StoragePaths(folder).attention, features_folder=folder))

@@ -101,7 +101,7 @@ def test_the_stored_audit_equals_the_returned_audit(stored: AttentionPaths, data
     assert read_findings(stored, read_metrics(stored, "logreg")) == list(done.findings)
     as_json = read_json(stored.audit)
     assert as_json["counts"] == {"certain": 0, "suspicion": 0, "note": 3}
-    assert as_json["config"] == {"permutations": 1, "models": ["logreg"], "without_history": True}
+    assert as_json["config"] == {"permutations": 1, "models": ["logreg"], "without_history": True, "accept": []}
     assert as_json["controls"]["shuffled"]["logreg"]["auroc"] == done.controls.shuffled["logreg"].auroc
     text = stored.audit_report.read_text()
     assert "Honesty audit: certain: nothing; suspicious: nothing." in text

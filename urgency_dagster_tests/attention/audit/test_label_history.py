@@ -6,8 +6,8 @@ import pytest
 
 from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
 from urgency_dagster.attention.audit.label_history import Histories, history_findings, recompute
-from urgency_dagster.attention.audit.replicates import prompt_numbers
 from urgency_dagster.attention.reading.pickles import AttentionData, load_attention_pickle
+from urgency_dagster.attention.reading.replicates import prompt_numbers
 from urgency_dagster.demo.wearables import attention_pickle
 from urgency_dagster_tests.attention.conftest import make_data, times
 from urgency_dagster_tests.attention.honest import WINDOWS_S, history, honest_data, replicated, with_columns

@@ -18,7 +18,7 @@ import pytest
 from urgency_dagster.attention.reading import sandbox
 from urgency_dagster.attention.reading.features import read_features
 from urgency_dagster.attention.reading.pickles import AttentionData
-from urgency_dagster.attention.reading.sandbox import MIN_MEMORY_MB, LoadingLimits, import_pickle
+from urgency_dagster.attention.reading.sandbox import MIN_MEMORY_MB, FeatureConfig, import_pickle
 from urgency_dagster.errors import AttentionError, SettingsError
 from urgency_dagster.paths import AttentionPaths, StoragePaths
 from urgency_dagster.writing import read_json
@@ -49,7 +49,7 @@ def honest(landed: Callable[[bytes], Path], as_tuple: Callable[..., tuple[object
 @pytest.fixture
 def stored(honest: Path, paths: AttentionPaths) -> Callable[[], None]:
     """The features of an honest file, and a check that they are still there and nothing else is."""
-    import_pickle(honest, paths, LoadingLimits())
+    import_pickle(honest, paths, FeatureConfig())
     files = (paths.features, paths.samples, paths.summary)
     content = [file.read_bytes() for file in files]
 
@@ -63,7 +63,7 @@ def stored(honest: Path, paths: AttentionPaths) -> Callable[[], None]:
 
 @pytest.mark.slow
 def test_the_stored_features_equal_the_pickle(data: AttentionData, honest: Path, paths: AttentionPaths) -> None:
-    summary = import_pickle(honest, paths, LoadingLimits())
+    summary = import_pickle(honest, paths, FeatureConfig())
     read = read_features(paths)
     pd.testing.assert_frame_equal(read.X, data.X)
     np.testing.assert_array_equal(read.y, data.y)
@@ -75,7 +75,7 @@ def test_the_stored_features_equal_the_pickle(data: AttentionData, honest: Path,
 
 @pytest.mark.slow
 def test_the_same_pickle_gives_the_same_bytes(honest: Path, paths: AttentionPaths, stored: Callable[[], None]) -> None:
-    import_pickle(honest, paths, LoadingLimits())
+    import_pickle(honest, paths, FeatureConfig())
     stored()
 
 
@@ -87,7 +87,7 @@ def test_the_parent_reads_no_pickle(honest: Path, paths: AttentionPaths, monkeyp
     monkeypatch.setattr(sandbox, "load_attention_pickle", refuse)
     for name in ("load", "loads", "Unpickler"):
         monkeypatch.setattr(pickle, name, refuse)
-    assert import_pickle(honest, paths, LoadingLimits())["rows"] == 300
+    assert import_pickle(honest, paths, FeatureConfig())["rows"] == 300
 
 
 @pytest.mark.slow
@@ -96,7 +96,7 @@ def test_a_refusal_reaches_the_parent_word_for_word(
 ) -> None:
     path = landed(five(X=call("os", "system", plain(f"touch {tmp_path / 'executed'}"))))
     with pytest.raises(AttentionError) as refusal:
-        import_pickle(path, paths, LoadingLimits())
+        import_pickle(path, paths, FeatureConfig())
     received, expected, remedy = refusal.value.args
     assert (received, expected) == ("the pickle names os.system", "pandas and numpy data only")
     assert "pandas 1.3 or later" in remedy
@@ -108,7 +108,7 @@ def test_a_refused_file_leaves_the_stored_features_unchanged(
     landed: Callable[[bytes], Path], paths: AttentionPaths, stored: Callable[[], None]
 ) -> None:
     with pytest.raises(AttentionError, match=r"names builtins\.eval"):
-        import_pickle(landed(five(X=call("builtins", "eval", plain("1")))), paths, LoadingLimits())
+        import_pickle(landed(five(X=call("builtins", "eval", plain("1")))), paths, FeatureConfig())
     stored()
 
 
@@ -118,7 +118,7 @@ def test_long_and_unprintable_names_are_shortened_and_replaced_in_errors(
 ) -> None:
     path = landed(five(X=call("os\n\x1b[31m", "a" * 10**6)))
     with pytest.raises(AttentionError) as refusal:
-        import_pickle(path, paths, LoadingLimits())
+        import_pickle(path, paths, FeatureConfig())
     received = refusal.value.args[0]
     assert received.startswith("the pickle names os??[31m.aaa")
     assert len(received) < 400
@@ -127,7 +127,7 @@ def test_long_and_unprintable_names_are_shortened_and_replaced_in_errors(
 @pytest.mark.slow
 def test_a_missing_file_is_named(paths: AttentionPaths, tmp_path: Path) -> None:
     with pytest.raises(AttentionError, match=r"there is no file attention\.pkl"):
-        import_pickle(StoragePaths(tmp_path).attention_pickle, paths, LoadingLimits())
+        import_pickle(StoragePaths(tmp_path).attention_pickle, paths, FeatureConfig())
     assert not paths.features_folder.exists()
 
 
@@ -137,7 +137,7 @@ def test_a_large_file_is_refused_unread(landed: Callable[[bytes], Path], paths: 
     with path.open("r+b") as stream:
         stream.truncate(3 * 1024**2)
     with pytest.raises(AttentionError, match=r"attention\.pkl has 3,145,728 bytes; expected at most 2,097,152"):
-        import_pickle(path, paths, LoadingLimits(max_mb=2))
+        import_pickle(path, paths, FeatureConfig(max_mb=2))
 
 
 def repeated_block(columns: int, rows: int) -> bytes:
@@ -157,7 +157,7 @@ def test_a_table_that_outgrows_its_file_is_refused(
     path = landed(repeated_block(columns=300, rows=10_000))
     assert path.stat().st_size < 200_000
     with pytest.raises(AttentionError, match="X takes 12,000,000 bytes; expected at most 2,097,152"):
-        import_pickle(path, paths, LoadingLimits(max_mb=2))
+        import_pickle(path, paths, FeatureConfig(max_mb=2))
     stored()
 
 
@@ -186,7 +186,7 @@ def test_memory_bombs_stop_at_the_limit(
     path = landed(five(X=BOMBS[bomb]))
     before, start = psutil.Process().memory_info().rss, time.monotonic()
     with pytest.raises(AttentionError, match=f"takes more than {MIN_MEMORY_MB} MB of memory; .*raise memory_mb"):
-        import_pickle(path, paths, LoadingLimits())
+        import_pickle(path, paths, FeatureConfig())
     assert time.monotonic() - start < 60
     assert psutil.Process().memory_info().rss - before < 100 * 1024**2
     stored()
@@ -199,9 +199,9 @@ def test_the_memory_limit_is_an_option(
 ) -> None:
     path = landed(five(X=b"\x96" + struct.pack("<Q", 20 * 1024**2)))
     with pytest.raises(AttentionError, match="takes more than 10 MB of memory"):
-        import_pickle(path, paths, LoadingLimits(memory_mb=10))
+        import_pickle(path, paths, FeatureConfig(memory_mb=10))
     with pytest.raises(AttentionError, match="damaged"):
-        import_pickle(path, paths, LoadingLimits(memory_mb=100))
+        import_pickle(path, paths, FeatureConfig(memory_mb=100))
     stored()
 
 
@@ -214,7 +214,7 @@ def test_the_error_names_the_memory_limit_wherever_memory_ends(
     large = make_data(rows=25_000)
     path = landed(pickle.dumps((large.X, large.y, large.groups, large.t_s)))
     with pytest.raises(AttentionError, match=f"(more than|within) {memory_mb} MB.*raise memory_mb"):
-        import_pickle(path, paths, LoadingLimits(memory_mb=memory_mb))
+        import_pickle(path, paths, FeatureConfig(memory_mb=memory_mb))
     stored()
 
 
@@ -229,7 +229,7 @@ def test_time_bombs_stop_at_the_limit(
     path = landed(five(X=b"}" + LAUGHS + plain(1) + b"s"))
     start = time.monotonic()
     with pytest.raises(AttentionError, match=r"takes too long; expected at most 5 s; .*raise time_s"):
-        import_pickle(path, paths, LoadingLimits(time_s=5))
+        import_pickle(path, paths, FeatureConfig(time_s=5))
     assert time.monotonic() - start < 30
     stored()
 
@@ -265,7 +265,7 @@ def test_a_crashed_child_process_is_an_error(
     code, said = CRASHES[crash]
     in_the_process(code)
     with pytest.raises(AttentionError, match=said):
-        import_pickle(honest, paths, LoadingLimits())
+        import_pickle(honest, paths, FeatureConfig())
     stored()
 
 
@@ -275,7 +275,7 @@ def test_a_child_process_over_its_time_is_an_error(
 ) -> None:
     in_the_process("import time; time.sleep(60)")
     with pytest.raises(AttentionError, match="takes too long; expected at most 3 s"):
-        import_pickle(honest, paths, LoadingLimits(time_s=3))
+        import_pickle(honest, paths, FeatureConfig(time_s=3))
     stored()
 
 
@@ -285,29 +285,29 @@ def test_a_summary_over_the_maximum_size_is_refused(
 ) -> None:
     monkeypatch.setattr(sandbox, "MAX_RESPONSE_BYTES", 100)
     with pytest.raises(AttentionError, match=r"left no usable features\.json"):
-        import_pickle(honest, paths, LoadingLimits())
+        import_pickle(honest, paths, FeatureConfig())
 
 
 def test_a_system_without_memory_limit_adds_a_warning(
     honest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sandbox, "_set_limits", lambda *_: False)
-    sandbox._store(honest, tmp_path, LoadingLimits())
+    sandbox._store(honest, tmp_path, FeatureConfig())
     assert read_json(tmp_path / "features.json")["warnings"] == ["this system could not limit the memory of reading"]
 
 
 class TestLimits:
     def test_the_memory_follows_the_size_of_the_file(self) -> None:
         full_size = 34_700_000
-        assert LoadingLimits().memory_for(0) == MIN_MEMORY_MB
-        assert 3 * full_size < LoadingLimits().memory_for(full_size) * 1024**2 < 20 * full_size
-        assert LoadingLimits(memory_mb=7).memory_for(full_size) == 7
+        assert FeatureConfig().memory_for(0) == MIN_MEMORY_MB
+        assert 3 * full_size < FeatureConfig().memory_for(full_size) * 1024**2 < 20 * full_size
+        assert FeatureConfig(memory_mb=7).memory_for(full_size) == 7
 
     @pytest.mark.parametrize("limit", [{"max_mb": 0}, {"memory_mb": 0}, {"memory_mb": -1}, {"time_s": 0}])
     def test_limits_below_1_are_refused(self, limit: dict[str, int]) -> None:
         (name,) = limit
         with pytest.raises(SettingsError, match=f"{name} is .*; expected greater than or equal to 1"):
-            LoadingLimits(**limit)
+            FeatureConfig(**limit)
 
     @pytest.mark.slow
     @linux
@@ -334,5 +334,5 @@ def test_a_file_of_the_real_size_loads_within_the_default_limits(
         X = pd.concat([X[[name]] for name in X], axis=1)
     group = np.sort([f"P{n:02d}" for n in rng.integers(1, 48, rows)])
     path = landed(pickle.dumps((X, rng.integers(0, 2, rows), group, np.arange(rows) * 600.0, None), 5))
-    summary = import_pickle(path, paths, LoadingLimits())
+    summary = import_pickle(path, paths, FeatureConfig())
     assert (summary["rows"], summary["features"]["total"]) == (rows, categorical + numeric)

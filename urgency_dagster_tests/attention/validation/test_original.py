@@ -82,7 +82,7 @@ def reimplemented(data: AttentionData, name: str) -> Iterator[tuple[np.ndarray, 
     """The test rows and probabilities of each fold, as cell 63 computes them."""
     estimator, select = estimators()[name]
     X = data.X
-    categorical = np.asarray(sorted(X.select_dtypes("bool")))
+    categorical = np.asarray(sorted(map(str, X.select_dtypes("bool"))))
     numeric = np.asarray(sorted(X.columns[~X.columns.isin(categorical)]))
     for train, test in StratifiedGroupKFold(5, shuffle=True, random_state=42).split(X, data.y, data.groups):
         scaler = StandardScaler().fit(X[numeric].iloc[train].values)

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from urgency_dagster.attention.audit.replicates import prompt_numbers, replicated_share
 from urgency_dagster.attention.reading.pickles import AttentionData
+from urgency_dagster.attention.reading.replicates import prompt_numbers, replicated_share
 from urgency_dagster_tests.attention.conftest import times
 from urgency_dagster_tests.attention.honest import honest_data, replicated
 
