@@ -68,7 +68,7 @@ class AttentionError(UrgencyError):
 
 
 class NoFeatureError(AttentionError):
-    """The feature selector keeps no feature, because no feature is informative about the label."""
+    """The feature selector keeps no feature: none is informative about the label, or the rows are too few for its C."""
 
 
 class InputError(UrgencyError):

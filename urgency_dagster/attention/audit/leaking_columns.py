@@ -15,6 +15,7 @@ from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
 from urgency_dagster.attention.reading.column_names import parse_feature_name
 from urgency_dagster.attention.reading.inventory import extremes
 from urgency_dagster.attention.reading.pickles import AttentionData
+from urgency_dagster.attention.reading.replicates import unit_numbers
 
 MIN_SAVED_BITS = 40.0
 """A column leaks if it saves at least this many bits of the labels' description length, after paying for the rule.
@@ -71,12 +72,16 @@ def _blocks(X: pd.DataFrame) -> Iterator[tuple[list[str], np.ndarray]]:
 
 
 def label_bits(data: AttentionData) -> float:
-    """Description length of the labels in bits, if the number of positive labels of each participant is known."""
+    """Description length of the labels in bits, if the number of positive labels of each participant is known.
+
+    Independent units are counted, not rows: the label of a prompt is described once for all its copies.
+    """
     from scipy.special import gammaln
 
-    _, codes = np.unique(data.groups, return_inverse=True)
+    units = np.unique(unit_numbers(data), return_index=True)[1]
+    _, codes = np.unique(data.groups[units], return_inverse=True)
     n = np.bincount(codes)
-    k = np.bincount(codes, weights=data.y)
+    k = np.bincount(codes, weights=data.y[units])
     return float((gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)).sum() / np.log(2))
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
 from urgency_dagster.attention.reading.column_names import parse_feature_name
+from urgency_dagster.attention.reading.inventory import extremes
 from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.reading.replicates import (
     REPLICA_GAP_S,
@@ -19,7 +20,7 @@ REPLICATED_SUSPICION = 0.05
 """From this share of possible replicates on, a person must check the data."""
 
 MIN_NONZERO_VALUES = 8
-"""Minimum number of non-zero numbers in a row before an equal row counts as its copy.
+"""Minimum number of non-zero numbers, in columns that change, in a row before an equal row counts as its copy.
 
 Without a wristband and with an idle phone, a participant has rows of zeros. Such rows are equal, but not copies.
 """
@@ -70,8 +71,11 @@ def copied_rows(data: AttentionData) -> pd.DataFrame:
     """
     columns = [name for name in data.X.columns if (parts := parse_feature_name(name)) is None or parts.stream != "ESM"]
     X = data.X[columns]
-    numbers = X.select_dtypes("float32")
-    nonzero_enough = (numbers.to_numpy() != 0).sum(axis=1) >= MIN_NONZERO_VALUES
+    numbers = X.select_dtypes("float32").to_numpy()
+    lowest, highest = extremes(numbers, data.groups)
+    # A column that never changes for a participant does not make a row of this participant distinctive.
+    changes = (lowest != highest)[np.unique(data.groups, return_inverse=True)[1]]
+    nonzero_enough = ((numbers != 0) & changes).sum(axis=1) >= MIN_NONZERO_VALUES
     rows = pd.DataFrame({"features": pd.util.hash_pandas_object(X, index=False), "y": data.y})
     repeated = rows[rows.duplicated(keep=False) & nonzero_enough]
     return pd.DataFrame({"copy": repeated.groupby(["features", "y"]).ngroup()})

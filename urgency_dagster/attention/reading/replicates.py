@@ -4,6 +4,7 @@ Source: derivatives of K-EmoPhone that replicate every prompt up to 10 minutes b
 """
 
 import numpy as np
+import pandas as pd
 
 from urgency_dagster.attention.reading.pickles import AttentionData
 
@@ -36,6 +37,19 @@ def prompt_numbers(data: AttentionData, t_s: np.ndarray) -> np.ndarray:
     numbers = np.empty(len(t_s), dtype=np.int64)
     numbers[order] = np.cumsum(~follows) if follows.mean() >= REPLICATED_SHARE else np.arange(len(t_s))
     return numbers
+
+
+def unit_numbers(data: AttentionData) -> np.ndarray:
+    """(N,) int64, the number of the independent unit of each row: a prompt, or rows that are equal in everything.
+
+    Copies of a prompt or of a row say nothing new about a column.
+    """
+    numbers = np.arange(len(data.y)) if data.t_s is None else prompt_numbers(data, data.t_s)
+    rows = pd.DataFrame({"X": pd.util.hash_pandas_object(data.X, index=False), "y": data.y, "group": data.groups})
+    units: np.ndarray = (
+        pd.Series(numbers).groupby(rows.groupby(["X", "y", "group"]).ngroup()).transform("min").to_numpy()
+    )
+    return units
 
 
 def _order(data: AttentionData, t_s: np.ndarray) -> np.ndarray:

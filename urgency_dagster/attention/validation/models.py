@@ -87,8 +87,32 @@ def fit_preprocessing(X: pd.DataFrame, y: np.ndarray, protocol: Protocol) -> Pip
     """
     preprocessing = make_preprocessing(protocol).fit(X, y)
     if not preprocessing["select"].get_support().any():
-        raise NoFeatureError(f"the selector keeps none of {X.shape[1]} features", "at least one", "check the features")
+        raise _no_feature(preprocessing, X, y, protocol)
     return preprocessing
+
+
+def _no_feature(preprocessing: Pipeline, X: pd.DataFrame, y: np.ndarray, protocol: Protocol) -> NoFeatureError:
+    """The error, with the cause: no feature changes, or C is too small for so few rows.
+
+    With zero weights the squared hinge loss has the gradient 2 C |sum of s_i x_i| in the direction of a feature, where
+    s is +1 or -1 by class and the intercept is at its best. The L1 penalty has the gradient 1. So a feature is kept
+    only if C is above 1 / (2 |sum|), whose largest sum grows with the number of rows.
+    """
+    scaled = preprocessing["scale"].transform(X).astype(np.float64)
+    sign = np.where(y == 1, 1.0, -1.0)
+    # The intercept is penalised too, so its best value is between 0 and the mean sign.
+    sums = np.abs((sign - sign.mean()) @ scaled)
+    received = (
+        f"the selector keeps none of {X.shape[1]} features, with {len(X)} rows and selector_c {protocol.selector_c}"
+    )
+    if sums.max() < 1e-6 * len(X):
+        return NoFeatureError(received, "at least one feature that changes with the label", "check the features")
+    needed = 1 / (2 * sums.max())
+    return NoFeatureError(
+        received,
+        f"at least one; the best feature needs selector_c of about {needed:.2g}, and less with more rows",
+        "raise selector_c of attention_cv, or land more rows",
+    )
 
 
 def make_logreg(protocol: Protocol) -> LogisticRegression:

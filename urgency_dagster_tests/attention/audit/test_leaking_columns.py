@@ -9,7 +9,8 @@ import pytest
 from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
 from urgency_dagster.attention.audit.leaking_columns import STRONG_AUROC, column_findings, label_bits
 from urgency_dagster.attention.reading.pickles import AttentionData
-from urgency_dagster_tests.attention.honest import WINDOWS_S, honest_data, with_columns
+from urgency_dagster_tests.attention.conftest import times
+from urgency_dagster_tests.attention.honest import WINDOWS_S, honest_data, replicated, with_columns
 
 RNG = np.random.default_rng(5)
 
@@ -99,6 +100,34 @@ def test_too_few_labels_give_no_certain_finding() -> None:
 def test_a_column_of_unique_values_does_not_give_the_label(honest: AttentionData) -> None:
     data = with_columns(honest, HRT__VAL=np.arange(len(honest.y), dtype="float32"))
     assert not found(data, FindingKind.COLUMN_TELLS_LABEL)
+
+
+def test_noise_that_lasts_for_a_prompt_does_not_tell_the_label(honest: AttentionData) -> None:
+    """Its copies have the prompt's label, but 480 prompts are 480 labels, not 2,400."""
+    data = replicated(honest)
+    slow = np.repeat(RNG.normal(size=len(honest.y)), 5).astype("float32")
+    assert label_bits(data) == pytest.approx(label_bits(honest))
+    assert not found(with_columns(data, HRT__VAL=slow), FindingKind.COLUMN_TELLS_LABEL)
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_noise_in_rows_that_occur_twice_does_not_tell_the_label(honest: AttentionData, timed: bool) -> None:
+    twice = np.tile(np.arange(len(honest.y)), 2)
+    data = dataclasses.replace(
+        honest,
+        X=honest.X.iloc[twice].reset_index(drop=True),
+        y=honest.y[twice],
+        groups=honest.groups[twice],
+        t_s=times(honest)[twice] if timed else None,
+    )
+    assert label_bits(data) == pytest.approx(label_bits(honest))
+    assert not found(data, FindingKind.COLUMN_TELLS_LABEL)
+
+
+def test_the_label_is_told_in_replicated_prompts_too(honest: AttentionData) -> None:
+    data = replicated(honest)
+    leaking = with_columns(data, HRT__VAL=data.y.astype("float32"))
+    assert found(leaking, FindingKind.COLUMN_TELLS_LABEL)[0].names == ("HRT#VAL",)
 
 
 def test_identifying_columns_are_a_note_or_suspicious_by_their_stream(honest: AttentionData) -> None:

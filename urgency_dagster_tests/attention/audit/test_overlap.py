@@ -90,6 +90,12 @@ def test_equal_rows_of_zeros_are_not_copies(honest: AttentionData) -> None:
     assert copied_rows(dataclasses.replace(honest, X=X)).empty
 
 
+def test_columns_that_never_change_do_not_make_rows_copies(honest: AttentionData) -> None:
+    constant = honest.X.select_dtypes("float32").columns
+    X = honest.X.assign(**{name: np.float32(n + 1) for n, name in enumerate(constant)})
+    assert copied_rows(dataclasses.replace(honest, X=X)).empty
+
+
 def test_replicated_prompts_are_suspicious_and_counted(honest: AttentionData) -> None:
     found = kinds(replicated(honest))
     assert set(found) == {FindingKind.REPLICATED_PROMPTS}

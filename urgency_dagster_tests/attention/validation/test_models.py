@@ -40,6 +40,18 @@ class TestPreprocessing:
         with pytest.raises(AttentionError, match="keeps none of 1 features"):
             fit_preprocessing(constant, data.y, Protocol())
 
+    @pytest.mark.parametrize("informative", [True, False])
+    def test_too_few_rows_are_named_with_the_number_that_is_enough(
+        self, data: AttentionData, informative: bool
+    ) -> None:
+        y = data.y if informative else np.random.default_rng(0).permutation(data.y)
+        with pytest.raises(AttentionError, match=r"with 300 rows and selector_c 1e-05; .*raise selector_c") as caught:
+            fit_preprocessing(data.X, y, Protocol(selector_c=1e-5))
+        needed = float(str(caught.value).split("selector_c of about ")[1].split(",")[0])
+        with pytest.raises(AttentionError):
+            fit_preprocessing(data.X, y, Protocol(selector_c=0.9 * needed))
+        assert len(fit_preprocessing(data.X, y, Protocol(selector_c=1.1 * needed)).get_feature_names_out()) >= 1
+
 
 class TestModels:
     def test_every_name_has_a_factory(self) -> None:
