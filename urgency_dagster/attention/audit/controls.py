@@ -14,7 +14,7 @@ from pydantic import Field
 
 from urgency_dagster.attention.audit.auroc import OrderedPairs, interval, within_participants
 from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
-from urgency_dagster.attention.audit.label_history import history_columns
+from urgency_dagster.attention.audit.label_history import every_history_column
 from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.cross_validation import cross_validate
 from urgency_dagster.attention.validation.parallel import connected
@@ -111,7 +111,7 @@ def run_controls(
         protocol: the protocol of the audited cross-validation.
         progress: receives the number of finished cross-validations and the total.
     """
-    columns = list(history_columns(data)) if config.without_history else []
+    columns = every_history_column(data) if config.without_history else []
     total = config.permutations + bool(columns)
     # One private Ray cluster for all: starting it takes longer than a small cross-validation.
     with connected(protocol.address, protocol.num_cpus) if protocol.backend == "ray" and total else nullcontext():

@@ -7,12 +7,13 @@ Source: the K-EmoPhone supplementary code for the definition of the columns.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from urgency_dagster.attention.audit.auroc import interval, within_participants
 from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
+from urgency_dagster.attention.audit.running_shares import FollowedShare, followed_shares
 from urgency_dagster.attention.reading.column_names import parse_feature_name
 from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.reading.replicates import prompt_numbers
@@ -71,6 +72,11 @@ def history_columns(data: AttentionData) -> dict[str, int | None]:
     }
 
 
+def every_history_column(data: AttentionData) -> list[str]:
+    """The label history columns by name, and those that follow a running share of labels under another name."""
+    return list(dict.fromkeys([*history_columns(data), *followed_shares(data)]))
+
+
 def verifiable_columns(data: AttentionData) -> dict[str, int]:
     """The label history columns that can be recomputed, because window and times are known."""
     columns = history_columns(data) if data.t_s is not None else {}
@@ -104,14 +110,23 @@ def recompute(data: AttentionData, t_s: np.ndarray, prompts: np.ndarray, window_
 
 def history_findings(data: AttentionData) -> list[Finding]:
     """Findings about the label history columns."""
-    columns = history_columns(data)
+    named, followed = history_columns(data), followed_shares(data)
+    columns = list(dict.fromkeys([*named, *followed]))
     if not columns:
         return []
     compared = _compared(data, verifiable_columns(data))
     message = "Label history columns are valid only if past answers of the participant are known at prediction time."
     recomputed = {name: figures["honest_rows"] for name, figures in compared.items()}
-    present = Finding.of_names(Level.NOTE, FindingKind.LABEL_HISTORY, message, list(columns), recomputed)
-    return [present, *_unverifiable(sorted(set(columns) - set(compared))), *_faults(compared)]
+    present = Finding.of_names(Level.NOTE, FindingKind.LABEL_HISTORY, message, columns, recomputed)
+    own = {name: share for name, share in followed.items() if share.has_own_label and name not in compared}
+    return [present, *_unverifiable(sorted(set(named) - set(compared) - set(own))), *_own(own), *_faults(compared)]
+
+
+def _own(followed: Mapping[str, FollowedShare]) -> Iterator[Finding]:
+    for name, share in followed.items():
+        message = "The column follows a running share of labels that contains the row's own label."
+        figures = {"with_own_label": share.with_own, "without": share.honest, "own_label": share.own_label}
+        yield Finding.of_names(Level.CERTAIN, FindingKind.OWN_LABEL_IN_HISTORY, message, [name], figures)
 
 
 def _compared(data: AttentionData, columns: Mapping[str, int]) -> dict[str, dict[str, float]]:
@@ -119,9 +134,17 @@ def _compared(data: AttentionData, columns: Mapping[str, int]) -> dict[str, dict
     if data.t_s is None or not columns:
         return {}
     prompts = prompt_numbers(data, data.t_s)
-    return {
-        name: _compare(data, name, recompute(data, data.t_s, prompts, window_s)) for name, window_s in columns.items()
+    # The originals count the first of the label values, which may be either class.
+    sides = data, replace(data, y=1 - data.y)
+    compared = {
+        name: [_compare(side, name, recompute(side, data.t_s, prompts, window_s)) for side in sides]
+        for name, window_s in columns.items()
     }
+    return {name: max(figures, key=_match) for name, figures in compared.items()}
+
+
+def _match(figures: Mapping[str, float]) -> float:
+    return max(figures["honest_rows"], figures["rows_with_own_label"])
 
 
 def _compare(data: AttentionData, name: str, histories: Histories) -> dict[str, float]:
