@@ -1,17 +1,25 @@
-"""Reads files of real writers with random damage: `python -m urgency_dagster_tests.attention.fuzzing SEED COUNT`.
+"""Reads files of real writers with random damage: `python -m urgency_dagster_tests.attention.fuzzing SEED COUNT KIND`.
+
+KIND is `pickle`, `gzip` or `parquet`.
 
 It is a process of its own, with limits, because damage can turn a length into a memory bomb. It ends with a traceback
 if reading does anything but succeed, refuse or run out of memory.
 """
 
+import gzip
+import io
 import random
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
 
 from urgency_dagster.attention.reading.pickles import load_attention_pickle
 from urgency_dagster.attention.reading.sandbox import _set_limits
 from urgency_dagster.errors import AttentionError
+from urgency_dagster_tests.attention.conftest import make_data
 from urgency_dagster_tests.attention.writers import write_pickles
 
 MEMORY_MB, TIME_S = 400, 240
@@ -33,11 +41,29 @@ def damaged(rng: random.Random, files: list[bytes]) -> bytes:
     return bytes(content)
 
 
+def intact(kind: str) -> list[bytes]:
+    """Files of one kind without damage."""
+    pickles = [file.read_bytes() for file in sorted(Path(write_pickles.__file__).parent.glob("*.pkl"))]
+    if kind == "pickle":
+        return pickles
+    if kind == "gzip":
+        return [gzip.compress(content, mtime=0) for content in pickles]
+    data = make_data(rows=60)
+    table = data.X.assign(y=data.y, group=data.groups, t=data.t_s)
+    return [_parquet(table, compression) for compression in (None, "snappy", "gzip", "zstd")]
+
+
+def _parquet(table: pd.DataFrame, compression: Any) -> bytes:
+    stream = io.BytesIO()
+    table.to_parquet(stream, compression=compression)
+    return stream.getvalue()
+
+
 def main() -> None:
     """Writes how many files loaded, and how many there were."""
-    seed, count = map(int, sys.argv[1:])
+    seed, count, kind = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     rng, loaded = random.Random(seed), 0
-    files = [file.read_bytes() for file in sorted(Path(write_pickles.__file__).parent.glob("*.pkl"))]
+    files = intact(kind)
     _set_limits(MEMORY_MB, TIME_S)
     with TemporaryDirectory() as folder:
         path = Path(folder, "attention.pkl")

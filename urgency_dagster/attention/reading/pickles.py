@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from urgency_dagster.attention.reading.casts import cast_features, cast_groups, cast_labels
+from urgency_dagster.attention.reading.containers import content_of
 from urgency_dagster.attention.reading.decoding import decoded_array, decoded_table, decoded_timestamps
 from urgency_dagster.attention.reading.dropping import without_columns
-from urgency_dagster.attention.reading.unpickler import load_data, type_name
+from urgency_dagster.attention.reading.unpickler import type_name
 from urgency_dagster.errors import AttentionError
 
 MAX_BYTES = 2 * 1024**3
@@ -49,7 +51,7 @@ class AttentionData:
         groups: (N,) str, the participant of each row.
         t_s: (N,) float64, seconds since the local midnight of the earliest sample; None if unknown.
         source_sha256: SHA-256 of the pickle.
-        warnings: one sentence for each element that was dropped.
+        warnings: one sentence for each element that was dropped or cast.
     """
 
     X: pd.DataFrame
@@ -81,21 +83,24 @@ def load_attention_pickle(
         drop_columns: names or patterns of columns that are left out before they are checked.
 
     Raises:
-        AttentionError: the file is missing, too large or damaged; it names an object outside the allow-list; it is not
-            a tuple of 4 or 5; row counts differ; a column of X is not bool or float32, not finite, or has a repeated or
-            invalid name; y is not integer 0 and 1 with both values; a participant is not text; there are too few
-            participants.
+        AttentionError: the file is missing, too large, damaged or of another kind; it names an object outside the
+            allow-list; it is not a tuple of 4 or 5; row counts differ; a column of X is neither bool nor castable to
+            float32 without loss, not finite, or has a repeated or invalid name; y is not 0 and 1 with both values; a
+            participant is neither text nor a whole number; there are too few participants.
         MemoryError: the memory is not enough.
     """
-    value, sha256 = _read(path, max_bytes)
-    if not isinstance(value, tuple) or len(value) not in (4, 5):
-        size = f" of {len(value)}" if isinstance(value, tuple) else ""
-        raise AttentionError(f"the pickle holds a {type_name(value)}{size}", "a tuple of 4 or 5", _REWRITE)
-    table, y, group, t, *more = value
-    X = checked_features(without_columns(_of_bounded_size(decoded_table(table), max_bytes), drop_columns))
-    labels = checked_labels(decoded_array(y), len(X))
-    groups = _checked_groups(decoded_array(group), len(X), min_participants)
     warnings: list[str] = []
+    value, sha256 = _read(path, max_bytes, warnings)
+    if not isinstance(value, tuple | list) or len(value) not in (4, 5):
+        size = f" of {len(value)}" if isinstance(value, tuple | list) else ""
+        raise AttentionError(f"the pickle holds a {type_name(value)}{size}", "a tuple of 4 or 5", _REWRITE)
+    if isinstance(value, list):
+        warnings.append("the pickle holds a list, which was read as a tuple")
+    table, y, group, t, *more = value
+    decoded = _of_bounded_size(table if isinstance(table, pd.DataFrame) else decoded_table(table), max_bytes)
+    X = checked_features(cast_features(without_columns(decoded, drop_columns), warnings))
+    labels = checked_labels(cast_labels(decoded_array(y), warnings), len(X))
+    groups = _checked_groups(cast_groups(decoded_array(group), warnings), len(X), min_participants)
     t_s = _usable_times(decoded_array(t), more[0] if more else None, len(X), warnings)
     warnings += _one_sided(labels, groups)
     return AttentionData(X, labels, groups, t_s, sha256, tuple(warnings))
@@ -104,8 +109,8 @@ def load_attention_pickle(
 _REWRITE = "write the file again with the K-EmoPhone code"
 
 
-def _read(path: Path, max_bytes: int) -> tuple[Any, str]:
-    """The content of the pickle and the SHA-256 of the same open file."""
+def _read(path: Path, max_bytes: int, warnings: list[str]) -> tuple[Any, str]:
+    """The content of the file and the SHA-256 of the same open file."""
     if not path.is_file():
         raise AttentionError(f"there is no file {path.name}", "an attention pickle", f"put it into {path.parent}")
     with path.open("rb") as stream:
@@ -114,7 +119,7 @@ def _read(path: Path, max_bytes: int) -> tuple[Any, str]:
             raise AttentionError(f"{path.name} has {size:,} bytes", f"at most {max_bytes:,}", "drop unneeded columns")
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         stream.seek(0)
-        return load_data(stream), sha256
+        return content_of(stream, max_bytes, warnings), sha256
 
 
 def _of_bounded_size(X: pd.DataFrame, max_bytes: int) -> pd.DataFrame:

@@ -138,7 +138,7 @@ def broken(data: AttentionData, name: str) -> Any:
     return {
         "nan": {"X": X.assign(**{"HRT#VAL": np.float32("nan")})},
         "inf": {"X": X.assign(**{"HRT#VAL": np.float32("inf")})},
-        "float64": {"X": X.astype({"HRT#VAL": "float64"})},
+        "float64": {"X": X.assign(**{"HRT#VAL": 0.1})},
         "text": {"X": X.assign(extra="a")},
         "object": {"X": X.assign(extra=np.array([1, "a"] * 150, dtype=object))},
         "category": {"X": X.assign(extra=pd.Categorical(["a", "b"] * 150))},
@@ -159,12 +159,12 @@ def broken(data: AttentionData, name: str) -> Any:
         "no column": {"X": X[[]]},
         "short y": {"y": data.y[:-1]},
         "short groups": {"groups": data.groups[:-1]},
-        "float y": {"y": data.y.astype(float)},
+        "float y": {"y": data.y + 0.5},
         "y of 2": {"y": data.y * 2},
         "one class": {"y": np.zeros_like(data.y)},
-        "flat y": {"y": data.y.reshape(-1, 1)},
-        "list y": {"y": data.y.tolist()},
-        "numbers as groups": {"groups": np.arange(len(X))},
+        "wide y": {"y": np.stack([data.y, data.y], axis=1)},
+        "list y": {"y": [*data.y.tolist()[:-1], "1"]},
+        "numbers as groups": {"groups": np.arange(len(X)) / 2},
         "few participants": {"groups": np.where(data.groups > "P05", "P01", "P02")},
         "blank group": {"groups": np.where(data.groups == "P05", "", data.groups)},
     }[name]
@@ -199,7 +199,7 @@ def broken(data: AttentionData, name: str) -> Any:
         ("float y", "y has the dtype float64"),
         ("y of 2", "values 0, 2"),
         ("one class", "values 0;"),
-        ("flat y", "one-dimensional"),
+        ("wide y", "one-dimensional"),
         ("list y", "y is a list"),
         ("numbers as groups", "not text"),
         ("few participants", "2 participants; expected at least 5"),
@@ -218,7 +218,8 @@ def test_each_rule_gives_its_own_error(
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [((1, 2, 3), "tuple of 3"), ([1] * 5, "holds a list"), ({"X": 1}, "holds a dict")]
+    ("value", "said"),
+    [((1, 2, 3), "tuple of 3"), ([1] * 3, "list of 3"), ([1] * 5, "element 1 is a int"), ({"X": 1}, "holds a dict")],
 )
 def test_anything_but_four_or_five_elements_is_refused(
     write_pickle: Callable[..., Path], value: object, said: str
@@ -303,7 +304,7 @@ class TestVariants:
     def test_a_file_that_is_not_a_pickle_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / "attention.pkl"
         path.write_bytes(b"PK\x03\x04 a ZIP")
-        with pytest.raises(AttentionError, match="damaged"):
+        with pytest.raises(AttentionError, match="a ZIP archive"):
             load_attention_pickle(path)
 
 

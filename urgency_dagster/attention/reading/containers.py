@@ -1,0 +1,96 @@
+"""What a file is, by its first bytes: a pickle, a compressed pickle, Parquet, or a kind that is refused by name."""
+
+import gzip
+import io
+import zlib
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+from urgency_dagster.attention.reading.unpickler import load_data
+from urgency_dagster.errors import AttentionError
+
+GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
+
+REFUSED: Mapping[bytes, tuple[str, str]] = {
+    b"version https://git-lfs": ("a Git LFS pointer, not the file itself", "run `git lfs pull` and land the file"),
+    b"PK": ("a ZIP archive", "unpack it and land the pickle"),
+    b"7z\xbc\xaf": ("a 7z archive", "unpack it and land the pickle"),
+    b"Rar!": ("a RAR archive", "unpack it and land the pickle"),
+    b"BZh": ("compressed by bzip2", "decompress it and land the pickle"),
+    b"\xfd7zXZ": ("compressed by xz", "decompress it and land the pickle"),
+    b"\x28\xb5\x2f\xfd": ("compressed by zstd", "decompress it and land the pickle"),
+    b"\x78\x01": ("compressed by zlib, as joblib.dump does", "write it again with pickle.dump"),
+    b"\x78\x5e": ("compressed by zlib, as joblib.dump does", "write it again with pickle.dump"),
+    b"\x78\x9c": ("compressed by zlib, as joblib.dump does", "write it again with pickle.dump"),
+    b"\x78\xda": ("compressed by zlib, as joblib.dump does", "write it again with pickle.dump"),
+    b"\x93NUMPY": ("a NumPy array", "write the tuple (X, y, group, t) with pickle.dump"),
+    b"\x89HDF": ("an HDF5 file", "write the tuple (X, y, group, t) with pickle.dump"),
+    b"SQLite format 3": ("an SQLite database", "write the tuple (X, y, group, t) with pickle.dump"),
+    b"<!DOCTYPE": ("an HTML page", "download the file itself"),
+    b"<html": ("an HTML page", "download the file itself"),
+}
+"""What other files are, and the remedy, by their first bytes."""
+
+EXPECTED = "a pickle, plain or compressed by gzip, or Parquet"
+
+LABEL, GROUP, TIME = ("y", "label"), ("group", "pcode", "participant"), ("t", "t_s")
+"""The names of the columns of a Parquet file that are not features."""
+
+
+def content_of(stream: BinaryIO, max_bytes: int, warnings: list[str]) -> Any:
+    """The content of a file: that of a pickle (see `load_data`), or the tuple of a Parquet table.
+
+    Raises:
+        AttentionError: the file is empty, of another kind or damaged, or too large when it is decompressed.
+    """
+    head = stream.read(32)
+    stream.seek(0)
+    if not head:
+        raise AttentionError("the file is empty", EXPECTED, "copy it again")
+    for first, (kind, remedy) in REFUSED.items():
+        if head.startswith(first):
+            raise AttentionError(f"the file is {kind}", EXPECTED, remedy)
+    if head.startswith(PARQUET):
+        return _parquet(stream, max_bytes)
+    if head.startswith(GZIP):
+        warnings.append("the file is compressed by gzip and was decompressed")
+        return load_data(io.BytesIO(_decompressed(stream, max_bytes)))
+    return load_data(stream)
+
+
+def _decompressed(stream: BinaryIO, max_bytes: int) -> bytes:
+    try:
+        with gzip.open(stream) as unpacked:
+            content = unpacked.read(max_bytes + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise AttentionError(
+            f"the gzip file is damaged ({type(error).__name__})", "a complete file", "copy it again"
+        ) from error
+    if len(content) > max_bytes:
+        raise AttentionError("the decompressed file is too large", f"at most {max_bytes:,} bytes", "raise max_mb")
+    return content
+
+
+def _parquet(stream: BinaryIO, max_bytes: int) -> tuple[Any, ...]:
+    """(X, y, group, t) of a Parquet table with the columns y and group, and perhaps t."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(stream)
+        size = sum(file.metadata.row_group(n).total_byte_size for n in range(file.num_row_groups))
+        if size > max_bytes:
+            raise AttentionError(f"X takes {size:,} bytes", f"at most {max_bytes:,}", "drop unneeded columns")
+        table = file.read(use_threads=False).to_pandas(ignore_metadata=True, use_threads=False)
+    except (pa.ArrowException, OSError, ValueError, TypeError, LookupError, OverflowError) as error:
+        raise AttentionError(
+            f"the Parquet file is damaged ({type(error).__name__})", "a complete file", "copy it again"
+        ) from error
+    found = [[name for name in names if name in table.columns] for names in (LABEL, GROUP, TIME)]
+    if not found[0] or not found[1]:
+        received = "the Parquet file has no column y or no column group"
+        raise AttentionError(received, "X with the columns y and group, and t if known", "add these columns")
+    label, group, time = (names[0] if names else None for names in found)
+    groups = table[group].to_numpy()
+    others = [name for name in (label, group, time) if name is not None]
+    return table.drop(columns=others), table[label].to_numpy(), groups, None if time is None else table[time].to_numpy()
