@@ -12,6 +12,7 @@ from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.reading.replicates import (
     REPLICA_GAP_S,
     REPLICATED_SHARE,
+    numbers_of_prompts,
     prompt_numbers,
     replicated_share,
 )
@@ -83,6 +84,7 @@ def copied_rows(data: AttentionData) -> pd.DataFrame:
 
 def _replicated(data: AttentionData) -> Iterator[Finding]:
     if data.t_s is None:
+        yield from _replicated_blocks(data)
         return
     share = replicated_share(data, data.t_s)
     if share >= REPLICATED_SUSPICION:
@@ -95,3 +97,15 @@ def _replicated(data: AttentionData) -> Iterator[Finding]:
             figures["prompts"] = len(np.unique(prompt_numbers(data, data.t_s)))
         rows = round(share * len(data.y))
         yield Finding(Level.SUSPICION, FindingKind.REPLICATED_PROMPTS, message, rows, figures=figures)
+
+
+def _replicated_blocks(data: AttentionData) -> Iterator[Finding]:
+    """The finding about replicated prompts without times, by the order of the rows."""
+    prompts, rows = len(np.unique(numbers_of_prompts(data))), len(data.y)
+    if prompts < rows:
+        message = (
+            "Neighbouring rows of one participant have the same label and values that are equal or interpolated: "
+            "replicated prompts are counted several times, and replicates after the answer contain later information."
+        )
+        figures = {"share": 1 - prompts / rows, "prompts": prompts}
+        yield Finding(Level.SUSPICION, FindingKind.REPLICATED_PROMPTS, message, rows - prompts, figures=figures)

@@ -11,7 +11,7 @@ from itertools import combinations, product
 import numpy as np
 
 from urgency_dagster.attention.reading.pickles import SECONDS_PER_DAY, AttentionData
-from urgency_dagster.attention.reading.replicates import prompt_numbers
+from urgency_dagster.attention.reading.replicates import numbers_of_prompts
 
 HOURS = (0.25, 0.5, 1, 2, 3, 4, 5, 6, 8, 10, 12, 18, 24, 48, 72, np.inf)
 """Lengths of the windows of time, in hours."""
@@ -117,7 +117,7 @@ def _shares(data: AttentionData) -> tuple[list[np.ndarray], list[np.ndarray]]:
     Without times, the order of the rows stands for them.
     """
     t_s = np.arange(len(data.y), dtype=np.float64) if data.t_s is None else data.t_s
-    prompts = np.arange(len(data.y)) if data.t_s is None else prompt_numbers(data, data.t_s)
+    prompts = numbers_of_prompts(data)
     order = np.lexsort((t_s, data.groups))
     members = np.split(order, np.unique(data.groups[order], return_index=True)[1][1:])
     timed = data.t_s is not None

@@ -4,6 +4,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from urgency_dagster.attention.reading.unpickler import load_data
@@ -33,8 +34,23 @@ REFUSED: Mapping[bytes, tuple[str, str]] = {
 
 EXPECTED = "a pickle, plain or compressed by gzip, or Parquet"
 
+PIECE_BYTES = 1024**2
+"""Size of the pieces in which a file is decompressed."""
+
+COMPRESSION = 10
+"""Assumed ratio of content and size of a compressed file, for its memory limit. Source: bool columns compress best."""
+
 LABEL, GROUP, TIME = ("y", "label"), ("group", "pcode", "participant"), ("t", "t_s")
 """The names of the columns of a Parquet file that are not features."""
+
+
+def content_size(path: Path) -> int:
+    """The size of the content of a file for its memory limit, in bytes; 0 without a file."""
+    if not path.is_file():
+        return 0
+    with path.open("rb") as stream:
+        head = stream.read(4)
+    return path.stat().st_size * (COMPRESSION if head.startswith((GZIP, PARQUET)) else 1)
 
 
 def content_of(stream: BinaryIO, max_bytes: int, warnings: list[str]) -> Any:
@@ -58,10 +74,13 @@ def content_of(stream: BinaryIO, max_bytes: int, warnings: list[str]) -> Any:
     return load_data(stream)
 
 
-def _decompressed(stream: BinaryIO, max_bytes: int) -> bytes:
+def _decompressed(stream: BinaryIO, max_bytes: int) -> bytearray:
     try:
         with gzip.open(stream) as unpacked:
-            content = unpacked.read(max_bytes + 1)
+            content = bytearray()
+            # One read of so many bytes would reserve them all.
+            while len(content) <= max_bytes and (piece := unpacked.read(PIECE_BYTES)):
+                content += piece
     except (OSError, EOFError, zlib.error) as error:
         raise AttentionError(
             f"the gzip file is damaged ({type(error).__name__})", "a complete file", "copy it again"

@@ -5,21 +5,24 @@ from dataclasses import replace
 import numpy as np
 
 from urgency_dagster.attention.reading.pickles import AttentionData
-from urgency_dagster.attention.reading.replicates import prompt_numbers
+from urgency_dagster.attention.reading.replicates import numbers_of_prompts
 from urgency_dagster.errors import AttentionError
 
 
 def first_of_each_prompt(data: AttentionData) -> AttentionData:
-    """The earliest row of each prompt, in the order of the rows. A later row may know what came after the answer.
+    """The earliest row of each prompt, in the order of the rows. Without times it is the first in the file.
+
+    A later row may know what came after the answer.
 
     Raises:
-        AttentionError: the times are unknown, so that it is unknown which rows belong to a prompt.
+        AttentionError: the times are unknown, and the order of the rows shows no replicated prompt.
     """
-    if data.t_s is None:
+    numbers = numbers_of_prompts(data)
+    t_s = np.arange(len(numbers), dtype=np.float64) if data.t_s is None else data.t_s
+    if data.t_s is None and len(np.unique(numbers)) == len(numbers):
         received = "replicates is first, but the times of the rows are unknown"
         raise AttentionError(received, "t in seconds, one per row", "write t into the file, or use replicates: all")
-    numbers = prompt_numbers(data, data.t_s)
-    order = np.lexsort((data.t_s, numbers))
+    order = np.lexsort((t_s, numbers))
     first = np.sort(order[np.unique(numbers[order], return_index=True)[1]])
     dropped = len(numbers) - len(first)
     warning = f"{dropped} of {len(numbers)} rows are replicates of another row's prompt and were dropped"
@@ -28,6 +31,6 @@ def first_of_each_prompt(data: AttentionData) -> AttentionData:
         X=data.X.iloc[first].reset_index(drop=True),
         y=data.y[first],
         groups=data.groups[first],
-        t_s=data.t_s[first],
+        t_s=None if data.t_s is None else data.t_s[first],
         warnings=(*data.warnings, *([warning] if dropped else [])),
     )

@@ -6,6 +6,7 @@ Source: derivatives of K-EmoPhone that replicate every prompt up to 10 minutes b
 import numpy as np
 import pandas as pd
 
+from urgency_dagster.attention.reading.blocks import block_numbers
 from urgency_dagster.attention.reading.pickles import AttentionData
 
 REPLICA_GAP_S = 600.0
@@ -39,12 +40,20 @@ def prompt_numbers(data: AttentionData, t_s: np.ndarray) -> np.ndarray:
     return numbers
 
 
+def numbers_of_prompts(data: AttentionData) -> np.ndarray:
+    """(N,) int64, the prompt number of each row, by the times or, without them, by the order of the rows."""
+    if data.t_s is not None:
+        return prompt_numbers(data, data.t_s)
+    numbers = block_numbers(data.X, data.y, data.groups)
+    return np.arange(len(data.y)) if numbers is None else numbers
+
+
 def unit_numbers(data: AttentionData) -> np.ndarray:
     """(N,) int64, the number of the independent unit of each row: a prompt, or rows that are equal in everything.
 
     Copies of a prompt or of a row say nothing new about a column.
     """
-    numbers = np.arange(len(data.y)) if data.t_s is None else prompt_numbers(data, data.t_s)
+    numbers = numbers_of_prompts(data)
     rows = pd.DataFrame({"X": pd.util.hash_pandas_object(data.X, index=False), "y": data.y, "group": data.groups})
     units: np.ndarray = (
         pd.Series(numbers).groupby(rows.groupby(["X", "y", "group"]).ngroup()).transform("min").to_numpy()

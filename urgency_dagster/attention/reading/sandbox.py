@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from urgency_dagster.attention.reading.containers import content_size
 from urgency_dagster.attention.reading.features import write_features
 from urgency_dagster.attention.reading.first_rows import first_of_each_prompt
 from urgency_dagster.attention.reading.pickles import MAX_BYTES, load_attention_pickle
@@ -176,7 +177,7 @@ def _store(pickle: Path, folder: Path, limits: FeatureConfig) -> None:
     # Imported before the limit is set: the limit counts memory beyond the libraries.
     import pyarrow.parquet  # noqa: F401
 
-    memory_mb = limits.memory_for(pickle.stat().st_size if pickle.is_file() else 0)
+    memory_mb = limits.memory_for(min(content_size(pickle), limits.max_mb * MB))
     limited = _set_limits(memory_mb, limits.time_s)
     try:
         data = load_attention_pickle(pickle, max_bytes=limits.max_mb * MB, drop_columns=limits.drop_columns)

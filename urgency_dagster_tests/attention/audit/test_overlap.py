@@ -105,5 +105,11 @@ def test_replicated_prompts_are_suspicious_and_counted(honest: AttentionData) ->
     assert finding.count == 4 * 480
 
 
-def test_without_times_there_is_no_finding_about_replicates(honest: AttentionData) -> None:
-    assert kinds(dataclasses.replace(replicated(honest), t_s=None)) == {}
+def test_replicated_prompts_without_times_are_suspicious_and_counted(honest: AttentionData) -> None:
+    (finding,) = kinds(dataclasses.replace(replicated(honest), t_s=None)).values()
+    assert (finding.level, finding.kind) == (Level.SUSPICION, FindingKind.REPLICATED_PROMPTS)
+    assert finding.figures == {"share": pytest.approx(0.8), "prompts": 480}
+
+
+def test_honest_data_without_times_have_no_replicates(honest: AttentionData) -> None:
+    assert kinds(dataclasses.replace(honest, t_s=None)) == {}

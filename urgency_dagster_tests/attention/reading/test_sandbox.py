@@ -1,5 +1,6 @@
 """The sandbox process: what it stores, and how it fails for hostile files."""
 
+import gzip
 import hashlib
 import pickle
 import struct
@@ -71,6 +72,14 @@ def test_the_stored_features_equal_the_pickle(data: AttentionData, honest: Path,
     np.testing.assert_array_equal(read.t_s, data.t_s)
     assert summary == read_json(paths.summary)
     assert summary["source_sha256"] == hashlib.sha256(honest.read_bytes()).hexdigest()
+
+
+@pytest.mark.slow
+def test_a_compressed_file_has_memory_for_its_content(
+    landed: Callable[[bytes], Path], paths: AttentionPaths, as_tuple: Callable[..., tuple[object, ...]]
+) -> None:
+    zeros = pd.DataFrame(np.zeros((300, 8000), "float32")).add_prefix("HRT#AVG#")
+    assert import_pickle(landed(gzip.compress(pickle.dumps(as_tuple(X=zeros)))), paths)["features"]["total"] == 8000
 
 
 @pytest.mark.slow

@@ -1,0 +1,66 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from urgency_dagster.attention.reading.blocks import block_numbers
+from urgency_dagster.attention.reading.first_rows import first_of_each_prompt
+from urgency_dagster.attention.reading.pickles import AttentionData
+from urgency_dagster_tests.attention.honest import honest_data
+
+
+@pytest.fixture(scope="module")
+def honest() -> AttentionData:
+    return dataclasses.replace(honest_data(), t_s=None)
+
+
+def replicated_rows(data: AttentionData, copies: np.ndarray) -> tuple[AttentionData, np.ndarray]:
+    """Each prompt so many times, with new noise in every column, and the prompt of each row."""
+    rows = np.repeat(np.arange(len(data.y)), copies)
+    X = data.X.iloc[rows].reset_index(drop=True)
+    numeric = X.select_dtypes("float32").columns
+    X[numeric] = np.random.default_rng(0).normal(size=(len(X), len(numeric))).astype("float32")
+    return dataclasses.replace(data, X=X, y=data.y[rows], groups=data.groups[rows]), rows
+
+
+def numbers(data: AttentionData) -> np.ndarray | None:
+    return block_numbers(data.X, data.y, data.groups)
+
+
+def test_runs_of_labels_with_a_common_factor_are_replicates(honest: AttentionData) -> None:
+    data, prompts = replicated_rows(honest, np.full(480, 21))
+    np.testing.assert_array_equal(numbers(data), prompts)
+
+
+@pytest.mark.parametrize("kind", ["equal", "interpolated"])
+def test_a_column_that_is_equal_or_interpolated_within_prompts(honest: AttentionData, kind: str) -> None:
+    rng = np.random.default_rng(1)
+    data, prompts = replicated_rows(honest, rng.integers(3, 9, 480))
+    values = rng.normal(size=480)[prompts]
+    if kind == "interpolated":
+        values += rng.normal(size=480)[prompts] * (np.arange(len(prompts)) - np.searchsorted(prompts, prompts))
+    X = data.X.assign(**{"BAT_TMP#AVG#H03": values.astype("float32")})
+    found = numbers(dataclasses.replace(data, X=X))
+    assert found is not None
+    np.testing.assert_array_equal(found, prompts)
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("persistence", [0.0, 0.9])
+def test_honest_rows_are_no_replicates(seed: int, persistence: float) -> None:
+    data = honest_data(seed=seed, persistence=persistence)
+    idle = np.repeat(np.random.default_rng(seed).random(96) < 0.7, 5)
+    X = data.X.assign(**{"ULV#AVG#H01": np.where(idle, 0, data.X["HRT#AVG#1"]).astype("float32")})
+    assert block_numbers(X, data.y, data.groups) is None
+
+
+def test_rows_sorted_by_label_are_no_replicates(honest: AttentionData) -> None:
+    order = np.lexsort((honest.y, honest.groups))
+    assert block_numbers(honest.X.iloc[order], honest.y[order], honest.groups[order]) is None
+
+
+def test_the_first_row_of_each_block_is_kept(honest: AttentionData) -> None:
+    data, prompts = replicated_rows(honest, np.full(480, 21))
+    first = first_of_each_prompt(data)
+    assert len(first.y) == 480
+    np.testing.assert_array_equal(first.X.to_numpy(), data.X.iloc[np.searchsorted(prompts, np.arange(480))].to_numpy())
