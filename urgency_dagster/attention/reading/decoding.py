@@ -32,12 +32,26 @@ _OFFSETS: dict[Any, np.dtype] = {"string": np.dtype("<i4"), "large_string": np.d
 
 @damage_refused()
 def decoded_array(value: Any) -> Any:
-    """The (N,) or (N, M) array that a stub describes; any other value is returned unchanged.
+    """The (N,) or (N, M) array that a stub of an array or a Series describes; any other value is returned unchanged.
 
     Raises:
         AttentionError: shape, dtype and bytes contradict each other.
     """
+    if isinstance(value, PickleStub) and value.kind == "Series":
+        return _series_values(value)
     return _array(value) if _is_array(value) else value
+
+
+def _series_values(series: PickleStub) -> np.ndarray:
+    """The (N,) values of a Series. Its index and name are not read."""
+    manager = series.state["_mgr"]
+    if manager.kind != "SingleBlockManager":
+        raise TypeError("not a Series")
+    (block,) = manager.state[-1]["0.14.1"]["blocks"]
+    values = block["values"]
+    if values.kind == "ArrowStringArray":
+        return np.array(_arrow_texts(values.state["_pa_array"]), dtype=object)
+    return _array(values.state[1] if values.kind == "array_backed" else values)
 
 
 def _is_array(value: Any) -> bool:

@@ -32,6 +32,9 @@ ALLOWED: Mapping[tuple[str, str], str] = {
     ("pandas.core.internals.managers", "BlockManager"): "BlockManager",
     ("pandas.core.frame", "DataFrame"): "DataFrame",
     ("pandas", "DataFrame"): "DataFrame",
+    ("pandas.core.series", "Series"): "Series",
+    ("pandas", "Series"): "Series",
+    ("pandas.core.internals.managers", "SingleBlockManager"): "SingleBlockManager",
     ("pandas.core.indexes.base", "_new_Index"): "new_index",
     ("pandas.core.indexes.base", "Index"): "Index",
     ("pandas.core.indexes.numeric", "Int64Index"): "Index",
@@ -61,11 +64,14 @@ ALLOWED: Mapping[tuple[str, str], str] = {
 }
 """The allowed (module, name) pairs, and the kind of stub of each. Names of several versions share a kind."""
 
+_LEVELS = (
+    "this may be the intermediate proc.pkl: take the file that is named after the label; "
+    "otherwise write X with one level of column names and of rows, as the original does"
+)
+
 _RECOGNISED: Mapping[str, str] = {
-    "pandas.Series": "this may be the intermediate proc.pkl; take the file that is named after the label",
-    "pandas.core.series.Series": "this may be the intermediate proc.pkl; take the file that is named after the label",
-    "pandas.core.indexes.multi.MultiIndex": "write X with one level of column names, as the original does",
-    "pandas.MultiIndex": "write X with one level of column names, as the original does",
+    "pandas.core.indexes.multi.MultiIndex": _LEVELS,
+    "pandas.MultiIndex": _LEVELS,
     "joblib.numpy_pickle.NumpyArrayWrapper": "joblib.dump wrote this; write it again with pickle.dump",
     "builtins.getattr": "write date_times with a fixed offset such as +09:00, or leave them out",
     "pandas._libs.tslibs.timestamps.Timestamp": "pandas 1.1 or older wrote this; write it again with 1.3 or later",

@@ -77,6 +77,18 @@ def test_a_cast_never_changes_a_number(values: np.ndarray) -> None:
     assert all(a == b or (a != a and b != b) for a, b in zip(values.tolist(), cast.tolist(), strict=True))
 
 
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_series_are_arrays(
+    data: AttentionData, as_tuple: Build, write_pickle: Callable[..., Path], protocol: int
+) -> None:
+    index = np.arange(len(data.y)) * 7
+    series = {"y": pd.Series(data.y, index), "groups": pd.Series(data.groups, index), "t": pd.Series(data.t_s)}
+    loaded = load_attention_pickle(write_pickle(as_tuple(**series), protocol=protocol))
+    same_as(data, loaded)
+    np.testing.assert_array_equal(np.asarray(loaded.t_s), np.asarray(data.t_s))
+    assert loaded.warnings == ()
+
+
 def test_a_list_is_a_tuple(data: AttentionData, as_tuple: Build, write_pickle: Callable[..., Path]) -> None:
     loaded = load_attention_pickle(write_pickle(list(as_tuple())))
     same_as(data, loaded)
