@@ -31,6 +31,9 @@ EXACT = 0.999
 OWN_LABEL = 0.5
 """Minimum correlation of the own label with what the best share of earlier labels leaves unexplained."""
 
+MIN_GAIN = 0.01
+"""A column follows a share if its squared correlation is this much higher than that with the label itself."""
+
 MAX_KURTOSIS = 10.0
 """Maximum kurtosis of a share. A share that differs in one of ten rows has about 8."""
 
@@ -88,8 +91,8 @@ def followed_shares(data: AttentionData) -> dict[str, FollowedShare]:
     honest, own = (_spread(people.unit(np.stack(shares, axis=1))) for shares in _shares(data))
     fits, fits_own = (X.T @ honest) ** 2, (X.T @ own) ** 2
     best = np.maximum(fits.max(axis=1), fits_own.max(axis=1))
-    # A column that is nearer to the label itself is a leak of another kind.
-    follows = (best >= FOLLOWS) & (best > (X.T @ label) ** 2)
+    # A column that is as near to the label itself is a leak of another kind. A short window holds the own label only.
+    follows = (best >= FOLLOWS) & (best > (X.T @ label) ** 2 + MIN_GAIN)
     names, found = list(map(str, data.X.columns)), {}
     for column in np.flatnonzero(follows).tolist():
         own_label = _unexplained(X[:, column], honest[:, int(fits[column].argmax())], label)

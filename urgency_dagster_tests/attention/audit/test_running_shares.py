@@ -106,3 +106,10 @@ def test_honest_columns_follow_no_share(seed: int, persistence: float) -> None:
 
 def test_noise_and_informative_columns_follow_no_share() -> None:
     assert followed_shares(make_data(rows=1000)) == {}
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.1])
+def test_the_label_itself_is_no_share(honest: AttentionData, spread: float) -> None:
+    """The shortest windows hold the own label only."""
+    values = honest.y + spread * np.random.default_rng(0).normal(size=len(honest.y))
+    assert followed_shares(with_column(honest, "HRT#VAL", values)) == {}
