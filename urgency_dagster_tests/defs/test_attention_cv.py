@@ -108,9 +108,9 @@ def test_options_decide_how_models_are_judged_and_exported(paths: StoragePaths, 
     (event,) = result.asset_materializations_for_node("attention_cv")
     assert event.metadata["folds_of_one_class"].value == "1 of 10 folds (10.0 %)"
     metrics = read_json(paths.attention.results("xgb") / "metrics.json")
-    assert metrics["protocol"] == options
+    assert metrics["protocol"] == Protocol(**options).model_dump()
     assert len(metrics["folds"]) == 10
-    assert read_json(paths.attention.card("xgb"))["cross_validation"]["protocol"] == options
+    assert read_json(paths.attention.card("xgb"))["cross_validation"]["protocol"] == metrics["protocol"]
 
 
 def test_an_unknown_option_is_refused_before_anything_runs(paths: StoragePaths) -> None:
