@@ -65,7 +65,10 @@ class TrainingConfig(Configuration):
     """Heads of the cross-attention; a divisor of the text model's width."""
 
     dropout: float = Field(0.1, ge=0, lt=1)
-    """Dropout of the cross-attention and before the heads; the text encoder keeps its own."""
+    """Dropout of the output of the cross-attention and before the heads; the text encoder keeps its own."""
+
+    attention_dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout of the weights of the cross-attention; the original has none."""
 
     max_length: int = Field(512, gt=0)
     """Maximum number of tokens of a text; the text model's number of positions if that is lower."""
@@ -90,8 +93,12 @@ class TrainingConfig(Configuration):
 
     @classmethod
     def from_stored(cls, values: Mapping[str, Any]) -> Self:
-        """The configuration on a model card; former option names are taken as their new ones."""
-        return cls(**{cls.renamed.get(name, name): value for name, value in values.items()})
+        """The configuration on a model card; former option names are taken as their new ones.
+
+        On a card from before the option `attention_dropout`, its value is that of `dropout`.
+        """
+        present = {cls.renamed.get(name, name): value for name, value in values.items()}
+        return cls(**{"attention_dropout": present.get("dropout", 0.0), **present})
 
 
 class EvaluationConfig(Configuration):

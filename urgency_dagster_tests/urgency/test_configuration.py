@@ -18,6 +18,12 @@ def test_a_stored_configuration_may_have_former_names() -> None:
     assert TrainingConfig.from_stored(stored) == TrainingConfig(deferral_rate=0.3, alarm_recall=0.8, epochs=2)
 
 
+def test_a_stored_configuration_of_before_has_its_attention_dropout() -> None:
+    stored = TrainingConfig(dropout=0.2).model_dump(exclude={"attention_dropout"})
+    assert TrainingConfig.from_stored(stored).attention_dropout == 0.2
+    assert TrainingConfig.from_stored(TrainingConfig().model_dump()).attention_dropout == 0
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -34,6 +40,7 @@ def test_a_stored_configuration_may_have_former_names() -> None:
         {"attention_heads": 0},
         {"dropout": 1.0},
         {"dropout": float("nan")},
+        {"attention_dropout": 1.0},
         {"max_length": 0},
         {"calibration_share": 1.0},
         {"deferral_rate": 1.0},
@@ -80,4 +87,5 @@ def test_the_defaults_of_training_are_the_originals() -> None:
     assert (config.epochs, config.batch_size, config.learning_rate, config.weight_decay) == (5, 16, 2e-5, 0.01)
     assert (config.min_learning_rate, config.clip_norm, config.max_length) == (1e-6, 1.0, 512)
     assert (config.sentiment_weight, config.urgency_weight, config.dropout, config.seed) == (0.4, 0.6, 0.1, 42)
+    assert config.attention_dropout == 0
     assert (config.attention_heads, config.mixed_precision) == (4, "no")

@@ -1,7 +1,8 @@
 """The architecture: a text encoder's CLS vector attends to the audio vectors; two heads classify the result."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +21,9 @@ class ModelConfig:
         urgency_classes: number of urgency classes.
         sentiment_classes: number of sentiment classes.
         attention_heads: heads of the cross-attention.
-        dropout: dropout of the attention weights, of the attention's output, and before the heads.
+        dropout: dropout of the attention's output, and before the heads.
         audio_tokens: audio vectors of an utterance.
+        attention_dropout: dropout of the attention weights.
 
     Raises:
         SettingsError: `text_width` is no multiple of `attention_heads`.
@@ -36,6 +38,12 @@ class ModelConfig:
     attention_heads: int = 4
     dropout: float = 0.1
     audio_tokens: int = 1
+    attention_dropout: float = 0.0
+
+    @classmethod
+    def from_stored(cls, stored: Mapping[str, Any]) -> "ModelConfig":
+        """The shape in a model folder; before the option `attention_dropout` its value was that of `dropout`."""
+        return cls(**{"attention_dropout": stored["dropout"], **stored})
 
     def __post_init__(self) -> None:
         if self.text_width % self.attention_heads:
@@ -59,10 +67,11 @@ class CrossAttention(nn.Module):
     With one audio vector the attention weight is always 1, so the query and key projections learn nothing.
     """
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.attn = nn.MultiheadAttention(width, heads, dropout=dropout, batch_first=True)
-        self.dropout = nn.Dropout(dropout)
+        width, heads = config.text_width, config.attention_heads
+        self.attn = nn.MultiheadAttention(width, heads, dropout=config.attention_dropout, batch_first=True)
+        self.dropout = nn.Dropout(config.dropout)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, query: Tensor, audio: Tensor) -> Tensor:
@@ -89,7 +98,7 @@ class KoElectraCrossModal(nn.Module):
         self.text_encoder = text_encoder
         self.audio_tokens = config.audio_tokens
         self.wav_fc = nn.Linear(config.audio_width, config.text_width)
-        self.cross_attn = CrossAttention(config.text_width, config.attention_heads, config.dropout)
+        self.cross_attn = CrossAttention(config)
         self.dropout = nn.Dropout(config.dropout)
         self.sent_head = nn.Linear(config.text_width, config.sentiment_classes)
         self.urg_head = nn.Linear(config.text_width, config.urgency_classes)

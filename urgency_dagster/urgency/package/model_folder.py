@@ -95,7 +95,7 @@ def load_urgency_model(folder: Path) -> UrgencyModel:
 
     try:
         stored = read_json(folder / CONFIG)
-        config = ModelConfig(**stored["network"])
+        config = ModelConfig.from_stored(stored["network"])
         encoder_config = AutoConfig.from_pretrained(folder / TEXT_ENCODER, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder / TEXT_ENCODER, local_files_only=True)
         with torch.random.fork_rng(devices=[]):  # random initial weights are replaced by the stored ones

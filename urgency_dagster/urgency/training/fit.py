@@ -140,6 +140,7 @@ def untrained_model(training_set: TrainingSet, text_model: PretrainedModel, conf
         sentiment_classes=len(labels.sentiment),
         attention_heads=config.attention_heads,
         dropout=config.dropout,
+        attention_dropout=config.attention_dropout,
         audio_tokens=training_set.summary.audio_tokens,
     )
     max_length = min(config.max_length, encoder.config.max_position_embeddings)

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -127,3 +127,21 @@ def test_any_encoder_of_the_family_fits(inputs: tuple[Tensor, Tensor, Tensor]) -
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(SettingsError, match="5 attention heads"):
         ModelConfig(text_width=32, audio_width=12, urgency_classes=3, sentiment_classes=4, attention_heads=5)
+
+
+def test_the_attention_weights_have_dropout_only_where_it_is_asked_for(
+    text_model: PretrainedModel, inputs: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    encoder = AutoModel.from_pretrained(text_model.folder, local_files_only=True).eval()
+    ids, mask, audio = inputs
+    for rate in (0.0, 0.9):
+        network = KoElectraCrossModal(encoder, replace(CONFIG, dropout=0.0, attention_dropout=rate)).train()
+        encoder.eval()
+        one, other = (network(ids, mask, audio).urgency for _ in range(2))
+        assert torch.allclose(one, other) == (rate == 0)
+
+
+def test_a_stored_shape_of_before_has_the_attention_dropout_that_it_was_trained_with() -> None:
+    stored = {name: value for name, value in asdict(CONFIG).items() if name != "attention_dropout"}
+    assert ModelConfig.from_stored(stored).attention_dropout == CONFIG.dropout
+    assert ModelConfig.from_stored(asdict(CONFIG)) == CONFIG

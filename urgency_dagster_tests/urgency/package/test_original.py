@@ -28,7 +28,7 @@ def original_model(source: Path, text_model: PretrainedModel) -> UrgencyModel:
 class Attention(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.attn = nn.MultiheadAttention(embed_dim=width, num_heads=4, dropout=0.1, batch_first=True)
+        self.attn = nn.MultiheadAttention(embed_dim=width, num_heads=4, batch_first=True)
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(0.1)
 
@@ -105,6 +105,19 @@ def test_the_logits_are_the_same_and_the_labels_in_this_projects_order(
         ours = logits.urgency[:, URGENCY_LEVELS.index(name)]
         torch.testing.assert_close(ours, urgency[:, place], rtol=0, atol=1e-5)
     assert (urgency[:, 0] - urgency[:, 2]).abs().min() > 1e-3, "the order matters here"
+
+
+def test_a_step_of_training_drops_what_the_original_drops(
+    original: Original, batch: tuple[Tensor, Tensor, Tensor], text_model: PretrainedModel, tmp_path: Path
+) -> None:
+    """With the same random numbers the logits in training mode are equal: the attention weights have no dropout."""
+    torch.save(stored(original), tmp_path / "best_model.pt")
+    network = original_model(tmp_path / "best_model.pt", text_model).network.train()
+    input_ids, mask, audio = batch
+    torch.manual_seed(5)
+    sentiment, _ = original.train()(input_ids, mask, audio)
+    torch.manual_seed(5)
+    torch.testing.assert_close(network(input_ids, mask, audio[:, None]).sentiment, sentiment, rtol=0, atol=1e-5)
 
 
 def test_an_original_model_can_be_saved_as_a_model_folder(

@@ -107,8 +107,8 @@ def two_epochs(
         {"clip_norm": 0.01},
         {"sentiment_weight": 0.0},
         {"urgency_weight": 0.0},
-        {"attention_heads": 1},
         {"dropout": 0.0},
+        {"attention_dropout": 0.9},
         {"max_length": 4},
         {"calibration_share": 0.4},
     ],
@@ -120,6 +120,19 @@ def test_every_hyper_parameter_reaches_the_training(
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     other = train(paths, text_model, TWO_EPOCHS.changed(**change))
     assert other.history[1].loss != two_epochs.history[1].loss
+
+
+def test_the_heads_matter_only_to_several_audio_vectors(
+    paths: StoragePaths, two_epochs: TrainingSummary, text_model: PretrainedModel, tmp_path: Path
+) -> None:
+    """The weight of the only vector is 1 in every head."""
+    one_head = TWO_EPOCHS.changed(attention_heads=1)
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    assert train(paths, text_model, one_head).history[1].loss == two_epochs.history[1].loss
+    spans = write_root(tmp_path / "spans", tokens=4)
+    build_training_set(spans, list(ARCHIVES), SplitConfig())
+    one, four = (train(spans, text_model, config).history[1].loss for config in (one_head, TWO_EPOCHS))
+    assert one != four
 
 
 def test_the_callers_random_state_is_untouched(paths: StoragePaths, text_model: PretrainedModel) -> None:
