@@ -4,9 +4,12 @@ Source: Guo et al., On Calibration of Modern Neural Networks (2017).
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from urgency_dagster.statistics.bootstrap import BootstrapConfig, group_weights
+from urgency_dagster.statistics.confusion import with_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,11 +47,24 @@ def fit_temperature(logits: "NDArray[np.float32]", true: "NDArray[np.int64]") ->
         return 1.0
 
     def loss(log_temperature: float) -> float:
-        likelihood = probabilities(logits, np.exp(log_temperature))[np.arange(len(true)), true]
-        return float(-np.log(np.maximum(likelihood, MIN_LIKELIHOOD)).mean())
+        return float(negative_log_likelihoods(probabilities(logits, np.exp(log_temperature)), true).mean())
 
     fitted = minimize_scalar(loss, bounds=(-MAX_LOG_TEMPERATURE, MAX_LOG_TEMPERATURE), method="bounded")
     return float(np.exp(fitted.x))
+
+
+def negative_log_likelihoods(
+    class_probabilities: "NDArray[np.float64]", true: "NDArray[np.int64]"
+) -> "NDArray[np.float64]":
+    """Minus the natural logarithm of the probability of each row's true class, float64, (N,).
+
+    Args:
+        class_probabilities: (N, K).
+        true: class ids, (N,).
+    """
+    likelihood = class_probabilities[np.arange(len(true)), true]
+    losses: NDArray[np.float64] = -np.log(np.maximum(likelihood, MIN_LIKELIHOOD))
+    return losses
 
 
 def bin_indices(probability: "NDArray[np.float64]", bins: int) -> "NDArray[np.int64]":
@@ -92,3 +108,45 @@ def reliability(class_probabilities: "NDArray[np.float64]", true: "NDArray[np.in
     filled = counts > 0
     sums = [np.bincount(indices, weights=values, minlength=bins)[filled] for values in (confidence, correct)]
     return Reliability(sums[0] / counts[filled], sums[1] / counts[filled], counts[filled])
+
+
+def calibration_with_intervals(
+    class_probabilities: "NDArray[np.float64]",
+    true: "NDArray[np.int64]",
+    groups: "NDArray[np.int64]",
+    bootstrap: BootstrapConfig,
+    bins: int = BINS,
+) -> dict[str, Any]:
+    """The expected calibration error and the mean negative log-likelihood, with 95 % intervals over groups.
+
+    The error of few rows is too high, and that of a bootstrap sample more so. Its interval may lie above it.
+
+    Args:
+        class_probabilities: (N, K).
+        true: class ids, (N,).
+        groups: the group of each row as ids 0 to G - 1, (N,).
+        bootstrap: samples of the groups.
+        bins: number of bins of confidence.
+
+    Returns:
+        `ece`, `nll`, `ece_interval` and `nll_interval`.
+    """
+    per_group = _sums_by_group(class_probabilities, true, groups, bins)
+    samples = np.array([weights @ per_group for weights in group_weights(len(per_group), bootstrap)])
+    totals = np.vstack([per_group.sum(axis=0), samples.reshape(-1, bins + 2)])
+    ece = np.abs(totals[:, :bins]).sum(axis=1) / totals[:, -1]
+    nll = totals[:, -2] / totals[:, -1]
+    return with_interval("ece", float(ece[0]), ece[1:].tolist()) | with_interval("nll", float(nll[0]), nll[1:].tolist())
+
+
+def _sums_by_group(
+    class_probabilities: "NDArray[np.float64]", true: "NDArray[np.int64]", groups: "NDArray[np.int64]", bins: int
+) -> "NDArray[np.float64]":
+    """Sums of confidence minus correctness by bin, of the losses, and of the rows of each group, (G, bins + 2)."""
+    count = int(groups.max()) + 1
+    confidence = class_probabilities.max(axis=1)
+    gaps = confidence - (class_probabilities.argmax(axis=1) == true)
+    cells = groups * bins + bin_indices(confidence, bins)
+    by_bin = np.bincount(cells, weights=gaps, minlength=count * bins).reshape(count, bins)
+    losses = np.bincount(groups, weights=negative_log_likelihoods(class_probabilities, true), minlength=count)
+    return np.column_stack([by_bin, losses, np.bincount(groups, minlength=count)])

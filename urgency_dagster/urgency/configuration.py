@@ -82,6 +82,10 @@ class TrainingConfig(Configuration):
     alarm_recall: float = Field(0.95, gt=0, lt=1)
     """Share of the calibration calls of high urgency at or above the alarm threshold."""
 
+    min_calibration_calls: int = Field(20, gt=0)
+    """Minimum number of calibration calls to fit a temperature or a threshold for calls. The alarm threshold counts
+    calls of high urgency only. With fewer calls the temperature for calls is 1, and there is no such threshold."""
+
     seed: int = Field(42, ge=0)
     """Seed of the initial weights, the order of the utterances and dropout."""
 

@@ -72,7 +72,8 @@ class Predictor:
             raise InputError(f"{len(texts)} texts and {len(calls)} calls", "one call per text", "pass as many of both")
         logits = self.logits(texts, vectors)
         utterances = tuple(
-            UtterancePrediction(urgency, sentiment) for urgency, sentiment in self._class_probabilities(logits)
+            UtterancePrediction(urgency, sentiment)
+            for urgency, sentiment in self._class_probabilities(logits, "utterance")
         )
         return Prediction(utterances, self._calls(logits, calls or ()), self.provenance)
 
@@ -95,7 +96,7 @@ class Predictor:
             return ()
         codes: dict[Hashable, int] = {}
         ids = np.array([codes.setdefault(call, len(codes)) for call in calls])
-        answers = self._class_probabilities(mean_by_call(logits, ids))
+        answers = self._class_probabilities(mean_by_call(logits, ids), "call")
         return tuple(
             CallPrediction(call, urgency, sentiment, self._abstains(urgency), self._alarms(urgency))
             for call, (urgency, sentiment) in zip(codes, answers, strict=True)
@@ -109,8 +110,10 @@ class Predictor:
         threshold = self.model.thresholds.get(ALARM_THRESHOLD)
         return None if threshold is None else urgency.probabilities[HIGH] >= threshold
 
-    def _class_probabilities(self, logits: TaskLogits) -> list[tuple[ClassProbabilities, ClassProbabilities]]:
-        labels, temperatures = self.model.labels, self.model.temperatures
+    def _class_probabilities(
+        self, logits: TaskLogits, level: str
+    ) -> list[tuple[ClassProbabilities, ClassProbabilities]]:
+        labels, temperatures = self.model.labels, self.model.temperatures[level]
         urgency = _named(probabilities(logits.urgency, temperatures["urgency"]), labels.urgency)
         sentiment = _named(probabilities(logits.sentiment, temperatures["sentiment"]), labels.sentiment)
         return list(zip(urgency, sentiment, strict=True))

@@ -3,8 +3,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
+from sklearn.metrics import log_loss
 
-from urgency_dagster.statistics.calibration import bin_indices, fit_temperature, probabilities, reliability
+from urgency_dagster.statistics.bootstrap import BootstrapConfig
+from urgency_dagster.statistics.calibration import (
+    bin_indices,
+    calibration_with_intervals,
+    fit_temperature,
+    probabilities,
+    reliability,
+)
 
 
 def drawn(rows: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -62,3 +70,23 @@ class TestReliability:
 
 def test_the_probability_1_is_in_the_last_bin() -> None:
     assert bin_indices(np.array([0.0, 0.5, 0.999, 1.0]), 10).tolist() == [0, 5, 9, 9]
+
+
+class TestIntervals:
+    def test_error_and_loss_are_those_of_all_rows(self) -> None:
+        logits, true = drawn(300, 2.0)
+        of_classes, groups = probabilities(logits), np.arange(300) // 3
+        found = calibration_with_intervals(of_classes, true, groups, BootstrapConfig(200, 0))
+        assert found["ece"] == pytest.approx(reliability(of_classes, true).error)
+        assert found["nll"] == pytest.approx(log_loss(true, of_classes, labels=range(3)))
+        low, high = found["nll_interval"]
+        assert low < found["nll"] < high
+
+    def test_a_sample_counts_whole_groups(self) -> None:
+        """The samples of copies of each row in one group are those of the rows alone."""
+        logits, true = drawn(40, 2.0)
+        once = calibration_with_intervals(probabilities(logits), true, np.arange(40), BootstrapConfig(50, 1))
+        copies = np.repeat(np.arange(40), 5)
+        again = calibration_with_intervals(probabilities(logits)[copies], true[copies], copies, BootstrapConfig(50, 1))
+        for name in ("ece", "nll", "ece_interval", "nll_interval"):
+            assert again[name] == pytest.approx(once[name])

@@ -78,7 +78,7 @@ def test_probabilities_are_calibrated_and_named(trained: Trained, predictor: Pre
     assert prediction.calls == ()
     assert len(prediction.utterances) == len(validation.texts)
     for task, names in (("urgency", predictor.model.labels.urgency), ("sentiment", predictor.model.labels.sentiment)):
-        expected = probabilities(stored_logits(trained, task), predictor.model.temperatures[task])
+        expected = probabilities(stored_logits(trained, task), predictor.model.temperatures["utterance"][task])
         for utterance, row in zip(prediction.utterances, expected, strict=True):
             answer = getattr(utterance, task)
             assert list(answer.probabilities.items()) == list(zip(names, row.tolist(), strict=True))
@@ -92,7 +92,7 @@ def test_a_call_is_the_mean_of_its_utterances(trained: Trained, predictor: Predi
     for call in calls:
         here = np.array(validation.calls) == call.call
         mean = stored_logits(trained, "urgency")[here].mean(axis=0, keepdims=True)
-        expected = probabilities(mean, predictor.model.temperatures["urgency"])[0]
+        expected = probabilities(mean, predictor.model.temperatures["call"]["urgency"])[0]
         assert list(call.urgency.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-6)
         assert call.abstain == (max(call.urgency.probabilities.values()) < thresholds["answer_from"])
         assert call.alarm == (call.urgency.probabilities["상"] >= thresholds["alarm_from"])
@@ -191,6 +191,25 @@ def test_a_model_folder_of_the_version_before_loads(trained: Trained, tmp_path: 
     card["config"]["person_share"] = card["config"].pop("deferral_rate")
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
     assert urgency.load_model(folder, "cpu").model.thresholds == {}
+
+
+def test_a_model_folder_of_before_keeps_its_alarm_and_its_only_temperatures(
+    trained: Trained, tmp_path: Path, validation: Validation
+) -> None:
+    """It has one temperature for each task, on which its thresholds were fitted: calls are answered with it."""
+    folder = Path(shutil.copytree(trained.paths.urgency.model, tmp_path / "model"))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["temperatures"] = {"urgency": 1.667, "sentiment": 1.7}
+    config["thresholds"] = {"answer_from": 0.36, "alarm_from": 0.177}
+    del config["network"]["attention_dropout"]
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    before = urgency.load_model(folder, "cpu")
+    calls = before.predict(validation.texts, validation.vectors, validation.calls).calls
+    here = np.array(validation.calls) == calls[0].call
+    mean = stored_logits(trained, "urgency")[here].mean(axis=0, keepdims=True)
+    expected = probabilities(mean, 1.667)[0].tolist()
+    assert list(calls[0].urgency.probabilities.values()) == pytest.approx(expected, abs=1e-6)
+    assert calls[0].alarm == (calls[0].urgency.probabilities["상"] >= 0.177)
 
 
 @pytest.mark.slow

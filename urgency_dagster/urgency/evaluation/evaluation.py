@@ -11,7 +11,6 @@ from urgency_dagster.devices import reproducible, resolve_device
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.progress import Progress, no_progress
-from urgency_dagster.statistics.calibration import Reliability
 from urgency_dagster.urgency.configuration import EvaluationConfig
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.data.dataset import TrainingSet, read_training_set
@@ -24,7 +23,7 @@ from urgency_dagster.urgency.evaluation.metrics import (
     calibration_scores,
     majority_predictions,
     overall_scores,
-    reliabilities,
+    urgency_reliability,
 )
 from urgency_dagster.urgency.evaluation.predictions import Answers
 from urgency_dagster.urgency.evaluation.report import classification_text, draw_confusions, report_text
@@ -62,15 +61,14 @@ def evaluate(paths: StoragePaths, config: EvaluationConfig, progress: Progress =
     model = load_urgency_model(paths.urgency.model)
     rows = training_set.side(VALIDATION)
     answers = Answers.of(rows, _logits(paths, model, rows, config, progress))
-    curves = reliabilities(answers, model)
     majority = majority_predictions(answers, training_set)
     metrics = (
         overall_scores(answers, majority, training_set, config)
         | breakdowns(answers, majority, training_set.labels, config)
         | baseline_scores(paths, training_set, rows, config)
-        | {"calibration": calibration_scores(answers, model, curves, config)}
+        | {"calibration": calibration_scores(answers, model, config)}
     )
-    _write(paths, answers, metrics, card, model, curves["urgency"])
+    _write(paths, answers, metrics, card, model)
     return metrics
 
 
@@ -108,7 +106,6 @@ def _write(
     metrics: dict[str, Any],
     card: dict[str, Any],
     model: UrgencyModel,
-    urgency_curves: tuple[Reliability, Reliability],
 ) -> None:
     by_unit = {"utterance": answers.utterance, "call": answers.call}
     matrices = {unit: predictions.matrices(model.labels) for unit, predictions in by_unit.items()}
@@ -116,7 +113,7 @@ def _write(
         write_json(folder / METRICS, metrics)
         write_table(folder / PREDICTIONS, _prediction_table(answers))
         draw_time_to_decision(folder / TIME_TO_DECISION, metrics["time_to_decision"])
-        draw_reliability(folder / RELIABILITY, *urgency_curves)
+        draw_reliability(folder / RELIABILITY, *urgency_reliability(answers, model))
         pictures = draw_confusions(folder, matrices, model.labels)
         write_text(folder / CLASSIFICATION, classification_text(by_unit, model.labels))
         write_text(folder / REPORT, report_text(metrics, card, pictures))

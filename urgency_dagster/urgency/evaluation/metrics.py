@@ -1,5 +1,6 @@
 """The sections of `metrics.json`: overall scores, breakdowns, calibration, and linear baselines."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.statistics.calibration import Reliability, probabilities, reliability
+from urgency_dagster.statistics.calibration import (
+    Reliability,
+    calibration_with_intervals,
+    probabilities,
+    reliability,
+)
 from urgency_dagster.tables import CALL_TAKER, CALLER, HIGH
 from urgency_dagster.urgency.configuration import EvaluationConfig
 from urgency_dagster.urgency.data.dataset import Labels, TrainingSet, call_codes, first_rows
@@ -109,38 +115,50 @@ def _of_speaker(answers: Answers, speaker: int, labels: Labels, config: Evaluati
     return evaluate_predictions(by_speaker.call, labels, config.bootstrap)
 
 
-def reliabilities(answers: Answers, model: UrgencyModel) -> dict[str, tuple[Reliability, Reliability]]:
-    """The reliability of each task by utterance, without and with the temperature."""
-    tasks = {
-        "urgency": (answers.logits.urgency, answers.utterance.urgency),
-        "sentiment": (answers.logits.sentiment, answers.utterance.sentiment),
-    }
-    return {
-        task: (
-            reliability(probabilities(logits), true),
-            reliability(probabilities(logits, model.temperatures[task]), true),
-        )
-        for task, (logits, true) in tasks.items()
-    }
+def urgency_reliability(answers: Answers, model: UrgencyModel) -> tuple[Reliability, Reliability]:
+    """The reliability of the urgency of utterances, without and with the temperature."""
+    logits, true = answers.logits.urgency, answers.utterance.urgency
+    temperatures = (1.0, model.temperatures["utterance"]["urgency"])
+    before, after = (reliability(probabilities(logits, temperature), true) for temperature in temperatures)
+    return before, after
 
 
-def calibration_scores(
-    answers: Answers,
-    model: UrgencyModel,
-    curves: dict[str, tuple[Reliability, Reliability]],
-    config: EvaluationConfig,
-) -> dict[str, Any]:
-    """Calibration errors by utterance; accuracy after deferral and the effect of the thresholds by call."""
-    scores: dict[str, Any] = {
-        task: {"temperature": model.temperatures[task], "ece_before": before.error, "ece_after": after.error}
-        for task, (before, after) in curves.items()
-    }
-    class_probabilities = probabilities(answers.call_logits.urgency, model.temperatures["urgency"])
+def calibration_scores(answers: Answers, model: UrgencyModel, config: EvaluationConfig) -> dict[str, Any]:
+    """Calibration by utterance and by call; accuracy after deferral and the effect of the thresholds by call."""
+    scores = _calibration_of_level(answers.logits, answers.utterance, model.temperatures["utterance"], config)
+    scores["call"] = _calibration_of_level(answers.call_logits, answers.call, model.temperatures["call"], config)
+    class_probabilities = probabilities(answers.call_logits.urgency, model.temperatures["call"]["urgency"])
     true, high = answers.call.urgency, model.labels.urgency.index(HIGH)
     scores["abstention"] = abstention(class_probabilities, true, config.bootstrap)
     scores["thresholds"] = evaluate_thresholds(
         class_probabilities, true, high=high, thresholds=model.thresholds, bootstrap=config.bootstrap
     )
+    return scores
+
+
+def _calibration_of_level(
+    logits: TaskLogits, predictions: Predictions, temperatures: Mapping[str, float], config: EvaluationConfig
+) -> dict[str, Any]:
+    """For each task `temperature`, and without and with it the calibration error and the negative log-likelihood.
+
+    Their names are `ece_before`, `ece_after`, `nll_before` and `nll_after`; the 95 % interval over calls is
+    `<name>_interval`.
+    """
+    scores: dict[str, Any] = {}
+    for task, temperature in temperatures.items():
+        scores[task] = {"temperature": temperature}
+        for when, applied in (("before", 1.0), ("after", temperature)):
+            found = calibration_with_intervals(
+                probabilities(getattr(logits, task), applied),
+                getattr(predictions, task),
+                predictions.calls,
+                config.bootstrap,
+            )
+            for name in ("ece", "nll"):
+                scores[task] |= {
+                    f"{name}_{when}": found[name],
+                    f"{name}_{when}_interval": found[f"{name}_interval"],
+                }
     return scores
 
 

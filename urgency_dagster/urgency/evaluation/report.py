@@ -16,7 +16,7 @@ from urgency_dagster.urgency.data.dataset import Labels
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
 from urgency_dagster.urgency.evaluation.predictions import Predictions
 from urgency_dagster.urgency.evaluation.slices import MIN_CALLS
-from urgency_dagster.urgency.package.thresholds import ALARM_THRESHOLD, CONFIDENCE_THRESHOLD
+from urgency_dagster.urgency.package.thresholds import ALARM_THRESHOLD, CONFIDENCE_THRESHOLD, threshold_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +89,7 @@ def report_text(metrics: Mapping[str, Any], card: Mapping[str, Any], pictures: l
         _score_section(metrics),
         _danger_section(metrics),
         _time_section(metrics),
-        _calibration_section(metrics["calibration"]),
+        _calibration_section(metrics["calibration"], card),
         f"## Speakers\n\n{_side_table(metrics)}",
         _slice_section(metrics),
         _confusion_section(pictures),
@@ -142,20 +142,23 @@ The prediction uses the utterances that have ended by then. Calls without a pred
 ![time_to_decision.png](time_to_decision.png)"""
 
 
-def _calibration_section(calibration: Mapping[str, Any]) -> str:
+def _calibration_section(calibration: Mapping[str, Any], card: Mapping[str, Any]) -> str:
     return f"""\
 ## Calibration
 
 {_calibration_table(calibration)}
 
-The temperatures were fitted on the calibration set. They change probabilities, but no prediction. The error is the
-expected calibration error by utterance, in {BINS} bins of confidence.
+The temperatures were fitted on the calibration set, one for each level and task. They change probabilities, but no
+prediction. The error is the expected calibration error, in {BINS} bins of confidence. It is too high with few calls, so
+its interval may lie above it. NLL is the mean negative log-likelihood. Lower is better for both.
 
 ![reliability.png](reliability.png)
 
 {_abstention_table(calibration["abstention"])}
 
-{_threshold_text(calibration["thresholds"])}"""
+{_threshold_text(calibration["thresholds"])}
+
+{_fit_text(card)}"""
 
 
 def _slice_section(metrics: Mapping[str, Any]) -> str:
@@ -273,10 +276,15 @@ def _time_table(points: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _calibration_table(calibration: Mapping[str, Any]) -> str:
-    lines = ["| | temperature | error without temperature | error with temperature |", "| --- | --- | --- | --- |"]
-    for task in TASKS:
-        figures = (calibration[task][name] for name in ("temperature", "ece_before", "ece_after"))
-        lines.append(f"| {task} | {' | '.join(f'{value:.3f}' for value in figures)} |")
+    lines = [
+        "| | temperature | error without | error with temperature | NLL without | NLL with temperature |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for level, by_task in (("utterance", calibration), ("call", calibration["call"])):
+        for task in TASKS:
+            scores = by_task[task]
+            figures = [_with_interval(scores, name) for name in ("ece_before", "ece_after", "nll_before", "nll_after")]
+            lines.append(f"| {task} by {level} | {scores['temperature']:.3f} | {' | '.join(figures)} |")
     return "\n".join(lines)
 
 
@@ -288,7 +296,7 @@ def _abstention_table(curve: Sequence[Mapping[str, Any]]) -> str:
 
 def _threshold_text(effects: Mapping[str, Mapping[str, Any]]) -> str:
     if not effects:
-        return "The model has no thresholds, because its calibration set is empty."
+        return "The model has no thresholds."
     sentences = []
     if confidence := effects.get(CONFIDENCE_THRESHOLD):
         sentences.append(
@@ -302,7 +310,17 @@ def _threshold_text(effects: Mapping[str, Mapping[str, Any]]) -> str:
             f"{_share_with_interval(alarm, 'recall_high')} of the calls of high urgency raise an alarm, and "
             f"{_share_with_interval(alarm, 'false_alarms')} of the others."
         )
-    return " ".join([*sentences, "Both were fitted on the calibration set."])
+    return " ".join(sentences)
+
+
+def _fit_text(card: Mapping[str, Any]) -> str:
+    """What the thresholds stand on; nothing for a card of a version that did not say it."""
+    if "threshold_fits" not in card:
+        return ""
+    needed = card["config"]["min_calibration_calls"]
+    names = {CONFIDENCE_THRESHOLD: "Confidence threshold", ALARM_THRESHOLD: "Alarm threshold"}
+    fits = [f"- {title}: {threshold_text(name, card['threshold_fits'], needed)}." for name, title in names.items()]
+    return "\n".join(fits)
 
 
 def _side_table(metrics: Mapping[str, Any]) -> str:

@@ -11,13 +11,10 @@ from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.tables import ENGLISH
 from urgency_dagster.urgency.data.dataset import Labels, TrainingSetSummary
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
-from urgency_dagster.urgency.package.thresholds import ALARM_THRESHOLD, CONFIDENCE_THRESHOLD
+from urgency_dagster.urgency.package.thresholds import ALARM_THRESHOLD, CONFIDENCE_THRESHOLD, threshold_text
 
 ARCHITECTURE = "KoElectraCrossModal"
 """The name of the network's class, stored with a model."""
-
-THRESHOLD_NAMES = {CONFIDENCE_THRESHOLD: "confidence", ALARM_THRESHOLD: "alarm"}
-"""How the card names the thresholds."""
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "safetensors")
 """The libraries whose versions are stored with a model, because they interpret its files."""
@@ -94,8 +91,10 @@ Urgency and sentiment of a Korean emergency-call utterance from its transcript a
 | audio vectors | {_audio(card["audio_tokens"], card["audio_width"])} |
 | training side | {card["utterances"][TRAIN]} utterances of {card["calls"][TRAIN]} calls |
 | calibration set, part of these | {card["held_out"]["utterances"]} utterances of {card["held_out"]["calls"]} calls |
-| temperatures | urgency {card["temperatures"]["urgency"]:.3f}, sentiment {card["temperatures"]["sentiment"]:.3f} |
-| thresholds for a call | {_thresholds(card["thresholds"])} |
+| temperatures for an utterance | {_temperatures(card["temperatures"]["utterance"])} |
+| temperatures for a call | {_temperatures(card["temperatures"]["call"])}{_why_not_fitted(card)} |
+| confidence threshold for a call | {_threshold(CONFIDENCE_THRESHOLD, card)} |
+| alarm threshold for a call | {_threshold(ALARM_THRESHOLD, card)} |
 | validation rows | {card["utterances"][VALIDATION]} utterances of {card["calls"][VALIDATION]} calls |
 | split | {card["split"]["mode_used"]}, sha256 `{card["split"]["sha256"]}` |
 | training data | sha256 `{card["data_sha256"]}` |
@@ -118,8 +117,17 @@ The epoch was chosen on the same rows, so these scores are slightly too high.
 """
 
 
-def _thresholds(fitted: Mapping[str, float]) -> str:
-    return ", ".join(f"{THRESHOLD_NAMES.get(name, name)} {value:.3f}" for name, value in fitted.items()) or "none"
+def _temperatures(by_task: Mapping[str, float]) -> str:
+    return ", ".join(f"{task} {by_task[task]:.3f}" for task in ("urgency", "sentiment"))
+
+
+def _why_not_fitted(card: Mapping[str, Any]) -> str:
+    calls, needed = card["held_out"]["calls"], card["config"]["min_calibration_calls"]
+    return f", not fitted: the calibration set has {calls} calls, {needed} are needed" if calls < needed else ""
+
+
+def _threshold(name: str, card: Mapping[str, Any]) -> str:
+    return threshold_text(name, card["threshold_fits"], card["config"]["min_calibration_calls"])
 
 
 def _audio(tokens: int, width: int) -> str:

@@ -4,6 +4,7 @@ model.safetensors  config.json  card.json  README.md  text_encoder/{config.json,
 """
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,14 @@ WEIGHTS, CONFIG, CARD, README, TEXT_ENCODER = (
     "text_encoder",
 )
 
+LEVELS = ("utterance", "call")
+"""What a temperature belongs to: the logits of an utterance, or their mean over a call."""
+
+NO_TEMPERATURES = {"urgency": 1.0, "sentiment": 1.0}
+
+Temperatures = Mapping[str, Mapping[str, float]]
+"""The temperature by level and task."""
+
 
 @dataclass(frozen=True)
 class UrgencyModel:
@@ -37,7 +46,7 @@ class UrgencyModel:
         labels: class names in the order of the logits.
         config: the shape of the network.
         max_length: maximum number of tokens of a text.
-        temperatures: the temperature of each task, which divides its logits before the softmax.
+        temperatures: by level (`utterance` or `call`) and task, what divides its logits before the softmax.
         thresholds: thresholds for the urgency of a call, see `thresholds.fit_thresholds`; empty without a calibration
             set.
     """
@@ -47,7 +56,7 @@ class UrgencyModel:
     labels: Labels
     config: "ModelConfig"
     max_length: int
-    temperatures: dict[str, float] = field(default_factory=lambda: {"urgency": 1.0, "sentiment": 1.0})
+    temperatures: Temperatures = field(default_factory=lambda: _same_for_all_levels(NO_TEMPERATURES))
     thresholds: dict[str, float] = field(default_factory=dict)
 
 
@@ -101,7 +110,8 @@ def load_urgency_model(folder: Path) -> UrgencyModel:
         with torch.random.fork_rng(devices=[]):  # random initial weights are replaced by the stored ones
             network = KoElectraCrossModal(AutoModel.from_config(encoder_config), config)
         network.load_state_dict(load_file(folder / WEIGHTS))
-        labels, fitted = Labels.from_json(stored["labels"]), (stored["temperatures"], stored.get("thresholds", {}))
+        fitted = (_stored_temperatures(stored["temperatures"]), stored.get("thresholds", {}))
+        labels = Labels.from_json(stored["labels"])
         model = UrgencyModel(network.eval(), tokenizer, labels, config, stored["max_length"], *fitted)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ArtefactError(
@@ -110,6 +120,20 @@ def load_urgency_model(folder: Path) -> UrgencyModel:
             "train the model again",
         ) from error
     return model
+
+
+def _stored_temperatures(stored: Mapping[str, Any]) -> Temperatures:
+    """The temperatures of a configuration. Before there was one for each level, both levels used the same one.
+
+    The thresholds of such a folder were fitted with it.
+    """
+    return (
+        stored if set(stored) == set(LEVELS) else _same_for_all_levels({task: stored[task] for task in NO_TEMPERATURES})
+    )
+
+
+def _same_for_all_levels(temperatures: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    return {level: dict(temperatures) for level in LEVELS}
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -3,18 +3,44 @@
 Both are fitted on the calibration set, on calibrated probabilities.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from urgency_dagster.statistics.bootstrap import BootstrapConfig
 from urgency_dagster.statistics.confusion import Score, recall_of, scores_with_intervals, share_predicted_as
+from urgency_dagster.statistics.intervals import PERCENTILES_95
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CONFIDENCE_THRESHOLD, ALARM_THRESHOLD = "answer_from", "alarm_from"
 """Stored names of the thresholds, in the model folder and in `metrics.json`."""
+
+WHICH = {CONFIDENCE_THRESHOLD: "calls", ALARM_THRESHOLD: "calls of 상 (high)"}
+"""The calls of the calibration set that each threshold is fitted on."""
+
+EFFECT = {CONFIDENCE_THRESHOLD: "answers", ALARM_THRESHOLD: "raises an alarm for"}
+"""What a threshold does to such calls at or above it."""
+
+
+@dataclass(frozen=True)
+class ThresholdFit:
+    """A fitted threshold, and how well its calls determine what it does.
+
+    Attributes:
+        threshold: the probability.
+        calls: number of calls that it was fitted on, see WHICH.
+        interval: 95 % interval of the share of other such calls that are at or above it.
+        offered: whether the calls are enough, so that the model uses it.
+    """
+
+    threshold: float
+    calls: int
+    interval: tuple[float, float]
+    offered: bool
 
 
 def fit_thresholds(
@@ -24,7 +50,8 @@ def fit_thresholds(
     high: int,
     deferral_rate: float,
     alarm_recall: float,
-) -> dict[str, float]:
+    min_calls: int,
+) -> dict[str, ThresholdFit]:
     """The thresholds of a call's urgency.
 
     Args:
@@ -33,6 +60,7 @@ def fit_thresholds(
         high: the class id of high urgency.
         deferral_rate: share of the calls below the confidence threshold.
         alarm_recall: minimum share of the calls of high urgency at or above the alarm threshold.
+        min_calls: a threshold from fewer calls is not offered.
 
     Returns:
         `answer_from`, the confidence threshold: a person should decide calls whose highest probability is below it.
@@ -41,12 +69,51 @@ def fit_thresholds(
     """
     if not len(true):
         return {}
-    confidence = np.sort(call_probabilities.max(axis=1))
-    thresholds = {CONFIDENCE_THRESHOLD: float(confidence[int(deferral_rate * len(confidence))])}
-    of_high = np.sort(call_probabilities[true == high, high])
+    fits = {CONFIDENCE_THRESHOLD: _fit(call_probabilities.max(axis=1), deferral_rate, min_calls)}
+    of_high = call_probabilities[true == high, high]
     if len(of_high):
-        thresholds[ALARM_THRESHOLD] = float(of_high[int((1 - alarm_recall) * len(of_high))])
-    return thresholds
+        fits[ALARM_THRESHOLD] = _fit(of_high, 1 - alarm_recall, min_calls)
+    return fits
+
+
+def _fit(values: "NDArray[np.float64]", share_below: float, min_calls: int) -> ThresholdFit:
+    """The value of which at most a share of the values is below.
+
+    Source: Wilks (1941), Determination of sample sizes for setting tolerance limits: the share of a population at or
+    above the (k + 1)-th smallest of n values has the distribution Beta(n - k, k + 1), whatever that of the values is.
+    """
+    from scipy.stats import beta
+
+    count, below = len(values), int(share_below * len(values))
+    low, high = (float(beta.ppf(percentile / 100, count - below, below + 1)) for percentile in PERCENTILES_95)
+    return ThresholdFit(float(np.sort(values)[below]), count, (low, high), count >= min_calls)
+
+
+def offered(fits: Mapping[str, ThresholdFit]) -> dict[str, float]:
+    """The thresholds that the model uses, by name."""
+    return {name: fit.threshold for name, fit in fits.items() if fit.offered}
+
+
+def threshold_text(name: str, stored: Mapping[str, Mapping[str, Any]], min_calls: int) -> str:
+    """What a threshold stands on, in one sentence without its subject.
+
+    Args:
+        name: CONFIDENCE_THRESHOLD or ALARM_THRESHOLD.
+        stored: the fits on the model card: the attributes of `ThresholdFit` by name of the threshold.
+        min_calls: `min_calibration_calls` of the training.
+    """
+    which, effect = WHICH[name], EFFECT[name]
+    if name not in stored:
+        return f"not offered: the calibration set has no {which}"
+    fit = stored[name]
+    low, high = fit["interval"]
+    does = f"{effect} {low:.1%} to {high:.1%} of them (95 % interval)"
+    if fit["offered"]:
+        return f"{fit['threshold']:.3f}, fitted on {fit['calls']} {which}: it {does}"
+    return (
+        f"not offered: the calibration set has only {fit['calls']} {which}, and at least {min_calls} are needed "
+        f"(`min_calibration_calls`); a threshold from these {does}"
+    )
 
 
 def evaluate_thresholds(

@@ -5,7 +5,7 @@
 
 import math
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,19 +15,16 @@ from urgency_dagster.devices import reproducible, resolve_device
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.progress import Progress, no_progress
-from urgency_dagster.statistics.calibration import fit_temperature, probabilities
 from urgency_dagster.statistics.confusion import accuracy, confusion_matrix, f1_macro
-from urgency_dagster.tables import HIGH
 from urgency_dagster.urgency.configuration import TrainingConfig
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
-from urgency_dagster.urgency.data.dataset import TrainingSet, TrainingSetSummary, first_rows, read_training_set
+from urgency_dagster.urgency.data.dataset import TrainingSet, read_training_set
 from urgency_dagster.urgency.data.splits import calibration_calls
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
-from urgency_dagster.urgency.network.inference import mean_by_call, predict_logits
 from urgency_dagster.urgency.network.text_encoder import load_text_model
 from urgency_dagster.urgency.package.cards import model_card, training_facts
 from urgency_dagster.urgency.package.model_folder import UrgencyModel, save_urgency_model
-from urgency_dagster.urgency.package.thresholds import fit_thresholds
+from urgency_dagster.urgency.training.calibration import calibrate, calibration_facts
 from urgency_dagster.urgency.training.learner import Learner
 from urgency_dagster.urgency.training.precision import current_device
 from urgency_dagster.urgency.training.resume import resume_training, save_best, save_epoch, take_best
@@ -118,9 +115,10 @@ def train(
         history = _fit(Learner(model, data[TRAIN], config, device), data, paths, facts, progress)
         best = take_best(paths.urgency.unfinished_training, paths.urgency.checkpoint)
         model.network.load_state_dict(best["model_state_dict"])
-        model = _calibrated(model, data.get(CALIBRATION), config, device)
+        model, fits = calibrate(model, data.get(CALIBRATION), config, device)
     scores = history[best["epoch"] - 1]
-    _save(paths, model, facts, training_set.summary, scores, history)
+    card = model_card(facts, training_set.summary, asdict(scores), [asdict(epoch) for epoch in history])
+    save_urgency_model(paths.urgency.model, model, card | calibration_facts(model, fits))
     shutil.rmtree(paths.urgency.unfinished_training)
     parameters = sum(parameter.numel() for parameter in model.network.parameters())
     summary = training_set.summary
@@ -145,40 +143,6 @@ def untrained_model(training_set: TrainingSet, text_model: PretrainedModel, conf
     )
     max_length = min(config.max_length, encoder.config.max_position_embeddings)
     return UrgencyModel(KoElectraCrossModal(encoder, network_config), tokenizer, labels, network_config, max_length)
-
-
-def _save(
-    paths: StoragePaths,
-    model: UrgencyModel,
-    facts: dict[str, Any],
-    summary: TrainingSetSummary,
-    best: EpochScores,
-    history: list[EpochScores],
-) -> None:
-    card = model_card(facts, summary, asdict(best), [asdict(epoch) for epoch in history])
-    card |= {"temperatures": model.temperatures, "thresholds": model.thresholds}
-    save_urgency_model(paths.urgency.model, model, card)
-
-
-def _calibrated(
-    model: UrgencyModel, calibration: UtteranceDataset | None, config: TrainingConfig, device: str
-) -> UrgencyModel:
-    """The model with temperatures and thresholds of the calibration set; the model itself without one."""
-    if calibration is None:
-        return model
-    logits = predict_logits(model.network, calibration, batch_size=config.batch_size, device=device)
-    temperatures = {
-        "urgency": fit_temperature(logits.urgency, calibration.urgency),
-        "sentiment": fit_temperature(logits.sentiment, calibration.sentiment),
-    }
-    thresholds = fit_thresholds(
-        probabilities(mean_by_call(logits, calibration.calls).urgency, temperatures["urgency"]),
-        calibration.urgency[first_rows(calibration.calls)],
-        high=model.labels.urgency.index(HIGH),
-        deferral_rate=config.deferral_rate,
-        alarm_recall=config.alarm_recall,
-    )
-    return replace(model, temperatures=temperatures, thresholds=thresholds)
 
 
 def _datasets(

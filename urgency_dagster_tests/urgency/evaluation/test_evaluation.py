@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
@@ -139,13 +139,24 @@ def test_the_calibration_is_that_of_the_model_folder(
     stored: dict[str, Any], trained: Trained, predictions: pa.Table
 ) -> None:
     temperatures = load_urgency_model(trained.paths.urgency.model).temperatures
-    for task, temperature in temperatures.items():
-        logits = np.array(predictions[f"{task}_logits"].to_pylist(), np.float32)
-        found = stored["calibration"][task]
-        assert found["temperature"] == temperature
-        true = predictions[f"{task}_id"].to_numpy()
-        assert found["ece_before"] == pytest.approx(reliability(probabilities(logits), true).error)
-        assert found["ece_after"] == pytest.approx(reliability(probabilities(logits, temperature), true).error)
+    frame = predictions.to_pandas()
+    calls = frame.groupby("_id", sort=False)
+    for task in ("urgency", "sentiment"):
+        logits = np.stack(frame[f"{task}_logits"].tolist())
+        means = np.stack([np.mean(np.stack(of_call.tolist()), axis=0) for _, of_call in calls[f"{task}_logits"]])
+        levels = {
+            "utterance": (logits, frame[f"{task}_id"].to_numpy(), stored["calibration"][task]),
+            "call": (means, calls[f"{task}_id"].first().to_numpy(), stored["calibration"]["call"][task]),
+        }
+        for level, (of_level, true, found) in levels.items():
+            assert found["temperature"] == temperatures[level][task]
+            for when, temperature in (("before", 1.0), ("after", temperatures[level][task])):
+                of_classes = probabilities(of_level, temperature)
+                assert found[f"ece_{when}"] == pytest.approx(reliability(of_classes, true).error)
+                expected = log_loss(true, of_classes, labels=range(of_level.shape[1]))
+                assert found[f"nll_{when}"] == pytest.approx(expected)
+                low, high = found[f"nll_{when}_interval"]
+                assert low < expected < high
     nobody_asked, of_calls = stored["calibration"]["abstention"][0], stored["call"]["urgency"]
     assert nobody_asked["accuracy"] == of_calls["accuracy"]
     low, high = nobody_asked["accuracy_interval"]
@@ -161,7 +172,7 @@ def test_the_thresholds_are_those_of_the_model_folder_on_calls(
     mean = (
         predictions.to_pandas().groupby("_id")["urgency_logits"].agg(lambda of_call: np.mean(np.stack(of_call), axis=0))
     )
-    of_calls = probabilities(np.stack(mean).astype(np.float32), model.temperatures["urgency"])
+    of_calls = probabilities(np.stack(mean).astype(np.float32), model.temperatures["call"]["urgency"])
     found = stored["calibration"]["thresholds"]
     assert {name: of_name["threshold"] for name, of_name in found.items()} == model.thresholds
     stands = of_calls.max(axis=1) >= model.thresholds["answer_from"]

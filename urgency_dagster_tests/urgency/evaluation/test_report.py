@@ -90,9 +90,29 @@ def test_the_report_shows_the_thresholds_or_says_there_are_none(
     )
     alarm, (low, high) = found["alarm_from"], found["alarm_from"]["false_alarms_interval"]
     assert f"{alarm['false_alarms']:.1%} [{low:.1%}, {high:.1%}] of the others" in text
+    fit = card["threshold_fits"]["alarm_from"]
+    assert f"Alarm threshold: {fit['threshold']:.3f}, fitted on {fit['calls']} calls of 상 (high): it raises" in text
+    card["threshold_fits"]["alarm_from"]["offered"] = False
+    assert "- Alarm threshold: not offered: the calibration set has only" in report_text(trained.metrics, card, [])
     metrics = copy.deepcopy(trained.metrics)
     metrics["calibration"]["thresholds"] = {}
     assert "has no thresholds" in report_text(metrics, card, [])
+
+
+def test_the_report_shows_the_calibration_of_both_levels(folder: Path, trained: Trained) -> None:
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    calibration = trained.metrics["calibration"]
+    for level, of_level in (("utterance", calibration), ("call", calibration["call"])):
+        for task in ("urgency", "sentiment"):
+            assert f"| {task} by {level} | {of_level[task]['temperature']:.3f} |" in text
+            for name in ("ece_before", "ece_after", "nll_before", "nll_after"):
+                low, high = of_level[task][f"{name}_interval"]
+                assert f"{of_level[task][name]:.3f} [{low:.3f}, {high:.3f}]" in text
+
+
+def test_a_card_of_before_has_a_report(trained: Trained, card: dict[str, Any]) -> None:
+    del card["threshold_fits"], card["config"]["min_calibration_calls"]
+    assert "## Calibration" in report_text(trained.metrics, card, [])
 
 
 def test_every_score_has_its_interval(folder: Path, trained: Trained) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -6,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from urgency_dagster.statistics.bootstrap import BootstrapConfig
-from urgency_dagster.urgency.package.thresholds import evaluate_thresholds, fit_thresholds
+from urgency_dagster.urgency.package.thresholds import (
+    ThresholdFit,
+    evaluate_thresholds,
+    fit_thresholds,
+    offered,
+    threshold_text,
+)
 
 HIGH = 2
 
@@ -21,7 +28,19 @@ def drawn(calls: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def fit(
     probabilities: np.ndarray, true: np.ndarray, deferral_rate: float = 0.1, alarm_recall: float = 0.9
 ) -> dict[str, float]:
-    return fit_thresholds(probabilities, true, high=HIGH, deferral_rate=deferral_rate, alarm_recall=alarm_recall)
+    return offered(fits_of(probabilities, true, deferral_rate, alarm_recall))
+
+
+def fits_of(
+    probabilities: np.ndarray,
+    true: np.ndarray,
+    deferral_rate: float = 0.1,
+    alarm_recall: float = 0.9,
+    min_calls: int = 1,
+) -> dict[str, ThresholdFit]:
+    return fit_thresholds(
+        probabilities, true, high=HIGH, deferral_rate=deferral_rate, alarm_recall=alarm_recall, min_calls=min_calls
+    )
 
 
 def effects_of(
@@ -85,3 +104,44 @@ def test_a_share_of_no_calls_is_none() -> None:
 def test_without_calls_there_are_no_thresholds() -> None:
     assert fit(np.empty((0, 3)), np.empty(0, np.int64)) == {}
     assert effects_of(*drawn(5), {}) == {}
+
+
+@pytest.mark.parametrize("calls", [3, 30])
+def test_the_interval_holds_the_share_of_other_calls_as_often_as_it_says(calls: int) -> None:
+    """Of 2,000 thresholds from as many samples, about 95 % have their true share inside."""
+    rng = np.random.default_rng(0)
+    inside = []
+    for values in rng.random((2000, calls)):
+        probabilities = np.column_stack([np.zeros(calls), 1 - values, values])
+        alarm = fits_of(probabilities, np.full(calls, HIGH), alarm_recall=0.95)["alarm_from"]
+        low, high = alarm.interval
+        inside.append(low <= 1 - alarm.threshold <= high)  # uniform values: their share at or above t is 1 - t
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.015)
+
+
+def test_an_alarm_from_three_calls_may_miss_two_thirds_of_them() -> None:
+    """The lowest of three: the share at or above it has the distribution of Beta(3, 1), whose quantile is q^(1/3)."""
+    probabilities, _ = drawn(3)
+    low, high = fits_of(probabilities, np.full(3, HIGH))["alarm_from"].interval
+    assert (low, high) == pytest.approx((0.025 ** (1 / 3), 0.975 ** (1 / 3)))
+
+
+@pytest.mark.parametrize(("of_high", "alarm"), [(19, False), (20, True)])
+def test_a_threshold_from_too_few_calls_is_not_offered(of_high: int, *, alarm: bool) -> None:
+    probabilities, _ = drawn(40)
+    true = np.where(np.arange(40) < of_high, HIGH, 0)
+    fits = fits_of(probabilities, true, min_calls=20)
+    assert (fits["alarm_from"].calls, fits["answer_from"].calls) == (of_high, 40)
+    assert ("alarm_from" in offered(fits)) == alarm
+    assert "answer_from" in offered(fits)
+
+
+def test_the_text_says_what_a_threshold_stands_on() -> None:
+    probabilities, _ = drawn(3)
+    few = {name: asdict(fit) for name, fit in fits_of(probabilities, np.full(3, HIGH), min_calls=20).items()}
+    text = threshold_text("alarm_from", few, 20)
+    assert text.startswith("not offered: the calibration set has only 3 calls of 상 (high), and at least 20 are needed")
+    assert "raises an alarm for 29.2% to 99.2% of them (95 % interval)" in text
+    enough = {name: asdict(fit) for name, fit in fits_of(probabilities, np.full(3, HIGH)).items()}
+    assert threshold_text("alarm_from", enough, 1).startswith(f"{enough['alarm_from']['threshold']:.3f}, fitted on 3")
+    assert threshold_text("alarm_from", {}, 1) == "not offered: the calibration set has no calls of 상 (high)"

@@ -4,16 +4,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from urgency_dagster.errors import ArtefactError, ModelError, SettingsError, TrainingDataError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
+from urgency_dagster.statistics.calibration import fit_temperature
 from urgency_dagster.urgency.configuration import SplitConfig
-from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
+from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
+from urgency_dagster.urgency.data.dataset import build_training_set, first_rows, read_training_set
 from urgency_dagster.urgency.data.splits import calibration_calls
 from urgency_dagster.urgency.data.tables import TRAIN
+from urgency_dagster.urgency.network.inference import mean_by_call, predict_logits
 from urgency_dagster.urgency.package.checkpoints import read_checkpoint
 from urgency_dagster.urgency.package.model_folder import load_urgency_model, read_card
 from urgency_dagster.urgency.training.fit import TrainingSummary, train
@@ -212,8 +216,11 @@ class TestCalibrationSet:
         build_training_set(paths, list(ARCHIVES), SplitConfig())
         train(paths, text_model, ONE_EPOCH.changed(calibration_share=0.0))
         model = load_urgency_model(paths.urgency.model)
-        assert (model.temperatures, model.thresholds) == ({"urgency": 1.0, "sentiment": 1.0}, {})
-        assert "| thresholds for a call | none |" in (paths.urgency.model / "README.md").read_text(encoding="utf-8")
+        ones = {"urgency": 1.0, "sentiment": 1.0}
+        assert model.temperatures == {"utterance": ones, "call": ones}
+        assert model.thresholds == {}
+        readme = (paths.urgency.model / "README.md").read_text(encoding="utf-8")
+        assert "| alarm threshold for a call | not offered: the calibration set has no calls of 상 (high) |" in readme
         assert read_card(paths.urgency.model)["held_out"] == {"calls": 0, "utterances": 0}
 
     def test_the_card_counts_the_calibration_set(self, trained: Trained) -> None:
@@ -221,6 +228,36 @@ class TestCalibrationSet:
         assert 0 < card["held_out"]["calls"] < card["calls"][TRAIN] / 4
         model = load_urgency_model(trained.paths.urgency.model)
         assert (card["temperatures"], card["thresholds"]) == (model.temperatures, model.thresholds)
+
+    def test_each_level_has_the_temperature_that_fits_it(self, trained: Trained) -> None:
+        model = load_urgency_model(trained.paths.urgency.model)
+        rows = read_training_set(trained.paths).side(TRAIN)
+        rows = rows.filter(pa.array(calibration_calls(rows, FAST.calibration_share, FAST.seed)))
+        dataset = UtteranceDataset(trained.paths, rows, tokenise(rows["text"], model.tokenizer, model.max_length))
+        logits = predict_logits(model.network, dataset, batch_size=FAST.batch_size, device="cpu")
+        first = first_rows(dataset.calls)
+        levels = {"utterance": (logits, slice(None)), "call": (mean_by_call(logits, dataset.calls), first)}
+        for level, (of_level, of_rows) in levels.items():
+            for task in ("urgency", "sentiment"):
+                expected = fit_temperature(getattr(of_level, task), getattr(dataset, task)[of_rows])
+                assert model.temperatures[level][task] == pytest.approx(expected, rel=1e-6), (level, task)
+        assert model.temperatures["utterance"] != model.temperatures["call"]
+
+    def test_too_few_calls_fit_no_temperature_and_no_threshold_and_the_card_says_so(
+        self, paths: StoragePaths, text_model: PretrainedModel
+    ) -> None:
+        build_training_set(paths, list(ARCHIVES), SplitConfig())
+        train(paths, text_model, ONE_EPOCH.changed(min_calibration_calls=20))
+        model, card = load_urgency_model(paths.urgency.model), read_card(paths.urgency.model)
+        assert model.thresholds == {}
+        assert model.temperatures["call"] == {"urgency": 1.0, "sentiment": 1.0}
+        assert model.temperatures["utterance"]["urgency"] != 1
+        calls, alarm = card["held_out"]["calls"], card["threshold_fits"]["alarm_from"]
+        readme = (paths.urgency.model / "README.md").read_text(encoding="utf-8")
+        assert f"not fitted: the calibration set has {calls} calls, 20 are needed" in readme
+        low, high = alarm["interval"]
+        assert f"only {alarm['calls']} calls of 상 (high), and at least 20 are needed" in readme
+        assert f"{low:.1%} to {high:.1%} of them (95 % interval)" in readme
 
     @pytest.mark.parametrize(("name", "shares"), [("deferral_rate", (0.0, 0.5)), ("alarm_recall", (0.95, 0.3))])
     def test_the_configuration_sets_the_thresholds(

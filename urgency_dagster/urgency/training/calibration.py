@@ -1,0 +1,69 @@
+"""Fitting temperatures and thresholds on the calibration set, each on the level where it is used."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from urgency_dagster.statistics.calibration import fit_temperature, probabilities
+from urgency_dagster.tables import HIGH
+from urgency_dagster.urgency.configuration import TrainingConfig
+from urgency_dagster.urgency.data.batches import UtteranceDataset
+from urgency_dagster.urgency.data.dataset import first_rows
+from urgency_dagster.urgency.network.inference import TaskLogits, mean_by_call, predict_logits
+from urgency_dagster.urgency.package.model_folder import NO_TEMPERATURES, UrgencyModel
+from urgency_dagster.urgency.package.thresholds import ThresholdFit, fit_thresholds, offered
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def calibrate(
+    model: UrgencyModel, calibration: UtteranceDataset | None, config: TrainingConfig, device: str
+) -> tuple[UrgencyModel, dict[str, ThresholdFit]]:
+    """The model with temperatures and thresholds, and every threshold that was fitted, offered or not.
+
+    Without a calibration set the model is returned as it is.
+
+    Args:
+        model: the trained model, on the device.
+        calibration: the calibration set.
+        config: the hyper-parameters.
+        device: a torch device.
+    """
+    if calibration is None:
+        return model, {}
+    logits = predict_logits(model.network, calibration, batch_size=config.batch_size, device=device)
+    first = first_rows(calibration.calls)
+    call_logits, urgency, sentiment = (
+        mean_by_call(logits, calibration.calls),
+        calibration.urgency[first],
+        calibration.sentiment[first],
+    )
+    enough = len(first) >= config.min_calibration_calls
+    temperatures = {
+        "utterance": _temperatures(logits, calibration.urgency, calibration.sentiment),
+        "call": _temperatures(call_logits, urgency, sentiment) if enough else dict(NO_TEMPERATURES),
+    }
+    fits = fit_thresholds(
+        probabilities(call_logits.urgency, temperatures["call"]["urgency"]),
+        urgency,
+        high=model.labels.urgency.index(HIGH),
+        deferral_rate=config.deferral_rate,
+        alarm_recall=config.alarm_recall,
+        min_calls=config.min_calibration_calls,
+    )
+    return replace(model, temperatures=temperatures, thresholds=offered(fits)), fits
+
+
+def calibration_facts(model: UrgencyModel, fits: Mapping[str, ThresholdFit]) -> dict[str, Any]:
+    """What the card says of a calibration: temperatures, thresholds in use, and every threshold that was fitted."""
+    stored = {name: asdict(fit) | {"interval": list(fit.interval)} for name, fit in fits.items()}
+    return {"temperatures": model.temperatures, "thresholds": model.thresholds, "threshold_fits": stored}
+
+
+def _temperatures(logits: TaskLogits, urgency: "NDArray[np.int64]", sentiment: "NDArray[np.int64]") -> dict[str, float]:
+    return {
+        "urgency": fit_temperature(logits.urgency, urgency),
+        "sentiment": fit_temperature(logits.sentiment, sentiment),
+    }
