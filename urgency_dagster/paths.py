@@ -252,6 +252,10 @@ class StoragePaths:
         """Pretrained models in the format of an inference library. Each can be deleted and is converted again."""
         return self.root / "converted_models"
 
+    def checked_model(self, identity: str) -> Path:
+        """An empty file: a pretrained model of this identity was loaded and is fit for its task."""
+        return self.root / "manifests" / "checked_models" / identity
+
     def benchmark(self, name: str) -> Path:
         """The last result of a benchmark."""
         return self.root / "bench" / f"{name}.json"

@@ -3,10 +3,12 @@
 Models are always loaded from a folder, so `from_pretrained` never opens a connection.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from urgency_dagster.errors import ModelError
 from urgency_dagster.writing import file_hash, text_hash
@@ -98,6 +100,63 @@ def _downloaded(hub_id: str, revision: str | None, variable: str) -> Path:
             "a cached or reachable hub id, or a local folder",
             f"connect to the hub once, or set {variable} to a local folder with the model",
         ) from error
+
+
+def present_pretrained(name: str, variable: str) -> PretrainedModel | None:
+    """The local files of a model, or None if it is neither a folder nor cached. Nothing is downloaded.
+
+    Raises:
+        ModelError: the folder has no `config.json`.
+    """
+    if name.startswith("/"):
+        return _local_folder(Path(name), variable)
+    hub_id, _, revision = name.partition("@")
+    folder = _cached(hub_id, revision or None)
+    return PretrainedModel(hub_id, folder, folder.name) if folder else None
+
+
+def loading_errors() -> tuple[type[Exception], ...]:
+    """What transformers raises when it cannot load the files of a folder."""
+    from pickle import UnpicklingError
+
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    unusable_files = (OSError, ValueError, TypeError, KeyError, RuntimeError, ImportError)
+    damaged_pickles = (EOFError, UnpicklingError)  # `pytorch_model.bin`
+    return (*unusable_files, *damaged_pickles, SafetensorError, StrictDataclassError)
+
+
+def check_weights(name: str, network: Any, report: Mapping[str, Any], *, unused: Collection[str], remedy: str) -> None:
+    """Compares the weights of a folder with the parameters of the network that was loaded from it.
+
+    transformers fills missing parameters with random numbers, and drops weights that have no place. A head, which the
+    network does not have, is no fault.
+
+    Args:
+        name: the name of the model.
+        network: the loaded network.
+        report: its loading info of transformers.
+        unused: first parts of the names of parameters that are not needed.
+        remedy: what the reader can do.
+
+    Raises:
+        ModelError: parameters have no weights, or weights inside the network have no place.
+    """
+    missing = [key for key in sorted(report["missing_keys"]) if key.split(".")[0] not in unused]
+    parts = {part for part, _ in network.named_children()} - set(unused)
+    others = sorted(report["unexpected_keys"])
+    unplaced = [key for key in others if key.removeprefix(f"{network.base_model_prefix}.").split(".")[0] in parts]
+    expected = f"weights of a {type(network).__name__} as save_pretrained writes them"
+    if missing:
+        names = f"it has none for {missing[0]}" + (f", but one named {others[0]}" if others else "")
+        raise ModelError(f"{name} holds no weights for {len(missing)} of its parameters: {names}", expected, remedy)
+    if unplaced:
+        raise ModelError(
+            f"{name} holds {len(unplaced)} weights without a place in its network, such as {unplaced[0]}",
+            expected,
+            remedy,
+        )
 
 
 def weights_hash(folder: Path) -> str:

@@ -1,6 +1,7 @@
 from .audio import load_waveform as load_waveform
 from .embedding.archive import embed_archive as embed_archive
 from .embedding.configuration import EmbeddingConfig as EmbeddingConfig
+from .embedding.speech_model import load_speech_model as load_speech_model
 from .embedding.summary import EmbeddingSummary as EmbeddingSummary
 from .embedding.throughput import draw_throughput as draw_throughput
 from .embedding.verification import Verification as Verification

@@ -94,10 +94,14 @@ class ExtractionOptions(dagster_config(ExtractionConfig)):  # type: ignore[misc]
     kinds={"wav", "json"},
 )
 def call_recordings(
-    context: dg.AssetExecutionContext, config: ExtractionOptions, storage: StorageResource
+    context: dg.AssetExecutionContext, config: ExtractionOptions, storage: StorageResource, models: ModelsResource
 ) -> dg.MaterializeResult:
-    """The members of the pair, unpacked into `Wave/` and `Label/`, with an account of every member."""
+    """The members of the pair, unpacked into `Wave/` and `Label/`, with an account of every member.
+
+    Before that, the pretrained models on this machine are loaded once, so that an unfit one is noticed here.
+    """
     record = Record.open(context, storage.paths, config=config)
+    models.check(storage.paths)
     pair = LandedContent(storage.paths).pair(context.partition_key)
     files = storage.paths.archive(context.partition_key)
     with shown_progress(context, "members") as progress:

@@ -7,12 +7,18 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from urgency_dagster.calls import load_speech_model
 from urgency_dagster.errors import SettingsError
 from urgency_dagster.operations.placement import cluster_cpus
 from urgency_dagster.operations.processes import RUN_PROCESS_VARIABLE, end_with
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.pretrained import PretrainedModel, find_pretrained
+from urgency_dagster.pretrained import PretrainedModel, find_pretrained, present_pretrained
 from urgency_dagster.settings import Settings
+from urgency_dagster.urgency import load_text_model
+from urgency_dagster.writing import text_hash, write_text
+
+MODEL_CHECKS = "1"
+"""The version of the checks of pretrained models. Raise it when a model could be refused that was not before."""
 
 
 class StorageResource(dg.ConfigurableResource[Any]):
@@ -50,6 +56,22 @@ class ModelsResource(dg.ConfigurableResource[Any]):
     def text_model(self) -> PretrainedModel:
         """The local files of the text model."""
         return find_pretrained(self.text, "URGENCY_TEXT_MODEL")
+
+    def check(self, paths: StoragePaths) -> None:
+        """Loads the models that are on this machine, once for each, so that an unfit one stops the first step.
+
+        Raises:
+            ModelError: a model cannot be loaded, or is unfit for its task.
+        """
+        speech = present_pretrained(self.speech, "URGENCY_SPEECH_MODEL")
+        text = present_pretrained(self.text, "URGENCY_TEXT_MODEL")
+        for source, load in ((speech, load_speech_model), (text, load_text_model)):
+            if source is None:  # it is checked when it has been downloaded
+                continue
+            mark = paths.checked_model(text_hash(load.__name__, MODEL_CHECKS, source.revision))
+            if not mark.is_file():
+                load(source)
+                write_text(mark, "")
 
 
 class RayResource(dg.ConfigurableResource[Any]):

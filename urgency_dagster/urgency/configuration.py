@@ -71,7 +71,11 @@ class TrainingConfig(Configuration):
     """Dropout of the weights of the cross-attention; the original has none."""
 
     max_length: int = Field(512, gt=0)
-    """Maximum number of tokens of a text; the text model's number of positions if that is lower."""
+    """Maximum number of tokens of a text; the number that the text model takes if that is lower."""
+
+    unknown_tokens_max: float = Field(0.3, ge=0, le=1)
+    """Maximum share of unknown tokens in the training texts; above it the text model is refused. The default is
+    assumed, not measured."""
 
     calibration_share: float = Field(0.1, ge=0, lt=1)
     """Share of the training calls in the calibration set, which fits temperatures and thresholds."""

@@ -8,12 +8,16 @@ import dagster as dg
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub import constants
 
+from urgency_dagster import urgency
 from urgency_dagster.calls import build_utterance_table
 from urgency_dagster.calls.tables import RejectReason
+from urgency_dagster.defs import resources
 from urgency_dagster.defs.call_assets import EmbeddingOptions
 from urgency_dagster.errors import ArchiveError, ModelError, SettingsError
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.provenance.keys import CALL_ARCHIVE, name_of
 from urgency_dagster.provenance.landed import LandedContent
 from urgency_dagster.provenance.manifests import read_manifest
@@ -62,6 +66,48 @@ def test_prosody_has_the_rows_of_the_utterances_and_says_what_they_hold(
     assert columns["f0_median_hz"].description == (
         "Median f0 over the voiced frames. Null if no frame is voiced. Unit: Hz."
     )
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [("text", "has no tokenizer files"), ("speech", "cannot be loaded as a speech model")],
+)
+def test_an_unfit_model_is_refused_before_an_archive_is_unpacked(
+    settings: Settings, paths: StoragePaths, model: str, sentence: str
+) -> None:
+    folder = Path(settings.pretrained[model])
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "preprocessor_config.json"):
+        (folder / name).unlink(missing_ok=True)
+    with pytest.raises(dg.Failure, match=sentence):
+        materialise(settings, "call_recordings")
+    assert not paths.archive(ARCHIVE).audio.exists()
+
+
+def test_a_model_is_checked_once_until_its_files_change(
+    settings: Settings, paths: StoragePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = []
+
+    def load_text_model(source: PretrainedModel) -> object:
+        loaded.append(source.revision)
+        return urgency.load_text_model(source)
+
+    monkeypatch.setattr(resources, "load_text_model", load_text_model)
+    models = resources.ModelsResource(speech=settings.speech_model, text=settings.text_model)
+    models.check(paths)
+    models.check(paths)
+    assert len(loaded) == 1
+    (Path(settings.text_model) / "README.md").write_text("other files", encoding="utf-8")
+    models.check(paths)
+    assert len(set(loaded)) == 2
+
+
+def test_a_model_that_is_not_on_this_machine_is_not_checked(
+    paths: StoragePaths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    resources.ModelsResource(speech="somebody/speech", text="somebody/text").check(paths)
+    assert not paths.checked_model("any").parent.exists()
 
 
 def test_crossed_bounds_of_f0_are_refused(settings: Settings) -> None:

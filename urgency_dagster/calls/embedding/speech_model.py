@@ -6,12 +6,11 @@ The library and the device are the encoder's concern.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from urgency_dagster.calls.audio import SAMPLE_RATE
 from urgency_dagster.errors import ModelError
-from urgency_dagster.pretrained import PretrainedModel, weights_hash
+from urgency_dagster.pretrained import PretrainedModel, check_weights, loading_errors, weights_hash
 
 if TYPE_CHECKING:
     import numpy as np
@@ -130,12 +129,8 @@ def _load(source: PretrainedModel) -> tuple[Any, Any]:
             numbers.
     """
     import torch
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
     from transformers import AutoFeatureExtractor, AutoModel
 
-    unusable_files = (OSError, ValueError, TypeError, RuntimeError, SafetensorError, StrictDataclassError)
-    damaged_pickles = (EOFError, UnpicklingError)  # `pytorch_model.bin`
     expected = ("a wav2vec2-family model with its feature extractor", "set URGENCY_SPEECH_MODEL to one")
     try:
         extractor = AutoFeatureExtractor.from_pretrained(source.folder, local_files_only=True)
@@ -143,10 +138,9 @@ def _load(source: PretrainedModel) -> tuple[Any, Any]:
         network, report = AutoModel.from_pretrained(
             source.folder, dtype=torch.float32, local_files_only=True, weights_only=True, output_loading_info=True
         )
-    except (*unusable_files, *damaged_pickles) as error:
+    except loading_errors() as error:
         raise ModelError(
             f"{source.name} cannot be loaded as a speech model ({type(error).__name__})", *expected
         ) from error
-    if missing := set(report["missing_keys"]) - MASK_ONLY:
-        raise ModelError(f"{source.name} holds no weights for {len(missing)} of its parameters", *expected)
+    check_weights(source.name, network, report, unused=MASK_ONLY, remedy=expected[1])
     return extractor, network

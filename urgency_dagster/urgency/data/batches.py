@@ -3,6 +3,7 @@
 Only the order of the training batches is random. It depends on the seed and the epoch alone.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -101,6 +102,11 @@ class Tokens:
         """Tokens of each text, (N,)."""
         return np.diff(self.starts)
 
+    def share_of(self, token: int, without: Collection[int]) -> float:
+        """The share of one token among all others but some; 0 without any token."""
+        counted = self.ids[~np.isin(self.ids, list(without))]
+        return float((counted == token).mean()) if len(counted) else 0.0
+
     def padded(self, indices: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
         """Token ids and attention mask of some texts, int64, (B, L), where L is the longest text's length."""
         lengths = self.starts[indices + 1] - self.starts[indices]
@@ -156,6 +162,10 @@ class UtteranceDataset:
     def lengths(self) -> "NDArray[np.int64]":
         """Tokens of each utterance, (N,)."""
         return self._tokens.lengths
+
+    def token_share(self, token: int, without: Collection[int]) -> float:
+        """The share of one token among the tokens of all texts but some."""
+        return self._tokens.share_of(token, without)
 
     def __len__(self) -> int:
         """The number of utterances."""

@@ -88,6 +88,8 @@ Urgency and sentiment of a Korean emergency-call utterance from its transcript a
 | sentiment ids | {_ids(labels.sentiment)} |
 | text model | {card["text_model"]["name"]} ({card["text_model"]["revision"]}) |
 | speech model | {card["speech_model"]["name"]} ({card["speech_model"]["revision"]}) |
+| maximum tokens of a text | {card["max_length"]} |
+| unknown tokens of the training texts | {card["unknown_tokens"]:.2%} |
 | audio vectors | {_audio(card["audio_tokens"], card["audio_width"])} |
 | training side | {card["utterances"][TRAIN]} utterances of {card["calls"][TRAIN]} calls |
 | calibration set, part of these | {card["held_out"]["utterances"]} utterances of {card["held_out"]["calls"]} calls |

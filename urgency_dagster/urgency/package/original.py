@@ -11,7 +11,7 @@ from urgency_dagster.errors import ArtefactError
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.tables import SENTIMENTS, URGENCY_LEVELS
 from urgency_dagster.urgency.data.dataset import Labels
-from urgency_dagster.urgency.network.text_encoder import load_text_model
+from urgency_dagster.urgency.network.text_encoder import load_text_model, usable_length
 from urgency_dagster.urgency.package.checkpoints import read_checkpoint
 from urgency_dagster.urgency.package.model_folder import UrgencyModel
 
@@ -78,7 +78,7 @@ def checkpoint_model(checkpoint: Mapping[str, Any], text_model: PretrainedModel)
             "the original's architecture on the encoder that it was trained from",
             "name that text model",
         ) from error
-    length = min(checkpoint.get("max_length", MAX_LENGTH), encoder.config.max_position_embeddings)
+    length = usable_length(encoder, tokenizer, checkpoint.get("max_length", MAX_LENGTH))
     return UrgencyModel(network.eval(), tokenizer, labels, config, length)
 
 

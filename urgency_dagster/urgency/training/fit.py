@@ -21,7 +21,8 @@ from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.data.dataset import TrainingSet, read_training_set
 from urgency_dagster.urgency.data.splits import calibration_calls
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
-from urgency_dagster.urgency.network.text_encoder import load_text_model
+from urgency_dagster.urgency.data.unknown_tokens import check_unknown_share, unknown_share
+from urgency_dagster.urgency.network.text_encoder import load_text_model, usable_length
 from urgency_dagster.urgency.package.cards import model_card, training_facts
 from urgency_dagster.urgency.package.model_folder import UrgencyModel, save_urgency_model
 from urgency_dagster.urgency.training.calibration import calibrate, calibration_facts
@@ -100,7 +101,8 @@ def train(
 
     Raises:
         ArtefactError: the training set or an archive's vectors are missing or do not fit.
-        ModelError: the text model's folder cannot be loaded.
+        ModelError: the text model's folder cannot be loaded or is unfit, see `load_text_model`, or too many tokens of
+            the training texts are unknown to it.
         SettingsError: the device is not available or cannot compute in the precision, or the attention heads do not
             divide the text model's width.
         TrainingDataError: the loss is no longer a finite number.
@@ -111,7 +113,9 @@ def train(
         model = untrained_model(training_set, text_model, config)
         data = _datasets(paths, training_set, model, config)
         facts = training_facts(training_set.summary, text_model, model.max_length, config.model_dump())
-        facts |= {"held_out": _size(data.get(CALIBRATION))}
+        unknown = unknown_share(data[TRAIN], model.tokenizer)
+        check_unknown_share(unknown, config.unknown_tokens_max, text_model)
+        facts |= {"held_out": _size(data.get(CALIBRATION)), "unknown_tokens": unknown}
         history = _fit(Learner(model, data[TRAIN], config, device), data, paths, facts, progress)
         best = take_best(paths.urgency.unfinished_training, paths.urgency.checkpoint)
         model.network.load_state_dict(best["model_state_dict"])
@@ -141,7 +145,7 @@ def untrained_model(training_set: TrainingSet, text_model: PretrainedModel, conf
         attention_dropout=config.attention_dropout,
         audio_tokens=training_set.summary.audio_tokens,
     )
-    max_length = min(config.max_length, encoder.config.max_position_embeddings)
+    max_length = usable_length(encoder, tokenizer, config.max_length)
     return UrgencyModel(KoElectraCrossModal(encoder, network_config), tokenizer, labels, network_config, max_length)
 
 

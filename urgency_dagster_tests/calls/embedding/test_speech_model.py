@@ -140,6 +140,13 @@ class TestModels:
         with pytest.raises(ModelError, match="holds no weights"):
             self.load(folder)
 
+    def test_weights_of_more_layers_than_configured_are_refused(self, folder: Path) -> None:
+        weights = load_file(folder / "model.safetensors")
+        more = {"encoder.layers.9.final_layer_norm.bias": next(iter(weights.values())).clone()}
+        save_file(weights | more, folder / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(ModelError, match=r"holds 1 weights without a place in its network, such as .*layers\.9"):
+            self.load(folder)
+
     def test_weights_that_only_pretraining_needs_may_be_missing(self, folder: Path) -> None:
         weights = load_file(folder / "model.safetensors")
         del weights["masked_spec_embed"]

@@ -22,7 +22,15 @@ from urgency_dagster.urgency.package.checkpoints import read_checkpoint
 from urgency_dagster.urgency.package.model_folder import load_urgency_model, read_card
 from urgency_dagster.urgency.training.fit import TrainingSummary, train
 from urgency_dagster.urgency.training.resume import BEST, LAST
-from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST, Trained, relabel, train_and_evaluate, write_root
+from urgency_dagster_tests.urgency.conftest import (
+    ARCHIVES,
+    FAST,
+    WORDS,
+    Trained,
+    relabel,
+    train_and_evaluate,
+    write_root,
+)
 
 ONE_EPOCH = FAST.changed(epochs=1)
 TWO_EPOCHS = FAST.changed(epochs=2)
@@ -179,6 +187,27 @@ def test_a_folder_without_a_model_is_refused(paths: StoragePaths, tmp_path: Path
     build_training_set(paths, list(ARCHIVES), SplitConfig())
     with pytest.raises(ModelError, match="cannot be loaded"):
         train(paths, PretrainedModel("nothing", tmp_path / "nothing", "local"), ONE_EPOCH)
+
+
+def test_the_unknown_tokens_are_on_the_card_and_too_many_are_refused(
+    paths: StoragePaths, text_model: PretrainedModel, tmp_path: Path
+) -> None:
+    """In a vocabulary without the words of the fixtures' labels, each text has at least one unknown word."""
+    build_training_set(paths, list(ARCHIVES), SplitConfig())
+    folder = shutil.copytree(text_model.folder, tmp_path / "other")
+    vocabulary = (folder / "tokenizer.json").read_text(encoding="utf-8")
+    for number, word in enumerate(word for words in WORDS.values() for word in words):
+        vocabulary = vocabulary.replace(f'"{word}"', f'"other{number}"')
+    (folder / "tokenizer.json").write_text(vocabulary, encoding="utf-8")
+    other = PretrainedModel("other", folder, "local")
+    with pytest.raises(ModelError, match=r"of the training texts are unknown to the text model 'other'.* 20\.0%"):
+        train(paths, other, ONE_EPOCH.changed(unknown_tokens_max=0.2))
+    train(paths, other, ONE_EPOCH.changed(unknown_tokens_max=0.9))
+    rows = read_training_set(paths).side(TRAIN)
+    used = rows.filter(pa.array(~calibration_calls(rows, FAST.calibration_share, FAST.seed)))["text"].to_pylist()
+    expected = len(used) / sum(len(text.split()) for text in used)  # one word of the label in each text
+    assert read_card(paths.urgency.model)["unknown_tokens"] == pytest.approx(expected)
+    assert f"| {expected:.2%} |" in (paths.urgency.model / "README.md").read_text(encoding="utf-8")
 
 
 def test_heads_that_do_not_divide_the_width_are_refused(paths: StoragePaths, text_model: PretrainedModel) -> None:
