@@ -115,6 +115,7 @@ def training_set_metadata(summary: TrainingSetSummary) -> dict[str, Any]:
         "audio_tokens": summary.audio_tokens,
         "split": figure_table(sides),
         **classes,
+        "protocol": summary.protocol,
         "mode": f"{summary.mode_used} {summary.note}".strip(),
         "split_sha256": summary.sha256,
     }

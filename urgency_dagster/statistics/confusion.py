@@ -41,6 +41,14 @@ def f1_macro(matrix: "NDArray[np.int64]") -> float:
     return float(f1_by_class(matrix).mean())
 
 
+def f1_macro_of_present(matrix: "NDArray[np.int64]") -> float:
+    """The mean F1 over the classes that are present or predicted.
+
+    Source: `sklearn.metrics.f1_score` with `average="macro"` and no `labels`.
+    """
+    return float(f1_by_class(matrix)[matrix.sum(axis=0) + matrix.sum(axis=1) > 0].mean())
+
+
 SCORES: Mapping[str, Score] = {"accuracy": accuracy, "f1_macro": f1_macro}
 """The scores of every task, by name."""
 

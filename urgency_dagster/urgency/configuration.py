@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from urgency_dagster.configuration import Configuration
 from urgency_dagster.devices import AUTO
@@ -11,6 +11,10 @@ from urgency_dagster.statistics.bootstrap import RESAMPLES, BootstrapConfig
 from urgency_dagster.tables import URGENCY_LEVELS
 
 SplitMode = Literal["official", "call", "utterance"]
+Protocol = Literal["honest", "original"]
+
+ORIGINAL_CHOICES = {"calibration_share": 0.0, "attention_dropout": 0.0, "mixed_precision": "no"}
+"""Hyper-parameters that `protocol: original` fixes. The defaults of the others are the original's."""
 
 COST_MATRIX = ((0.0, 1.0, 2.0), (2.0, 0.0, 1.0), (10.0, 4.0, 0.0))
 """Default costs of errors; 상 predicted as 하 costs most. The values are assumed, not measured."""
@@ -18,6 +22,10 @@ COST_MATRIX = ((0.0, 1.0, 2.0), (2.0, 0.0, 1.0), (10.0, 4.0, 0.0))
 
 class SplitConfig(Configuration):
     """How utterances are divided into a training and a validation side."""
+
+    protocol: Protocol = "honest"
+    """`original` makes the choices of the original pipeline, in the split and in the training that follows: a random
+    split by utterance, no calibration set, class weights of all rows. Scores are inflated. `mode` is not used."""
 
     mode: SplitMode = "official"
     """`official` keeps AI Hub's Training/Validation border; if only one of them is present, it works as `call`.
@@ -28,6 +36,12 @@ class SplitConfig(Configuration):
 
     seed: int = 42
     """Seed of the draw."""
+
+    @model_validator(mode="after")
+    def _check_protocol(self) -> Self:
+        if self.protocol == "original" and self.mode == "call":
+            raise ValueError("the default of `mode`, because `protocol: original` splits by utterance")
+        return self
 
 
 class TrainingConfig(Configuration):
@@ -98,6 +112,10 @@ class TrainingConfig(Configuration):
 
     device: str = AUTO
     """`auto` (CUDA, else MPS, else CPU) or a torch device."""
+
+    def under(self, protocol: Protocol) -> Self:
+        """The hyper-parameters under a protocol; the original fixes some of them."""
+        return self.changed(**ORIGINAL_CHOICES) if protocol == "original" else self
 
     @classmethod
     def from_stored(cls, values: Mapping[str, Any]) -> Self:

@@ -10,6 +10,7 @@ from urgency_dagster.statistics.confusion import (
     accuracy,
     confusion_matrix,
     f1_macro,
+    f1_macro_of_present,
     recall_of,
     resampled_matrices,
     scores_with_intervals,
@@ -78,3 +79,11 @@ def test_a_recall_of_few_calls_has_no_interval(calls_of_high: int, known: bool) 
     )
     assert (found["recall_interval"] is not None) is known
     assert found["accuracy_interval"] == [1, 1]
+
+
+def test_the_macro_f1_of_present_classes_is_scikit_learns() -> None:
+    """The class 2 is neither present nor predicted: it counts as 0 in one mean, and not at all in the other."""
+    true, predicted = np.array([0, 0, 1, 3]), np.array([0, 1, 1, 1])
+    matrix = confusion_matrix(true, predicted, 4)
+    assert f1_macro_of_present(matrix) == pytest.approx(f1_score(true, predicted, average="macro"))
+    assert f1_macro_of_present(matrix) == pytest.approx(f1_macro(matrix) * 4 / 3)

@@ -197,6 +197,11 @@ def batches_in_order(count: int, batch_size: int) -> "list[NDArray[np.int64]]":
     return _cut(np.arange(count), batch_size)
 
 
+def shuffled_batches(count: int, batch_size: int, *, seed: int, epoch: int) -> "list[NDArray[np.int64]]":
+    """The indices of one epoch in random batches, as the original drew them; each epoch has another order."""
+    return _cut(np.random.default_rng((seed, epoch)).permutation(count), batch_size)
+
+
 def bucketed_batches(
     lengths: "NDArray[np.int64]", batch_size: int, *, seed: int, epoch: int
 ) -> "list[NDArray[np.int64]]":

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from urgency_dagster.errors import ArtefactError, TrainingDataError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import URGENCY_LEVELS, UTTERANCES
-from urgency_dagster.urgency.configuration import SplitConfig
+from urgency_dagster.urgency.configuration import Protocol, SplitConfig
 from urgency_dagster.urgency.data.splits import Split, split_rows
 from urgency_dagster.urgency.data.tables import TRAIN, TRAINING_ROWS, VALIDATION
 from urgency_dagster.writing import file_hash, read_json, replacing_folder, text_hash, write_json, write_table
@@ -63,6 +63,7 @@ class TrainingSetSummary:
         calls: number of calls on each side.
         utterances: number of utterances on each side.
         class_counts: utterances per class name, by side and task.
+        protocol: `honest` or `original`, for the split and the training.
     """
 
     mode_asked: str
@@ -78,6 +79,7 @@ class TrainingSetSummary:
     calls: dict[str, int]
     utterances: dict[str, int]
     class_counts: dict[str, dict[str, dict[str, int]]]
+    protocol: Protocol = "honest"
 
 
 @dataclass(frozen=True)
@@ -329,6 +331,7 @@ def _write(
             calls={side: len(ids) for side, ids in call_ids.items()},
             utterances={side: pc.sum(pc.equal(rows["side"], side)).as_py() for side in call_ids},
             class_counts={side: _class_counts(rows, side, labels) for side in call_ids},
+            protocol=config.protocol,
         )
         write_json(folder / urgency.split.name, asdict(summary) | {"call_ids": call_ids})
     return summary

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from urgency_dagster.errors import TrainingDataError
+from urgency_dagster.tables import URGENCY_LEVELS
 from urgency_dagster.urgency.configuration import SplitConfig, SplitMode
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 OFFICIAL: Final = "official"
 CALL: Final = "call"
 UTTERANCE: Final = "utterance"
+ORIGINAL: Final = "original"
 
 SIDE_OF_PREFIX = {"T": TRAIN, "V": VALIDATION}
 """AI Hub's first letter of an archive pair: Training or Validation."""
@@ -42,15 +44,19 @@ class Split:
 
 
 def split_rows(rows: "pa.Table", config: SplitConfig) -> Split:
-    """The side of every row. It does not depend on the order of the rows.
+    """The side of every row. It does not depend on the order of the rows, except with `protocol: original`.
 
     Args:
         rows: columns `archive, row, _id, audio_sha256, urgency_id`; (archive, row) identifies a row.
         config: the mode, the share and the seed.
 
     Raises:
-        TrainingDataError: the mode is `official` and an archive's name starts neither with T_ nor with V_.
+        TrainingDataError: the mode is `official` and an archive's name starts neither with T_ nor with V_, or the
+            original's draw is not possible.
     """
+    if config.protocol == ORIGINAL:
+        validation = _as_the_original(rows, config)
+        return Split(UTTERANCE, "because the protocol is the original's", validation, _hash(rows, validation))
     mode, note = _mode_used(pc.unique(rows["archive"]).to_pylist(), config.mode)
     if mode == OFFICIAL:
         validation = _by_archive(rows)
@@ -117,6 +123,29 @@ def _by_call(rows: "pa.Table", config: SplitConfig, purpose: str = "") -> "NDArr
 
 def _by_utterance(rows: "pa.Table", config: SplitConfig) -> "NDArray[np.bool_]":
     return _draw(list(_row_keys(rows)), rows["urgency_id"].to_numpy(), config)
+
+
+def _as_the_original(rows: "pa.Table", config: SplitConfig) -> "NDArray[np.bool_]":
+    """Draws single utterances.
+
+    Source: the original's training script: `train_test_split`, stratified by urgency. The class names stand in for its
+    ids: both are in code-point order.
+    """
+    from sklearn.model_selection import train_test_split
+
+    names, drawn = np.array(URGENCY_LEVELS)[rows["urgency_id"].to_numpy()], np.zeros(rows.num_rows, bool)
+    try:
+        _, chosen = train_test_split(
+            np.arange(rows.num_rows), test_size=config.validation_share, random_state=config.seed, stratify=names
+        )
+    except ValueError as error:
+        raise TrainingDataError(
+            f"{rows.num_rows} utterances cannot be drawn as the original draws them",
+            "several utterances of each urgency",
+            "add calls, or use `protocol: honest`",
+        ) from error
+    drawn[chosen] = True
+    return drawn
 
 
 def _row_keys(rows: "pa.Table") -> Iterable[str]:

@@ -107,7 +107,7 @@ Scores are those of the validation side: {utterances[VALIDATION]} utterances of 
 side has {utterances[TRAIN]} utterances of {calls[TRAIN]} calls; {card["held_out"]["calls"]} of these calls are the
 calibration set, which fits temperatures and thresholds. Archives: {", ".join(card["archives"])}.
 
-{_split_text(split)} Split sha256 `{split["sha256"]}`, data sha256 `{card["data_sha256"]}`."""
+{_protocol_text(card)}{_split_text(split)} Split sha256 `{split["sha256"]}`, data sha256 `{card["data_sha256"]}`."""
 
 
 def _score_section(metrics: Mapping[str, Any]) -> str:
@@ -199,6 +199,12 @@ def _draw_confusion(axes: "Axes", matrix: "NDArray[np.int64]", classes: list[str
         ink = "white" if share > WHITE_TEXT_ABOVE else "black"
         text = f"{share:.0%}\n{matrix[row, column]:,}"
         axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=9)
+
+
+def _protocol_text(card: Mapping[str, Any]) -> str:
+    if card.get("protocol") != "original":
+        return ""
+    return "**Trained with `protocol: original`, without a calibration set and with class weights of all rows.** "
 
 
 def _split_text(split: Mapping[str, str]) -> str:

@@ -53,6 +53,7 @@ def training_facts(
         "max_length": max_length,
         "config": config,
         "split": {"mode_asked": summary.mode_asked, "mode_used": summary.mode_used, "sha256": summary.sha256},
+        "protocol": summary.protocol,
         "data_sha256": summary.data_sha256,
         "versions": {library: version(library) for library in LIBRARIES},
     }
@@ -98,6 +99,7 @@ Urgency and sentiment of a Korean emergency-call utterance from its transcript a
 | confidence threshold for a call | {_threshold(CONFIDENCE_THRESHOLD, card)} |
 | alarm threshold for a call | {_threshold(ALARM_THRESHOLD, card)} |
 | validation rows | {card["utterances"][VALIDATION]} utterances of {card["calls"][VALIDATION]} calls |
+| protocol | {card["protocol"]} |
 | split | {card["split"]["mode_used"]}, sha256 `{card["split"]["sha256"]}` |
 | training data | sha256 `{card["data_sha256"]}` |
 | best epoch | {card["epoch"]} of {card["config"]["epochs"]} |

@@ -15,11 +15,11 @@ from urgency_dagster.devices import reproducible, resolve_device
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.progress import Progress, no_progress
-from urgency_dagster.statistics.confusion import accuracy, confusion_matrix, f1_macro
-from urgency_dagster.urgency.configuration import TrainingConfig
+from urgency_dagster.statistics.confusion import accuracy, confusion_matrix, f1_macro, f1_macro_of_present
+from urgency_dagster.urgency.configuration import Protocol, TrainingConfig
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.data.dataset import TrainingSet, read_training_set
-from urgency_dagster.urgency.data.splits import calibration_calls
+from urgency_dagster.urgency.data.splits import ORIGINAL, calibration_calls
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
 from urgency_dagster.urgency.data.unknown_tokens import check_unknown_share, unknown_share
 from urgency_dagster.urgency.network.text_encoder import load_text_model, usable_length
@@ -108,6 +108,8 @@ def train(
         TrainingDataError: the loss is no longer a finite number.
     """
     training_set = read_training_set(paths)
+    protocol = training_set.summary.protocol
+    config = config.under(protocol)
     device = resolve_device(config.device)
     with reproducible(config.seed, device), current_device(device):
         model = untrained_model(training_set, text_model, config)
@@ -116,7 +118,7 @@ def train(
         unknown = unknown_share(data[TRAIN], model.tokenizer)
         check_unknown_share(unknown, config.unknown_tokens_max, text_model)
         facts |= {"held_out": _size(data.get(CALIBRATION)), "unknown_tokens": unknown}
-        history = _fit(Learner(model, data[TRAIN], config, device), data, paths, facts, progress)
+        history = _fit(_learner(model, data, config, device, protocol), data, paths, facts, progress)
         best = take_best(paths.urgency.unfinished_training, paths.urgency.checkpoint)
         model.network.load_state_dict(best["model_state_dict"])
         model, fits = calibrate(model, data.get(CALIBRATION), config, device)
@@ -147,6 +149,14 @@ def untrained_model(training_set: TrainingSet, text_model: PretrainedModel, conf
     )
     max_length = usable_length(encoder, tokenizer, config.max_length)
     return UrgencyModel(KoElectraCrossModal(encoder, network_config), tokenizer, labels, network_config, max_length)
+
+
+def _learner(
+    model: UrgencyModel, data: dict[str, UtteranceDataset], config: TrainingConfig, device: str, protocol: Protocol
+) -> Learner:
+    original = protocol == ORIGINAL
+    weighted_by = [data[VALIDATION]] if original else []
+    return Learner(model, data[TRAIN], config, device, weighted_by=weighted_by, by_length=not original)
 
 
 def _datasets(
@@ -185,7 +195,7 @@ def _fit(
             losses.append(loss)
             progress((epoch - 1) * steps + len(losses), config.epochs * steps, loss=loss, lr=rate)
         learner.scheduler.step()
-        metrics = _validation_metrics(learner, data[VALIDATION])
+        metrics = _validation_metrics(learner, data[VALIDATION], facts["protocol"])
         history.append(_epoch_scores(epoch, float(np.mean(losses)), rate, metrics))
         if max(history, key=lambda scores: scores.average_f1) is history[-1]:
             best = {"epoch": epoch, "best_val_f1": history[-1].average_f1, "val_metrics": metrics}
@@ -194,15 +204,16 @@ def _fit(
     return history
 
 
-def _validation_metrics(learner: Learner, validation: UtteranceDataset) -> dict[str, Any]:
+def _validation_metrics(learner: Learner, validation: UtteranceDataset, protocol: Protocol) -> dict[str, Any]:
     """Scores and class ids of the validation side, under the original's names."""
     logits = learner.predict(validation)
     metrics: dict[str, Any] = {}
+    macro_f1 = f1_macro_of_present if protocol == ORIGINAL else f1_macro
     tasks = (("sent", logits.sentiment, validation.sentiment), ("urg", logits.urgency, validation.urgency))
     for task, scores, true in tasks:
         predicted = scores.argmax(axis=1)
         matrix = confusion_matrix(true, predicted, scores.shape[1])
-        metrics |= {f"{task}_acc": accuracy(matrix), f"{task}_f1": f1_macro(matrix)}
+        metrics |= {f"{task}_acc": accuracy(matrix), f"{task}_f1": macro_f1(matrix)}
         metrics |= {f"preds_{task}": predicted.tolist(), f"trues_{task}": true.tolist()}
     return metrics
 

@@ -1,18 +1,18 @@
 """A network with its optimiser and losses, and the steps of an epoch. `fit` chooses the best epoch.
 
-Source: the original pipeline. Class weights differ: the original computed them on all rows.
+Source: the original pipeline. Class weights and the order of the utterances are the original's only on demand.
 """
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from urgency_dagster.errors import TrainingDataError
 from urgency_dagster.urgency.configuration import TrainingConfig
-from urgency_dagster.urgency.data.batches import Batch, UtteranceDataset, bucketed_batches
+from urgency_dagster.urgency.data.batches import Batch, UtteranceDataset, bucketed_batches, shuffled_batches
 from urgency_dagster.urgency.network.inference import TaskLogits, predict_logits
 from urgency_dagster.urgency.package.model_folder import UrgencyModel
 from urgency_dagster.urgency.training.cuda_graphs import CudaGraphGradients
@@ -42,16 +42,27 @@ class Learner:
         train: the training side.
         config: the hyper-parameters.
         device: a torch device.
+        weighted_by: further utterances that the class weights are computed on, as in the original.
+        by_length: whether a batch has texts of similar length; the original draws without regard to it.
 
     Raises:
         SettingsError: the device cannot compute in the configured precision.
     """
 
-    def __init__(self, model: UrgencyModel, train: UtteranceDataset, config: TrainingConfig, device: str) -> None:
+    def __init__(
+        self,
+        model: UrgencyModel,
+        train: UtteranceDataset,
+        config: TrainingConfig,
+        device: str,
+        *,
+        weighted_by: Sequence[UtteranceDataset] = (),
+        by_length: bool = True,
+    ) -> None:
         import torch
         from torch.optim.lr_scheduler import CosineAnnealingLR
 
-        self.config, self.device = config, device
+        self.config, self.device, self._by_length = config, device, by_length
         self.precision = MixedPrecision(device, config.mixed_precision)
         self.network = model.network.to(device)
         self.optimizer = torch.optim.AdamW(
@@ -60,8 +71,9 @@ class Learner:
         self.scheduler: LRScheduler = CosineAnnealingLR(
             self.optimizer, T_max=config.epochs, eta_min=config.min_learning_rate
         )
-        urgency = class_weights(train.urgency, model.config.urgency_classes)
-        sentiment = class_weights(train.sentiment, model.config.sentiment_classes)
+        weighted = (train, *weighted_by)
+        urgency = class_weights(np.concatenate([rows.urgency for rows in weighted]), model.config.urgency_classes)
+        sentiment = class_weights(np.concatenate([rows.sentiment for rows in weighted]), model.config.sentiment_classes)
         self.urgency_weights = torch.from_numpy(urgency).to(device)
         self.sentiment_weights = torch.from_numpy(sentiment).to(device)
         on_cuda = torch.device(device).type == "cuda"
@@ -82,11 +94,16 @@ class Learner:
         """
         import torch
 
-        config = self.config
-        torch.manual_seed(_epoch_seed(config.seed, epoch))
+        torch.manual_seed(_epoch_seed(self.config.seed, epoch))
         self.network.train()
-        for indices in bucketed_batches(train.lengths, config.batch_size, seed=config.seed, epoch=epoch):
+        for indices in self._batches(train, epoch):
             yield self._step(train[indices])
+
+    def _batches(self, train: UtteranceDataset, epoch: int) -> "list[NDArray[np.int64]]":
+        seed, size = self.config.seed, self.config.batch_size
+        if self._by_length:
+            return bucketed_batches(train.lengths, size, seed=seed, epoch=epoch)
+        return shuffled_batches(len(train), size, seed=seed, epoch=epoch)
 
     def predict(self, utterances: UtteranceDataset) -> TaskLogits:
         """The logits of some utterances, in the precision of the training."""

@@ -66,6 +66,14 @@ def test_a_split_by_utterance_is_called_inflated(trained: Trained, card: dict[st
     assert "inflated" in report_text(trained.metrics, card, [])
 
 
+def test_the_originals_protocol_is_named(trained: Trained, card: dict[str, Any]) -> None:
+    assert "protocol: original" not in report_text(trained.metrics, card, [])
+    card["protocol"] = "original"
+    assert "**Trained with `protocol: original`" in report_text(trained.metrics, card, [])
+    del card["protocol"]
+    assert "protocol: original" not in report_text(trained.metrics, card, [])
+
+
 def test_the_report_names_a_fallback_of_the_split(trained: Trained, card: dict[str, Any]) -> None:
     card["split"] = {"mode_asked": "official", "mode_used": "call", "sha256": "0"}
     assert "`call` instead of `official`" in report_text(trained.metrics, card, [])

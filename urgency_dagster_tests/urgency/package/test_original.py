@@ -26,11 +26,11 @@ def original_model(source: Path, text_model: PretrainedModel) -> UrgencyModel:
 
 
 class Attention(nn.Module):
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.attn = nn.MultiheadAttention(embed_dim=width, num_heads=4, batch_first=True)
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(0.1)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
         attended, _ = self.attn(query=query, key=key, value=key)
@@ -41,13 +41,15 @@ class Attention(nn.Module):
 class Original(nn.Module):
     """CLS query; linear and ReLU of the audio vector as the only key; dropout; two heads."""
 
-    def __init__(self, text_model: Path, sentiments: int = 4) -> None:
+    def __init__(
+        self, text_model: Path, sentiments: int = 4, *, audio_width: int = AUDIO_WIDTH, dropout: float = 0.1
+    ) -> None:
         super().__init__()
         self.text_encoder = AutoModel.from_pretrained(text_model)
         width = self.text_encoder.config.hidden_size
-        self.wav_fc = nn.Linear(AUDIO_WIDTH, width)
-        self.cross_attn = Attention(width)
-        self.dropout = nn.Dropout(0.1)
+        self.wav_fc = nn.Linear(audio_width, width)
+        self.cross_attn = Attention(width, dropout)
+        self.dropout = nn.Dropout(dropout)
         self.sent_head = nn.Linear(width, sentiments)
         self.urg_head = nn.Linear(width, 3)
 
