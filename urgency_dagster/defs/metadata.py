@@ -116,6 +116,7 @@ def training_set_metadata(summary: TrainingSetSummary) -> dict[str, Any]:
         "split": figure_table(sides),
         **classes,
         "protocol": summary.protocol,
+        **({"left_out": summary.left_out} if summary.left_out else {}),
         "mode": f"{summary.mode_used} {summary.note}".strip(),
         "split_sha256": summary.sha256,
     }
@@ -130,7 +131,7 @@ def training_metadata(summary: TrainingSummary, config: TrainingConfig, seconds:
         seconds: its duration. An interrupted training counts from its continuation.
     """
     best = asdict(summary.best)
-    scores = {f"best_{name}": best[key] for name, key in EPOCH_SCORES.items()}
+    scores = {f"best_{name}": best[key] for name, key in EPOCH_SCORES.items() if best[key] is not None}
     return {
         "best_epoch": f"{summary.best.epoch} of {len(summary.history)}",
         **rounded(scores),
@@ -149,9 +150,10 @@ LEVELS = ("utterance", "text_only", "audio_only", "majority", "call", "text_only
 
 def evaluation_metadata(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The macro-F1 of the model and of its baselines."""
-    by_level = {task: {level: metrics[level][task]["f1_macro"] for level in LEVELS} for task in TASKS}
+    trained = [task for task in TASKS if metrics["utterance"][task] is not None]
+    by_level = {task: {level: metrics[level][task]["f1_macro"] for level in LEVELS} for task in trained}
     tables = {f"{task} macro-F1": figure_table(scores) for task, scores in by_level.items()}
-    scores = {f"{task}_f1_macro": metrics["utterance"][task]["f1_macro"] for task in TASKS}
+    scores = {f"{task}_f1_macro": metrics["utterance"][task]["f1_macro"] for task in trained}
     return {**tables, **rounded({**scores, "average_f1": metrics["utterance"]["average_f1"]})}
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import dagster as dg
 
@@ -43,7 +44,7 @@ def pictures(*files: Path) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md("\n\n".join(map(_embedded, files)))
 
 
-def history_picture(history: Sequence[Mapping[str, float]]) -> dg.MarkdownMetadataValue:
+def history_picture(history: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
     """The scores of the epochs of a training as a picture."""
     with TemporaryDirectory() as folder:
         drawing = Path(folder, "history.png")

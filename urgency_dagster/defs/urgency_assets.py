@@ -81,6 +81,8 @@ def training_set(
         **funnel_metadata(total_funnel(storage.paths, summary.archives)),
         **column_metadata("training_set"),
     }
+    if summary.left_out:
+        context.log.warning(summary.left_out)
     checks = [
         calls_in_one_archive(find_shared_calls(storage.paths, summary.archives)),
         split_by_call(storage.paths.urgency.rows, summary.mode_used),
@@ -184,6 +186,7 @@ def urgency_leak_gap(
     metadata = {
         f"{task}_f1_macro": figure_table({name: of_split[task] for name, of_split in asdict(gap).items()})
         for task in TASKS
+        if task in gap.inflation
     }
     yield record.close([storage.paths.urgency.leak_gap], metadata)
 

@@ -14,10 +14,10 @@ class ClassProbabilities:
 
 @dataclass(frozen=True)
 class UtterancePrediction:
-    """Urgency and sentiment of one utterance."""
+    """Urgency and sentiment of one utterance; the sentiment is None if the training left it out."""
 
     urgency: ClassProbabilities
-    sentiment: ClassProbabilities
+    sentiment: ClassProbabilities | None
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class CallPrediction:
     Attributes:
         call: the call, as given to `Predictor.predict`.
         urgency: predicted urgency.
-        sentiment: predicted sentiment.
+        sentiment: predicted sentiment; None if the training left it out.
         abstain: True if the confidence of the urgency is below the confidence threshold, so a person should decide.
             None if the model has no such threshold.
         alarm: True if the probability of 상 is at or above the alarm threshold; None without such a threshold.
@@ -35,7 +35,7 @@ class CallPrediction:
 
     call: Hashable
     urgency: ClassProbabilities
-    sentiment: ClassProbabilities
+    sentiment: ClassProbabilities | None
     abstain: bool | None
     alarm: bool | None
 

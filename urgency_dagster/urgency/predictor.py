@@ -112,10 +112,12 @@ class Predictor:
 
     def _class_probabilities(
         self, logits: TaskLogits, level: str
-    ) -> list[tuple[ClassProbabilities, ClassProbabilities]]:
+    ) -> list[tuple[ClassProbabilities, ClassProbabilities | None]]:
         labels, temperatures = self.model.labels, self.model.temperatures[level]
         urgency = _named(probabilities(logits.urgency, temperatures["urgency"]), labels.urgency)
-        sentiment = _named(probabilities(logits.sentiment, temperatures["sentiment"]), labels.sentiment)
+        sentiment: Sequence[ClassProbabilities | None] = [None] * len(urgency)
+        if "sentiment" in labels.tasks:
+            sentiment = _named(probabilities(logits.sentiment, temperatures["sentiment"]), labels.sentiment)
         return list(zip(urgency, sentiment, strict=True))
 
 

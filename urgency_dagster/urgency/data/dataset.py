@@ -32,17 +32,32 @@ MIN_URGENCY_CLASSES = 2
 """Minimum number of urgency classes on the training side."""
 
 
+TASKS = ("urgency", "sentiment")
+
+
 @dataclass(frozen=True)
 class Labels:
-    """The class names of both tasks, in the order of their ids."""
+    """The class names of both tasks, in the order of their ids.
+
+    Attributes:
+        urgency: names of the urgency classes.
+        sentiment: names of the sentiment classes.
+        left_out: tasks that are not trained, because the training side has one of their classes only.
+    """
 
     urgency: tuple[str, ...]
     sentiment: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that are trained."""
+        return tuple(task for task in TASKS if task not in self.left_out)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Sequence[str]]) -> "Labels":
         """The labels from stored lists of class names by task."""
-        return cls(tuple(stored["urgency"]), tuple(stored["sentiment"]))
+        return cls(tuple(stored["urgency"]), tuple(stored["sentiment"]), tuple(stored.get("left_out", ())))
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,7 @@ class TrainingSetSummary:
         utterances: number of utterances on each side.
         class_counts: utterances per class name, by side and task.
         protocol: `honest` or `original`, for the split and the training.
+        left_out: one sentence for a task that is not trained; empty if both are.
     """
 
     mode_asked: str
@@ -80,6 +96,7 @@ class TrainingSetSummary:
     utterances: dict[str, int]
     class_counts: dict[str, dict[str, dict[str, int]]]
     protocol: Protocol = "honest"
+    left_out: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,7 +149,7 @@ def build_training_set(paths: StoragePaths, archives: Sequence[str], config: Spl
     rows = rows.append_column("side", pa.array(np.where(split.validation, VALIDATION, TRAIN)))
     rows = rows.select(TRAINING_ROWS.names).cast(TRAINING_ROWS)
     _check_sides(rows)
-    return _write(paths, rows, names, config, split, Labels(URGENCY_LEVELS, sentiments), vectors)
+    return _write(paths, rows, names, config, split, _labels(rows, sentiments), vectors)
 
 
 def read_training_set(paths: StoragePaths) -> TrainingSet:
@@ -304,6 +321,20 @@ def _check_sides(rows: pa.Table) -> None:
         )
 
 
+def _labels(rows: pa.Table, sentiments: tuple[str, ...]) -> Labels:
+    """The labels; the sentiment is left out if all rows of the training side have the same one."""
+    training = rows.filter(pc.equal(rows["side"], TRAIN))
+    left_out = ("sentiment",) if len(pc.unique(training["sentiment_id"])) == 1 else ()
+    return Labels(URGENCY_LEVELS, sentiments, left_out)
+
+
+def _left_out(rows: pa.Table, labels: Labels) -> str:
+    if not labels.left_out:
+        return ""
+    only = labels.sentiment[rows.filter(pc.equal(rows["side"], TRAIN))["sentiment_id"][0].as_py()]
+    return f"Every call of the training side has the sentiment {only}, so sentiment is left out and urgency goes on."
+
+
 def _write(
     paths: StoragePaths,
     rows: pa.Table,
@@ -332,6 +363,7 @@ def _write(
             utterances={side: pc.sum(pc.equal(rows["side"], side)).as_py() for side in call_ids},
             class_counts={side: _class_counts(rows, side, labels) for side in call_ids},
             protocol=config.protocol,
+            left_out=_left_out(rows, labels),
         )
         write_json(folder / urgency.split.name, asdict(summary) | {"call_ids": call_ids})
     return summary

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.urgency.data.dataset import open_vectors
+from urgency_dagster.urgency.data.dataset import TASKS, open_vectors
 from urgency_dagster.urgency.network.inference import TaskLogits
 from urgency_dagster.urgency.training.learner import class_weights
 
@@ -39,7 +39,7 @@ def baseline_logits(
         paths: the storage root, for the vectors.
         training: the rows to fit on.
         validation: the rows to evaluate on.
-        classes: the number of classes of each task.
+        classes: the number of classes of each task. A task that is absent has one logit of 0.
         seed: seed of the order of the training rows.
     """
     baselines = {"text_only": _text_features(), "audio_only": _audio_features(paths, training)}
@@ -92,7 +92,9 @@ def _fitted_logits(
     scores = [
         {task: model.logits(matrix) for task, model in tasks.items()} for matrix in map(features, _chunks(validation))
     ]
-    return TaskLogits(**{task: np.concatenate([chunk[task] for chunk in scores]) for task in tasks})
+    fitted = {task: np.concatenate([chunk[task] for chunk in scores]) for task in tasks}
+    absent = {task: np.zeros((validation.num_rows, 1), np.float32) for task in TASKS if task not in tasks}
+    return TaskLogits(**fitted, **absent)
 
 
 class _LogisticRegression:

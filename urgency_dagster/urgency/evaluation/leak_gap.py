@@ -25,7 +25,7 @@ TASKS = ("urgency", "sentiment")
 
 @dataclass(frozen=True)
 class LeakGap:
-    """Macro-F1 by utterance of the same model on both splits, by task.
+    """Macro-F1 by utterance of the same model on both splits, by task. A task that is left out is absent.
 
     Attributes:
         by_call: scores on the split by call of the stored training set.
@@ -87,6 +87,8 @@ def _scratch(paths: StoragePaths) -> StoragePaths:
 
 def _gap(by_call: dict[str, Any], by_utterance: dict[str, Any]) -> LeakGap:
     of_call, of_utterance = (
-        {task: metrics["utterance"][task]["f1_macro"] for task in TASKS} for metrics in (by_call, by_utterance)
+        {task: scores["f1_macro"] for task in TASKS if (scores := metrics["utterance"][task])}
+        for metrics in (by_call, by_utterance)
     )
-    return LeakGap(of_call, of_utterance, {task: of_utterance[task] - of_call[task] for task in TASKS})
+    both = [task for task in of_call if task in of_utterance]
+    return LeakGap(of_call, of_utterance, {task: of_utterance[task] - of_call[task] for task in both})

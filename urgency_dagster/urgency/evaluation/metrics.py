@@ -125,8 +125,14 @@ def urgency_reliability(answers: Answers, model: UrgencyModel) -> tuple[Reliabil
 
 def calibration_scores(answers: Answers, model: UrgencyModel, config: EvaluationConfig) -> dict[str, Any]:
     """Calibration by utterance and by call; accuracy after deferral and the effect of the thresholds by call."""
-    scores = _calibration_of_level(answers.logits, answers.utterance, model.temperatures["utterance"], config)
-    scores["call"] = _calibration_of_level(answers.call_logits, answers.call, model.temperatures["call"], config)
+    levels = {"utterance": (answers.logits, answers.utterance), "call": (answers.call_logits, answers.call)}
+    by_level = {
+        level: _calibration_of_level(
+            *of_level, {task: model.temperatures[level][task] for task in model.labels.tasks}, config
+        )
+        for level, of_level in levels.items()
+    }
+    scores: dict[str, Any] = by_level["utterance"] | {"call": by_level["call"]}
     class_probabilities = probabilities(answers.call_logits.urgency, model.temperatures["call"]["urgency"])
     true, high = answers.call.urgency, model.labels.urgency.index(HIGH)
     scores["abstention"] = abstention(class_probabilities, true, config.bootstrap)
@@ -168,7 +174,7 @@ def baseline_scores(
     """The scores of linear models of the text alone and of the audio alone, by utterance and by call."""
     labels = training_set.labels
     training = training_set.side(TRAIN, ("archive", "row", "text", "urgency_id", "sentiment_id"))
-    classes = {"urgency": len(labels.urgency), "sentiment": len(labels.sentiment)}
+    classes = {task: len(getattr(labels, task)) for task in labels.tasks}
     logits = baseline_logits(paths, training, rows, classes, config.seed)
     answers = {name: Answers.of(rows, of_name) for name, of_name in logits.items()}
     return {

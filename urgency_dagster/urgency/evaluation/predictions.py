@@ -102,11 +102,15 @@ def evaluate_predictions(predictions: Predictions, labels: Labels, bootstrap: Bo
 
     Returns:
         By task `accuracy` and `f1_macro`; for urgency also `recall_high` and `high_read_as_low`, None if no call has
-        high urgency. `average_f1` is the mean of both macro-F1; `n` is the number of predictions.
+        high urgency. A task that is left out is None. `average_f1` is the mean macro-F1 of the others; `n` is the
+        number of predictions.
     """
     result: dict[str, Any] = {}
     macro_f1, sampled_f1 = [], []
-    for task, matrix in predictions.matrices(labels).items():
+    matrices = predictions.matrices(labels)
+    for task in labels.left_out:
+        result[task] = None
+    for task, matrix in ((task, matrices[task]) for task in labels.tasks):
         true, predicted = getattr(predictions, task), getattr(predictions, f"{task}_predicted")
         samples = resampled_matrices(true, predicted, predictions.calls, len(matrix), bootstrap)
         result[task] = scores_of_matrices(matrix, samples, _scores_of_task(task, labels))

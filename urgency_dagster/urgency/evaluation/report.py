@@ -32,7 +32,7 @@ def draw_confusions(
 ) -> list[str]:
     """Draws one confusion matrix per task and unit into `folder`; returns the names of the pictures."""
     names = []
-    for task in TASKS:
+    for task in labels.tasks:
         classes = [ENGLISH.get(name, name) for name in getattr(labels, task)]
         for unit, by_task in matrices.items():
             names.append(f"confusion_{task}_{unit}.png")
@@ -44,7 +44,7 @@ def draw_confusions(
     return names
 
 
-def draw_history(target: Path, history: "Sequence[Mapping[str, float]]") -> None:
+def draw_history(target: Path, history: "Sequence[Mapping[str, Any]]") -> None:
     """Draws the training loss and the validation scores of every epoch."""
     epochs = [scores["epoch"] for scores in history]
     lines = (
@@ -54,7 +54,8 @@ def draw_history(target: Path, history: "Sequence[Mapping[str, float]]") -> None
     )
     with picture(target, width_in=6.0, height_in=3.0) as axes:
         for key, title, color in lines:
-            axes.plot(epochs, [scores[key] for scores in history], marker="o", markersize=3, color=color, label=title)
+            values = [np.nan if scores[key] is None else scores[key] for scores in history]
+            axes.plot(epochs, values, marker="o", markersize=3, color=color, label=title)
         axes.set_ylim(bottom=0)
         axes.set_xticks(epochs)
         axes.set_xlabel("epoch")
@@ -68,7 +69,7 @@ def classification_text(by_unit: "Mapping[str, Predictions]", labels: Labels) ->
 
     parts = []
     for unit, predictions in by_unit.items():
-        for task in TASKS:
+        for task in labels.tasks:
             names = [f"{name} ({ENGLISH.get(name, name)})" for name in getattr(labels, task)]
             table = classification_report(
                 getattr(predictions, task),
@@ -107,7 +108,7 @@ Scores are those of the validation side: {utterances[VALIDATION]} utterances of 
 side has {utterances[TRAIN]} utterances of {calls[TRAIN]} calls; {card["held_out"]["calls"]} of these calls are the
 calibration set, which fits temperatures and thresholds. Archives: {", ".join(card["archives"])}.
 
-{_protocol_text(card)}{_split_text(split)} Split sha256 `{split["sha256"]}`, data sha256 `{card["data_sha256"]}`."""
+{_remarks(card)}{_split_text(split)} Split sha256 `{split["sha256"]}`, data sha256 `{card["data_sha256"]}`."""
 
 
 def _score_section(metrics: Mapping[str, Any]) -> str:
@@ -201,10 +202,14 @@ def _draw_confusion(axes: "Axes", matrix: "NDArray[np.int64]", classes: list[str
         axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=9)
 
 
-def _protocol_text(card: Mapping[str, Any]) -> str:
-    if card.get("protocol") != "original":
-        return ""
-    return "**Trained with `protocol: original`, without a calibration set and with class weights of all rows.** "
+def _remarks(card: Mapping[str, Any]) -> str:
+    """What a reader must know first; nothing for a card of a version that did not say it."""
+    remarks = [card.get("left_out", "")]
+    if card.get("protocol") == "original":
+        remarks.append(
+            "Trained with `protocol: original`, without a calibration set and with class weights of all rows."
+        )
+    return "".join(f"**{remark}** " for remark in remarks if remark)
 
 
 def _split_text(split: Mapping[str, str]) -> str:
@@ -241,7 +246,9 @@ def _score_table(metrics: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _with_interval(scores: Mapping[str, Any], name: str) -> str:
+def _with_interval(scores: Mapping[str, Any] | None, name: str) -> str:
+    if scores is None:
+        return "left out"
     bounds = scores[f"{name}_interval"]
     brackets = f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else ""
     return f"{scores[name]:.3f}{brackets}"
@@ -287,7 +294,7 @@ def _calibration_table(calibration: Mapping[str, Any]) -> str:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for level, by_task in (("utterance", calibration), ("call", calibration["call"])):
-        for task in TASKS:
+        for task in (task for task in TASKS if task in by_task):
             scores = by_task[task]
             figures = [_with_interval(scores, name) for name in ("ece_before", "ece_after", "nll_before", "nll_after")]
             lines.append(f"| {task} by {level} | {scores['temperature']:.3f} | {' | '.join(figures)} |")

@@ -4,6 +4,7 @@ A card holds counts, hashes and class names. It never holds a text, id, address 
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -45,7 +46,8 @@ def training_facts(
     """
     return {
         "architecture": ARCHITECTURE,
-        "labels": {"urgency": list(summary.labels.urgency), "sentiment": list(summary.labels.sentiment)},
+        "labels": {name: list(values) for name, values in asdict(summary.labels).items() if values},
+        "left_out": summary.left_out,
         "text_model": {"name": text_model.name, "revision": text_model.revision},
         "speech_model": summary.speech_model,
         "audio_width": summary.audio_width,
@@ -107,8 +109,9 @@ Urgency and sentiment of a Korean emergency-call utterance from its transcript a
 | validation, by utterance | accuracy | macro-F1 |
 | --- | --- | --- |
 | urgency | {metrics["urg_acc"]:.3f} | {metrics["urg_f1"]:.3f} |
-| sentiment | {metrics["sent_acc"]:.3f} | {metrics["sent_f1"]:.3f} |
+| sentiment | {_score(metrics["sent_acc"])} | {_score(metrics["sent_f1"])} |
 
+{card["left_out"]}
 The epoch was chosen on the same rows, so these scores are slightly too high.
 
 ## Intended use
@@ -119,6 +122,10 @@ The epoch was chosen on the same rows, so these scores are slightly too high.
 
 {LIMITS}
 """
+
+
+def _score(value: float | None) -> str:
+    return "left out" if value is None else f"{value:.3f}"
 
 
 def _temperatures(by_task: Mapping[str, float]) -> str:

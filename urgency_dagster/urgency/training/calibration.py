@@ -8,7 +8,7 @@ from urgency_dagster.statistics.calibration import fit_temperature, probabilitie
 from urgency_dagster.tables import HIGH
 from urgency_dagster.urgency.configuration import TrainingConfig
 from urgency_dagster.urgency.data.batches import UtteranceDataset
-from urgency_dagster.urgency.data.dataset import first_rows
+from urgency_dagster.urgency.data.dataset import Labels, first_rows
 from urgency_dagster.urgency.network.inference import TaskLogits, mean_by_call, predict_logits
 from urgency_dagster.urgency.package.model_folder import NO_TEMPERATURES, UrgencyModel
 from urgency_dagster.urgency.package.thresholds import ThresholdFit, fit_thresholds, offered
@@ -42,8 +42,8 @@ def calibrate(
     )
     enough = len(first) >= config.min_calibration_calls
     temperatures = {
-        "utterance": _temperatures(logits, calibration.urgency, calibration.sentiment),
-        "call": _temperatures(call_logits, urgency, sentiment) if enough else dict(NO_TEMPERATURES),
+        "utterance": _temperatures(model.labels, logits, calibration.urgency, calibration.sentiment),
+        "call": _temperatures(model.labels, call_logits, urgency, sentiment) if enough else dict(NO_TEMPERATURES),
     }
     fits = fit_thresholds(
         probabilities(call_logits.urgency, temperatures["call"]["urgency"]),
@@ -62,8 +62,10 @@ def calibration_facts(model: UrgencyModel, fits: Mapping[str, ThresholdFit]) -> 
     return {"temperatures": model.temperatures, "thresholds": model.thresholds, "threshold_fits": stored}
 
 
-def _temperatures(logits: TaskLogits, urgency: "NDArray[np.int64]", sentiment: "NDArray[np.int64]") -> dict[str, float]:
-    return {
-        "urgency": fit_temperature(logits.urgency, urgency),
-        "sentiment": fit_temperature(logits.sentiment, sentiment),
-    }
+def _temperatures(
+    labels: Labels, logits: TaskLogits, urgency: "NDArray[np.int64]", sentiment: "NDArray[np.int64]"
+) -> dict[str, float]:
+    """The temperature of each task; 1 for a task that is left out."""
+    true = {"urgency": urgency, "sentiment": sentiment}
+    fitted = {task: fit_temperature(getattr(logits, task), true[task]) for task in labels.tasks}
+    return NO_TEMPERATURES | fitted

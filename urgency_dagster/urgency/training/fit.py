@@ -45,8 +45,8 @@ class EpochScores:
         epoch: its number, from 1.
         loss: mean training loss of its steps.
         learning_rate: learning rate of its steps.
-        sent_acc: validation accuracy of the sentiment, by utterance.
-        sent_f1: validation macro-F1 of the sentiment, by utterance.
+        sent_acc: validation accuracy of the sentiment, by utterance; None if it is left out.
+        sent_f1: validation macro-F1 of the sentiment, by utterance; None if it is left out.
         urg_acc: validation accuracy of the urgency, by utterance.
         urg_f1: validation macro-F1 of the urgency, by utterance.
     """
@@ -54,15 +54,15 @@ class EpochScores:
     epoch: int
     loss: float
     learning_rate: float
-    sent_acc: float
-    sent_f1: float
+    sent_acc: float | None
+    sent_f1: float | None
     urg_acc: float
     urg_f1: float
 
     @property
     def average_f1(self) -> float:
-        """The mean of both macro-F1; the best epoch has the highest."""
-        return (self.sent_f1 + self.urg_f1) / 2
+        """The mean of both macro-F1, or that of the urgency alone; the best epoch has the highest."""
+        return self.urg_f1 if self.sent_f1 is None else (self.sent_f1 + self.urg_f1) / 2
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,8 @@ def train(
     training_set = read_training_set(paths)
     protocol = training_set.summary.protocol
     config = config.under(protocol)
+    if training_set.labels.left_out:
+        config = config.changed(sentiment_weight=0.0)
     device = resolve_device(config.device)
     with reproducible(config.seed, device), current_device(device):
         model = untrained_model(training_set, text_model, config)
@@ -215,7 +217,7 @@ def _validation_metrics(learner: Learner, validation: UtteranceDataset, protocol
         matrix = confusion_matrix(true, predicted, scores.shape[1])
         metrics |= {f"{task}_acc": accuracy(matrix), f"{task}_f1": macro_f1(matrix)}
         metrics |= {f"preds_{task}": predicted.tolist(), f"trues_{task}": true.tolist()}
-    return metrics
+    return metrics | (dict.fromkeys(("sent_acc", "sent_f1")) if learner.labels.left_out else {})
 
 
 def _epoch_scores(epoch: int, loss: float, rate: float, metrics: dict[str, Any]) -> EpochScores:

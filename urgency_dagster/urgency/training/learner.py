@@ -64,7 +64,7 @@ class Learner:
 
         self.config, self.device, self._by_length = config, device, by_length
         self.precision = MixedPrecision(device, config.mixed_precision)
-        self.network = model.network.to(device)
+        self.network, self.labels = model.network.to(device), model.labels
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
