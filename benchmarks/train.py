@@ -24,7 +24,7 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import SENTIMENTS, URGENCY_LEVELS
 from urgency_dagster.urgency.configuration import TrainingConfig
 from urgency_dagster.urgency.data.batches import UtteranceDataset, bucketed_batches, tokenise
-from urgency_dagster.urgency.data.dataset import Labels
+from urgency_dagster.urgency.data.labels import Labels
 from urgency_dagster.urgency.package.model_folder import UrgencyModel
 from urgency_dagster.urgency.training.learner import Learner
 

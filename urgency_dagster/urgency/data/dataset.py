@@ -3,7 +3,7 @@
 Rows are Arrow tables. Vectors stay in the NPY files of the archives.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +16,7 @@ from urgency_dagster.errors import ArtefactError, TrainingDataError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import URGENCY_LEVELS, UTTERANCES
 from urgency_dagster.urgency.configuration import Protocol, SplitConfig
+from urgency_dagster.urgency.data.labels import Labels, labels_of, left_out_sentence
 from urgency_dagster.urgency.data.splits import Split, split_rows
 from urgency_dagster.urgency.data.tables import TRAIN, TRAINING_ROWS, VALIDATION
 from urgency_dagster.writing import file_hash, read_json, replacing_folder, text_hash, write_json, write_table
@@ -30,34 +31,6 @@ JOINED = pa.schema([field for field in UTTERANCES if field.name in {*TRAINING_RO
 
 MIN_URGENCY_CLASSES = 2
 """Minimum number of urgency classes on the training side."""
-
-
-TASKS = ("urgency", "sentiment")
-
-
-@dataclass(frozen=True)
-class Labels:
-    """The class names of both tasks, in the order of their ids.
-
-    Attributes:
-        urgency: names of the urgency classes.
-        sentiment: names of the sentiment classes.
-        left_out: tasks that are not trained, because the training side has one of their classes only.
-    """
-
-    urgency: tuple[str, ...]
-    sentiment: tuple[str, ...]
-    left_out: tuple[str, ...] = ()
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """The tasks that are trained."""
-        return tuple(task for task in TASKS if task not in self.left_out)
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Sequence[str]]) -> "Labels":
-        """The labels from stored lists of class names by task."""
-        return cls(tuple(stored["urgency"]), tuple(stored["sentiment"]), tuple(stored.get("left_out", ())))
 
 
 @dataclass(frozen=True)
@@ -149,7 +122,7 @@ def build_training_set(paths: StoragePaths, archives: Sequence[str], config: Spl
     rows = rows.append_column("side", pa.array(np.where(split.validation, VALIDATION, TRAIN)))
     rows = rows.select(TRAINING_ROWS.names).cast(TRAINING_ROWS)
     _check_sides(rows)
-    return _write(paths, rows, names, config, split, _labels(rows, sentiments), vectors)
+    return _write(paths, rows, names, config, split, labels_of(rows, sentiments), vectors)
 
 
 def read_training_set(paths: StoragePaths) -> TrainingSet:
@@ -321,20 +294,6 @@ def _check_sides(rows: pa.Table) -> None:
         )
 
 
-def _labels(rows: pa.Table, sentiments: tuple[str, ...]) -> Labels:
-    """The labels; the sentiment is left out if all rows of the training side have the same one."""
-    training = rows.filter(pc.equal(rows["side"], TRAIN))
-    left_out = ("sentiment",) if len(pc.unique(training["sentiment_id"])) == 1 else ()
-    return Labels(URGENCY_LEVELS, sentiments, left_out)
-
-
-def _left_out(rows: pa.Table, labels: Labels) -> str:
-    if not labels.left_out:
-        return ""
-    only = labels.sentiment[rows.filter(pc.equal(rows["side"], TRAIN))["sentiment_id"][0].as_py()]
-    return f"Every call of the training side has the sentiment {only}, so sentiment is left out and urgency goes on."
-
-
 def _write(
     paths: StoragePaths,
     rows: pa.Table,
@@ -363,7 +322,7 @@ def _write(
             utterances={side: pc.sum(pc.equal(rows["side"], side)).as_py() for side in call_ids},
             class_counts={side: _class_counts(rows, side, labels) for side in call_ids},
             protocol=config.protocol,
-            left_out=_left_out(rows, labels),
+            left_out=left_out_sentence(rows, labels),
         )
         write_json(folder / urgency.split.name, asdict(summary) | {"call_ids": call_ids})
     return summary

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.urgency.data.dataset import TASKS, open_vectors
+from urgency_dagster.urgency.data.dataset import open_vectors
+from urgency_dagster.urgency.data.labels import TASKS
 from urgency_dagster.urgency.network.inference import TaskLogits
 from urgency_dagster.urgency.training.learner import class_weights
 

@@ -14,13 +14,12 @@ from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.urgency.configuration import EvaluationConfig, SplitConfig, TrainingConfig
 from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
+from urgency_dagster.urgency.data.labels import TASKS
 from urgency_dagster.urgency.data.splits import UTTERANCE
 from urgency_dagster.urgency.evaluation.evaluation import evaluate, read_metrics
 from urgency_dagster.urgency.package.model_folder import read_card
 from urgency_dagster.urgency.training.fit import train
 from urgency_dagster.writing import write_json
-
-TASKS = ("urgency", "sentiment")
 
 
 @dataclass(frozen=True)

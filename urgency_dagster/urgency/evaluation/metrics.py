@@ -16,7 +16,8 @@ from urgency_dagster.statistics.calibration import (
 )
 from urgency_dagster.tables import CALL_TAKER, CALLER, HIGH
 from urgency_dagster.urgency.configuration import EvaluationConfig
-from urgency_dagster.urgency.data.dataset import Labels, TrainingSet, call_codes, first_rows
+from urgency_dagster.urgency.data.dataset import TrainingSet, call_codes, first_rows
+from urgency_dagster.urgency.data.labels import Labels
 from urgency_dagster.urgency.data.tables import TRAIN
 from urgency_dagster.urgency.evaluation.baselines import baseline_logits
 from urgency_dagster.urgency.evaluation.calibration import abstention

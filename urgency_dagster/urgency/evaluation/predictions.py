@@ -19,7 +19,8 @@ from urgency_dagster.statistics.confusion import (
     with_interval,
 )
 from urgency_dagster.tables import HIGH, LOW
-from urgency_dagster.urgency.data.dataset import Labels, call_codes, first_rows
+from urgency_dagster.urgency.data.dataset import call_codes, first_rows
+from urgency_dagster.urgency.data.labels import Labels
 from urgency_dagster.urgency.network.inference import TaskLogits, mean_by_call
 
 if TYPE_CHECKING:

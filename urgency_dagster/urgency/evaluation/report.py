@@ -12,7 +12,7 @@ import numpy as np
 from urgency_dagster.pictures import BLUE, GREY, ORANGE, picture
 from urgency_dagster.statistics.calibration import BINS
 from urgency_dagster.tables import ENGLISH
-from urgency_dagster.urgency.data.dataset import Labels
+from urgency_dagster.urgency.data.labels import TASKS, Labels
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
 from urgency_dagster.urgency.evaluation.predictions import Predictions
 from urgency_dagster.urgency.evaluation.slices import MIN_CALLS
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-TASKS = ("urgency", "sentiment")
 WHITE_TEXT_ABOVE = 0.55
 """Share of a true class above which a cell is dark and its text is white."""
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.tables import ENGLISH
-from urgency_dagster.urgency.data.dataset import Labels, TrainingSetSummary
+from urgency_dagster.urgency.data.dataset import TrainingSetSummary
+from urgency_dagster.urgency.data.labels import Labels
 from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
 from urgency_dagster.urgency.package.thresholds import ALARM_THRESHOLD, CONFIDENCE_THRESHOLD, threshold_text
 

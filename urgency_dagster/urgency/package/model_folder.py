@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from urgency_dagster.errors import ArtefactError
-from urgency_dagster.urgency.data.dataset import Labels
+from urgency_dagster.urgency.data.labels import Labels
 from urgency_dagster.urgency.package.cards import card_text
 from urgency_dagster.writing import read_json, replacing_folder, write_json, write_text
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.tables import SENTIMENTS, URGENCY_LEVELS
-from urgency_dagster.urgency.data.dataset import Labels
+from urgency_dagster.urgency.data.labels import Labels
 from urgency_dagster.urgency.network.text_encoder import load_text_model, usable_length
 from urgency_dagster.urgency.package.checkpoints import read_checkpoint
 from urgency_dagster.urgency.package.model_folder import UrgencyModel

@@ -8,7 +8,8 @@ from urgency_dagster.statistics.calibration import fit_temperature, probabilitie
 from urgency_dagster.tables import HIGH
 from urgency_dagster.urgency.configuration import TrainingConfig
 from urgency_dagster.urgency.data.batches import UtteranceDataset
-from urgency_dagster.urgency.data.dataset import Labels, first_rows
+from urgency_dagster.urgency.data.dataset import first_rows
+from urgency_dagster.urgency.data.labels import Labels
 from urgency_dagster.urgency.network.inference import TaskLogits, mean_by_call, predict_logits
 from urgency_dagster.urgency.package.model_folder import NO_TEMPERATURES, UrgencyModel
 from urgency_dagster.urgency.package.thresholds import ThresholdFit, fit_thresholds, offered

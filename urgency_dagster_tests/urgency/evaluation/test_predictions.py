@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from urgency_dagster.statistics.bootstrap import BootstrapConfig
-from urgency_dagster.urgency.data.dataset import Labels
+from urgency_dagster.urgency.data.labels import Labels
 from urgency_dagster.urgency.evaluation.predictions import Predictions, evaluate_predictions
 from urgency_dagster_tests.statistics.test_confusion import f1_interval, noisy
 
