@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 CODE_VERSIONS: Mapping[str, str] = {
     "call_recordings": "2",
-    "utterances": "2",
+    "utterances": "3",
     "utterance_embeddings": "2",
     "processed_data": "1",
     "prosody": "1",

@@ -287,7 +287,7 @@ class TestLabels:
             ({"endAt": 1000}, "bad_times"),
             ({"endAt": ...}, "bad_times"),
             ({"startAt": "soon"}, "bad_times"),
-            ({"startAt": 1000.5}, "bad_times"),
+            ({"startAt": "00:00:01.000"}, "bad_times"),
             ({"text": ...}, "bad_utterance"),
             ({"id": ""}, "bad_utterance"),
             ({"id": "x" * 1000}, "bad_utterance"),

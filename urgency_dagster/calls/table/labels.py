@@ -4,15 +4,16 @@ Source: the label format of AI Hub data set 71768.
 """
 
 import json
-import re
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
+from urgency_dagster.calls.table.values import LONE_SURROGATE, key_text, kind, role, rounded, shown
 from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.errors import LabelError
 
@@ -22,9 +23,6 @@ MAX_LABEL_BYTES = 4 << 20
 MAX_UTTERANCES = 10_000
 """Maximum utterances of a call. The longest calls of the data set have 180 s and some hundred utterances."""
 
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-"""Half of a surrogate pair. JSON can contain one (`\\ud800`), but UTF-8 cannot encode it."""
-
 
 def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
@@ -32,20 +30,28 @@ def _no_bool(value: Any) -> Any:
     return value
 
 
-def _no_lone_surrogate(value: str) -> str:
+def _composed(value: str) -> str:
     if LONE_SURROGATE.search(value):
         raise ValueError("half of a surrogate pair is not a character")
-    return value
+    return unicodedata.normalize("NFC", value)
 
 
 def _text_or_none(value: Any) -> str | None:
-    return value if isinstance(value, str) and not LONE_SURROGATE.search(value) else None
+    is_text = isinstance(value, str) and not LONE_SURROGATE.search(value)
+    return unicodedata.normalize("NFC", value).strip() if is_text else None
 
 
 Number = Annotated[int, BeforeValidator(_no_bool), Field(ge=-(1 << 63), lt=1 << 63)]
 """An int64, written as an integer, an integral float or a numeric text. All three occur in real labels."""
 
-Text = Annotated[str, AfterValidator(_no_lone_surrogate)]
+Milliseconds = Annotated[Number, BeforeValidator(rounded)]
+"""A time. A fraction of a millisecond is rounded, because the tables hold whole ones."""
+
+Role = Annotated[Number, BeforeValidator(role)]
+"""A speaker, also as a word."""
+
+Text = Annotated[str, AfterValidator(_composed)]
+"""A text in NFC. A copy from macOS can have decomposed Hangul, which tokenizers do not know."""
 
 Attribute = Annotated[str | None, BeforeValidator(_text_or_none)]
 """A text about the whole call. Any other type counts as missing."""
@@ -53,7 +59,12 @@ Attribute = Annotated[str | None, BeforeValidator(_text_or_none)]
 MAX_ID_LENGTH = 200
 """Maximum characters of an id. Ids of the data set have at most 24."""
 
-Key = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_ID_LENGTH)]
+Key = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_ID_LENGTH),
+    BeforeValidator(key_text),
+]
+"""An id, also as an integer or in MongoDB's notation."""
 
 
 class Utterance(BaseModel):
@@ -63,19 +74,22 @@ class Utterance(BaseModel):
 
     id: Key
     text: Text
-    start_ms: Number | None = Field(default=None, alias="startAt")
-    end_ms: Number | None = Field(default=None, alias="endAt")
-    speaker: Number | None = None
+    start_ms: Milliseconds | None = Field(default=None, alias="startAt")
+    end_ms: Milliseconds | None = Field(default=None, alias="endAt")
+    speaker: Role | None = None
 
 
 class CallLabel(BaseModel):
-    """The labels of one call. There is no field `address`, so parsing drops it."""
+    """The labels of one call. There is no field `address`, so parsing drops it.
+
+    `urgency` and `sentiment` are as the label has them, see `values.known_class`.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     id: Key = Field(alias="_id")
-    urgency: Attribute = Field(default=None, alias="urgencyLevel")
-    sentiment: Attribute = None
+    urgency: Any = Field(default=None, alias="urgencyLevel")
+    sentiment: Any = None
     gender: Attribute = None
     disaster_large: Attribute = Field(default=None, alias="disasterLarge")
     disaster_medium: Attribute = Field(default=None, alias="disasterMedium")
@@ -95,18 +109,31 @@ def parse_label(data: bytes) -> CallLabel:
     """Parses a label file.
 
     Args:
-        data: JSON in UTF-8, with or without BOM, or in CP949.
+        data: JSON in UTF-8, UTF-16, UTF-32 or CP949, with or without BOM.
 
     Raises:
-        LabelError: the bytes are in another encoding, not JSON, or not an object with `_id` and `utterances`.
+        LabelError: the bytes are in another encoding, not JSON, or not an object with `_id` and at most
+            MAX_UTTERANCES `utterances`.
     """
     try:
         return CallLabel.model_validate(json.loads(_decode(data)))
     except ValidationError as error:
-        fields = sorted({".".join(map(str, item["loc"])) or "the file" for item in error.errors()})
+        fields = sorted({_wrong_field(item) for item in error.errors()})
         raise LabelError(f"wrong or missing: {', '.join(fields)}", "a call object") from error
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise LabelError(f"not readable JSON ({type(error).__name__})", "a JSON object in UTF-8 or CP949") from error
+        raise LabelError(
+            f"not readable JSON ({type(error).__name__})", "a JSON object in UTF-8, UTF-16 or CP949"
+        ) from error
+
+
+def _wrong_field(item: Mapping[str, Any]) -> str:
+    """A field that pydantic refused, with its value if that can be shown. A text of a call never is."""
+    name = ".".join(map(str, item["loc"])) or "the file"
+    if item["type"] == "missing":
+        return name
+    if item["type"] == "too_long":
+        return f"{name} ({len(item['input'])} of at most {MAX_UTTERANCES})"
+    return f"{name} ({kind(item['input']) if name == 'text' else shown(item['input'])})"
 
 
 def read_label(path: Path) -> bytes:
@@ -122,10 +149,12 @@ def read_label(path: Path) -> bytes:
 
 
 def _decode(data: bytes) -> str:
+    """The text of a label file, without byte order marks and the zero bytes that some copying tools append."""
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode(json.detect_encoding(data))
     except UnicodeDecodeError:
-        return data.decode("cp949")
+        text = data.decode("cp949")
+    return text.lstrip("\ufeff").rstrip("\0")
 
 
 def labelled_entries(data: bytes) -> Sequence[Any]:
@@ -159,9 +188,9 @@ def parse_utterances(entries: Sequence[Any]) -> tuple[list[Utterance], list[BadU
 
 
 def _bad_entry(position: int, entry: Any, error: ValidationError) -> BadUtterance:
-    fields = {str(item["loc"][0]) for item in error.errors() if item["loc"]}
-    reason = RejectReason.BAD_TIMES if fields and fields <= {"startAt", "endAt"} else RejectReason.BAD_UTTERANCE
-    own_id = _text_or_none(entry.get("id")) if isinstance(entry, dict) else None
-    # Values of the entry are not quoted: they can be call text.
+    names = {str(item["loc"][0]) for item in error.errors() if item["loc"]}
+    reason = RejectReason.BAD_TIMES if names and names <= {"startAt", "endAt"} else RejectReason.BAD_UTTERANCE
+    own_id = _text_or_none(key_text(entry.get("id"))) if isinstance(entry, dict) else None
     shown_id = (own_id or "").strip()[:MAX_ID_LENGTH] or f"#{position}"
-    return BadUtterance(shown_id, reason, f"wrong or missing: {', '.join(sorted(fields)) or 'the entry'}")
+    fields = sorted({_wrong_field(item) if item["loc"] else "the entry" for item in error.errors()})
+    return BadUtterance(shown_id, reason, f"wrong or missing: {', '.join(fields)}")

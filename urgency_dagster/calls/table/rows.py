@@ -1,5 +1,6 @@
 """The label and the recording of one call become rows of the utterance table and of the reject table."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from urgency_dagster.calls.table.labels import (
     read_label,
 )
 from urgency_dagster.calls.table.quality import RecordingQuality
+from urgency_dagster.calls.table.values import known_class, shown_class
 from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.errors import AudioError, LabelError, Rejected
 from urgency_dagster.tables import SENTIMENTS, URGENCY_LEVELS
@@ -84,11 +86,27 @@ def _usable_files(call: CallFiles) -> tuple[CallLabel, Path]:
         raise Rejected(RejectReason.UNREADABLE_LABEL, error.args[0]) from error
     if label.id != call.call_id:
         raise Rejected(RejectReason.ID_MISMATCH, "the label's _id is not the one in its file name")
-    if label.urgency not in URGENCY_LEVELS:
-        raise Rejected(RejectReason.UNKNOWN_URGENCY, "urgencyLevel is missing or not one of the known classes")
-    if label.sentiment not in SENTIMENTS:
-        raise Rejected(RejectReason.UNKNOWN_SENTIMENT, "sentiment is missing or not one of the known classes")
-    return label, call.audio[0]
+    return _with_known_classes(label), call.audio[0]
+
+
+def _with_known_classes(label: CallLabel) -> CallLabel:
+    """The label with its classes in the spelling of the data set.
+
+    Raises:
+        Rejected: a class is missing or unknown. The reason shows its value.
+    """
+    urgency = known_class(label.urgency, URGENCY_LEVELS)
+    if urgency is None:
+        raise Rejected(RejectReason.UNKNOWN_URGENCY, _unknown_class("urgencyLevel", label.urgency, URGENCY_LEVELS))
+    sentiment = known_class(label.sentiment, SENTIMENTS)
+    if sentiment is None:
+        raise Rejected(RejectReason.UNKNOWN_SENTIMENT, _unknown_class("sentiment", label.sentiment, SENTIMENTS))
+    return label.model_copy(update={"urgency": urgency, "sentiment": sentiment})
+
+
+def _unknown_class(field: str, value: Any, known: Sequence[str]) -> str:
+    found = "missing" if value is None else shown_class(value)
+    return f"{field} is {found}; expected {', '.join(known[:-1])} or {known[-1]}"
 
 
 def _rejected_call(call: CallFiles, archive: str, rejected: Rejected) -> CallRows:
@@ -175,7 +193,7 @@ def _call_columns(label: CallLabel, recording: RecordingQuality, archive: str, w
         "wav_file_path": wav,
         "sentiment": label.sentiment,
         "urgencyLevel": label.urgency,
-        "urgency_label": URGENCY_LEVELS.index(str(label.urgency)),
+        "urgency_label": URGENCY_LEVELS.index(label.urgency),
         "disasterMedium": label.disaster_medium,
         "archive": archive,
         "gender": label.gender,

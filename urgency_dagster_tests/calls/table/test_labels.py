@@ -1,4 +1,5 @@
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,10 @@ json_values = st.recursive(
 )
 
 
+def decomposed(text: str) -> str:
+    return unicodedata.normalize("NFD", text)
+
+
 def parsed(entry: object) -> Any:
     """The only entry of a call, parsed."""
     good, bad = parse_utterances([entry])
@@ -37,7 +42,9 @@ def parsed(entry: object) -> Any:
 
 
 class TestCalls:
-    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949"])
+    @pytest.mark.parametrize(
+        "encoding", ["utf-8", "utf-8-sig", "cp949", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"]
+    )
     def test_every_encoding_of_the_copies_is_read(self, build: Builder, encoding: str) -> None:
         call = parse_label(
             build.json(build.label(CALL_ID, utterances=[build.utterance(text="숨을 못 쉬어요")]), encoding)
@@ -56,22 +63,37 @@ class TestCalls:
         with pytest.raises(LabelError, match=f"wrong or missing: {key}"):
             parse_label(build.json(build.label(CALL_ID, **{key: ...})))
 
-    @pytest.mark.parametrize("value", [None, 7, True, "", "  ", ["a"]])
+    @pytest.mark.parametrize(("before", "after"), [("\ufeff\ufeff", ""), ("", "\0" * 16), ("\ufeff", "\n\0")])
+    def test_byte_order_marks_and_zero_bytes_around_the_json_do_not_matter(
+        self, build: Builder, before: str, after: str
+    ) -> None:
+        data = build.json(build.label(CALL_ID))
+        assert parse_label(before.encode() + data + after.encode()) == parse_label(data)
+
+    @pytest.mark.parametrize("value", [None, True, 7.0, "", "  ", ["a"], {}, {"$oid": 7.5}, {"$oid": "a", "x": 1}])
     def test_an_id_is_a_text(self, build: Builder, value: Any) -> None:
         with pytest.raises(LabelError, match="_id"):
             parse_label(build.json(build.label(CALL_ID, _id=value)))
+
+    @pytest.mark.parametrize(("value", "id_"), [(7, "7"), ({"$oid": CALL_ID}, CALL_ID), (f" {CALL_ID} ", CALL_ID)])
+    def test_an_id_in_another_notation_is_read(self, build: Builder, value: Any, id_: str) -> None:
+        assert parse_label(build.json(build.label(CALL_ID, _id=value))).id == id_
 
     @pytest.mark.parametrize("value", [None, 7, {}, "abc"])
     def test_utterances_are_a_list(self, build: Builder, value: Any) -> None:
         with pytest.raises(LabelError, match="utterances"):
             parse_label(build.json(build.label(CALL_ID, utterances=value)))
 
-    @pytest.mark.parametrize("key", ["urgencyLevel", "sentiment", "gender", "disasterLarge", "disasterMedium"])
+    @pytest.mark.parametrize("key", ["gender", "disasterLarge", "disasterMedium"])
     @pytest.mark.parametrize("value", [..., None, 3, ["상"], "\ud800"])
     def test_what_is_no_text_is_missing(self, build: Builder, key: str, value: Any) -> None:
         call = parse_label(build.json(build.label(CALL_ID, **{key: value}), "ascii"))
-        fields = {"urgencyLevel": "urgency", "disasterLarge": "disaster_large", "disasterMedium": "disaster_medium"}
+        fields = {"disasterLarge": "disaster_large", "disasterMedium": "disaster_medium"}
         assert getattr(call, fields.get(key, key)) is None
+
+    def test_decomposed_hangul_and_white_space_around_an_attribute_do_not_matter(self, build: Builder) -> None:
+        call = parse_label(build.json(build.label(CALL_ID, disasterLarge=f" {decomposed('구급')}\n")))
+        assert call.disaster_large == "구급"
 
     @pytest.mark.parametrize("key", ["symptom", "triage", "recordId", "audioPath", "startAt", "endAt", "status"])
     def test_other_keys_do_not_matter(self, build: Builder, key: str) -> None:
@@ -95,6 +117,7 @@ class TestCalls:
         with pytest.raises(LabelError) as caught:
             parse_label(build.json({"utterances": "비밀", "address": "비밀동"}))
         assert "비밀" not in str(caught.value)
+        assert caught.value.args[0] == "wrong or missing: _id, utterances (a text of 2 characters)"
 
 
 class TestUtterances:
@@ -107,11 +130,37 @@ class TestUtterances:
     def test_numbers_are_ints_integral_floats_or_texts(self, build: Builder, value: float | str) -> None:
         assert parsed(build.utterance(endAt=value)).end_ms == 700
 
+    @pytest.mark.parametrize(
+        ("value", "milliseconds"),
+        [(700.25, 700), (700.75, 701), ("700.25", 700), (" 700.75 ", 701), (0.5, 0), (-0.25, 0), (1e-9, 0)],
+    )
+    def test_a_fraction_of_a_millisecond_is_rounded(
+        self, build: Builder, value: float | str, milliseconds: int
+    ) -> None:
+        assert parsed(build.utterance(endAt=value)).end_ms == milliseconds
+
     def test_minus_zero_is_zero(self, build: Builder) -> None:
         assert str(parsed(build.utterance(startAt=-0.0)).start_ms) == "0"
 
     @pytest.mark.parametrize(
-        "value", [True, False, 0.5, "soon", "", [], {}, float("nan"), float("inf"), 1e300, INT64, -INT64 - 1, "9" * 30]
+        "value",
+        [
+            True,
+            False,
+            "soon",
+            "",
+            "00:00:01.000",
+            "1.5e3",
+            "0x10",
+            [],
+            {},
+            float("nan"),
+            float("inf"),
+            1e300,
+            INT64,
+            -INT64 - 1,
+            "9" * 30,
+        ],
     )
     def test_other_times_are_bad(self, build: Builder, value: Any) -> None:
         bad = parsed(build.utterance(endAt=value))
@@ -123,13 +172,32 @@ class TestUtterances:
         assert parsed(entry).start_ms is None
 
     @pytest.mark.parametrize(
-        "changed", [{"text": None}, {"text": 7}, {"text": "\ud800"}, {"speaker": True}, {"speaker": "x"}]
+        "changed",
+        [{"text": None}, {"text": 7}, {"text": "\ud800"}, {"speaker": True}, {"speaker": "x"}, {"speaker": 0.5}],
     )
     def test_other_values_are_a_bad_utterance(self, build: Builder, changed: dict[str, Any]) -> None:
         bad = parsed(build.utterance(**changed))
         assert (bad.reason, bad.id) == (RejectReason.BAD_UTTERANCE, "00000000")
 
-    @pytest.mark.parametrize("value", [None, 7, "", "  ", True, "\udcff", ["a"]])
+    @pytest.mark.parametrize(("speaker", "number"), [("신고자", 1), ("접수자", 0), (" 수보자 ", 0), ("1", 1), (0.0, 0)])
+    def test_a_speaker_in_words_is_a_role(self, build: Builder, speaker: Any, number: int) -> None:
+        """Source: `speaker` is 0 for the call taker and 1 for the caller, by the guideline of data set 71768."""
+        assert parsed(build.utterance(speaker=speaker)).speaker == number
+        assert parsed(build.utterance(speaker=decomposed(str(speaker)))).speaker == number
+
+    @pytest.mark.parametrize(("value", "id_"), [(7, "7"), (0, "0"), (-3, "-3"), ({"$oid": "0a1b"}, "0a1b")])
+    def test_an_integer_or_a_wrapped_id_is_its_text(self, build: Builder, value: Any, id_: str) -> None:
+        assert parsed(build.utterance(id=value)).id == id_
+
+    def test_an_integer_id_and_the_same_text_are_one_id(self, build: Builder) -> None:
+        good, bad = parse_utterances([build.utterance(0, id=7), build.utterance(1, id="7")])
+        assert (good, [entry.id for entry in bad]) == ([], ["7", "7"])
+
+    def test_a_text_is_composed(self, build: Builder) -> None:
+        """A tokenizer for Korean finds no word in decomposed Hangul."""
+        assert parsed(build.utterance(text=decomposed("숨을 못 쉬어요 "))).text == "숨을 못 쉬어요 "
+
+    @pytest.mark.parametrize("value", [None, 7.5, "", "  ", True, "\udcff", ["a"]])
     def test_the_position_stands_in_for_an_id_that_is_none(self, build: Builder, value: Any) -> None:
         _, (bad,) = parse_utterances([build.utterance(0), build.utterance(1, id=value)])
         assert (bad.id, bad.reason) == ("#1", RejectReason.BAD_UTTERANCE)
@@ -153,7 +221,24 @@ class TestUtterances:
 
     def test_the_detail_names_fields_and_quotes_nothing(self, build: Builder) -> None:
         bad = parsed(build.utterance(text=["비밀"], speaker="비밀"))
-        assert bad.detail == "wrong or missing: speaker, text"
+        assert bad.detail == "wrong or missing: speaker (a text of 2 characters), text (a list)"
+
+    @pytest.mark.parametrize(
+        ("changed", "said"),
+        [
+            ({"endAt": float("nan")}, "endAt (NaN)"),
+            ({"startAt": "00:00:01.000"}, 'startAt ("00:00:01.000")'),
+            ({"startAt": "여기요"}, "startAt (a text of 3 characters)"),
+            ({"endAt": 10**30}, "endAt (a number)"),
+            ({"speaker": 0.5}, "speaker (0.5)"),
+            ({"speaker": True}, "speaker (true)"),
+            ({"id": None}, "id (null)"),
+            ({"text": 7}, "text (a number)"),
+            ({"text": {"비밀": "비밀"}}, "text (an object)"),
+        ],
+    )
+    def test_the_detail_shows_numbers_and_times(self, build: Builder, changed: dict[str, Any], said: str) -> None:
+        assert parsed(build.utterance(**changed)).detail == f"wrong or missing: {said}"
 
     @given(entries=st.lists(json_values | st.fixed_dictionaries({"id": json_values, "text": json_values}), max_size=5))
     def test_every_entry_is_either_good_or_bad(self, entries: list[Any]) -> None:
@@ -195,7 +280,7 @@ class TestLimits:
         if fits:
             assert len(parse_label(data).utterances) == count
         else:
-            with pytest.raises(LabelError, match="utterances"):
+            with pytest.raises(LabelError, match=rf"utterances \({count} of at most {MAX_UTTERANCES}\)"):
                 parse_label(data)
 
     def test_an_id_that_is_too_long_is_bad_and_is_cut_where_it_is_told(self, build: Builder) -> None:

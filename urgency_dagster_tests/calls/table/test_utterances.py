@@ -1,5 +1,6 @@
 import json
 import tempfile
+import unicodedata
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,19 @@ class TestKeptRows:
         table(build.label(A, urgencyLevel=level))
         assert {row["urgency_label"] for row in table.kept} == {label}
 
+    @pytest.mark.parametrize("value", [" 상 ", unicodedata.normalize("NFD", "상"), "\ufeff상\u200b", "상\n"])
+    def test_an_urgency_in_another_spelling_is_read(self, table: Table, build: Builder, value: str) -> None:
+        table(build.label(A, urgencyLevel=value))
+        assert {(row["urgencyLevel"], row["urgency_label"]) for row in table.kept} == {("상", 2)}
+
+    @pytest.mark.parametrize(
+        "value",
+        ["불안 / 걱정", "불안/ 걱정 ", unicodedata.normalize("NFD", "불안/걱정"), "불안／걱정", "불안\u3000/걱정"],
+    )
+    def test_a_sentiment_in_another_spelling_is_read(self, table: Table, build: Builder, value: str) -> None:
+        table(build.label(A, sentiment=value))
+        assert {row["sentiment"] for row in table.kept} == {"불안/걱정"}
+
     @pytest.mark.parametrize("key", ["gender", "disasterLarge", "disasterMedium", "symptom", "triage", "address"])
     def test_what_is_not_needed_may_be_missing(self, table: Table, build: Builder, key: str) -> None:
         table(build.label(A, **{key: ...}))
@@ -197,7 +211,8 @@ class TestTimes:
             (None, 900, RejectReason.BAD_TIMES),
             (0, None, RejectReason.BAD_TIMES),
             (True, 900, RejectReason.BAD_TIMES),
-            (0, 900.5, RejectReason.BAD_TIMES),
+            (0, "00:00:01", RejectReason.BAD_TIMES),
+            (0, 499.4, RejectReason.TOO_SHORT),
             (0, 10**30, RejectReason.BAD_TIMES),
             (0, float("nan"), RejectReason.BAD_TIMES),
         ],
@@ -246,15 +261,34 @@ class TestRejectedCalls:
         assert table.funnel["labelled"] == 3 + utterances
         assert (table.funnel["kept"], table.funnel["kept_calls"], table.funnel["calls"]) == (3, 1, 2)
 
-    @pytest.mark.parametrize("value", [..., None, "", "긴급", "상 ", 2, ["상"]])
-    def test_unknown_urgency(self, table: Table, build: Builder, value: Any) -> None:
+    @pytest.mark.parametrize(
+        ("value", "found"),
+        [
+            (..., "missing"),
+            (None, "missing"),
+            ("", '""'),
+            ("긴급", '"긴급"'),
+            ("high", '"high"'),
+            ("상하", '"상하"'),
+            ("a\n", '"a\N{REPLACEMENT CHARACTER}"'),
+            ("비밀동 " * 9, "a text of 36 characters"),
+            (2, "2"),
+            (["상"], "a list"),
+        ],
+    )
+    def test_unknown_urgency(self, table: Table, build: Builder, value: Any, found: str) -> None:
         table(build.label(A, urgencyLevel=value), build.label(B))
         self.check(table, RejectReason.UNKNOWN_URGENCY)
+        assert {row["detail"] for row in table.rejects} == {f"urgencyLevel is {found}; expected 하, 중 or 상"}
 
-    @pytest.mark.parametrize("value", [..., None, "기쁨", 1])
-    def test_unknown_sentiment(self, table: Table, build: Builder, value: Any) -> None:
+    @pytest.mark.parametrize(
+        ("value", "found"), [(..., "missing"), ("불안", '"불안"'), ("불안걱정", '"불안걱정"'), (1, "1")]
+    )
+    def test_unknown_sentiment(self, table: Table, build: Builder, value: Any, found: str) -> None:
         table(build.label(A, sentiment=value), build.label(B))
         self.check(table, RejectReason.UNKNOWN_SENTIMENT)
+        expected = f"sentiment is {found}; expected 기타부정, 당황/난처, 불안/걱정 or 중립"
+        assert {row["detail"] for row in table.rejects} == {expected}
 
     def test_missing_audio(self, table: Table, build: Builder) -> None:
         table(build.label(A), build.label(B), audio={f"{A}_20230101.wav": None})
