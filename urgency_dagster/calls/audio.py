@@ -31,6 +31,22 @@ MAX_AMPLITUDE = float(2**31)
 PCM16_STEP = 2.0**-15
 """One step of a 16-bit sample, where full scale is 1."""
 
+CHUNK_NAMES = (
+    b"LIST",
+    b"INFO",
+    b"id3 ",
+    b"ID3 ",
+    b"fact",
+    b"cue ",
+    b"bext",
+    b"iXML",
+    b"PEAK",
+    b"JUNK",
+    b"PAD ",
+    b"smpl",
+)
+"""Names of chunks that follow the samples of a WAV file. Source: those that libsndfile reads or skips by name."""
+
 BLOCK_SAMPLES = 1 << 21
 """Samples of all channels that are read at once. Every call of the data set fits in one block."""
 
@@ -91,9 +107,24 @@ def _with_length(file: "soundfile.SoundFile", path: Path) -> "soundfile.SoundFil
     if file.frames or file.format not in ("WAV", "WAVEX"):
         return file
     header, length, samples = path.read_bytes().partition(b"data" + bytes(4))
-    if not length or samples[:4].strip().isalnum():  # the name of the next chunk follows: there are no samples
+    if not length or _are_chunks(samples):
         return file
     return soundfile.SoundFile(io.BytesIO(header + b"data" + b"\xff" * 4 + samples))
+
+
+def _are_chunks(content: bytes) -> bool:
+    """Whether a content is a sequence of RIFF chunks.
+
+    Samples can begin like the name of a chunk, but not like a chain of chunks that ends with the file. A known name is
+    enough, because its chunk can be cut off.
+    """
+    if content[:4] in CHUNK_NAMES:
+        return True
+    start = 0
+    while start + 8 <= len(content) and content[start : start + 4].strip().isalnum():
+        start += 8 + int.from_bytes(content[start + 4 : start + 8], "little")
+        start += start % 2
+    return 0 < len(content) <= start <= len(content) + 1
 
 
 def sample_blocks(file: "soundfile.SoundFile") -> "Iterator[np.ndarray]":

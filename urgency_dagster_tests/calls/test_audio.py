@@ -138,6 +138,28 @@ def test_what_follows_a_recording_without_samples_is_no_sound(wav: WriteWav, bui
         decode(wav(header + name + (400).to_bytes(4, "little") + bytes(400)))
 
 
+@pytest.mark.parametrize("first", [b"abcd", b"AB  ", b"WAVE", b"\x30\x31\x32\x33"])
+@pytest.mark.parametrize("size", [b"\x10\0\0\0", b"data"])
+def test_samples_that_begin_like_letters_are_samples(wav: WriteWav, build: Builder, first: bytes, size: bytes) -> None:
+    """A stopped writer leaves the length 0. The first samples can have any value, also that of letters."""
+    content = build.wav(500)
+    start = content.index(b"data") + 8
+    content = content[: start - 4] + bytes(4) + first + size + content[start + 8 :]
+    waveform, _ = decode(wav(content))
+    samples = np.frombuffer(content[start:], "<i2") / 2**15
+    np.testing.assert_array_equal(waveform, samples.astype(np.float32))
+
+
+@pytest.mark.parametrize("chunks", [[b"abcd"], [b"AB  ", b"wxyz"], [b"odd1", b"abcd"]])
+def test_a_whole_chain_of_unknown_chunks_is_no_sound(wav: WriteWav, build: Builder, chunks: list[bytes]) -> None:
+    sizes = [3 if name == b"odd1" else 400 for name in chunks]
+    rest = b"".join(
+        name + size.to_bytes(4, "little") + bytes(size + size % 2) for name, size in zip(chunks, sizes, strict=True)
+    )
+    with pytest.raises(AudioError, match="no samples"):
+        decode(wav(build.wav(0) + rest))
+
+
 def test_less_than_one_sample_is_none(wav: WriteWav, build: Builder) -> None:
     with pytest.raises(AudioError, match="no samples"):
         decode(wav(build.wav(0) + b"\x01"))

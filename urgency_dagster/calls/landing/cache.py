@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from urgency_dagster.calls.landing.names import same_name
 from urgency_dagster.calls.landing.parts import LandedZip, file_fingerprint
-from urgency_dagster.calls.landing.zips import listed
+from urgency_dagster.calls.landing.zips import listed, why_unsupported
 from urgency_dagster.errors import ArchiveError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.progress import Progress, no_progress
@@ -280,14 +280,14 @@ def _unreachable(error: OSError) -> ArchiveError:
 
 
 def why_unreadable(landed: LandedZip) -> str:
-    """Why the central directory of a ZIP cannot be read, or an empty text.
+    """Why the central directory or no member of a ZIP can be read, or an empty text.
 
     Raises:
         ArchiveError: the file itself cannot be read.
     """
     try:
-        with landed.open() as stream, listed(stream):
-            return ""
+        with landed.open() as stream, listed(stream) as archive:
+            return why_unsupported(archive)
     except zipfile.BadZipFile:
         return NOT_WHOLE + _missing_end(landed)
     except OSError as error:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, BinaryIO, NamedTuple, cast
 
+from urgency_dagster.calls.landing.methods import BOUNDED_BY_ZIPFILE, METHODS, REPACK, decompressed, method_name
 from urgency_dagster.calls.landing.parts import LandedZip
 from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.errors import ArchiveError, Rejected
@@ -32,9 +33,6 @@ Source: PKWARE APPNOTE 4.4.4.
 
 AES = 99
 """The compression method of members that WinZip encrypted."""
-
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""The accepted compression methods. Others cannot be unpacked in small pieces, so a ZIP bomb would fill the memory."""
 
 LOCAL_HEADER_BYTES = 30
 """Bytes before the name of a member in its local header. Source: PKWARE APPNOTE 4.3.7."""
@@ -160,6 +158,15 @@ def entries(archive: zipfile.ZipFile) -> Iterator[Entry]:
         yield Entry(number, raw_name, *numbers, info.header_offset, info.external_attr >> 16)
 
 
+def why_unsupported(archive: zipfile.ZipFile) -> str:
+    """Why no member of a ZIP can be unpacked: their compression method; empty if one can be, or is encrypted."""
+    methods = {info.compress_type for info in archive.infolist() if info.file_size}
+    if not methods or methods & {*METHODS, AES}:
+        return ""
+    names = ", ".join(method_name(method) for method in sorted(methods))
+    return f"packed by {names}, which is not read; {REPACK}"
+
+
 def check_readable(entry: Entry) -> None:
     """Checks that a member can be unpacked.
 
@@ -169,7 +176,7 @@ def check_readable(entry: Entry) -> None:
     if entry.flags & ENCRYPTED or entry.method == AES:
         raise Rejected(RejectReason.ENCRYPTED, "the member is encrypted")
     if entry.method not in METHODS:
-        raise Rejected(RejectReason.CORRUPT, f"packed by method {entry.method}, which is not supported")
+        raise Rejected(RejectReason.CORRUPT, f"packed by {method_name(entry.method)}, which is not read; {REPACK}")
 
 
 def unpacked(archive: zipfile.ZipFile, entry: Entry, end: int) -> Iterator[bytes]:
@@ -190,11 +197,19 @@ def unpacked(archive: zipfile.ZipFile, entry: Entry, end: int) -> Iterator[bytes
         raise Rejected(RejectReason.CORRUPT, "its bytes are those of another member too, or of the directory")
     size_bytes = 0
     try:
-        with archive.open(archive.infolist()[entry.number]) as content:
-            while piece := content.read(PIECE_BYTES):
-                size_bytes += len(piece)
-                yield piece
+        for piece in _pieces(archive, archive.infolist()[entry.number]):
+            size_bytes += len(piece)
+            yield piece
     except DAMAGED as error:
         raise Rejected(RejectReason.CORRUPT, type(error).__name__) from error
     if size_bytes != entry.size_bytes:
         raise Rejected(RejectReason.CORRUPT, "unpacks to another size than its header says")
+
+
+def _pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    if info.compress_type not in BOUNDED_BY_ZIPFILE:
+        yield from decompressed(archive, info, PIECE_BYTES)
+        return
+    with archive.open(info) as content:
+        while piece := content.read(PIECE_BYTES):
+            yield piece

@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from urgency_dagster.calls.landing.cache import NOT_WHOLE, LandingCache
+from urgency_dagster.calls.landing.methods import REPACK
 from urgency_dagster.calls.landing.names import printable
 from urgency_dagster.calls.landing.pairs import scan_landing
 from urgency_dagster.calls.landing.parts import LandedZip
 from urgency_dagster.calls.landing.scan import TAR_WAITS
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster_tests.calls.extracting import patched
 from urgency_dagster_tests.calls.watching import watching
 from urgency_dagster_tests.conftest import Builder
 
@@ -86,6 +88,21 @@ def test_a_file_that_is_no_whole_zip_waits(landing: Path, build: Builder, conten
     found = scan_landing(landing)
     assert found.pairs == {}
     assert found.problems == {"TS_x.zip": NOT_WHOLE, "TL_x.zip": "its partner TS_x.zip cannot be used yet"}
+
+
+def test_a_zip_of_which_no_member_can_be_unpacked_is_named_with_its_method(landing: Path, build: Builder) -> None:
+    touch_zip(build, landing / "TS_x.zip", landing / "TL_x.zip")
+    whole = build.zipped({"a.wav": b"1" * 100})
+    (landing / "TS_x.zip").write_bytes(patched(whole, 10, b"\x09\0"))
+    reason = scan_landing(landing).problems["TS_x.zip"]
+    assert reason == f"packed by Deflate64, which is not read; {REPACK}"
+
+
+def test_one_member_of_another_method_does_not_cost_the_zip(landing: Path, build: Builder) -> None:
+    touch_zip(build, landing / "TS_x.zip", landing / "TL_x.zip")
+    whole = build.zipped({"a.wav": b"1" * 100, "b.wav": b"2"})
+    (landing / "TS_x.zip").write_bytes(patched(whole, 10, b"\x09\0"))
+    assert list(scan_landing(landing).pairs) == ["T_x"]
 
 
 def test_a_link_to_nowhere_is_no_zip(landing: Path, build: Builder) -> None:

@@ -100,13 +100,14 @@ class TestDamage:
     def test_a_name_that_is_not_the_one_in_the_directory(self, unpack: Unpacking, build: Builder, name: bytes) -> None:
         self.check(unpack, patched(self.archive(build), 30, name, LOCAL), CORRUPT)
 
-    @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-    def test_methods_that_cannot_be_unpacked_piecewise(self, unpack: Unpacking, build: Builder, method: int) -> None:
-        unpack(build.zipped({NAME: b"0" * 1000}, method))
-        assert [row["reason"] for row in unpack.rows()] == [CORRUPT]
-
-    def test_an_unknown_method(self, unpack: Unpacking, build: Builder) -> None:
-        self.check(unpack, patched(patched(self.archive(build), 10, b"\x62\0"), 8, b"\x62\0", LOCAL), CORRUPT)
+    @pytest.mark.parametrize(("method", "name"), [(9, "Deflate64"), (98, "PPMd"), (93, "Zstandard"), (77, "method 77")])
+    def test_a_method_that_is_not_read_is_named(
+        self, unpack: Unpacking, build: Builder, method: int, name: str
+    ) -> None:
+        number = method.to_bytes(2, "little")
+        self.check(unpack, patched(patched(self.archive(build), 10, number), 8, number, LOCAL), CORRUPT)
+        detail = unpack.rows()[0]["detail"]
+        assert detail.startswith(f"packed by {name}, which is not read; unpack it, and pack its files with Deflate")
 
     def test_a_rejected_member_takes_no_room_while_others_are_unpacked(self, unpack: Unpacking, build: Builder) -> None:
         archive = self.archive(build, zipfile.ZIP_STORED).replace(b"content ", b"Content ", 1)
