@@ -10,13 +10,16 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from urgency_dagster.calls.landing.formats import split_zip
 from urgency_dagster.calls.landing.names import same_name
 from urgency_dagster.calls.landing.parts import LandedZip, file_fingerprint
+from urgency_dagster.calls.landing.tars import tar_listing
 from urgency_dagster.calls.landing.zips import listed, why_unsupported
 from urgency_dagster.errors import ArchiveError
 from urgency_dagster.paths import StoragePaths
@@ -25,6 +28,9 @@ from urgency_dagster.writing import text_hash, write_json
 
 NOT_WHOLE = "not a complete ZIP; still being copied, or damaged"
 
+END_OF_ZIP, END_BYTES, ZIP64_DISK = b"PK\5\6", 22, 0xFFFF
+"""The record that ends a ZIP without a comment, its size, and its disk number in a ZIP64. Source: APPNOTE 4.3.16."""
+
 SAVE_EVERY_S = 5.0
 """Seconds between two writes while many files are read. A process that is killed loses only the last facts."""
 
@@ -32,8 +38,14 @@ MEGABYTE = 1_000_000
 BLOCK_BYTES = 4 * MEGABYTE
 """The bytes that are read at once."""
 
-HASH, DIRECTORY = "sha256", "directory"
-"""The cached facts: the hash of the content; and why the central directory is unreadable, or an empty text."""
+HASH, DIRECTORY, TAR = "sha256", "directory", "tar"
+"""The cached facts.
+
+The hash of the content; why the central directory is unreadable, or an empty text; and the listing of a tar.
+"""
+
+OF_A_TAR = "?"
+"""In a key: what precedes the offset of a member in a tar. Quoted paths do not contain it."""
 
 
 class CachedFacts(BaseModel):
@@ -132,6 +144,14 @@ class LandingCache:
         """
         return self._fact(landed, DIRECTORY, why_unreadable)
 
+    def tar_listing(self, tar: LandedZip) -> str:
+        """The members of a tar, see `tars.tar_listing`.
+
+        Raises:
+            ArchiveError: the file cannot be read, or changed while it was read.
+        """
+        return self._fact(tar, TAR, tar_listing)
+
     @contextmanager
     def collecting(self) -> Iterator[None]:
         """A block whose facts are written together: at its end, and every SAVE_EVERY_S seconds.
@@ -167,7 +187,8 @@ class LandingCache:
 
     def _key(self, landed: LandedZip) -> str:
         # Quoted, because names can have invalid UTF-8. Relative, so that the storage root can be moved.
-        return quote_from_bytes(os.fsencode(os.path.relpath(landed.parts[0], self._root)))
+        file = quote_from_bytes(os.fsencode(os.path.relpath(landed.parts[0], self._root)))
+        return f"{file}{OF_A_TAR}{landed.slices[0].start}" if landed.slices else file
 
     def _load(self) -> None:
         """Reads the file, and adds the facts that are not written yet."""
@@ -201,7 +222,7 @@ class LandingCache:
         self._saved_at = time.monotonic()
 
     def _exists(self, key: str) -> bool:
-        return os.path.lexists(self._root / os.fsdecode(unquote_to_bytes(key)))
+        return os.path.lexists(self._root / os.fsdecode(unquote_to_bytes(key.partition(OF_A_TAR)[0])))
 
 
 def _merged(former: CachedFacts | None, added: CachedFacts) -> CachedFacts:
@@ -287,15 +308,24 @@ def why_unreadable(landed: LandedZip) -> str:
     """
     try:
         with landed.open() as stream, listed(stream) as archive:
-            return why_unsupported(archive)
+            return _why_split(stream, archive, landed.name) or why_unsupported(archive)
     except zipfile.BadZipFile:
         return NOT_WHOLE + _missing_end(landed)
     except OSError as error:
         raise _unreachable(error) from error
 
 
+def _why_split(stream: BinaryIO, archive: zipfile.ZipFile, name: str) -> str:
+    """The reason for the last volume of a split ZIP, which has the list of members; empty for a whole ZIP."""
+    stream.seek(-END_BYTES, os.SEEK_END)
+    end = stream.read(END_BYTES)
+    disk = int.from_bytes(end[4:6], "little") if end.startswith(END_OF_ZIP) else 0
+    on_other_disks = any(info.volume < disk for info in archive.infolist())
+    return split_zip(name) if 0 < disk < ZIP64_DISK and on_other_disks else ""
+
+
 def _missing_end(landed: LandedZip) -> str:
     """A hint for a ZIP in parts without an end: its last part may be missing, which no file name reveals."""
-    if same_name(landed.parts[0].name).endswith(".zip"):
+    if same_name(landed.shown[0].name).endswith(".zip"):
         return ""
     return f", or its last part is missing: {landed.name}.part{landed.size_bytes}"

@@ -16,3 +16,18 @@ def composed(name: str) -> str:
 def same_name(name: str) -> str:
     """A key that is equal for two names that a file system can treat as one: other case, or other normalisation."""
     return composed(name.casefold())
+
+
+def decoded(raw_name: bytes) -> str:
+    """Decodes a stored name: in NFC, with `/` between its folders.
+
+    UTF-8 is tried first, whatever a flag says, then CP949, then CP437, the default of ZIP, which decodes any byte.
+    Backslashes are replaced after decoding; no CP949 letter contains their byte.
+    """
+    for encoding in ("utf-8", "cp949", "cp437"):
+        try:
+            name = raw_name.decode(encoding)
+            break
+        except UnicodeDecodeError:
+            continue
+    return composed(name).replace("\\", "/")

@@ -2,19 +2,24 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from urgency_dagster.calls.landing.cache import LandingCache, why_unreadable
+from urgency_dagster.calls.landing.formats import unread_format
 from urgency_dagster.calls.landing.names import printable, same_name
 from urgency_dagster.calls.landing.parts import LandedZip
-from urgency_dagster.calls.landing.scan import FoundZip, find_zips
+from urgency_dagster.calls.landing.scan import FoundZip, find_zips, zips_in_tar
+from urgency_dagster.calls.landing.tars import TarMember, listed_members, tar_listing
 from urgency_dagster.errors import ArchiveError
 
 AUDIO, LABEL = "S", "L"
 PAIR_NAME = re.compile(r"(?P<split>[TV])(?P<kind>[SL])_(?P<rest>[^/\\]+)\.zip", re.ASCII | re.IGNORECASE)
 """AI Hub's naming: split (Training, Validation), kind (Source, Label), then region and category."""
+
+NO_ZIP_INSIDE = "holds no ZIP and no part of one"
+UNPACKED_TOO = "lies beside the tar as a file too, and that one is used; delete the tar"
 
 OTHER_NAME = "not named like an AI Hub archive"
 
@@ -81,12 +86,38 @@ def scan_landing(folder: Path, cache: LandingCache | None = None) -> Landing:
     landing = Landing(folder)
     for file, reason in scan.problems.items():
         landing.refuse(file, reason)
+    in_tars = [found for tar in scan.tars for found in _zips_in_tar(tar, landing, cache)]
     named: dict[str, list[_Candidate]] = defaultdict(list)
-    for candidate in _candidates(scan.zips, landing):
+    for candidate in _candidates([*scan.zips, *in_tars], landing):
         named[same_name(candidate.archive)].append(candidate)
     for _, candidates in sorted(named.items()):
-        _add_pair(landing, candidates, cache)
+        _add_pair(landing, candidates, cache, scan.elsewhere)
     return landing
+
+
+def _zips_in_tar(tar: Path, landing: Landing, cache: LandingCache | None) -> list[FoundZip]:
+    """The ZIPs in a tar. A tar that cannot be read, or that has none, is refused."""
+    landed = LandedZip.whole(tar)
+    try:
+        listing = cache.tar_listing(landed) if cache else tar_listing(landed)
+    except ArchiveError as error:
+        landing.refuse(tar, str(error.args[0]))
+        return []
+    members = listed_members(listing)
+    found = [] if members is None else list(zips_in_tar(tar, members))
+    unread = _refuse_unread(tar, members or [], landing)
+    if not found and not unread:
+        landing.refuse(tar, listing if members is None else NO_ZIP_INSIDE)
+    return found
+
+
+def _refuse_unread(tar: Path, members: list[TarMember], landing: Landing) -> int:
+    """Refuses the members of a tar whose format is not read; returns their number."""
+    formats = [(member.name, unread_format(member.name.rpartition("/")[2])) for member in members]
+    unread = [(name, format_.reason) for name, format_ in formats if format_]
+    for name, reason in unread:
+        landing.refuse(tar / name.lstrip("/"), reason)
+    return len(unread)
 
 
 @dataclass(frozen=True)
@@ -117,13 +148,15 @@ def _why_other_name(name: str) -> str:
 
 
 def _refuse_zip(landing: Landing, landed: LandedZip, reason: str) -> None:
-    for part in landed.parts:
+    for part in landed.shown:
         landing.refuse(part, reason)
 
 
-def _add_pair(landing: Landing, candidates: list[_Candidate], cache: LandingCache | None) -> None:
+def _add_pair(
+    landing: Landing, candidates: list[_Candidate], cache: LandingCache | None, elsewhere: Mapping[str, str]
+) -> None:
     """Adds the pair if each of its ZIPs exists once and is readable; otherwise the reasons for its files."""
-    by_kind = {kind: [candidate for candidate in candidates if candidate.kind == kind] for kind in (AUDIO, LABEL)}
+    by_kind = {kind: _outside_tars(landing, candidates, kind) for kind in (AUDIO, LABEL)}
     problems = {
         kind: [_own_problem(candidate, same_kind, cache) for candidate in same_kind]
         for kind, same_kind in by_kind.items()
@@ -134,9 +167,34 @@ def _add_pair(landing: Landing, candidates: list[_Candidate], cache: LandingCach
         return
     for kind, other in ((AUDIO, LABEL), (LABEL, AUDIO)):
         for candidate, problem in zip(by_kind[kind], problems[kind], strict=True):
-            partner = f"its partner {candidate.archive[0]}{other}{candidate.archive[1:]}.zip"
-            waits = f"{partner} cannot be used yet" if by_kind[other] else f"{partner} has not landed"
+            partner = f"{candidate.archive[0]}{other}{candidate.archive[1:]}.zip"
+            waits = _why_waiting(partner, [text for text in problems[other] if text], elsewhere)
             _refuse_zip(landing, candidate.found_zip.zip, problem or waits)
+
+
+def _why_waiting(partner: str, problems: list[str], elsewhere: Mapping[str, str]) -> str:
+    """Why a ZIP waits for its partner.
+
+    Args:
+        partner: the name of the other ZIP of the pair.
+        problems: why it cannot be used; empty if it has not landed.
+        elsewhere: see `LandedFiles`.
+    """
+    if problems:
+        return f"its partner {partner} cannot be used yet: {problems[0]}"
+    unread = elsewhere.get(same_name(partner))
+    found = f"; {unread} is here, which cannot be used" if unread else ""
+    return f"its partner {partner} has not landed{found}"
+
+
+def _outside_tars(landing: Landing, candidates: list[_Candidate], kind: str) -> list[_Candidate]:
+    """The candidates of a kind. A ZIP that was unpacked from its tar wins over the member of the tar."""
+    same_kind = [candidate for candidate in candidates if candidate.kind == kind]
+    outside = [candidate for candidate in same_kind if not candidate.found_zip.zip.slices]
+    for candidate in same_kind if outside else ():
+        if candidate.found_zip.zip.slices:
+            _refuse_zip(landing, candidate.found_zip.zip, UNPACKED_TOO)
+    return outside or same_kind
 
 
 def _own_problem(candidate: _Candidate, same_kind: list[_Candidate], cache: LandingCache | None) -> str:

@@ -1,4 +1,7 @@
-"""A ZIP in `landing/`: one file, or the parts that AI Hub's shell tool downloads. It is never written to."""
+"""A ZIP in `landing/`: a file, parts that AI Hub's shell tool downloads, or members of its `download.tar`.
+
+It is never written to.
+"""
 
 import errno
 import io
@@ -8,10 +11,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 GONE = (0, 0, 0)
 """The fingerprint of a missing part; no file has inode 0."""
+
+
+class Slice(NamedTuple):
+    """The bytes of a file that are a member of a tar.
+
+    Attributes:
+        start: offset of the first byte.
+        size: number of bytes.
+        member: path in the tar.
+    """
+
+    start: int
+    size: int
+    member: str
 
 
 @dataclass(frozen=True)
@@ -21,10 +38,12 @@ class LandedZip:
     Attributes:
         name: the name of the ZIP, e.g. `TS_광주_구급.zip`.
         parts: its files in order.
+        slices: the bytes of each file that belong to it; empty for whole files.
     """
 
     name: str
     parts: tuple[Path, ...]
+    slices: tuple[Slice, ...] = ()
 
     @classmethod
     def whole(cls, path: Path) -> "LandedZip":
@@ -34,7 +53,19 @@ class LandedZip:
     @property
     def size_bytes(self) -> int:
         """The bytes of all existing parts."""
-        return sum(file_fingerprint(part)[0] for part in self.parts)
+        return sum(self.sizes)
+
+    @property
+    def sizes(self) -> list[int]:
+        """The bytes of each part, 0 for a missing one."""
+        return [part.size for part in self.slices] or [file_fingerprint(part)[0] for part in self.parts]
+
+    @property
+    def shown(self) -> list[Path]:
+        """The path of each part in reasons. That of a member is below its tar."""
+        if not self.slices:
+            return list(self.parts)
+        return [part / each.member.lstrip("/") for part, each in zip(self.parts, self.slices, strict=True)]
 
     def fingerprint(self) -> list[int]:
         """Size, modification time in ns and inode of each part, `GONE` for a missing one."""
@@ -47,11 +78,11 @@ class LandedZip:
         Raises:
             OSError: a part cannot be read, or was truncated.
         """
-        if len(self.parts) == 1:
+        if len(self.parts) == 1 and not self.slices:
             with self.parts[0].open("rb") as stream:
                 yield stream
             return
-        with io.BufferedReader(JoinedParts(self.parts)) as joined:
+        with io.BufferedReader(JoinedParts(self.parts, self.slices)) as joined:
             yield cast(io.BufferedReader, joined)
 
 
@@ -69,15 +100,18 @@ class JoinedParts(io.RawIOBase):
 
     Args:
         parts: the files in order.
+        slices: the bytes of each file that count; empty for whole files.
 
     Raises:
         OSError: a part cannot be opened; later also when a part was truncated.
     """
 
-    def __init__(self, parts: tuple[Path, ...]) -> None:
+    def __init__(self, parts: tuple[Path, ...], slices: tuple[Slice, ...] = ()) -> None:
         self._stream: io.FileIO | None = None  # first: `close` runs even if the rest fails
         self._parts = parts
-        self._ends = list(accumulate(part.stat().st_size for part in parts))
+        sizes = [part.stat().st_size for part in parts]
+        self._starts = [part.start for part in slices] or [0] * len(parts)
+        self._ends = list(accumulate([part.size for part in slices] or sizes))
         self._position = 0
         self._number = -1
 
@@ -115,7 +149,7 @@ class JoinedParts(io.RawIOBase):
         if number == len(self._ends) or not len(buffer):
             return 0
         stream = self._opened(number)
-        stream.seek(self._position - (self._ends[number - 1] if number else 0))
+        stream.seek(self._starts[number] + self._position - (self._ends[number - 1] if number else 0))
         count = stream.readinto(memoryview(buffer)[: self._ends[number] - self._position])
         if not count:  # 0 would mean the end of the stream
             raise OSError(errno.EIO, "a part became shorter while it was read")

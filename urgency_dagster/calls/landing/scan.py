@@ -7,14 +7,14 @@ import os
 import re
 import stat
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from urgency_dagster.calls.landing.formats import ANY_CASE, unread_format
 from urgency_dagster.calls.landing.names import composed, printable, same_name
-from urgency_dagster.calls.landing.parts import LandedZip
-
-ANY_CASE = re.ASCII | re.IGNORECASE | re.DOTALL
+from urgency_dagster.calls.landing.parts import LandedZip, Slice
+from urgency_dagster.calls.landing.tars import TarMember
 
 ZIP_FILE = re.compile(r"(?P<zip>.*\.zip)(?:\.part(?P<offset>[0-9]+))?", ANY_CASE)
 """A complete ZIP, or a part of one with the offset of its first byte. Source: AI Hub's shell tool `aihubshell`."""
@@ -34,17 +34,14 @@ FIREFOX = re.compile(r"(?P<stem>.*)\.[^.]+(?P<suffix>\.zip)\.part", ANY_CASE)
 RSYNC = re.compile(r"\.(?P<file>.*\.(?:zip|tar)(?:\.part[0-9]+)?)\.[a-z0-9]{6}", ANY_CASE)
 """A temporary file of rsync: hidden, with six random characters. Source: rsync(1), option `--temp-dir`."""
 
-CANDIDATE = re.compile(r"(?!\._).*\.(?:zip|tar)", ANY_CASE)
-"""The start of all names above. The side files of macOS (`._*`) do not match.
+CANDIDATE = re.compile(r"(?!\._).*\.(?:zip|tar|7z|rar|alz|egg|tgz|tbz|txz|z[0-9]{2})", ANY_CASE)
+"""The start of all names above, and of those in `formats`. The side files of macOS (`._*`) do not match.
 
 It skips unpacked files beside the ZIPs with one comparison each.
 """
 
 TAR = re.compile(r".*\.tar", ANY_CASE)
 
-TAR_WAITS = (
-    "not opened, because nothing but you writes to the landing folder; unpack it there (tar -xf), then delete it"
-)
 TEMPORARY_FOLDER = "in a folder where copying tools keep unfinished files; move it out to use it"
 NO_FILE = "a folder, not a file"
 LINKED_FOLDER = "a link to a folder, which is not followed; link the ZIPs themselves, or the whole landing folder"
@@ -69,10 +66,14 @@ class LandedFiles:
 
     Attributes:
         zips: every ZIP of which at least one part exists.
+        tars: every tar that can be read as far as its name and its neighbours tell.
+        elsewhere: for the key of a ZIP, the name of a file of it that cannot be read.
         problems: other files of ZIPs, and unreadable folders, with the reason why they cannot be used.
     """
 
     zips: list[FoundZip] = field(default_factory=list)
+    tars: list[Path] = field(default_factory=list)
+    elsewhere: dict[str, str] = field(default_factory=dict)
     problems: dict[Path, str] = field(default_factory=dict)
 
 
@@ -82,6 +83,7 @@ class _FolderFiles:
 
     wholes: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
     parts: dict[str, list[tuple[int, Path]]] = field(default_factory=lambda: defaultdict(list))
+    tars: list[Path] = field(default_factory=list)
     unfinished: dict[str, Path] = field(default_factory=dict)
 
 
@@ -97,6 +99,11 @@ def find_zips(folder: Path) -> LandedFiles:
             elif CANDIDATE.match(entry.name):
                 _sort_in(entry, parent / entry.name, is_temporary, files, result)
         result.zips.extend(_zips_in(files))
+        for tar in files.tars:
+            if problem := _no_file(tar) or _beside(same_name(tar.name), files):
+                result.problems[tar] = problem
+            else:
+                result.tars.append(tar)
     return result
 
 
@@ -137,16 +144,24 @@ def _sort_in(entry: os.DirEntry[str], path: Path, is_temporary: bool, files: _Fo
     if targets:
         result.problems[path] = f"an unfinished {targets[-1]}: still being copied; delete it if that was given up"
         files.unfinished.update({same_name(target): path for target in targets})
+        result.elsewhere.update({same_name(target): printable(name) for target in targets})
     elif not match and not TAR.fullmatch(name):
-        return
+        _refuse_other_format(path, name, is_folder or is_temporary, result)
     elif is_folder or is_temporary:
         result.problems[path] = NO_FILE if is_folder else TEMPORARY_FOLDER
     elif not match:
-        result.problems[path] = TAR_WAITS
+        files.tars.append(path)
     elif match["offset"] is None:
         files.wholes[same_name(name)].append(path)
     else:
         files.parts[same_name(match["zip"])].append((int(match["offset"]), path))
+
+
+def _refuse_other_format(path: Path, name: str, is_skipped: bool, result: LandedFiles) -> None:
+    unread = unread_format(name)
+    if unread and not is_skipped:
+        result.problems[path] = unread.reason
+        result.elsewhere[same_name(unread.zip_name)] = printable(name)
 
 
 def _unfinished(name: str) -> list[str]:
@@ -181,6 +196,34 @@ def _zips_in(files: _FolderFiles) -> Iterator[FoundZip]:
         yield FoundZip(landed, problem or _beside(key, files))
 
 
+def zips_in_tar(tar: Path, members: Sequence[TarMember]) -> Iterator[FoundZip]:
+    """Yields the ZIPs in a tar: whole members, and parts that form one.
+
+    Args:
+        tar: the file.
+        members: its regular files.
+    """
+    parts: dict[str, list[tuple[int, TarMember]]] = defaultdict(list)
+    for member in members:
+        match = ZIP_FILE.fullmatch(member.name)
+        if match is None or member.name.rpartition("/")[2].startswith("._"):
+            continue
+        if match["offset"] is None:
+            yield FoundZip(_of_members(tar, [member]), "")
+        else:
+            parts[same_name(match["zip"])].append((int(match["offset"]), member))
+    for numbered in parts.values():
+        numbered.sort()
+        landed = _of_members(tar, [member for _, member in numbered])
+        yield FoundZip(landed, _gap(landed, [offset for offset, _ in numbered]))
+
+
+def _of_members(tar: Path, members: Sequence[TarMember]) -> LandedZip:
+    name = _without_part(members[0].name.rpartition("/")[2])
+    slices = tuple(Slice(member.start, member.size, member.name) for member in members)
+    return LandedZip(name, (tar,) * len(members), slices)
+
+
 def _beside(key: str, files: _FolderFiles) -> str:
     if key not in files.unfinished:
         return ""
@@ -208,7 +251,7 @@ def _no_file(path: Path) -> str:
 def _gap(landed: LandedZip, offsets: list[int]) -> str:
     """Where a part is missing or two parts overlap, from the offsets in their names; empty if they are complete."""
     end, before = 0, -1
-    for offset, part, size in zip(offsets, landed.parts, landed.fingerprint()[::3], strict=True):
+    for offset, part, size in zip(offsets, landed.shown, landed.sizes, strict=True):
         if offset > end:
             missing = f"{landed.name}.part{end}"
             return f"bytes {end} to {offset} are missing: {missing} has not landed, or the part before it is short"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
 
-from urgency_dagster.calls.landing.names import composed, printable, same_name
+from urgency_dagster.calls.landing.names import decoded, printable, same_name
 from urgency_dagster.calls.landing.parts import LandedZip
 from urgency_dagster.calls.landing.zips import Entry, entries, opened
 from urgency_dagster.calls.tables import RejectReason
@@ -89,7 +89,7 @@ class ZipPlan:
         return map(self._member, self.entries)
 
     def _member(self, entry: Entry) -> Member:
-        name = member_name(entry.raw_name)
+        name = decoded(entry.raw_name)
         shown = printable(name)[:MAX_SHOWN_CHARACTERS]
         end = self._end(entry)
         try:
@@ -121,13 +121,13 @@ def plan_extraction(source: LandedZip, suffix: str, max_members: int) -> ZipPlan
         raise _too_many(source, len(members), max_members)
     names = Names()
     for entry in members:
-        names.add(member_name(entry.raw_name))
+        names.add(decoded(entry.raw_name))
     starts = array("Q", sorted(entry.offset for entry in members if 0 <= entry.offset < directory_start))
     return ZipPlan(source, suffix, members, directory_start, names.colliding(), starts)
 
 
 def _is_litter(entry: Entry) -> bool:
-    return is_litter(member_name(entry.raw_name), entry.size_bytes)
+    return is_litter(decoded(entry.raw_name), entry.size_bytes)
 
 
 def _too_many(source: LandedZip, count: int, max_members: int) -> ArchiveError:
@@ -157,21 +157,6 @@ class Names:
         return frozenset(self._again | (self._once & self._folders))
 
 
-def member_name(raw_name: bytes) -> str:
-    """Decodes a stored name: in NFC, with `/` between its folders.
-
-    UTF-8 is tried first, whatever the UTF-8 flag says, then CP949, then CP437, the default of ZIP, which decodes any
-    byte. Backslashes are replaced after decoding; no CP949 letter contains their byte.
-    """
-    for encoding in ("utf-8", "cp949", "cp437"):
-        try:
-            name = raw_name.decode(encoding)
-            break
-        except UnicodeDecodeError:
-            continue
-    return composed(name).replace("\\", "/")
-
-
 def is_litter(name: str, size_bytes: int) -> bool:
     """Whether a member is a folder or a file that macOS adds. Those carry no data and are not counted."""
     *folders, last = name.split("/")
@@ -198,7 +183,7 @@ def safe_name(name: str, mode: int, colliding: frozenset[str], suffix: str) -> s
     """The relative path at which a member is written.
 
     Args:
-        name: the decoded name, see `member_name`.
+        name: the decoded name, see `names.decoded`.
         mode: file type and permissions of Unix, or 0.
         colliding: the folded names that are not unique.
         suffix: the accepted file type.

@@ -1,4 +1,6 @@
+import io
 import os
+import tarfile
 import tempfile
 import unicodedata
 from collections import Counter
@@ -12,11 +14,11 @@ from hypothesis import strategies as st
 from urgency_dagster.calls.landing.cache import NOT_WHOLE, LandingCache
 from urgency_dagster.calls.landing.methods import REPACK
 from urgency_dagster.calls.landing.names import printable
-from urgency_dagster.calls.landing.pairs import scan_landing
+from urgency_dagster.calls.landing.pairs import NO_ZIP_INSIDE, UNPACKED_TOO, scan_landing
 from urgency_dagster.calls.landing.parts import LandedZip
-from urgency_dagster.calls.landing.scan import TAR_WAITS
+from urgency_dagster.calls.landing.tars import NOT_WHOLE_TAR
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster_tests.calls.extracting import patched
+from urgency_dagster_tests.calls.extracting import END, patched
 from urgency_dagster_tests.calls.watching import watching
 from urgency_dagster_tests.conftest import Builder
 
@@ -27,6 +29,14 @@ NFC, NFD = (unicodedata.normalize(form, "TS_광주_구급.zip") for form in ("NF
 def landing(paths: StoragePaths) -> Path:
     paths.landing_calls.mkdir(parents=True)
     return paths.landing_calls
+
+
+def write_tar(target: Path, members: dict[str, bytes], format_: int = tarfile.GNU_FORMAT) -> None:
+    with tarfile.open(target, "w", format=format_) as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
 
 
 def touch_zip(build: Builder, *targets: Path) -> None:
@@ -76,7 +86,7 @@ def test_the_same_name_in_two_folders_is_no_pair(landing: Path, build: Builder) 
     assert found.pairs == {}
     assert found.problems == {
         **dict.fromkeys(("a/TS_x.zip", "b/TS_x.zip"), "lies here 2 times; leave one copy"),
-        "TL_x.zip": "its partner TS_x.zip cannot be used yet",
+        "TL_x.zip": "its partner TS_x.zip cannot be used yet: lies here 2 times; leave one copy",
     }
 
 
@@ -87,7 +97,10 @@ def test_a_file_that_is_no_whole_zip_waits(landing: Path, build: Builder, conten
     (landing / "TS_x.zip").write_bytes(whole[: len(whole) // 2] if content == "half" else content)
     found = scan_landing(landing)
     assert found.pairs == {}
-    assert found.problems == {"TS_x.zip": NOT_WHOLE, "TL_x.zip": "its partner TS_x.zip cannot be used yet"}
+    assert found.problems == {
+        "TS_x.zip": NOT_WHOLE,
+        "TL_x.zip": f"its partner TS_x.zip cannot be used yet: {NOT_WHOLE}",
+    }
 
 
 def test_a_zip_of_which_no_member_can_be_unpacked_is_named_with_its_method(landing: Path, build: Builder) -> None:
@@ -110,7 +123,7 @@ def test_a_link_to_nowhere_is_no_zip(landing: Path, build: Builder) -> None:
     (landing / "TS_x.zip").symlink_to(landing / "gone.zip")
     assert scan_landing(landing).problems == {
         "TS_x.zip": "a link to a file that is not there",
-        "TL_x.zip": "its partner TS_x.zip cannot be used yet",
+        "TL_x.zip": "its partner TS_x.zip cannot be used yet: a link to a file that is not there",
     }
 
 
@@ -180,7 +193,7 @@ def test_names_that_differ_only_in_composition_are_refused(landing: Path, build:
     assert found.problems == {
         NFC: "lies here 2 times; leave one copy",
         f"{NFC} (2)": "lies here 2 times; leave one copy",
-        NFC.replace("TS", "TL"): f"its partner {NFC} cannot be used yet",
+        NFC.replace("TS", "TL"): f"its partner {NFC} cannot be used yet: lies here 2 times; leave one copy",
     }
 
 
@@ -196,6 +209,125 @@ def test_names_as_long_as_a_disk_allows(landing: Path, build: Builder) -> None:
     touch_zip(build, *(landing / f"{kind}_{'가' * 82}xx.zip" for kind in ("TS", "TL")))
     (archive,) = scan_landing(landing).pairs
     assert len(f"{archive}.json".encode()) == 255
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("TL_x.7z", "a 7-Zip archive, which is not read; unpack it, and pack its files as TL_x.zip"),
+        ("TL_x.part1.RAR", "a RAR archive, which is not read; unpack it, and pack its files as TL_x.zip"),
+        ("TL_x.egg", "an ALZip archive, which is not read; unpack it, and pack its files as TL_x.zip"),
+        ("TL_x.zip.001", "a piece of a ZIP; join the pieces (cat TL_x.zip.* > TL_x.zip), then delete them"),
+        ("TL_x.z01", "a volume of a split ZIP, which is not read; join them: zip -s 0 TL_x.zip --out joined.zip"),
+        ("TL_x.tar.gz", "a compressed tar, which cannot be read in place; unpack it here (tar -xf), then delete it"),
+        ("TL_x.zip.part", "an unfinished TL_x.zip: still being copied; delete it if that was given up"),
+    ],
+)
+def test_the_reason_of_another_format_is_the_partners_too(
+    landing: Path, build: Builder, name: str, reason: str
+) -> None:
+    touch_zip(build, landing / "TS_x.zip")
+    (landing / name).write_bytes(b"7z")
+    assert scan_landing(landing).problems == {
+        name: reason,
+        "TS_x.zip": f"its partner TL_x.zip has not landed; {name} is here, which cannot be used",
+    }
+
+
+@pytest.mark.parametrize(("disk", "volume", "is_split"), [(2, 0, True), (2, 2, False), (0, 0, False)])
+def test_the_last_volume_of_a_split_zip_is_named(
+    landing: Path, build: Builder, disk: int, volume: int, is_split: bool
+) -> None:
+    """Source: `zip -s` puts the list of members into the last volume, where it is read without an error."""
+    touch_zip(build, landing / "TL_x.zip")
+    whole = patched(build.zipped({"a.wav": b"1"}), 34, volume.to_bytes(2, "little"))
+    (landing / "TS_x.zip").write_bytes(patched(whole, 4, disk.to_bytes(2, "little") * 2, END))
+    found = scan_landing(landing)
+    assert ("a volume of a split ZIP" in found.problems.get("TS_x.zip", "")) == is_split
+    assert bool(found.pairs) == (not is_split)
+
+
+class TestTars:
+    @pytest.fixture
+    def zips(self, build: Builder) -> dict[str, bytes]:
+        return {name: build.zipped({"a.wav": name.encode() * 9}) for name in ("TS_x.zip", "TL_x.zip")}
+
+    def test_its_zips_are_a_pair_in_place(self, paths: StoragePaths, landing: Path, zips: dict[str, bytes]) -> None:
+        """Source: `aihubshell` leaves a tar of the ZIPs' parts below the folders of the data set."""
+        cut = len(zips["TS_x.zip"]) // 2
+        members = {
+            f"088/Training/원천/TS_x.zip.part{cut}": zips["TS_x.zip"][cut:],
+            "088/Training/원천/TS_x.zip.part0": zips["TS_x.zip"][:cut],
+            "088/Training/라벨/TL_x.zip": zips["TL_x.zip"],
+            "088/guide.pdf": b"%PDF",
+        }
+        write_tar(landing / "download.tar", members)
+        found = scan_landing(landing, LandingCache(paths))
+        assert (list(found.pairs), found.problems) == (["T_x"], {})
+        pair = found.pairs["T_x"]
+        for landed in (pair.audio, pair.labels):
+            with landed.open() as stream:
+                assert stream.read() == zips[landed.name]
+            assert landed.size_bytes == len(zips[landed.name])
+        assert [path.name for path in landing.iterdir()] == ["download.tar"]
+
+    def test_the_content_has_the_hash_of_the_unpacked_files(
+        self, paths: StoragePaths, landing: Path, zips: dict[str, bytes]
+    ) -> None:
+        write_tar(landing / "download.tar", zips)
+        in_tar = scan_landing(landing).pairs["T_x"]
+        known = LandingCache(paths).of_pair(in_tar.audio, in_tar.labels)
+        assert LandingCache(paths).known_pair(in_tar.audio, in_tar.labels) == known
+        for name, content in zips.items():
+            (landing / name).write_bytes(content)
+        found = scan_landing(landing, LandingCache(paths))
+        pair = found.pairs["T_x"]
+        assert LandingCache(paths).of_pair(pair.audio, pair.labels) == known
+        assert pair.audio.slices == (), "the file wins over the member"
+        assert found.problems == dict.fromkeys((f"download.tar/{name}" for name in zips), UNPACKED_TOO)
+
+    @pytest.mark.parametrize("left", [0, 100, 512, 700, -1024, -600])
+    def test_a_growing_one_waits(self, landing: Path, zips: dict[str, bytes], left: int) -> None:
+        write_tar(landing / "whole", zips)
+        content = (landing / "whole").read_bytes().rstrip(b"\0")
+        whole = content + bytes(-len(content) % 512 + 1024)
+        (landing / "download.tar").write_bytes(whole[:left])
+        assert scan_landing(landing).problems == {"download.tar": NOT_WHOLE_TAR}
+        (landing / "download.tar").write_bytes(whole)
+        assert list(scan_landing(landing).pairs) == ["T_x"]
+
+    def test_a_missing_part_and_a_damaged_zip_are_named_by_their_member(
+        self, landing: Path, zips: dict[str, bytes]
+    ) -> None:
+        write_tar(landing / "download.tar", {"a/TS_x.zip.part9": zips["TS_x.zip"][9:], "a/TL_x.zip": b"half"})
+        gap = "bytes 0 to 9 are missing: TS_x.zip.part0 has not landed, or the part before it is short"
+        assert scan_landing(landing).problems == {
+            "download.tar/a/TS_x.zip.part9": gap,
+            "download.tar/a/TL_x.zip": NOT_WHOLE,
+        }
+
+    def test_one_without_a_zip_and_one_with_another_format(self, landing: Path) -> None:
+        write_tar(landing / "a.tar", {"x.txt": b"1"})
+        write_tar(landing / "b.tar", {"y/TS_x.7z": b"1"})
+        assert scan_landing(landing).problems == {
+            "a.tar": NO_ZIP_INSIDE,
+            "b.tar/y/TS_x.7z": "a 7-Zip archive, which is not read; unpack it, and pack its files as TS_x.zip",
+        }
+
+    def test_it_waits_for_an_unfinished_copy_beside_it(self, landing: Path, zips: dict[str, bytes]) -> None:
+        write_tar(landing / "download.tar", zips)
+        (landing / "download.tar.part").touch()
+        found = scan_landing(landing)
+        assert found.pairs == {}
+        assert found.problems["download.tar"] == "download.tar.part lies beside it, so it is still being copied"
+
+    def test_it_is_listed_once(self, paths: StoragePaths, landing: Path, zips: dict[str, bytes]) -> None:
+        write_tar(landing / "download.tar", zips)
+        scan_landing(landing, LandingCache(paths))
+        read: list[str] = []
+        with watching(lambda path: read.append(path.name)):
+            assert list(scan_landing(landing, LandingCache(paths)).pairs) == ["T_x"]
+        assert "download.tar" not in read
 
 
 class TestParts:
@@ -234,7 +366,7 @@ class TestParts:
         assert found.pairs == {}
         assert found.problems == {
             **{part.name: reason for part in parts if part.exists()},
-            "TL_x.zip": "its partner TS_x.zip cannot be used yet",
+            "TL_x.zip": f"its partner TS_x.zip cannot be used yet: {reason}",
         }
 
     def test_a_single_part_may_be_the_whole(self, landing: Path, whole: bytes) -> None:
@@ -260,8 +392,9 @@ def test_a_pair_waits_for_an_unfinished_copy(landing: Path, build: Builder) -> N
     assert found.problems == {
         "TL_x.zip.crdownload": "an unfinished TL_x.zip: still being copied; delete it if that was given up",
         "TL_x.zip": "TL_x.zip.crdownload lies beside it, so it is still being copied",
-        "TS_x.zip": "its partner TL_x.zip cannot be used yet",
-        "download.tar": TAR_WAITS,
+        "TS_x.zip": "its partner TL_x.zip cannot be used yet: "
+        "TL_x.zip.crdownload lies beside it, so it is still being copied",
+        "download.tar": NOT_WHOLE_TAR,
     }
 
 
@@ -276,7 +409,7 @@ def test_one_that_changes_while_it_is_read_waits(paths: StoragePaths, landing: P
         found = scan_landing(landing, LandingCache(paths))
     assert found.problems == {
         "TS_x.zip": "changed while it was read",
-        "TL_x.zip": "its partner TS_x.zip cannot be used yet",
+        "TL_x.zip": "its partner TS_x.zip cannot be used yet: changed while it was read",
     }
 
 

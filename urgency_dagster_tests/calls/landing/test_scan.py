@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from urgency_dagster.calls.landing.scan import LINKED_FOLDER, NO_FILE, TAR_WAITS, TEMPORARY_FOLDER, find_zips
+from urgency_dagster.calls.landing.scan import LINKED_FOLDER, NO_FILE, TEMPORARY_FOLDER, find_zips
 from urgency_dagster_tests.calls.watching import watching
 
 Files = dict[str, int]
@@ -55,7 +55,9 @@ def test_what_has_nothing_to_do_with_zips_is_passed_over(folder: Path) -> None:
         "a.zipx",
         "a.z\u0130p",
         "zip",
-        "a.tar.gz",
+        "a.gz",
+        "a.7zip",
+        "a.z1",
         "a.part0",
     ]
     land(folder, dict.fromkeys([*names, "._a.zip", "._a.zip.part0", "._a.tar", ".a.zip.toolong", "x.crdownload"], 1))
@@ -224,9 +226,11 @@ class TestUnfinished:
         assert zips(tmp_path / ".hidden") == {("a.zip",): ""}
 
 
-def test_a_tar_is_reported(folder: Path) -> None:
+def test_a_tar_is_found(folder: Path) -> None:
     land(folder, {"download.tar": 5, "x/OTHER.TAR": 5})
-    assert others(folder) == {"download.tar": TAR_WAITS, "x/OTHER.TAR": TAR_WAITS}
+    (folder / "gone.tar").symlink_to("nowhere")
+    assert find_zips(folder).tars == [folder / "download.tar", folder / "x/OTHER.TAR"]
+    assert others(folder) == {"gone.tar": "a link to a file that is not there"}
 
 
 class TestNoFiles:

@@ -1,9 +1,11 @@
 import contextlib
+import io
 import os
 import resource
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import unicodedata
@@ -20,7 +22,8 @@ from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from urgency_dagster.calls.landing.pairs import ArchivePair
+from urgency_dagster.calls.landing.names import decoded
+from urgency_dagster.calls.landing.pairs import ArchivePair, scan_landing
 from urgency_dagster.calls.landing.parts import LandedZip
 from urgency_dagster.calls.tables import MEMBERS, RejectReason
 from urgency_dagster.calls.unpacking import extraction
@@ -31,7 +34,7 @@ from urgency_dagster.calls.unpacking.extraction import (
     extract_pair,
     keep_only,
 )
-from urgency_dagster.calls.unpacking.members import is_litter, member_name
+from urgency_dagster.calls.unpacking.members import is_litter
 from urgency_dagster.calls.workers import ordered_map
 from urgency_dagster.errors import ArchiveError, BusyError, UrgencyError
 from urgency_dagster.paths import StoragePaths
@@ -324,7 +327,7 @@ class TestDisk:
 FILL = """
 import sys
 from pathlib import Path
-from urgency_dagster.calls.landing.pairs import ArchivePair
+from urgency_dagster.calls.landing.pairs import ArchivePair, scan_landing
 from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
 from urgency_dagster.calls.unpacking.extraction import extract_pair
 from urgency_dagster.calls.landing.parts import LandedZip
@@ -555,7 +558,7 @@ def test_no_name_leaves_the_folder_or_is_forgotten(build: Builder, names: list[s
         assert tree(Path(folder)) - before == set(kept) | others
         assert len(kept) == len(set(kept))
         stored = [name.partition("\0")[0] for name in names]  # what `zipfile` writes of a name
-        assert len(rows) == sum(not is_litter(member_name(name.encode()), 1) for name in stored)
+        assert len(rows) == sum(not is_litter(decoded(name.encode()), 1) for name in stored)
 
 
 versions = st.lists(
@@ -602,3 +605,20 @@ def test_flipped_bytes_never_fail_in_another_way(build: Builder, data: st.DataOb
         except UrgencyError:
             assert not paths.archive(ARCHIVE).members.exists()
         assert {path.name for path in Path(folder).iterdir()} == {"storage"}
+
+
+def test_a_pair_in_a_tar_is_unpacked_in_place(paths: StoragePaths, build: Builder) -> None:
+    audio, labels = build.calls(build.label("a" * 24))
+    paths.landing_calls.mkdir(parents=True)
+    with tarfile.open(paths.landing_calls / "download.tar", "w") as archive:
+        for name, members in (("x/TS_x.zip", audio), ("x/TL_x.zip", labels)):
+            content = build.zipped(members)
+            for start in (0, 300):
+                info = tarfile.TarInfo(f"{name}.part{start}")
+                piece = content[start:] if start else content[:300]
+                info.size = len(piece)
+                archive.addfile(info, io.BytesIO(piece))
+    pair = scan_landing(paths.landing_calls).pairs["T_x"]
+    extract_pair(pair, paths.archive("T_x"), ExtractionConfig(workers=1))
+    assert contents(paths.archive("T_x").audio) == audio
+    assert contents(paths.archive("T_x").labels) == labels

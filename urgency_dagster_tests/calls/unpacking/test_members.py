@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from urgency_dagster.calls.landing.names import decoded
 from urgency_dagster.calls.landing.parts import LandedZip
 from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.calls.unpacking.members import (
@@ -19,7 +20,6 @@ from urgency_dagster.calls.unpacking.members import (
     Member,
     ZipPlan,
     is_litter,
-    member_name,
     plan_extraction,
     safe_name,
 )
@@ -71,7 +71,7 @@ class TestNames:
 
     def test_utf8_is_tried_before_cp949(self) -> None:
         assert b"\xec\x98\x81".decode("cp949", "replace") != "영"
-        assert member_name(b"\xec\x98\x81") == "영"
+        assert decoded(b"\xec\x98\x81") == "영"
 
     def test_bytes_in_no_code_page_are_a_name_all_the_same(self, planned: Planned) -> None:
         (member,) = planned(raw=b"\x80\x80.wav")
@@ -94,7 +94,7 @@ class TestNames:
         known = {letter: letter.decode("cp949", "ignore") for letter in letters}
         hangul = {letter: text for letter, text in known.items() if "가" <= text <= "힣" and len(text) == 1}
         assert len(hangul) == 11_172
-        assert {letter: member_name(b"\xb0\xa1" + letter) for letter in hangul} == {
+        assert {letter: decoded(b"\xb0\xa1" + letter) for letter in hangul} == {
             letter: f"가{text}" for letter, text in hangul.items()
         }
 
@@ -353,7 +353,7 @@ class TestSurvey:
         for number, raw_name in enumerate(raw_names):
             content = content.replace(f"@{number:011}".encode(), raw_name.ljust(12, b"x"))
         plan = self.plan(tmp_path_factory.getbasetemp(), content)
-        names = [member_name(raw_name.ljust(12, b"x")) for raw_name in raw_names]
+        names = [decoded(raw_name.ljust(12, b"x")) for raw_name in raw_names]
         members = list(plan.members())
         assert len(members) == len(plan.entries) == sum(not is_litter(name, 0) for name in names)
         assert all((member.path is None) != (member.reason is None) for member in members)
