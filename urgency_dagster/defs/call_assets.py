@@ -134,7 +134,7 @@ def utterances(
     archive = context.partition_key
     with shown_progress(context, "calls") as progress:
         counted = build_utterance_table(storage.paths, archive, workers=config.workers, progress=progress)
-    funnel = read_funnel(storage.paths, archive)
+    funnel, files = read_funnel(storage.paths, archive), storage.paths.archive(archive)
     metadata = {
         "dagster/row_count": funnel.segments,
         "calls": funnel.calls,
@@ -144,9 +144,8 @@ def utterances(
     }
     checks = [
         counts_add_up(funnel, counted),
-        few_rejects(funnel, config.rejected_calls_max, config.rejected_utterances_max),
+        few_rejects(funnel, config.rejected_calls_max, config.rejected_utterances_max, files.rejects),
     ]
-    files = storage.paths.archive(archive)
     yield from record.close_checked([files.utterances, files.rejects], metadata, checks)
 
 

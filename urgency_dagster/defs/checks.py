@@ -140,8 +140,17 @@ def counts_add_up(funnel: Funnel, counted: Mapping[str, Any]) -> dg.AssetCheckRe
     )
 
 
-def few_rejects(funnel: Funnel, calls_max: float, utterances_max: float) -> dg.AssetCheckResult:
-    """Compares the rejected shares with their limits. An archive without calls fails too."""
+def few_rejects(
+    funnel: Funnel, calls_max: float, utterances_max: float, rejects: Path | None = None
+) -> dg.AssetCheckResult:
+    """Compares the rejected shares with their limits. An archive without calls fails too.
+
+    Args:
+        funnel: the counts of an archive.
+        calls_max: the maximum rejected share of calls.
+        utterances_max: the maximum rejected share of utterances.
+        rejects: the reject table, which the page and the line of `run` name.
+    """
     calls, utterances = funnel.share_rejected("calls"), funnel.share_rejected("utterances")
     passed = funnel.calls > 0 and calls <= calls_max and utterances <= utterances_max
     reasons = reject_reasons(funnel)
@@ -160,6 +169,7 @@ def few_rejects(funnel: Funnel, calls_max: float, utterances_max: float) -> dg.A
             "rejected_utterances_max": utterances_max,
             "why": figure_table({f"{reason.level}: {reason.reason}": reason.count for reason in reasons}),
             "remedy": cause.remedy,
+            **({"path": dg.MetadataValue.path(str(rejects))} if rejects else {}),
         },
     )
 

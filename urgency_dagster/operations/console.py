@@ -4,10 +4,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from urgency_dagster.paths import shown
 from urgency_dagster.provenance.keys import name_of
 
 Echo = Callable[[str], None]
@@ -89,8 +91,7 @@ def _line(entry: dg.EventLogEntry, step_starts: dict[str | None, float]) -> str 
         return f"  done    {name_of(asset.asset_key):28} {seconds:6.1f} s  {_figures(asset.metadata)}"
     if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
         check = event.asset_check_evaluation_data
-        failed = f"  {check.severity.value:7} check {check.check_name} of {name_of(check.asset_key)}"
-        return None if check.passed else failed
+        return None if check.passed else _failed_check(check)
     if event.event_type == dg.DagsterEventType.ENGINE_EVENT:
         return f"  {event.message}" if (event.message or "").startswith(WAITING) else None
     if event.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY:
@@ -100,6 +101,14 @@ def _line(entry: dg.EventLogEntry, step_starts: dict[str | None, float]) -> str 
         )
     error = _error(event)
     return f"  FAILED  {event.step_key or entry.job_name:28} {_cause(event) or _message(error)}" if error else None
+
+
+def _failed_check(check: dg.AssetCheckEvaluation) -> str:
+    """The line of a failed check: its sentence, with shares and cause, and the file to look at."""
+    line = f"  {check.severity.value:7} check {check.check_name} of {name_of(check.asset_key)}"
+    sentence = f": {' '.join(check.description.split())}" if check.description else ""
+    path = check.metadata.get("path")
+    return line + sentence + (f" See {shown(Path(str(path.value)))}" if path else "")
 
 
 def _cause(event: dg.DagsterEvent) -> str | None:

@@ -24,18 +24,30 @@ def summary_lines(paths: StoragePaths) -> Iterator[str]:
 
 
 def _call_lines(paths: StoragePaths) -> Iterator[str]:
-    for archive in partitions_with_manifest(paths, "utterances"):
+    made = partitions_with_manifest(paths, "utterances")
+    for archive in sorted({*made, *_unpacked(paths)}):
         files = paths.archive(archive)
         if not (files.utterances.is_file() and files.rejects.is_file()):
+            if archive not in made:
+                yield f"calls         {archive}: FAILED before its table was complete"
             continue
         kept = pq.read_metadata(files.utterances).num_rows
         rejects = pq.read_table(files.rejects, columns=["utterance_id", "reason"]).to_pylist()
         utterances = Counter(row["reason"] for row in rejects if row["utterance_id"] is not None)
         calls_and_files = Counter(row["reason"] for row in rejects if row["utterance_id"] is None)
+        state = "" if archive in made else "BLOCKED by a check, not used: "
+        see = "" if archive in made else f"; see {shown(files.rejects)}"
         yield (
-            f"calls         {archive}: {kept} utterances kept, {_counted(utterances)} rejected; "
-            f"calls and files rejected: {_counted(calls_and_files)}"
+            f"calls         {archive}: {state}{kept} utterances kept, {_counted(utterances)} rejected; "
+            f"calls and files rejected: {_counted(calls_and_files)}{see}"
         )
+
+
+def _unpacked(paths: StoragePaths) -> list[str]:
+    """The archives whose ZIPs were unpacked, or are unpacked in part."""
+    names = [folder.name for folder in paths.archive("any").folder.parent.glob("*/")]
+    left = {name: (files.unpacking, files.members) for name in names if (files := paths.archive(name))}
+    return [name for name, of_archive in left.items() if any(path.exists() for path in of_archive)]
 
 
 def _counted(reasons: Counter[str]) -> str:

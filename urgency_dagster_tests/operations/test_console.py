@@ -19,7 +19,13 @@ def table() -> dg.MaterializeResult:  # type: ignore[type-arg]
         "note": "text",
         **{f"n{i}": i for i in range(6)},
     }
-    warning = dg.AssetCheckResult(check_name="small", passed=False, severity=dg.AssetCheckSeverity.WARN)
+    warning = dg.AssetCheckResult(
+        check_name="small",
+        passed=False,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="3 of 4 rows\nare rejected.",
+        metadata={"path": dg.MetadataValue.path("/storage/rejects.parquet")},
+    )
     return dg.MaterializeResult(
         metadata=figures, check_results=[dg.AssetCheckResult(check_name="sound", passed=True), warning]
     )
@@ -53,7 +59,7 @@ def test_assets_failed_checks_and_failed_steps_have_a_line(instance: dg.DagsterI
     assert sorted(lines) == ["AGAIN", "FAILED", "WARN", "done"]
     assert lines["done"].split()[1] == "table"
     assert lines["done"].endswith(" s  row_count=3 score=0.1235 n0=0 n1=1 n2=2")
-    assert lines["WARN"] == "  WARN    check small of table"
+    assert lines["WARN"] == ("  WARN    check small of table: 3 of 4 rows are rejected. See /storage/rejects.parquet")
     assert lines["AGAIN"] == f"  AGAIN   {'broken':28} in 0 s, because of ConnectionResetError: the node is gone"
     assert lines["FAILED"] == f"  FAILED  {'broken':28} received three lines; expected one"
 

@@ -71,6 +71,28 @@ def test_an_archive_has_its_counts_and_reject_reasons(calls: StoragePaths) -> No
     ]
 
 
+def test_a_blocked_archive_keeps_its_line(calls: StoragePaths) -> None:
+    """After a failed blocking check, the tables are there and the manifest is not."""
+    calls.manifest("utterances", "T_x").unlink()
+    assert list(summary_lines(calls)) == [
+        (
+            "calls         T_x: BLOCKED by a check, not used: 3 utterances kept, "
+            "4 (bad_times 1, missing_audio 3) rejected; calls and files rejected: 1 (missing_audio 1); "
+            f"see {calls.archive('T_x').rejects}"
+        )
+    ]
+
+
+def test_an_archive_that_failed_before_its_table_keeps_its_line(calls: StoragePaths) -> None:
+    calls.manifest("utterances", "T_x").unlink()
+    calls.archive("T_x").utterances.unlink()
+    calls.archive("T_y").unpacking.mkdir(parents=True)
+    calls.archive("T_z").folder.mkdir()
+    assert list(summary_lines(calls)) == [
+        f"calls         {archive}: FAILED before its table was complete" for archive in ("T_x", "T_y")
+    ]
+
+
 def test_the_urgency_model_is_beside_the_majority_class(urgency: StoragePaths) -> None:
     assert list(summary_lines(urgency)) == [
         "urgency       macro-F1 0.612 by utterance, 0.700 by call (majority class 0.170)",

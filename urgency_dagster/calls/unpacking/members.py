@@ -198,8 +198,8 @@ def safe_name(name: str, mode: int, colliding: frozenset[str], suffix: str) -> s
         raise Rejected(RejectReason.UNSAFE_NAME, "the name leaves the folder, is reserved or is not printable")
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise Rejected(RejectReason.UNSAFE_NAME, "not a regular file")
-    if _is_too_long(relative, parts):
-        raise Rejected(RejectReason.UNSAFE_NAME, "the name is too long or too deep")
+    if too_long := _why_too_long(relative, parts):
+        raise Rejected(RejectReason.UNSAFE_NAME, too_long)
     if folded_name(name) in colliding:
         raise Rejected(RejectReason.DUPLICATE_NAME, "another member has the same name")
     if not relative.lower().endswith(suffix):
@@ -213,6 +213,9 @@ def _is_plain(part: str) -> bool:
     return part not in ("", ".", "..") and ":" not in part and part.isprintable() and device not in DEVICES
 
 
-def _is_too_long(name: str, parts: list[str]) -> bool:
-    max_part = max(len(part.encode()) for part in parts)
-    return max_part > MAX_NAME_BYTES or len(parts) > MAX_DEPTH or len(name.encode()) > MAX_PATH_BYTES
+def _why_too_long(name: str, parts: list[str]) -> str:
+    """Which limit a name exceeds; empty if none."""
+    if len(parts) > MAX_DEPTH:
+        return f"{len(parts) - 1} folders above the file; at most {MAX_DEPTH - 1}"
+    sizes = ((max(len(part.encode()) for part in parts), MAX_NAME_BYTES), (len(name.encode()), MAX_PATH_BYTES))
+    return next((f"a name of {size} bytes; at most {limit}" for size, limit in sizes if size > limit), "")

@@ -210,6 +210,19 @@ class TestUnsafeNames:
         assert planned.reasons(too_long) == [UNSAFE]
         assert len(longest.encode()) <= MAX_PATH_BYTES
 
+    @pytest.mark.parametrize(
+        ("name", "said"),
+        [
+            ("d/" * 8 + "a.wav", "8 folders above the file; at most 7"),
+            ("d/" * 300 + "a.wav", "300 folders above the file; at most 7"),
+            ("n" * 252 + ".wav", "a name of 256 bytes; at most 255"),
+            (("d" * 199 + "/") * 5 + "n" * 21 + ".wav", "a name of 1025 bytes; at most 1024"),
+        ],
+    )
+    def test_the_limit_is_named(self, planned: Planned, name: str, said: str) -> None:
+        (member,) = planned(name)
+        assert member.detail == said
+
     def test_what_is_shown_of_a_name_is_short(self, planned: Planned) -> None:
         (member,) = planned("n" * 65_000 + ".wav")
         assert member.shown == "n" * MAX_SHOWN_CHARACTERS
