@@ -176,6 +176,8 @@ def utterance_embeddings(
     take_gpu(storage.paths, options.device, context.log.info)
     with shown_progress(context, "utterances") as progress:
         summary = embed_archive(storage.paths, archive, models.speech_model(), options, progress)
+    if summary.warning:
+        context.log.warning(summary.warning)
     checks = [vectors_fit_rows(storage.paths, archive), same_as_one_by_one(summary.verification)]
     yield from record.close_checked([storage.paths.archive(archive).embeddings], embedding_metadata(summary), checks)
 

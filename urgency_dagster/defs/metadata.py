@@ -81,6 +81,7 @@ def embedding_metadata(summary: EmbeddingSummary) -> dict[str, Any]:
         "utterances_per_s": round(summary.figures["utterances_per_s"], 2),
         "x_real_time": round(summary.figures["x_real_time"], 2),
         **summary.made_with,
+        **({"warning": summary.warning} if summary.warning else {}),
         "throughput": picture,
         **column_metadata("utterance_embeddings", embeddings_schema(summary.row_width)),
     }

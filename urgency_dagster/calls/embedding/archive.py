@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from urgency_dagster.calls.embedding.batching import embed_segments
 from urgency_dagster.calls.embedding.choice import read_choice, write_choice
-from urgency_dagster.calls.embedding.configuration import EmbeddingConfig
+from urgency_dagster.calls.embedding.configuration import NEVER, EmbeddingConfig
 from urgency_dagster.calls.embedding.encoder import Encoder
 from urgency_dagster.calls.embedding.preparation import PreparedEncoder, batch_budget, prepare_encoder
 from urgency_dagster.calls.embedding.shards import (
@@ -29,7 +29,7 @@ from urgency_dagster.calls.embedding.shards import (
     tables_with_sample,
 )
 from urgency_dagster.calls.embedding.speech_model import load_speech_model
-from urgency_dagster.calls.embedding.summary import EmbeddingCounts, EmbeddingSummary
+from urgency_dagster.calls.embedding.summary import PADDING, EmbeddingCounts, EmbeddingSummary
 from urgency_dagster.calls.embedding.throughput import Throughput
 from urgency_dagster.calls.embedding.verification import Verification, verify
 from urgency_dagster.calls.segments import decoded_segments
@@ -155,6 +155,8 @@ def _made_with(encoder: Encoder, config: EmbeddingConfig) -> dict[str, str]:
         AUDIO_TOKENS: str(config.audio_tokens),
         "segment_max_s": str(config.segment_max_s),
         "recipe": RECIPE,
+        # Named only without padding, so that the vectors of former versions keep their identity.
+        **({} if encoder.speech.may_pad else {PADDING: NEVER}),
     }
 
 

@@ -32,11 +32,13 @@ class EncoderChoice:
         engine: `torch` or `openvino`.
         precision: `float32`, `bfloat16` or `float16`.
         weights_sha256: the hash of the speech model's weights.
+        padded: whether segments of different lengths shared a batch.
     """
 
     engine: str
     precision: str
     weights_sha256: str
+    padded: bool = True
 
 
 def read_choice(file: Path, speech: SpeechModel) -> EncoderChoice | None:
@@ -50,7 +52,8 @@ def read_choice(file: Path, speech: SpeechModel) -> EncoderChoice | None:
 
 def write_choice(file: Path, encoder: Encoder) -> None:
     """Stores the choice for later embeddings of the archive."""
-    write_json(file, asdict(EncoderChoice(encoder.engine, encoder.precision, encoder.speech.weights_sha256)))
+    speech = encoder.speech
+    write_json(file, asdict(EncoderChoice(encoder.engine, encoder.precision, speech.weights_sha256, speech.may_pad)))
 
 
 def encoders(

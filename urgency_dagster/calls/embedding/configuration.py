@@ -9,6 +9,8 @@ from urgency_dagster.errors import SettingsError
 
 Engine = Literal["auto", "torch", "openvino"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+NEVER = "never"
+Padding = Literal["auto", "never"]
 
 
 class EncoderConfig(Configuration):
@@ -43,6 +45,10 @@ class EmbeddingConfig(EncoderConfig):
     """Vectors per utterance: the means over this many equal spans of its frames. At most the number of frames that the
     speech model makes of 500 ms of audio; the step refuses more. The original pipeline has 1; with 1, cross-modal
     attention over the audio has only one token to attend to."""
+
+    padding: Padding = "auto"
+    """`auto` pads segments to the length of their batch, unless that changes the vectors of this model: then, and with
+    `never`, only segments of equal length share a batch, which takes longer."""
 
     batch_audio_s: float | None = Field(None, gt=0)
     """Seconds of audio in one batch, padding included. Empty chooses a value for the device."""

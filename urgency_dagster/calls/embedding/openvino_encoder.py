@@ -123,7 +123,9 @@ class _HiddenStates(nn.Module):
 def _kept(openvino: Any, speech: SpeechModel, folder: Path) -> Any:
     """The converted model from a folder. It is converted and stored there once for these weights and libraries."""
     libraries = (openvino.__version__, torch.__version__, version("transformers"))
-    name = text_hash(speech.weights_sha256, speech.network.config.to_json_string(use_diff=False), *libraries)[:32]
+    padding = () if speech.may_pad else ("unpadded",)  # without an attention mask
+    config = speech.network.config.to_json_string(use_diff=False)
+    name = text_hash(speech.weights_sha256, config, *libraries, *padding)[:32]
     file = folder / name / "model.xml"
     try:
         return openvino.Core().read_model(file)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 from urgency_dagster.calls.audio import SAMPLE_RATE
 from urgency_dagster.calls.embedding.batching import Budget, embed_segments
 from urgency_dagster.calls.embedding.choice import EncoderChoice, encoders
-from urgency_dagster.calls.embedding.configuration import EmbeddingConfig
+from urgency_dagster.calls.embedding.configuration import NEVER, EmbeddingConfig
 from urgency_dagster.calls.embedding.encoder import FLOAT32, Encoder
 from urgency_dagster.calls.embedding.speech_model import SpeechModel
 from urgency_dagster.calls.embedding.torch_encoder import ReferenceEncoder
@@ -48,8 +49,9 @@ def prepare_encoder(
 ) -> PreparedEncoder:
     """Chooses the encoder of an archive.
 
-    The candidates are tried from the fastest to the slowest. The first one that passes the verification is chosen. The
-    model itself is not timed, so that every run on one machine chooses the same encoder.
+    The candidates are tried from the fastest to the slowest. The first one that passes the verification is chosen. If
+    none does, they are tried without padding. The model itself is not timed, so that every run on one machine chooses
+    the same encoder.
 
     Args:
         root: the storage root.
@@ -67,13 +69,20 @@ def prepare_encoder(
     """
     _check_tokens(speech, config.audio_tokens)
     small = rows.num_rows < MIN_UTTERANCES_FOR_COSINE
-    candidates = encoders(speech, config.changed(precision=FLOAT32) if small else config, former, converted)
+    options = config.changed(precision=FLOAT32) if small else config
+    if config.padding == NEVER or (former and not former.padded):
+        speech = speech.unpadded()
+    candidates = encoders(speech, options, former, converted)
     encoder = next(candidates)
     sample = sample_rows(rows.num_rows, config.proof_utterances, seed=rows.num_rows)
     segments = _sample_segments(root, rows, sample, speech)
     reference = reference_vectors(speech, encoder.device, segments, config)
-    while not _passes(encoder, segments, reference, config) and (slower := next(candidates, None)):
-        encoder = slower
+    unpadded = encoders(speech.unpadded(), options, former, converted) if speech.can_pad else ()
+    for tried in chain([encoder], candidates, unpadded):
+        if _passes(tried, segments, reference, config):
+            return PreparedEncoder(tried, sample, reference)
+        if tried.speech.may_pad == speech.may_pad:  # if nothing passes, padding is not to blame
+            encoder = tried
     return PreparedEncoder(encoder, sample, reference)
 
 

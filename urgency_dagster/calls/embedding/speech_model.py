@@ -4,7 +4,7 @@ The library and the device are the encoder's concern.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -37,11 +37,21 @@ class SpeechModel:
         source: the folder and the identity of the model.
         network: the model in eval mode, float32, on the CPU.
         extractor: normalises and pads waveforms as in the model's training.
+        may_pad: whether padding has not been found to change the vectors, see `unpadded`.
     """
 
     source: PretrainedModel
     network: Any
     extractor: Any
+    may_pad: bool = True
+
+    def unpadded(self) -> "SpeechModel":
+        """The same model without padding: only segments of equal length share a batch.
+
+        Some models change their output with padding although their configuration does not say so, such as conformers
+        and HuBERT with batch norm.
+        """
+        return replace(self, may_pad=False)
 
     @property
     def width(self) -> int:
@@ -56,7 +66,7 @@ class SpeechModel:
     @property
     def can_pad(self) -> bool:
         """Whether segments of different lengths may share a batch."""
-        return getattr(self.network.config, "feat_extract_norm", GROUP_NORM) != GROUP_NORM
+        return self.may_pad and getattr(self.network.config, "feat_extract_norm", GROUP_NORM) != GROUP_NORM
 
     def frames(self, samples: int) -> int:
         """The number of frames that the convolutions make of a segment.

@@ -6,6 +6,14 @@ from dataclasses import dataclass
 from urgency_dagster.calls.embedding.shards import AUDIO_TOKENS
 from urgency_dagster.calls.embedding.verification import Verification
 
+PADDING = "padding"
+"""In the identity of vectors: `never` if only segments of equal length shared a batch."""
+
+UNPADDED = (
+    "Padding changes the vectors of this speech model, or was switched off. Only segments of equal length shared a "
+    "batch, which takes longer."
+)
+
 
 @dataclass(frozen=True)
 class EmbeddingCounts:
@@ -57,6 +65,11 @@ class EmbeddingSummary:
     figures: Mapping[str, float]
     points: list[tuple[float, float]]
     verification: Verification
+
+    @property
+    def warning(self) -> str:
+        """What the asset's page should warn of; empty for nothing."""
+        return UNPADDED if PADDING in self.made_with else ""
 
     @property
     def row_width(self) -> int:

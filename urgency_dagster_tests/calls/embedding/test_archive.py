@@ -6,6 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from transformers import AutoModel
 
 from urgency_dagster.calls.audio import cut, load_waveform
 from urgency_dagster.calls.embedding.archive import embed_archive, embed_rows, utterance_rows
@@ -13,6 +15,7 @@ from urgency_dagster.calls.embedding.configuration import EmbeddingConfig
 from urgency_dagster.calls.embedding.preparation import prepare_encoder
 from urgency_dagster.calls.embedding.shards import AUDIO_TOKENS, VERIFIED
 from urgency_dagster.calls.embedding.speech_model import SpeechModel, load_speech_model
+from urgency_dagster.calls.embedding.summary import UNPADDED
 from urgency_dagster.calls.embedding.verification import MIN_UTTERANCES_FOR_COSINE
 from urgency_dagster.calls.table.utterances import build_utterance_table
 from urgency_dagster.errors import ArtefactError, AudioError, SettingsError
@@ -28,6 +31,22 @@ from urgency_dagster_tests.conftest import Builder
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 ARCHIVE = "T_x"
+CONFORMER, BATCH_NORM = "wav2vec2-conformer layer", "hubert layer"
+
+
+def unpaddable_model(folder: Path, kind: str) -> PretrainedModel:
+    """A model whose configuration does not say that padding changes its vectors."""
+    if kind == CONFORMER:
+        return save_speech_model(folder, kind)
+    model = save_speech_model(folder, kind, conv_pos_batch_norm=True)
+    network = AutoModel.from_pretrained(folder)
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm1d)]
+    for norm in norms:  # as after a training: zeros are no longer zeros behind it
+        norm.running_mean.fill_(0.5)
+    network.save_pretrained(folder)
+    return model
+
+
 TORCH = EmbeddingConfig(device="cpu", engine="torch", precision="float32", workers=1)
 
 
@@ -399,6 +418,25 @@ class TestVerification:
         assert stored_metadata(extracted)[VERIFIED] == b"false"
         again = embed_archive(extracted, ARCHIVE, speech_model(GROUP), TORCH)
         assert (again.counts.computed, again.counts.reused, again.verification.passed) == (9, 0, True)
+
+    @pytest.mark.parametrize("engine", ["torch", "auto"])
+    @pytest.mark.parametrize("kind", [CONFORMER, BATCH_NORM])
+    def test_a_model_that_padding_changes_is_embedded_without_it(
+        self, extracted: StoragePaths, tmp_path: Path, kind: str, engine: str
+    ) -> None:
+        model = unpaddable_model(tmp_path / "model", kind)
+        config = TORCH.changed(engine=engine)
+        summary = embed_archive(extracted, ARCHIVE, model, config)
+        assert summary.verification.passed
+        assert (summary.made_with["padding"], summary.warning) == ("never", UNPADDED)
+        again = embed_archive(extracted, ARCHIVE, model, config)
+        assert (again.counts.reused, again.warning) == (9, UNPADDED), "the choice is kept"
+
+    def test_padding_can_be_switched_off(self, extracted: StoragePaths, speech_model: SpeechModels) -> None:
+        padded = embed_archive(extracted, ARCHIVE, speech_model(), TORCH)
+        assert ("padding" in padded.made_with, padded.warning) == (False, "")
+        unpadded = embed_archive(extracted, ARCHIVE, speech_model(), TORCH.changed(padding="never"))
+        assert (unpadded.counts.computed, unpadded.verification.passed, unpadded.warning) == (9, True, UNPADDED)
 
     def test_the_fastest_precision_that_passes_is_chosen(
         self, extracted: StoragePaths, wide_model: PretrainedModel, monkeypatch: pytest.MonkeyPatch
