@@ -76,6 +76,11 @@ class ArchivePaths:
         return self.folder / "processed_data.csv"
 
     @property
+    def processed_parquet(self) -> Path:
+        """The table of the original pipeline with the vectors as a column. It is optional."""
+        return self.folder / "processed_data.parquet"
+
+    @property
     def vectors(self) -> Path:
         """The vectors as a float32 matrix. Row i belongs to row i of the CSV."""
         return self.folder / "wav2vec2_embeddings.npy"
@@ -116,6 +121,11 @@ class UrgencyPaths:
     def model(self) -> Path:
         """The self-contained folder for inference."""
         return self.folder / "model"
+
+    @property
+    def full_table(self) -> Path:
+        """The folder of the table of all archives, made on demand: CSV, Parquet and NPY."""
+        return self.folder / "full_table"
 
     @property
     def leak_gap(self) -> Path:

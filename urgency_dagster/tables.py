@@ -67,6 +67,12 @@ AUDIO_FLAGS = ("silent", "has_nan", "clipped", "tone_660hz")
 
 EMBEDDING = "wav2vec2_embedding"
 
+ORIGINAL_COLUMNS = (
+    "_id", "wav_file_path", "utterance_id", "text", "startAt", "endAt", "sentiment", "urgencyLevel", "urgency_label",
+    EMBEDDING,
+)  # fmt: skip
+"""The columns of the original pipeline's table in its order. Source: the CSV that its training script reads."""
+
 VECTOR_KEY = ("audio_sha256", "startAt", "endAt")
 """The columns of UTTERANCES that identify the audio of a vector, independent of the call id."""
 
@@ -88,3 +94,13 @@ def embeddings_schema(width: int) -> pa.Schema:
             pa.field(EMBEDDING, vector, nullable=False),
         ]
     )
+
+
+def original_schema(width: int) -> pa.Schema:
+    """The schema of the original pipeline's table: ORIGINAL_COLUMNS.
+
+    Args:
+        width: float32 values per row: the vectors of an utterance, one after another.
+    """
+    vector = pa.field(EMBEDDING, pa.list_(pa.float32(), width), nullable=False)
+    return pa.schema([vector if name == EMBEDDING else UTTERANCES.field(name) for name in ORIGINAL_COLUMNS])

@@ -5,12 +5,14 @@ from .embedding.speech_model import load_speech_model as load_speech_model
 from .embedding.summary import EmbeddingSummary as EmbeddingSummary
 from .embedding.throughput import draw_throughput as draw_throughput
 from .embedding.verification import Verification as Verification
+from .full_table import write_full_table as write_full_table
 from .landing.cache import LandingCache as LandingCache
 from .landing.pairs import ArchivePair as ArchivePair
 from .landing.pairs import Landing as Landing
 from .landing.pairs import scan_landing as scan_landing
 from .landing.parts import LandedZip as LandedZip
 from .landing.parts import file_fingerprint as file_fingerprint
+from .processed import ProcessedConfig as ProcessedConfig
 from .processed import write_processed_data as write_processed_data
 from .prosody.archive import ProsodySummary as ProsodySummary
 from .prosody.archive import write_prosody as write_prosody

@@ -11,6 +11,7 @@ from urgency_dagster.calls import (
     CODE_VERSIONS,
     EmbeddingConfig,
     ExtractionConfig,
+    ProcessedConfig,
     ProsodyConfig,
     UtteranceConfig,
     build_utterance_table,
@@ -182,6 +183,10 @@ def utterance_embeddings(
     yield from record.close_checked([storage.paths.archive(archive).embeddings], embedding_metadata(summary), checks)
 
 
+class ProcessedOptions(dagster_config(ProcessedConfig)):  # type: ignore[misc]
+    """The options of `processed_data` in the Launchpad."""
+
+
 @steps.asset(
     group_name=GROUP,
     partitions_def=call_archives,
@@ -193,10 +198,13 @@ def utterance_embeddings(
     op_tags=CPU_TAGS,
     kinds={"csv", "numpy"},
 )
-def processed_data(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
+def processed_data(
+    context: dg.AssetExecutionContext, config: ProcessedOptions, storage: StorageResource
+) -> dg.MaterializeResult:
     """The original's `processed_data.csv` and `wav2vec2_embeddings.npy`: row i of one is row i of the other."""
-    record = Record.open(context, storage.paths)
-    counts = write_processed_data(storage.paths, context.partition_key)
+    record = Record.open(context, storage.paths, config=config)
+    options = ProcessedConfig(**config.model_dump())
+    counts = write_processed_data(storage.paths, context.partition_key, options)
     files = storage.paths.archive(context.partition_key)
     funnel = read_funnel(storage.paths, context.partition_key)
     metadata = {
@@ -205,7 +213,8 @@ def processed_data(context: dg.AssetExecutionContext, storage: StorageResource) 
         **funnel_metadata(funnel),
         **column_metadata("processed_data"),
     }
-    return record.close([files.processed_csv, files.vectors], metadata)
+    table = [files.processed_parquet] if options.parquet else []
+    return record.close([files.processed_csv, files.vectors, *table], metadata)
 
 
 class ProsodyOptions(dagster_config(ProsodyConfig)):  # type: ignore[misc]

@@ -9,6 +9,7 @@ OPTIONS: dict[str, type[dg.Config]] = {
     "call_recordings": call_assets.ExtractionOptions,
     "utterances": call_assets.UtteranceOptions,
     "utterance_embeddings": call_assets.EmbeddingOptions,
+    "processed_data": call_assets.ProcessedOptions,
     "prosody": call_assets.ProsodyOptions,
     "training_set": urgency_assets.SplitOptions,
     "urgency_model": urgency_assets.TrainingOptions,

@@ -16,7 +16,15 @@ from urgency_dagster.attention import (
     MODEL_NAMES,
 )
 from urgency_dagster.calls import MEMBERS, ProsodyConfig, prosody_schema
-from urgency_dagster.tables import EMBEDDING, UTTERANCE_KEY, UTTERANCES, VECTOR_KEY, embeddings_schema
+from urgency_dagster.tables import (
+    EMBEDDING,
+    ORIGINAL_COLUMNS,
+    UTTERANCE_KEY,
+    UTTERANCES,
+    VECTOR_KEY,
+    embeddings_schema,
+    original_schema,
+)
 from urgency_dagster.urgency import TRAINING_ROWS, URGENCY_PREDICTIONS
 
 if TYPE_CHECKING:
@@ -112,6 +120,7 @@ SCHEMAS: dict[str, "pa.Schema"] = {
     "utterance_embeddings": embeddings_schema(-1),
     "processed_data": UTTERANCES,
     "prosody": prosody_schema(ProsodyConfig()),
+    "full_table": original_schema(-1),
     "training_set": TRAINING_ROWS,
     "urgency_evaluation": URGENCY_PREDICTIONS,
     "attention_features": ATTENTION_SAMPLES,
@@ -151,6 +160,7 @@ SOURCES: dict[str, Sources] = {
     "processed_data": _copied("utterances", UTTERANCES.names),
     "prosody": _copied("utterances", [*UTTERANCE_KEY, *VECTOR_KEY, "duration_s"])
     | {"speaking_rate_chars_per_s": [("utterances", "text"), ("utterances", "duration_s")]},
+    "full_table": _copied("processed_data", [name for name in ORIGINAL_COLUMNS if name != EMBEDDING]),
     "training_set": _copied("processed_data", [name for name in TRAINING_ROWS.names if name in UTTERANCES.names])
     | {"urgency_id": [("processed_data", "urgencyLevel")], "sentiment_id": [("processed_data", "sentiment")]},
     "urgency_evaluation": _copied(

@@ -13,7 +13,7 @@ calls_job = dg.define_asset_job(
 )
 urgency_job = dg.define_asset_job(
     "urgency_job",
-    selection=dg.AssetSelection.groups("urgency") - dg.AssetSelection.assets("urgency_leak_gap"),
+    selection=dg.AssetSelection.groups("urgency") - dg.AssetSelection.assets("urgency_leak_gap", "full_table"),
     description="All complete archives: training set, model, evaluation.",
 )
 attention_job = dg.define_asset_job(

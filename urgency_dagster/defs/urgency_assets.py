@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import dagster as dg
 
-from urgency_dagster.calls import total_funnel
+from urgency_dagster.calls import total_funnel, write_full_table
 from urgency_dagster.defs import steps
 from urgency_dagster.defs.call_assets import processed_data
 from urgency_dagster.defs.checks import (
@@ -191,7 +191,33 @@ def urgency_leak_gap(
     yield record.close([storage.paths.urgency.leak_gap], metadata)
 
 
+@steps.asset(
+    group_name=GROUP,
+    deps=[dg.AssetDep(processed_data, partition_mapping=dg.AllPartitionMapping())],
+    owners=CALLS_TEAM,
+    tags=PERSONAL | ON_DEMAND,
+    code_version=CODE_VERSIONS["full_table"],
+    metadata=declared_columns("full_table"),
+    op_tags=CPU_TAGS,
+    kinds={"csv", "parquet", "numpy"},
+    output_required=False,
+)
+def full_table(context: dg.AssetExecutionContext, storage: StorageResource) -> Iterator[dg.MaterializeResult]:
+    """The rows of all archives as one CSV, Parquet and NPY file, like the original's `…_full_final.csv`.
+
+    It is made on demand, and takes as much disk as all vectors twice. *Materialize all* leaves it out.
+    """
+    if not is_asked_for(context):
+        context.log.info(LEFT_OUT)
+        return
+    record = Record.open(context, storage.paths)
+    archives = partitions_with_manifest(storage.paths, "processed_data")
+    files = write_full_table(storage.paths, archives)
+    metadata = {"archives": len(archives), **column_metadata("full_table")}
+    yield record.close([storage.paths.urgency.full_table, *files], metadata)
+
+
 URGENCY_ASSETS = (training_set, urgency_model, urgency_evaluation)
 
-ON_DEMAND_ASSETS = (urgency_leak_gap,)
+ON_DEMAND_ASSETS = (urgency_leak_gap, full_table)
 """Assets that no other asset needs and that `run` does not make."""

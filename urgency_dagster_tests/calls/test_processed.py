@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from urgency_dagster.calls.processed import write_processed_data
+from urgency_dagster.calls.processed import ProcessedConfig, write_processed_data
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import AUDIO_FLAGS, EMBEDDING, UTTERANCES, embeddings_schema
@@ -116,6 +116,39 @@ def test_unknown_speakers_do_not_make_the_known_ones_fractions(paths: StoragePat
     write(paths, [utterance(0, speaker=None), utterance(1, speaker=1)])
     write_processed_data(paths, ARCHIVE)
     assert paths.archive(ARCHIVE).processed_csv.read_text("utf-8-sig").count(",1.0,") == 0
+
+
+ORIGINAL = [
+    *("_id", "wav_file_path", "utterance_id", "text", "startAt", "endAt"),
+    *("sentiment", "urgencyLevel", "urgency_label", "wav2vec2_embedding"),
+]
+"""The columns of the original's table. Source: issue 15, A5, from the CSV that its training script reads."""
+
+
+@pytest.mark.parametrize("count", [0, 3, 2500])
+def test_the_parquet_file_has_the_columns_of_the_original_with_the_vectors(paths: StoragePaths, count: int) -> None:
+    write(paths, [utterance(n) for n in range(count)])
+    write_processed_data(paths, ARCHIVE, ProcessedConfig(parquet=True))
+    made = pq.read_table(paths.archive(ARCHIVE).processed_parquet)
+    _, vectors = read(paths)
+    assert (made.column_names, made.num_rows) == (ORIGINAL, count)
+    assert [list(row) for row in made[EMBEDDING].to_pylist()] == vectors.tolist()
+    utterances = pq.read_table(paths.archive(ARCHIVE).utterances)
+    assert made.select(ORIGINAL[:-1]).equals(utterances.select(ORIGINAL[:-1]))
+
+
+def test_several_vectors_of_an_utterance_are_side_by_side_in_the_parquet_file(paths: StoragePaths) -> None:
+    write(paths, [utterance(0)], audio_tokens="3")
+    write_processed_data(paths, ARCHIVE, ProcessedConfig(parquet=True))
+    assert read(paths)[1].shape == (1, 3, 1)
+    assert len(pq.read_table(paths.archive(ARCHIVE).processed_parquet)[EMBEDDING][0]) == WIDTH
+
+
+def test_without_the_option_a_former_parquet_file_does_not_stay(paths: StoragePaths) -> None:
+    write(paths, [utterance(0)])
+    write_processed_data(paths, ARCHIVE, ProcessedConfig(parquet=True))
+    write_processed_data(paths, ARCHIVE)
+    assert not paths.archive(ARCHIVE).processed_parquet.exists()
 
 
 def test_an_empty_table_gives_empty_files(paths: StoragePaths) -> None:

@@ -69,13 +69,25 @@ def test_the_page_of_the_training_set_shows_the_funnel_of_all_archives(made: Set
     assert Path(str(page["path"].value)).is_file()
 
 
-def test_a_run_with_other_assets_leaves_out_the_leak_gap(made: Settings, paths: StoragePaths) -> None:
-    result = make_urgency(made, "training_set", "urgency_leak_gap")
+def test_a_run_with_other_assets_leaves_out_those_on_demand(made: Settings, paths: StoragePaths) -> None:
+    result = make_urgency(made, "training_set", "urgency_leak_gap", "full_table")
     assert result.success
     assert [name_of(event.asset_key) for event in result.get_asset_materialization_events() if event.asset_key] == [
         "training_set"
     ]
     assert not paths.urgency.leak_gap.exists()
+    assert not paths.urgency.full_table.exists()
+
+
+def test_the_full_table_alone_is_made(made: Settings, paths: StoragePaths) -> None:
+    result = make_urgency(made, "full_table")
+    assert result.success
+    (event,) = result.get_asset_materialization_events()
+    assert event.step_materialization_data.materialization.metadata["archives"].value == 1
+    assert sorted(path.name for path in paths.urgency.full_table.iterdir()) == [
+        *("full_final.csv", "full_final.parquet", "wav2vec2_embeddings_full.npy")
+    ]
+    assert read_manifest(paths, "full_table") is not None
 
 
 def test_the_leak_gap_alone_is_not_left_out(made: Settings) -> None:

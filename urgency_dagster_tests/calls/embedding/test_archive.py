@@ -42,7 +42,7 @@ def unpaddable_model(folder: Path, kind: str) -> PretrainedModel:
     network = AutoModel.from_pretrained(folder)
     norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm1d)]
     for norm in norms:  # as after a training: zeros are no longer zeros behind it
-        norm.running_mean.fill_(0.5)
+        torch.nn.init.constant_(norm.get_buffer("running_mean"), 0.5)
     network.save_pretrained(folder)
     return model
 
