@@ -12,6 +12,7 @@ from .landing.pairs import Landing as Landing
 from .landing.pairs import scan_landing as scan_landing
 from .landing.parts import LandedZip as LandedZip
 from .landing.parts import file_fingerprint as file_fingerprint
+from .original_table import import_table as import_table
 from .processed import ProcessedConfig as ProcessedConfig
 from .processed import write_processed_data as write_processed_data
 from .prosody.archive import ProsodySummary as ProsodySummary

@@ -17,6 +17,7 @@ from urgency_dagster.calls import (
     build_utterance_table,
     embed_archive,
     extract_pair,
+    import_table,
     prosody_schema,
     read_funnel,
     verify_prosody,
@@ -103,7 +104,7 @@ def call_recordings(
     """
     record = Record.open(context, storage.paths, config=config)
     models.check(storage.paths)
-    pair = LandedContent(storage.paths).pair(context.partition_key)
+    pair = LandedContent(storage.paths).zips(context.partition_key)
     files = storage.paths.archive(context.partition_key)
     with shown_progress(context, "members") as progress:
         counts = extract_pair(pair, files, ExtractionConfig(**config.model_dump()), progress)
@@ -201,10 +202,17 @@ class ProcessedOptions(dagster_config(ProcessedConfig)):  # type: ignore[misc]
 def processed_data(
     context: dg.AssetExecutionContext, config: ProcessedOptions, storage: StorageResource
 ) -> dg.MaterializeResult:
-    """The original's `processed_data.csv` and `wav2vec2_embeddings.npy`: row i of one is row i of the other."""
+    """The original's `processed_data.csv` and `wav2vec2_embeddings.npy`: row i of one is row i of the other.
+
+    An archive that landed as a CSV and NPY file of the original's scripts begins here.
+    """
     record = Record.open(context, storage.paths, config=config)
     options = ProcessedConfig(**config.model_dump())
-    counts = write_processed_data(storage.paths, context.partition_key, options)
+    landed = LandedContent(storage.paths).table(context.partition_key)
+    if landed:
+        counts = import_table(storage.paths, landed, options)
+    else:
+        counts = write_processed_data(storage.paths, context.partition_key, options)
     files = storage.paths.archive(context.partition_key)
     funnel = read_funnel(storage.paths, context.partition_key)
     metadata = {

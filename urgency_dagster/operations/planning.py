@@ -14,9 +14,17 @@ import dagster as dg
 from urgency_dagster.operations.catalogue import Catalogue, op_name
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.declared import DECLARED_TAG
-from urgency_dagster.provenance.inputs import inputs_of
+from urgency_dagster.provenance.inputs import inputs_of, upstream_of
 from urgency_dagster.provenance.keeping import PLANNED_TAG
-from urgency_dagster.provenance.keys import ABSENT, CALL_ARCHIVE, FIRST_READER, LANDED, name_of
+from urgency_dagster.provenance.keys import (
+    ABSENT,
+    CALL_ARCHIVE,
+    FIRST_READER,
+    LANDED,
+    OF_A_TABLE,
+    PROCESSED_DATA,
+    name_of,
+)
 from urgency_dagster.provenance.landed import LandedContent
 from urgency_dagster.provenance.manifests import (
     NEVER_MADE,
@@ -147,7 +155,7 @@ class Planner:
 
     def planned_run(self, group: str, partition: str | None = None) -> PlannedRun | None:
         """The run that a group or one archive needs, or None if it is up to date or its input has not landed."""
-        specs = self.catalogue.in_order(group)
+        specs = self._specs(group, partition)
         inputs = {spec.key: self._inputs(spec, partition) for spec in specs}
         reasons: dict[dg.AssetKey, str] = {}
         for spec in specs:
@@ -164,12 +172,28 @@ class Planner:
         checks = self.catalogue.checks_of(reasons)
         return PlannedRun(group, partition, reasons, identity, self._run_config(reasons), checks)
 
+    def _specs(self, group: str, partition: str | None) -> list[dg.AssetSpec]:
+        """The assets of a group, or those that are made of an archive that landed as a table."""
+        specs = self.catalogue.in_order(group)
+        is_table = group == "calls" and self.landed.is_table(partition)
+        return [spec for spec in specs if spec.key in OF_A_TABLE] if is_table else specs
+
     def _inputs(self, spec: dg.AssetSpec, partition: str | None) -> dict[str, str]:
         """The versions of an asset's inputs. A landed file is not read: its size and time stand for it."""
         if spec.key in LANDED:
             fingerprint = self.landed.fingerprint(spec.key, partition)
             return {"landing": str(fingerprint)} if fingerprint else {}
-        return inputs_of(spec, partition, self.paths, self.landed.known_version, self.pretrained)
+        return inputs_of(
+            spec,
+            partition,
+            self.paths,
+            self.landed.known_version,
+            self.pretrained,
+            from_table=self._from_table(spec, partition),
+        )
+
+    def _from_table(self, spec: dg.AssetSpec, partition: str | None) -> bool:
+        return spec.key in OF_A_TABLE and self.landed.is_table(partition)
 
     def _identity(
         self, specs: list[dg.AssetSpec], partition: str | None, inputs: Mapping[dg.AssetKey, Mapping[str, str]]
@@ -197,7 +221,7 @@ class Planner:
         """
         if spec.key in LANDED:
             return self._why_hash(spec.key, partition) if inputs else None
-        upstream = [dep.asset_key for dep in spec.deps if dep.asset_key in made]
+        upstream = [key for key in upstream_of(spec, from_table=self._from_table(spec, partition)) if key in made]
         if upstream:
             return f"{name_of(upstream[0])} is made again"
         if not inputs or ABSENT in inputs.values():
@@ -221,7 +245,8 @@ class Planner:
         """The reason to hash a landed input, or None when the content of its present state is known."""
         if self.landed.known_version(key, partition):
             return None
-        return CHANGED if read_manifest(self.paths, name_of(FIRST_READER[key]), partition) else NEVER_MADE
+        reader = PROCESSED_DATA if self.landed.is_table(partition) else FIRST_READER[key]
+        return CHANGED if read_manifest(self.paths, name_of(reader), partition) else NEVER_MADE
 
     def _run_config(self, assets: Mapping[dg.AssetKey, str]) -> dict[str, Any]:
         ops = {op_name(key) for key in assets} & self.declared.keys()

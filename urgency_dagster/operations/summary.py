@@ -24,7 +24,7 @@ def summary_lines(paths: StoragePaths) -> Iterator[str]:
 
 
 def _call_lines(paths: StoragePaths) -> Iterator[str]:
-    made = partitions_with_manifest(paths, "utterances")
+    made = {name for asset in ("utterances", "processed_data") for name in partitions_with_manifest(paths, asset)}
     for archive in sorted({*made, *_unpacked(paths)}):
         files = paths.archive(archive)
         if not (files.utterances.is_file() and files.rejects.is_file()):

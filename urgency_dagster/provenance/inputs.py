@@ -6,7 +6,16 @@ import dagster as dg
 
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import model_identity
-from urgency_dagster.provenance.keys import ABSENT, LANDED, PARTITIONED, PRETRAINED, PRETRAINED_INPUT, name_of
+from urgency_dagster.provenance.keys import (
+    ABSENT,
+    CALL_ARCHIVE,
+    LANDED,
+    PARTITIONED,
+    PRETRAINED,
+    PRETRAINED_INPUT,
+    PROCESSED_DATA,
+    name_of,
+)
 from urgency_dagster.provenance.manifests import partitions_with_manifest, read_manifest
 
 LandedVersion = Callable[[dg.AssetKey, str | None], str | None]
@@ -19,6 +28,8 @@ def inputs_of(
     paths: StoragePaths,
     landed_version: LandedVersion,
     pretrained: Mapping[str, str],
+    *,
+    from_table: bool = False,
 ) -> dict[str, str]:
     """The present version of every input of an asset, by input name.
 
@@ -31,11 +42,12 @@ def inputs_of(
         paths: the storage root.
         landed_version: returns the version of a landed input.
         pretrained: the names of the pretrained models by kind, `speech` and `text`.
+        from_table: whether the archive landed as a table, of which `processed_data` is made directly.
     """
     asset = name_of(spec.key)
     recorded = read_manifest(paths, asset, partition)
     versions: dict[str, str] = {}
-    for key in (dep.asset_key for dep in spec.deps):
+    for key in upstream_of(spec, from_table=from_table):
         if key in LANDED:
             recorded_version = recorded.inputs.get(name_of(key)) if recorded else None
             versions[name_of(key)] = landed_version(key, partition) or recorded_version or ABSENT
@@ -44,6 +56,13 @@ def inputs_of(
     if asset in PRETRAINED:
         versions[PRETRAINED_INPUT] = model_identity(pretrained[PRETRAINED[asset]])
     return versions
+
+
+def upstream_of(spec: dg.AssetSpec, *, from_table: bool) -> list[dg.AssetKey]:
+    """The assets that an asset is made from."""
+    if from_table and spec.key == PROCESSED_DATA:
+        return [CALL_ARCHIVE]
+    return [dep.asset_key for dep in spec.deps]
 
 
 def _upstream_versions(key: dg.AssetKey, partition: str | None, paths: StoragePaths) -> dict[str, str]:

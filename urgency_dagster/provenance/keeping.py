@@ -9,7 +9,7 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.declared import declared_for_step
 from urgency_dagster.provenance.events import result_of, stored_events
 from urgency_dagster.provenance.inputs import inputs_of
-from urgency_dagster.provenance.keys import LANDED, name_of
+from urgency_dagster.provenance.keys import LANDED, OF_A_TABLE, name_of
 from urgency_dagster.provenance.landed import LandedContent
 from urgency_dagster.provenance.manifests import deleted_after_use, read_manifest, why_stale
 
@@ -41,7 +41,8 @@ def kept_results(
         spec = context.assets_def.specs_by_key[key]
         partition = context.partition_key if context.has_partition_key else None
         manifest = read_manifest(paths, name_of(key), partition, _of_subject(config, "renamed"))
-        inputs = inputs_of(spec, partition, paths, landed.known_version, pretrained)
+        from_table = key in OF_A_TABLE and landed.is_table(partition)
+        inputs = inputs_of(spec, partition, paths, landed.known_version, pretrained, from_table=from_table)
         stale = why_stale(manifest, paths, code_version=spec.code_version or "", inputs=inputs, config=decisive)
         keepable = manifest and not stale and key not in LANDED and not deleted_after_use(paths, manifest)
         events = stored_events(paths, manifest) if manifest and keepable else []

@@ -8,6 +8,11 @@ ATTENTION_SOURCE = dg.AssetKey("attention_source")
 LANDED = (CALL_ARCHIVE, ATTENTION_SOURCE)
 """The assets that only read what a user put into a landing folder. Their version is the hash of its content."""
 
+PROCESSED_DATA = dg.AssetKey("processed_data")
+
+OF_A_TABLE = (CALL_ARCHIVE, PROCESSED_DATA)
+"""The assets of an archive that landed as a table of the original's scripts."""
+
 FIRST_READER = {CALL_ARCHIVE: dg.AssetKey("call_recordings"), ATTENTION_SOURCE: dg.AssetKey("attention_features")}
 """The asset that is made first of a landed input."""
 

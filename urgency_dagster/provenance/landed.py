@@ -47,6 +47,26 @@ class LandedContent:
             "copy them there again",
         )
 
+    def is_table(self, archive: str | None) -> bool:
+        """Whether an archive has landed as a table of the original's scripts."""
+        return self.table(archive or "") is not None
+
+    def table(self, archive: str) -> ArchivePair | None:
+        """The CSV and the NPY file of an archive that landed as a table; None for other archives."""
+        pair = self.calls.pairs.get(archive)
+        return pair if pair and pair.is_table else None
+
+    def zips(self, archive: str) -> ArchivePair:
+        """The pair of an archive that landed as ZIPs.
+
+        Raises:
+            ArchiveError: one of its ZIPs is missing or cannot be used, or it landed as a table.
+        """
+        pair = self.pair(archive)
+        if pair.is_table:
+            raise ArchiveError(f"{archive} landed as a CSV with vectors", "ZIPs", "materialize processed_data alone")
+        return pair
+
     def content_hash(self, key: dg.AssetKey, partition: str | None, progress: Progress = no_progress) -> str:
         """The SHA-256 of a landed input in hex. The file is read unless it was hashed since it last changed.
 

@@ -12,7 +12,7 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.declared import declared_for_step, deviation
 from urgency_dagster.provenance.events import store_events
 from urgency_dagster.provenance.inputs import inputs_of
-from urgency_dagster.provenance.keys import LANDED, name_of
+from urgency_dagster.provenance.keys import LANDED, OF_A_TABLE, name_of
 from urgency_dagster.provenance.landed import LandedContent
 from urgency_dagster.provenance.manifests import Manifest, completed, write_manifest
 
@@ -54,7 +54,14 @@ class Record:
                 asset=name_of(key),
                 partition=partition,
                 code_version=specs[key].code_version or "",
-                inputs=inputs_of(specs[key], partition, paths, landed.version, pretrained or {}),
+                inputs=inputs_of(
+                    specs[key],
+                    partition,
+                    paths,
+                    landed.version,
+                    pretrained or {},
+                    from_table=key in OF_A_TABLE and landed.is_table(partition),
+                ),
                 config=config.model_dump(mode="json") if config else {},
                 declared=declared,
             )

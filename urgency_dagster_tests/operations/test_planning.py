@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import yaml
 
@@ -15,7 +16,10 @@ from urgency_dagster.operations.planning import PlannedRun, Planner
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.declared import DECLARED_TAG
 from urgency_dagster.provenance.keys import name_of
+from urgency_dagster.provenance.manifests import partitions_with_manifest
 from urgency_dagster.settings import Settings
+from urgency_dagster.urgency import SplitConfig, build_training_set, find_shared_calls
+from urgency_dagster_tests.calls.test_original_table import land, original_rows, original_vectors
 from urgency_dagster_tests.defs.materialising import ARCHIVE, materialise
 
 OTHER_VALUES = {
@@ -271,3 +275,56 @@ class TestRunConfig:
         run = plan(settings)
         assert run is not None
         assert run.config == {}
+
+
+class TestTableOfTheOriginal:
+    """A CSV and an NPY file of the original's scripts are an archive from `processed_data` on."""
+
+    MADE = ("call_archive", "processed_data")
+
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> Settings:
+        settings = Settings.load(tmp_path / "root", environment={})
+        land(StoragePaths(settings.storage), original_rows(60), original_vectors(60))
+        return settings
+
+    def test_only_its_processed_data_are_made(self, root: Settings) -> None:
+        run = plan(root)
+        assert names(run) == [*self.MADE]
+        assert run is not None
+        assert run.reason == f"{ARCHIVE} is new"
+        assert materialise(root, *self.MADE).success
+        assert plan(root) is None
+        assert names(planner_of(root).planned_run("urgency"))[0] == "training_set"
+
+    def test_a_training_set_is_built_of_it(self, root: Settings) -> None:
+        materialise(root, *self.MADE)
+        summary = build_training_set(StoragePaths(root.storage), [ARCHIVE], SplitConfig())
+        assert (sum(summary.utterances.values()), sum(summary.calls.values())) == (60, 20)
+        assert (summary.audio_width, summary.audio_tokens) == (5, 1)
+        assert find_shared_calls(StoragePaths(root.storage), [ARCHIVE]).recordings == 0
+
+    def test_other_content_makes_it_again_and_the_same_bytes_do_not(self, root: Settings) -> None:
+        materialise(root, *self.MADE)
+        paths = StoragePaths(root.storage)
+        land(paths, original_rows(60).assign(text="다른 말"), original_vectors(60))
+        assert names(plan(root)) == ["call_archive"]
+        materialise(root, "call_archive")
+        assert names(plan(root)) == ["processed_data"]
+        materialise(root, "processed_data")
+        assert plan(root) is None
+        for path in (paths.landing_calls / "original").iterdir():
+            os.utime(path, (1, 1))
+        assert names(plan(root)) == ["call_archive"]
+        materialise(root, "call_archive")
+        assert plan(root) is None
+
+    def test_a_deleted_table_makes_nothing_out_of_date(self, root: Settings) -> None:
+        materialise(root, *self.MADE)
+        shutil.rmtree(StoragePaths(root.storage).landing_calls / "original")
+        assert list(planner_of(root).planned_runs("calls")) == []
+        assert partitions_with_manifest(StoragePaths(root.storage), "processed_data") == [ARCHIVE]
+
+    def test_its_recordings_cannot_be_unpacked(self, root: Settings) -> None:
+        with pytest.raises(dg.Failure, match="landed as a CSV with vectors"):
+            materialise(root, "call_recordings")

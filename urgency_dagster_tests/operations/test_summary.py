@@ -83,6 +83,12 @@ def test_a_blocked_archive_keeps_its_line(calls: StoragePaths) -> None:
     ]
 
 
+def test_an_archive_that_landed_as_a_table_is_not_blocked(calls: StoragePaths) -> None:
+    calls.manifest("utterances", "T_x").unlink()
+    made(calls, "processed_data", calls.archive("T_x").utterances, partition="T_x")
+    assert "BLOCKED" not in next(iter(summary_lines(calls)))
+
+
 def test_an_archive_that_failed_before_its_table_keeps_its_line(calls: StoragePaths) -> None:
     calls.manifest("utterances", "T_x").unlink()
     calls.archive("T_x").utterances.unlink()

@@ -1,13 +1,14 @@
 """The readable archive pairs in the landing folder, and the reasons why other files cannot be used."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from urgency_dagster.calls.landing.cache import LandingCache, why_unreadable
 from urgency_dagster.calls.landing.formats import unread_format
+from urgency_dagster.calls.landing.landed_tables import LandedTable
 from urgency_dagster.calls.landing.names import printable, same_name
 from urgency_dagster.calls.landing.parts import LandedZip
 from urgency_dagster.calls.landing.scan import FoundZip, find_zips, zips_in_tar
@@ -32,11 +33,13 @@ class ArchivePair:
         archive: the common name without the letter S or L, e.g. `T_광주_구급`; it is the partition key.
         audio: `TS_….zip` or `VS_….zip`.
         labels: `TL_….zip` or `VL_….zip`.
+        is_table: whether it is a table of the original's scripts: an NPY file of vectors, and a CSV.
     """
 
     archive: str
     audio: LandedZip
     labels: LandedZip
+    is_table: bool = field(default=False, kw_only=True)
 
     def fingerprint(self) -> list[int]:
         """The fingerprints of both ZIPs, see `LandedZip.fingerprint`."""
@@ -92,7 +95,26 @@ def scan_landing(folder: Path, cache: LandingCache | None = None) -> Landing:
         named[same_name(candidate.archive)].append(candidate)
     for _, candidates in sorted(named.items()):
         _add_pair(landing, candidates, cache, scan.elsewhere)
+    _add_tables(landing, scan.tables, {*named})
     return landing
+
+
+def _add_tables(landing: Landing, tables: list[LandedTable], of_zips: set[str]) -> None:
+    """Adds the tables of the original's scripts, unless another input has the name of their archive."""
+    names = Counter(same_name(table.archive(landing.folder)) for table in tables)
+    for table in tables:
+        archive = table.archive(landing.folder)
+        key = same_name(archive)
+        if not archive.isprintable() or "..." in archive or "/" in archive:
+            reason = "its name cannot be that of an archive; rename it"
+        elif key in of_zips or names[key] > 1:
+            reason = f"another input is named {archive} too; rename the CSV, for example to T_<name>.csv"
+        else:
+            csv, npy = LandedZip.whole(table.csv), LandedZip.whole(table.npy)
+            landing.pairs[archive] = ArchivePair(archive, npy, csv, is_table=True)
+            continue
+        for path in table:
+            landing.refuse(path, reason)
 
 
 def _zips_in_tar(tar: Path, landing: Landing, cache: LandingCache | None) -> list[FoundZip]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from urgency_dagster.calls.landing.formats import ANY_CASE, unread_format
+from urgency_dagster.calls.landing.landed_tables import TABLE_SUFFIXES, LandedTable, tables_in
 from urgency_dagster.calls.landing.names import composed, printable, same_name
 from urgency_dagster.calls.landing.parts import LandedZip, Slice
 from urgency_dagster.calls.landing.tars import TarMember
@@ -20,7 +21,7 @@ ZIP_FILE = re.compile(r"(?P<zip>.*\.zip)(?:\.part(?P<offset>[0-9]+))?", ANY_CASE
 """A complete ZIP, or a part of one with the offset of its first byte. Source: AI Hub's shell tool `aihubshell`."""
 
 UNFINISHED = re.compile(
-    r"\.?(?P<file>.*\.(?:zip|tar))(?:\.[^.]+)?\.(?:crdownload|part|tmp|partial|filepart|download|opdownload|aria2)",
+    r"\.?(?P<file>.*\.(?:zip|tar|csv|npy))(?:\.[^.]+)?\.(?:crdownload|part|tmp|partial|filepart|download|opdownload|aria2)",
     ANY_CASE,
 )
 """A temporary file of a browser or a copying tool, beside its target.
@@ -34,7 +35,7 @@ FIREFOX = re.compile(r"(?P<stem>.*)\.[^.]+(?P<suffix>\.zip)\.part", ANY_CASE)
 RSYNC = re.compile(r"\.(?P<file>.*\.(?:zip|tar)(?:\.part[0-9]+)?)\.[a-z0-9]{6}", ANY_CASE)
 """A temporary file of rsync: hidden, with six random characters. Source: rsync(1), option `--temp-dir`."""
 
-CANDIDATE = re.compile(r"(?!\._).*\.(?:zip|tar|7z|rar|alz|egg|tgz|tbz|txz|z[0-9]{2})", ANY_CASE)
+CANDIDATE = re.compile(r"(?!\._).*\.(?:zip|tar|7z|rar|alz|egg|tgz|tbz|txz|z[0-9]{2}|csv|npy)", ANY_CASE)
 """The start of all names above, and of those in `formats`. The side files of macOS (`._*`) do not match.
 
 It skips unpacked files beside the ZIPs with one comparison each.
@@ -67,12 +68,14 @@ class LandedFiles:
     Attributes:
         zips: every ZIP of which at least one part exists.
         tars: every tar that can be read as far as its name and its neighbours tell.
+        tables: every CSV of the original's scripts with the NPY file of its vectors.
         elsewhere: for the key of a ZIP, the name of a file of it that cannot be read.
         problems: other files of ZIPs, and unreadable folders, with the reason why they cannot be used.
     """
 
     zips: list[FoundZip] = field(default_factory=list)
     tars: list[Path] = field(default_factory=list)
+    tables: list[LandedTable] = field(default_factory=list)
     elsewhere: dict[str, str] = field(default_factory=dict)
     problems: dict[Path, str] = field(default_factory=dict)
 
@@ -84,6 +87,7 @@ class _FolderFiles:
     wholes: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
     parts: dict[str, list[tuple[int, Path]]] = field(default_factory=lambda: defaultdict(list))
     tars: list[Path] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)
     unfinished: dict[str, Path] = field(default_factory=dict)
 
 
@@ -99,12 +103,22 @@ def find_zips(folder: Path) -> LandedFiles:
             elif CANDIDATE.match(entry.name):
                 _sort_in(entry, parent / entry.name, is_temporary, files, result)
         result.zips.extend(_zips_in(files))
-        for tar in files.tars:
-            if problem := _no_file(tar) or _beside(same_name(tar.name), files):
-                result.problems[tar] = problem
-            else:
-                result.tars.append(tar)
+        _add_tars_and_tables(files, result)
     return result
+
+
+def _add_tars_and_tables(files: _FolderFiles, result: LandedFiles) -> None:
+    """Adds the tars and the tables of one folder, or the reasons why they cannot be used."""
+    problems = {path: _no_file(path) or _beside(same_name(path.name), files) for path in (*files.tars, *files.tables)}
+    result.tars.extend(tar for tar in files.tars if not problems[tar])
+    for found, reason in tables_in(files.tables):
+        parts = found if isinstance(found, LandedTable) else (found,)
+        if isinstance(found, LandedTable) and not any(problems[part] for part in parts):
+            result.tables.append(found)
+            continue
+        waits = next((f"{part.name} {problems[part]}" for part in parts if problems[part]), "")
+        problems |= {part: problems[part] or reason or f"waits for its table: {waits}" for part in parts}
+    result.problems.update({path: problem for path, problem in problems.items() if problem})
 
 
 def _folders(top: Path, result: LandedFiles) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
@@ -146,7 +160,8 @@ def _sort_in(entry: os.DirEntry[str], path: Path, is_temporary: bool, files: _Fo
         files.unfinished.update({same_name(target): path for target in targets})
         result.elsewhere.update({same_name(target): printable(name) for target in targets})
     elif not match and not TAR.fullmatch(name):
-        _refuse_other_format(path, name, is_folder or is_temporary, result)
+        if not (is_folder or is_temporary):
+            _sort_other(path, name, files, result)
     elif is_folder or is_temporary:
         result.problems[path] = NO_FILE if is_folder else TEMPORARY_FOLDER
     elif not match:
@@ -157,11 +172,13 @@ def _sort_in(entry: os.DirEntry[str], path: Path, is_temporary: bool, files: _Fo
         files.parts[same_name(match["zip"])].append((int(match["offset"]), path))
 
 
-def _refuse_other_format(path: Path, name: str, is_skipped: bool, result: LandedFiles) -> None:
+def _sort_other(path: Path, name: str, files: _FolderFiles, result: LandedFiles) -> None:
     unread = unread_format(name)
-    if unread and not is_skipped:
+    if unread:
         result.problems[path] = unread.reason
         result.elsewhere[same_name(unread.zip_name)] = printable(name)
+    elif path.suffix.lower() in TABLE_SUFFIXES:
+        files.tables.append(path)
 
 
 def _unfinished(name: str) -> list[str]:

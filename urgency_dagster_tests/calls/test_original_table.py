@@ -1,0 +1,197 @@
+"""The files that the original's scripts leave, as its preprocessing writes them, become an archive."""
+
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from urgency_dagster.calls.landing.pairs import scan_landing
+from urgency_dagster.calls.original_table import import_table
+from urgency_dagster.calls.table.funnel import read_funnel
+from urgency_dagster.errors import ArchiveError
+from urgency_dagster.paths import StoragePaths
+from urgency_dagster.tables import EMBEDDING, UTTERANCES
+from urgency_dagster_tests.calls.test_processed import ORIGINAL
+
+ARCHIVE, WIDTH = "T_광주_구급", 5
+
+
+def original_rows(count: int = 6) -> pd.DataFrame:
+    """The table of the original: rows in the order of its label files, which is none."""
+    rows = [
+        {
+            "_id": f"{(7 - n // 3):024x}",
+            "wav_file_path": f"/content/drive/{n}.wav",
+            "utterance_id": f"{n:08x}",
+            "text": ["네 ", "NA", '"따옴표", 쉼표\n줄'][n % 3],
+            "startAt": 1000 * (count - n),
+            "endAt": 1000 * (count - n) + 700,
+            "sentiment": ["불안/걱정", "중립"][n // 3 % 2],
+            "urgencyLevel": ["상", "하"][n // 3 % 2],
+            "urgency_label": [2, 0][n // 3 % 2],
+            EMBEDDING: str(np.arange(WIDTH)),
+        }
+        for n in range(count)
+    ]
+    return pd.DataFrame(rows, columns=ORIGINAL)
+
+
+def original_vectors(count: int = 6) -> np.ndarray:
+    vectors: np.ndarray = np.arange(count * WIDTH, dtype=np.float32).reshape(count, WIDTH)
+    return vectors
+
+
+def land(
+    paths: StoragePaths, table: pd.DataFrame | None = None, vectors: Any = None, encoding: str = "utf-8-sig"
+) -> Path:
+    folder = paths.landing_calls / "original"
+    folder.mkdir(parents=True, exist_ok=True)
+    (original_rows() if table is None else table).to_csv(
+        folder / "광주_구급_full_final.csv", index=False, encoding=encoding
+    )
+    np.save(folder / "wav2vec2_embeddings_full.npy", original_vectors() if vectors is None else vectors)
+    return folder
+
+
+def imported(paths: StoragePaths, *args: Any, **options: Any) -> pd.DataFrame:
+    land(paths, *args, **options)
+    found = scan_landing(paths.landing_calls)
+    assert found.problems == {}
+    import_table(paths, found.pairs[ARCHIVE])
+    return pd.read_csv(paths.archive(ARCHIVE).processed_csv, encoding="utf-8-sig", dtype=str, keep_default_na=False)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8", "cp949"])
+def test_every_row_keeps_its_vector(paths: StoragePaths, encoding: str) -> None:
+    table, source = imported(paths, encoding=encoding), original_rows()
+    vectors = np.load(paths.archive(ARCHIVE).vectors)
+    keys = list(zip(source["_id"], source["utterance_id"], strict=True))
+    for n, row in table.iterrows():
+        was = keys.index((row["_id"], row["utterance_id"]))
+        assert vectors[n].tolist() == original_vectors()[was].tolist()
+        for name in ("text", "sentiment", "urgencyLevel", "wav_file_path", "startAt", "endAt", "urgency_label"):
+            assert row[name] == str(source[name][was])
+    assert len(table) == len(source)
+    assert table.columns.tolist() == UTTERANCES.names
+    order = [(row["_id"], int(row["startAt"])) for _, row in table.iterrows()]
+    assert order == sorted(order), "the order of other archives"
+
+
+def test_the_tables_of_an_archive_are_there(paths: StoragePaths) -> None:
+    imported(paths)
+    files = paths.archive(ARCHIVE)
+    assert pq.read_schema(files.utterances).equals(UTTERANCES)
+    funnel = read_funnel(paths, ARCHIVE)
+    assert (funnel.calls, funnel.utterances, funnel.segments, funnel.vectors, funnel.rejects("calls")) == (
+        2,
+        6,
+        6,
+        6,
+        0,
+    )
+    assert len(set(pq.read_table(files.utterances)["audio_sha256"].to_pylist())) == 2
+
+
+def test_what_can_mean_one_thing_only_is_read(paths: StoragePaths) -> None:
+    source = original_rows().drop(columns=["urgency_label", "wav_file_path", EMBEDDING])
+    source["startAt"] = source["startAt"] + 0.25
+    source["sentiment"] = [unicodedata.normalize("NFD", name).replace("/", " / ") for name in source["sentiment"]]
+    source["speaker"] = ["1", "0.0", "신고자", "", "접수자", "who"]
+    table = imported(paths, source, original_vectors().astype(np.float64)[:, None])
+    assert set(table["sentiment"]) == {"불안/걱정", "중립"}
+    assert table["startAt"].tolist() == [str(1000 * n) for n in (1, 2, 3, 4, 5, 6)]
+    assert sorted(table["speaker"]) == ["", "", "0", "0", "1", "1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda table: table.iloc[:5], "has 5 rows, and its NPY file 6"),
+        (lambda table: table.drop(columns=["text", "endAt"]), "has no column text, endAt"),
+        (lambda table: table.assign(_id="a", utterance_id="b"), "5 rows whose _id and utterance_id occurred before"),
+        (lambda table: table.assign(utterance_id=""), "6 rows without an id"),
+        (lambda table: table.assign(sentiment="불안"), '6 rows with another sentiment, the first is "불안"'),
+        (lambda table: table.assign(urgencyLevel=""), '6 rows with another urgencyLevel, the first is ""'),
+        (lambda table: table.assign(urgency_label=1), "6 rows whose urgency_label is not that of their urgencyLevel"),
+        (lambda table: table.assign(startAt=""), '6 rows with another startAt, the first is ""'),
+        (lambda table: table.assign(endAt="비밀"), "the first is a text of 2 characters"),
+        (lambda table: table.assign(endAt=0), "6 rows whose startAt is negative or whose endAt is not after it"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(paths: StoragePaths, change: Any, said: str) -> None:
+    land(paths, change(original_rows()))
+    with pytest.raises(ArchiveError) as caught:
+        import_table(paths, scan_landing(paths.landing_calls).pairs[ARCHIVE])
+    assert said in str(caught.value)
+    assert "비밀" not in str(caught.value)
+    assert not paths.archive(ARCHIVE).processed_csv.exists()
+
+
+@pytest.mark.parametrize(
+    ("vectors", "said"),
+    [
+        (np.arange(6), "int64 of shape (6,)"),
+        (np.zeros((6, 0), np.float32), "float32 of shape (6, 0)"),
+        (np.full((6, WIDTH), np.nan, np.float32), "NaN or infinite"),
+        (np.array([[1.0]] * 6, dtype=object), "save np.stack"),
+    ],
+)
+def test_vectors_that_do_not_fit_are_refused(paths: StoragePaths, vectors: np.ndarray, said: str) -> None:
+    land(paths, vectors=vectors)
+    with pytest.raises(ArchiveError) as caught:
+        import_table(paths, scan_landing(paths.landing_calls).pairs[ARCHIVE])
+    assert said in str(caught.value)
+
+
+class TestLanding:
+    @pytest.mark.parametrize(
+        ("csv", "archive"),
+        [
+            ("광주_구급_full_final.csv", "T_광주_구급"),
+            ("V_x.csv", "V_x"),
+            ("processed_data.csv", "T_original"),
+            ("Other.CSV", "T_Other"),
+        ],
+    )
+    def test_its_name_is_that_of_the_archive(self, paths: StoragePaths, csv: str, archive: str) -> None:
+        folder = land(paths)
+        (folder / "광주_구급_full_final.csv").rename(folder / csv)
+        assert list(scan_landing(paths.landing_calls).pairs) == [archive]
+
+    def test_half_of_it_waits(self, paths: StoragePaths) -> None:
+        folder = land(paths)
+        (folder / "wav2vec2_embeddings_full.npy").rename(folder / "x.bin")
+        reason = "a table of the original without its vectors: an NPY file must lie in the same folder"
+        assert scan_landing(paths.landing_calls).problems == {"original/광주_구급_full_final.csv": reason}
+        (folder / "x.bin").rename(folder / "x.npy")
+        (folder / "광주_구급_full_final.csv").unlink()
+        reason = "vectors without their table: a CSV of the original must lie in the same folder"
+        assert scan_landing(paths.landing_calls).problems == {"original/x.npy": reason}
+
+    def test_two_in_one_folder_and_two_of_one_name_are_refused(self, paths: StoragePaths) -> None:
+        folder = land(paths)
+        (folder / "b.npy").write_bytes(b"")
+        reason = "1 CSV and 2 NPY files lie in one folder; put each pair into a folder of its own"
+        assert set(scan_landing(paths.landing_calls).problems.values()) == {reason}
+        (folder / "b.npy").unlink()
+        folder.rename(folder.with_name("first"))
+        land(paths)
+        reasons = scan_landing(paths.landing_calls).problems
+        assert len(reasons) == 4
+        assert all("another input is named T_광주_구급 too" in reason for reason in reasons.values())
+
+    def test_an_unfinished_copy_of_it_waits(self, paths: StoragePaths) -> None:
+        folder = land(paths)
+        (folder / "wav2vec2_embeddings_full.npy.part").touch()
+        found = scan_landing(paths.landing_calls)
+        assert found.pairs == {}
+        assert len(found.problems) == 3
+
+    def test_somebodys_list_is_passed_over(self, paths: StoragePaths) -> None:
+        paths.landing_calls.mkdir(parents=True)
+        (paths.landing_calls / "list.csv").write_text("a,b")
+        assert scan_landing(paths.landing_calls).problems == {}
