@@ -4,10 +4,14 @@ Whatever lands, the steps end with tables that account for everything or with on
 write nothing outside of `calls/`, and stay within a limit of time and memory. `FUZZ_INPUTS` sets how many are tried.
 """
 
+import copy
+import json
 import os
+import re
 import resource
 import tempfile
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +31,7 @@ from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
 from urgency_dagster.calls.unpacking.extraction import extract_pair
 from urgency_dagster.errors import UrgencyError
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster_tests.calls.extracting import CENTRAL, END, LOCAL
 from urgency_dagster_tests.conftest import Builder
 
 ARCHIVE = "T_광주_구급"
@@ -75,6 +80,99 @@ def mutated(content: bytes, changes: list[tuple[str, float, float, bytes]]) -> b
             case "swap":
                 content = content[start:end] + content[:start] + content[end:]
     return content[: 1 << 20]
+
+
+Slot = tuple[Any, Any]
+"""A list or an object of a label, and an index or a key of it."""
+
+VALUES: st.SearchStrategy[Any] = st.sampled_from(
+    [
+        None,
+        True,
+        7,
+        -1,
+        0.5,
+        1e300,
+        float("nan"),
+        10**30,
+        "",
+        "상",
+        " 상 ",
+        "불안 / 걱정",
+        "신고자",
+        "700.25",
+        "\ud800",
+        "x" * 300,
+    ]
+) | st.sampled_from([[], {}, [None], {"$oid": "a" * 24}, {"id": "u"}, [[]] * 50, "00:00:01.000", "\u1109\u1161\u11bc"])
+ENCODINGS = st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp949", "latin-1"])
+
+
+def restructurings() -> st.SearchStrategy[list[tuple[float, str, Any]]]:
+    """What is done to the values of a label: where (as a share of all places), an operation, and a value."""
+    operation = st.sampled_from(["set", "delete", "repeat", "wrap", "text", "rename"])
+    return st.lists(st.tuples(st.floats(0, 1), operation, VALUES), max_size=8)
+
+
+def slots(value: Any) -> list[Slot]:
+    """Every place of a label, the outermost first."""
+    own: list[Slot] = []
+    if isinstance(value, list):
+        own = [(value, place) for place in range(len(value))]
+    elif isinstance(value, dict):
+        own = [(value, key) for key in value]
+    return own + [slot for holder, key in own for slot in slots(holder[key])]
+
+
+def restructured(label: dict[str, Any], changes: list[tuple[float, str, Any]]) -> dict[str, Any]:
+    label = copy.deepcopy(label)
+    for where, operation, value in changes:
+        places = slots(label)
+        if not places:
+            break
+        holder, key = places[min(int(where * len(places)), len(places) - 1)]
+        match operation:
+            case "set":
+                holder[key] = copy.deepcopy(value)
+            case "delete":
+                del holder[key]
+            case "repeat" if isinstance(holder, list):
+                holder.append(copy.deepcopy(holder[key]))
+            case "rename" if isinstance(holder, dict):
+                holder[str(key).upper()] = holder.pop(key)
+            case "wrap":
+                holder[key] = [holder[key]]
+            case "text":
+                holder[key] = str(holder[key])[:400]
+    return label
+
+
+FIELDS = {
+    LOCAL: (4, 6, 8, 14, 18, 22, 26, 28),
+    CENTRAL: (4, 6, 8, 10, 16, 20, 24, 28, 30, 32, 34, 38, 42),
+    END: (4, 6, 8, 12, 16),
+}
+"""The offsets of numbers in the headers of a ZIP. Source: PKWARE APPNOTE 4.3."""
+
+
+def field_changes() -> st.SearchStrategy[list[tuple[bytes, float, float, int]]]:
+    """What is done to the numbers of a ZIP: the kind of header, which one, which field (as shares), and a number."""
+    numbers = st.sampled_from([0, 1, 2, 8, 9, 12, 14, 99, 255, 0x800, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF]) | st.integers(
+        0, 400
+    )
+    return st.lists(st.tuples(st.sampled_from([*FIELDS]), st.floats(0, 1), st.floats(0, 1), numbers), max_size=5)
+
+
+def with_fields(content: bytes, changes: list[tuple[bytes, float, float, int]]) -> bytes:
+    for header, which, where, number in changes:
+        starts = [match.start() for match in re.finditer(re.escape(header), content)]
+        offsets = FIELDS[header]
+        if starts:
+            start = starts[min(int(which * len(starts)), len(starts) - 1)]
+            start += offsets[min(int(where * len(offsets)), len(offsets) - 1)]
+            value = number.to_bytes(4, "little")[: 4 if number > 0xFFFF else 2]
+            content = content[:start] + value + content[start + len(value) :]
+    return content
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -137,12 +235,34 @@ def _outcome(paths: StoragePaths) -> str:
     return "tabulated"
 
 
+METHODS = st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+
 fuzzed = settings(max_examples=INPUTS, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.slow
 class TestMutations:
-    @given(changes=mutations(), method=st.sampled_from([0, 8]), kind=st.sampled_from(["TS", "TL"]))
+    @given(changes=restructurings(), encoding=ENCODINGS)
+    @fuzzed
+    def test_of_the_structure_of_a_label(
+        self, build: Builder, whole: dict[str, dict[str, bytes]], changes: Any, encoding: str
+    ) -> None:
+        name, content = next(iter(whole["TL"].items()))
+        label = restructured(json.loads(content), changes)
+        text = json.dumps(label, ensure_ascii=False).encode(encoding, "replace")
+        zips = {"TS": build.zipped(whole["TS"]), "TL": build.zipped(whole["TL"] | {name: text})}
+        assert survives(zips, "label structure") == "tabulated"
+
+    @given(changes=field_changes(), method=METHODS, kind=st.sampled_from(["TS", "TL"]))
+    @fuzzed
+    def test_of_the_structure_of_a_zip(
+        self, build: Builder, whole: dict[str, dict[str, bytes]], changes: Any, method: int, kind: str
+    ) -> None:
+        zips = {name: build.zipped(members) for name, members in whole.items()}
+        zips[kind] = with_fields(build.zipped(whole[kind], method), changes)
+        survives(zips, "zip structure")
+
+    @given(changes=mutations(), method=METHODS, kind=st.sampled_from(["TS", "TL"]))
     @fuzzed
     def test_of_a_zip(
         self, build: Builder, whole: dict[str, dict[str, bytes]], changes: Any, method: int, kind: str
@@ -189,4 +309,5 @@ class TestMutations:
         assert survives(zips, "recording") == "tabulated"
 
     def test_as_many_inputs_were_tried_as_asked_for(self) -> None:
-        assert tried == {"zip": 2 * INPUTS, "label": INPUTS, "recording": 2 * INPUTS}
+        structures = {"label structure": INPUTS, "zip structure": INPUTS}
+        assert tried == {"zip": 2 * INPUTS, "label": INPUTS, "recording": 2 * INPUTS, **structures}
