@@ -29,6 +29,7 @@ from urgency_dagster.provenance.landed import LandedContent
 from urgency_dagster.provenance.manifests import (
     NEVER_MADE,
     deleted_after_use,
+    is_whole,
     partitions_with_manifest,
     read_manifest,
     why_stale,
@@ -228,8 +229,15 @@ class Planner:
             return None
         op = op_name(spec.key)
         manifest = read_manifest(self.paths, name_of(spec.key), partition, self.catalogue.renamed_options(op))
+        if manifest and self._source_is_gone(spec, partition) and is_whole(self.paths, manifest):
+            return None
         config = self.deciding.get(op, {})
         return why_stale(manifest, self.paths, code_version=spec.code_version or "", inputs=inputs, config=config)
+
+    def _source_is_gone(self, spec: dg.AssetSpec, partition: str | None) -> bool:
+        """Whether a landed file that an asset reads was deleted after use, so that it cannot be made again."""
+        landed = [key for key in upstream_of(spec, from_table=False) if key in LANDED]
+        return any(self.landed.fingerprint(key, partition) is None for key in landed)
 
     def _unpacked_again(
         self, specs: list[dg.AssetSpec], partition: str | None, reasons: Mapping[dg.AssetKey, str]

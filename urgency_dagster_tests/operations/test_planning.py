@@ -16,7 +16,7 @@ from urgency_dagster.operations.planning import PlannedRun, Planner
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.declared import DECLARED_TAG
 from urgency_dagster.provenance.keys import name_of
-from urgency_dagster.provenance.manifests import partitions_with_manifest
+from urgency_dagster.provenance.manifests import partitions_with_manifest, read_manifest, write_manifest
 from urgency_dagster.settings import Settings
 from urgency_dagster.urgency import SplitConfig, build_training_set, find_shared_calls
 from urgency_dagster_tests.calls.test_original_table import land, original_rows, original_vectors
@@ -262,7 +262,7 @@ class TestRunConfig:
             ("urgency_model: {epochs: -3}", "run_config.yaml: urgency_model: epochs is -3; expected"),
             ("utterance_embeddings: {audio_tokens: 0}", "utterance_embeddings: audio_tokens is 0; expected"),
             ("attention_cv: {folds: 4}", "attention_cv: folds is no option; expected one of .*n_splits"),
-            ("processed_data: {workers: 4}", "processed_data has options; expected none"),
+            ("call_archive: {workers: 4}", "call_archive has options; expected none"),
         ],
     )
     def test_an_error_names_the_key(self, settings: Settings, paths: StoragePaths, content: str, message: str) -> None:
@@ -275,6 +275,16 @@ class TestRunConfig:
         run = plan(settings)
         assert run is not None
         assert run.config == {}
+
+
+def test_recordings_whose_zips_are_gone_stay_when_the_code_changes(made: Settings, paths: StoragePaths) -> None:
+    """They could not be made again: the run would fail each time."""
+    manifest = read_manifest(paths, "call_recordings", ARCHIVE)
+    assert manifest is not None
+    write_manifest(paths, replace(manifest, code_version="0"))
+    assert names(plan(made))[0] == "call_recordings"
+    shutil.rmtree(paths.landing_calls)
+    assert plan(made) is None
 
 
 class TestTableOfTheOriginal:
