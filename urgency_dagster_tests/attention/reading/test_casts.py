@@ -138,6 +138,7 @@ PLAIN = pickle.dumps((1, 2, 3, 4))
         (gzip.compress(PLAIN)[:-9], r"the gzip file is damaged \(EOFError\)"),
         (b"PAR1" + bytes(50), "the Parquet file is damaged"),
     ],
+    ids=["empty", "zip", "lfs", "bzip2", "zlib", "numpy", "html", "gzip", "parquet"],
 )
 def test_other_files_are_refused_by_what_they_are(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "attention.pkl"
