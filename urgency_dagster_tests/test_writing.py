@@ -28,6 +28,7 @@ from urgency_dagster.writing import (
     write_table,
     write_text,
 )
+from urgency_dagster_tests.child_process import child_process
 
 Replace = Callable[[Path], AbstractContextManager[Path]]
 
@@ -145,11 +146,10 @@ class TestAbandoned:
     def writer(self, tmp_path: Path, replace: Replace) -> Iterator[subprocess.Popen[str]]:
         """Another process that is replacing `target`."""
         command = [sys.executable, "-c", WRITER, replace.__name__, str(tmp_path / "target")]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        with child_process(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             process.stdout.readline()
             yield process
-            process.kill()
 
     @pytest.mark.slow
     def test_they_are_removed_by_the_next_process(

@@ -15,6 +15,7 @@ import pytest
 from urgency_dagster.operations.dev_server import SERVER_FILE
 from urgency_dagster.operations.processes import local_process
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster_tests.child_process import child_process
 from urgency_dagster_tests.defs.conftest import COMMAND, environment
 from urgency_dagster_tests.defs.test_server import Server
 
@@ -91,7 +92,7 @@ def test_the_launchpad_follows_run_config(storage_root: Path) -> None:
 def test_sigint_ends_dev_although_the_shell_ignores_it(storage_root: Path) -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     command = [str(COMMAND), "dev", "--port", "0"]
-    with subprocess.Popen(command, env=environment(storage_root), stdout=subprocess.PIPE, text=True) as dev:
+    with child_process(command, env=environment(storage_root), stdout=subprocess.PIPE) as dev:
         signal.signal(signal.SIGINT, before)
         assert dev.stdout is not None
         dev.stdout.readline()

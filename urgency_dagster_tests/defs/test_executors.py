@@ -17,6 +17,7 @@ from urgency_dagster.errors import SettingsError
 from urgency_dagster.operations.placement import GPU_TAGS, RAY_CONFIG, check_ray_cluster
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
+from urgency_dagster_tests.child_process import child_process
 from urgency_dagster_tests.defs.command_server import CommandServer
 from urgency_dagster_tests.defs.conftest import COMMAND, environment, executed_steps, instance_of, ray_run
 from urgency_dagster_tests.defs.ray_cluster import BIN, RayCluster
@@ -93,7 +94,7 @@ def test_accelerated_steps_of_two_runs_take_turns(storage_root: Path, forked: Co
     env = {**environment(storage_root, **home), **Settings.load(storage_root, environment={}).environment()}
     with ExitStack() as stack:
         runs = [
-            stack.enter_context(subprocess.Popen([BIN / "python", "-c", LAUNCH, archive], env=env))
+            stack.enter_context(child_process([BIN / "python", "-c", LAUNCH, archive], env=env))
             for archive in ("T_광주_구급", "T_서울_화재")
         ]
         assert [run.wait(timeout=200) for run in runs] == [0, 0]
@@ -156,11 +157,10 @@ def test_a_step_that_joins_a_cluster_with_a_wrong_token_says_so(ray_cluster: Ray
     with ExitStack() as stack:
         joining = [
             stack.enter_context(
-                subprocess.Popen(
+                child_process(
                     [BIN / "python", "-c", JOIN, ray_cluster.gcs],
                     env={**os.environ, "RAY_AUTH_MODE": "token", **changed},
                     stdout=subprocess.PIPE,
-                    text=True,
                 )
             )
             for changed in variables
@@ -179,7 +179,7 @@ def test_a_cluster_without_a_free_processor_is_said_to_be_waited_for(
     env = environment(storage_root, URGENCY_EXECUTOR="ray", RAY_ADDRESS=ray_cluster.address, **ray_cluster.variables)
     command = [str(COMMAND), "run", "--only", "calls"]
     expected = "waiting for Ray: call_archive needs 1 CPU; free: 0 of 3 CPU"
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as run:
+    with child_process(command, env=env, stdout=subprocess.PIPE) as run:
         assert run.stdout
         waiting = next(line for line in run.stdout if "waiting" in line)
         run.send_signal(signal.SIGINT)

@@ -1,6 +1,5 @@
 """Two Ray nodes with a GPU each: two archives embed at once, and a node that dies costs its step only."""
 
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from urgency_dagster.operations.instance import dagster_yaml
 from urgency_dagster.operations.placement import GPU_POOL
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
+from urgency_dagster_tests.child_process import child_process
 from urgency_dagster_tests.defs.conftest import environment, instance_of
 from urgency_dagster_tests.defs.materialising import materialise
 from urgency_dagster_tests.defs.ray_cluster import RayCluster
@@ -85,8 +85,7 @@ def test_two_archives_embed_at_once_and_a_dead_node_costs_its_step_only(
     env = environment(settings.storage, **ray_cluster.variables, **variables)
     with ExitStack() as stack, instance_of(settings.storage) as instance:
         runs = [
-            stack.enter_context(subprocess.Popen([sys.executable, "-c", EMBED, archive], env=env))
-            for archive in ARCHIVES
+            stack.enter_context(child_process([sys.executable, "-c", EMBED, archive], env=env)) for archive in ARCHIVES
         ]
         deadline = time.monotonic() + PATIENCE_S
         while len(together := at_work(instance)) < 2:

@@ -1,7 +1,6 @@
 """What `dev` ends when it stops, and when a former one was killed."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from urgency_dagster.operations.dev_server import SERVER_FILE, STOPPED, _end_lef
 from urgency_dagster.operations.instance import report_killed
 from urgency_dagster.operations.processes import PROCESS_TAG, process_identity
 from urgency_dagster.settings import Settings
+from urgency_dagster_tests.child_process import child_process
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 OF_CODE_SERVER = {GRPC_INFO_TAG: json.dumps({"host": "localhost", "socket": "/tmp/code.sock"})}
@@ -85,7 +85,7 @@ def test_a_run_that_ended_before_its_process_keeps_its_result(
 
 @pytest.mark.slow
 def test_the_processes_of_a_killed_dev_are_ended(tmp_path: Path, sleeper: psutil.Popen) -> None:
-    with subprocess.Popen(SLEEP) as other:
+    with child_process(SLEEP) as other:
         host, pid, _ = json.loads(process_identity(psutil.Process(other.pid)))
         reused = json.dumps([host, pid, 1.0])
         (tmp_path / SERVER_FILE).write_text(json.dumps({"processes": [process_identity(sleeper), reused]}))

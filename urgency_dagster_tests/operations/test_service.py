@@ -11,6 +11,7 @@ import pytest
 from urgency_dagster.errors import ServiceError
 from urgency_dagster.operations.processes import process_identity
 from urgency_dagster.operations.service import MAX_FAILED_STARTS, Service
+from urgency_dagster_tests.child_process import child_process
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -76,9 +77,9 @@ def test_a_process_that_never_starts_is_given_up_with_its_last_lines(tmp_path: P
 
 @pytest.mark.slow
 def test_a_step_ends_with_the_process_of_its_run() -> None:
-    with subprocess.Popen(SLEEP) as run:
+    with child_process(SLEEP) as run:
         identity = process_identity(psutil.Process(run.pid))
-        with subprocess.Popen([sys.executable, "-c", STEP, identity], stdout=subprocess.PIPE, text=True) as step:
+        with child_process([sys.executable, "-c", STEP, identity], stdout=subprocess.PIPE) as step:
             assert step.stdout is not None
             worker = psutil.Process(int(step.stdout.readline()))
             time.sleep(2)
