@@ -40,8 +40,11 @@ def killed_once(context: dg.AssetExecutionContext) -> None:
 
 
 def killed_job() -> dg.JobDefinition:
-    """The job of `killed_once` with the executor of this machine."""
-    chosen = local_executor(Settings.load(Path(os.environ["DAGSTER_HOME"]), environment={}))
+    """The job of `killed_once` with the executor of this machine.
+
+    A step may be forked from a process that an earlier test started, so its environment says nothing.
+    """
+    chosen = local_executor(Settings.load(Path(__file__).parent, environment={}))
     return dg.Definitions([killed_once], jobs=[dg.define_asset_job("killed")], executor=chosen).resolve_job_def(
         "killed"
     )
