@@ -92,13 +92,24 @@ def test_the_launchpad_follows_run_config(storage_root: Path) -> None:
 def test_sigint_ends_dev_although_the_shell_ignores_it(storage_root: Path) -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     command = [str(COMMAND), "dev", "--port", "0"]
-    with child_process(command, env=environment(storage_root), stdout=subprocess.PIPE) as dev:
+    log = storage_root / "dev.log"
+    with (
+        log.open("w") as output,
+        child_process(command, env=environment(storage_root), stdout=output, stderr=output) as dev,
+    ):
         signal.signal(signal.SIGINT, before)
-        assert dev.stdout is not None
-        dev.stdout.readline()
-        while not (StoragePaths(storage_root).dagster_home / SERVER_FILE).exists() or not processes(storage_root):
+        deadline = time.monotonic() + 120
+        while not _recorded(storage_root):
+            assert dev.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)
         started = processes(storage_root)
         dev.send_signal(signal.SIGINT)
         assert dev.wait(timeout=20) == 0
     assert not [process for process in started if process.is_running()]
+
+
+def _recorded(root: Path) -> bool:
+    """Whether `dev` has written down its processes."""
+    file = StoragePaths(root).dagster_home / SERVER_FILE
+    return file.exists() and bool(json.loads(file.read_text()).get("processes"))
