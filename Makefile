@@ -12,10 +12,10 @@ demo: setup   ## write a synthetic input and run both pipelines on it, from ZIP 
 	env -u URGENCY_SPEECH_MODEL -u URGENCY_TEXT_MODEL $(BIN)/urgency-dagster run --storage storage/demo
 
 test: setup   ## every test, two files at a time with a thread each, files with slow tests first
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 quick: setup  ## every test that starts no process, under 3 minutes on 2 cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 coverage: setup  ## the lines and branches that `make quick` runs
 	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -m 'not slow'
