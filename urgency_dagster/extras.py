@@ -24,6 +24,7 @@ MODULES: dict[Extra, tuple[str, ...]] = {
         "ray",
         "soundfile",
         "soxr",
+        "sqlalchemy",
         "tqdm",
         "yaml",
     ),

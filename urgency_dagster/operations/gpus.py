@@ -64,6 +64,8 @@ def gpu_limit(settings: Settings) -> int:
 
 def follow_gpus(instance: dg.DagsterInstance, limit: int) -> None:
     """Sets the limit of the GPU pool over all runs. A limit that the user set in Dagster stays."""
+    from sqlalchemy.exc import IntegrityError
+
     storage, notes = instance.event_log_storage, instance.daemon_cursor_storage
     if not storage.supports_global_concurrency_limits:
         return
@@ -72,7 +74,10 @@ def follow_gpus(instance: dg.DagsterInstance, limit: int) -> None:
         noted = notes.get_cursor_values({LIMIT_NOTE}).get(LIMIT_NOTE, FORMER_LIMIT)
         if present == limit or str(present) != noted:
             return
-    storage.set_concurrency_slots(GPU_POOL, limit)
+    try:
+        storage.set_concurrency_slots(GPU_POOL, limit)
+    except IntegrityError:  # a run that started at the same moment has made the pool
+        storage.set_concurrency_slots(GPU_POOL, limit)
     notes.set_cursor_values({LIMIT_NOTE: str(limit)})
 
 

@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Barrier
 
 import dagster as dg
 import pytest
@@ -88,6 +90,21 @@ class TestPool:
             assert self.limits(instance, 2) == [2]
             instance.event_log_storage.set_concurrency_slots(GPU_POOL, 0)
             assert self.limits(instance, 2, 4) == [0, 0]
+
+    def test_runs_that_start_at_the_same_moment_agree(self, tmp_path: Path) -> None:
+        for number in range(5):
+            home = tmp_path / str(number)
+            home.mkdir()
+            with ExitStack() as stack, ThreadPoolExecutor(8) as threads:
+                instances = [stack.enter_context(dg.DagsterInstance.local_temp(str(home))) for _ in range(8)]
+                together = Barrier(len(instances))
+
+                def start_run(instance: dg.DagsterInstance, together: Barrier = together) -> None:
+                    together.wait()
+                    follow_gpus(instance, 2)
+
+                list(threads.map(start_run, instances))
+                assert instances[0].event_log_storage.get_concurrency_info(GPU_POOL).slot_count == 2
 
     def test_a_storage_without_pools_is_left_alone(self) -> None:
         with dg.DagsterInstance.ephemeral() as instance:
