@@ -1,6 +1,6 @@
 """Reads files of real writers with random damage: `python -m urgency_dagster_tests.attention.fuzzing SEED COUNT KIND`.
 
-KIND is `pickle`, `gzip` or `parquet`.
+KIND is `pickle`, `gzip`, `joblib` or `parquet`.
 
 It is a process of its own, with limits, because damage can turn a length into a memory bomb. It ends with a traceback
 if reading does anything but succeed, refuse or run out of memory.
@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import joblib
 import pandas as pd
 
 from urgency_dagster.attention.reading.pickles import load_attention_pickle
@@ -49,8 +50,16 @@ def intact(kind: str) -> list[bytes]:
     if kind == "gzip":
         return [gzip.compress(content, mtime=0) for content in pickles]
     data = make_data(rows=60)
+    if kind == "joblib":
+        return [_joblib((data.X, data.y, data.groups.astype(groups), data.t_s)) for groups in (str, object)]
     table = data.X.assign(y=data.y, group=data.groups, t=data.t_s)
     return [_parquet(table, compression) for compression in (None, "snappy", "gzip", "zstd")]
+
+
+def _joblib(value: tuple[Any, ...]) -> bytes:
+    stream = io.BytesIO()
+    joblib.dump(value, stream)
+    return stream.getvalue()
 
 
 def _parquet(table: pd.DataFrame, compression: Any) -> bytes:

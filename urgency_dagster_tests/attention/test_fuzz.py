@@ -5,7 +5,7 @@ import pytest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "count"), [("pickle", 3000), ("gzip", 2000), ("parquet", 2000)])
+@pytest.mark.parametrize(("kind", "count"), [("pickle", 3000), ("gzip", 2000), ("joblib", 2000), ("parquet", 2000)])
 def test_damaged_files_load_or_are_refused(kind: str, count: int) -> None:
     command = [sys.executable, "-m", "urgency_dagster_tests.attention.fuzzing", "7", str(count), kind]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280)

@@ -3,7 +3,7 @@
 import gzip
 import io
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,6 +11,9 @@ from urgency_dagster.attention.reading.unpickler import load_data
 from urgency_dagster.errors import AttentionError
 
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
+
+ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+"""The first bytes of zlib at its levels of compression. `joblib.dump(..., compress=3)` writes zlib."""
 
 REFUSED: Mapping[bytes, tuple[str, str]] = {
     b"version https://git-lfs": ("a Git LFS pointer, not the file itself", "run `git lfs pull` and land the file"),
@@ -20,10 +23,6 @@ REFUSED: Mapping[bytes, tuple[str, str]] = {
     b"BZh": ("compressed by bzip2", "decompress it and land the pickle"),
     b"\xfd7zXZ": ("compressed by xz", "decompress it and land the pickle"),
     b"\x28\xb5\x2f\xfd": ("compressed by zstd", "decompress it and land the pickle"),
-    b"\x78\x01": ("compressed by zlib, as joblib.dump does", "write it again with pickle.dump"),
-    b"\x78\x5e": ("compressed by zlib, as joblib.dump does", "write it again with pickle.dump"),
-    b"\x78\x9c": ("compressed by zlib, as joblib.dump does", "write it again with pickle.dump"),
-    b"\x78\xda": ("compressed by zlib, as joblib.dump does", "write it again with pickle.dump"),
     b"\x93NUMPY": ("a NumPy array", "write the tuple (X, y, group, t) with pickle.dump"),
     b"\x89HDF": ("an HDF5 file", "write the tuple (X, y, group, t) with pickle.dump"),
     b"SQLite format 3": ("an SQLite database", "write the tuple (X, y, group, t) with pickle.dump"),
@@ -32,7 +31,7 @@ REFUSED: Mapping[bytes, tuple[str, str]] = {
 }
 """What other files are, and the remedy, by their first bytes."""
 
-EXPECTED = "a pickle, plain or compressed by gzip, or Parquet"
+EXPECTED = "a pickle, plain or compressed by gzip or zlib, or Parquet"
 
 PIECE_BYTES = 1024**2
 """Size of the pieces in which a file is decompressed."""
@@ -50,7 +49,7 @@ def content_size(path: Path) -> int:
         return 0
     with path.open("rb") as stream:
         head = stream.read(4)
-    return path.stat().st_size * (COMPRESSION if head.startswith((GZIP, PARQUET)) else 1)
+    return path.stat().st_size * (COMPRESSION if head.startswith((GZIP, PARQUET, *ZLIB)) else 1)
 
 
 def content_of(stream: BinaryIO, max_bytes: int, warnings: list[str]) -> Any:
@@ -68,22 +67,40 @@ def content_of(stream: BinaryIO, max_bytes: int, warnings: list[str]) -> Any:
             raise AttentionError(f"the file is {kind}", EXPECTED, remedy)
     if head.startswith(PARQUET):
         return _parquet(stream, max_bytes)
-    if head.startswith(GZIP):
-        warnings.append("the file is compressed by gzip and was decompressed")
-        return load_data(io.BytesIO(_decompressed(stream, max_bytes)))
-    return load_data(stream)
+    if not head.startswith((GZIP, *ZLIB)):
+        return load_data(stream)
+    kind, pieces = ("gzip", _gzip_pieces(stream)) if head.startswith(GZIP) else ("zlib", _zlib_pieces(stream))
+    warnings.append(f"the file is compressed by {kind} and was decompressed")
+    return load_data(io.BytesIO(_decompressed(kind, pieces, max_bytes)))
 
 
-def _decompressed(stream: BinaryIO, max_bytes: int) -> bytearray:
+def _gzip_pieces(stream: BinaryIO) -> Iterator[bytes]:
+    with gzip.open(stream) as unpacked:
+        # One read of so many bytes would reserve them all.
+        while piece := unpacked.read(PIECE_BYTES):
+            yield piece
+
+
+def _zlib_pieces(stream: BinaryIO) -> Iterator[bytes]:
+    inflater = zlib.decompressobj()
+    while not inflater.eof:
+        packed = inflater.unconsumed_tail or stream.read(PIECE_BYTES)
+        piece = inflater.decompress(packed, PIECE_BYTES)
+        if not packed and not piece:
+            raise EOFError("the end is missing")
+        yield piece
+
+
+def _decompressed(kind: str, pieces: Iterator[bytes], max_bytes: int) -> bytearray:
+    content = bytearray()
     try:
-        with gzip.open(stream) as unpacked:
-            content = bytearray()
-            # One read of so many bytes would reserve them all.
-            while len(content) <= max_bytes and (piece := unpacked.read(PIECE_BYTES)):
-                content += piece
+        for piece in pieces:
+            content += piece
+            if len(content) > max_bytes:
+                break
     except (OSError, EOFError, zlib.error) as error:
         raise AttentionError(
-            f"the gzip file is damaged ({type(error).__name__})", "a complete file", "copy it again"
+            f"the {kind} file is damaged ({type(error).__name__})", "a complete file", "copy it again"
         ) from error
     if len(content) > max_bytes:
         raise AttentionError("the decompressed file is too large", f"at most {max_bytes:,} bytes", "raise max_mb")

@@ -4,13 +4,19 @@ A pickle is a program that calls functions by name. Only the names that pandas a
 them creates a `PickleStub`, which stores the arguments and the state of the call. No constructor of numpy, pandas or
 pyarrow receives an argument from the file.
 
-Source: the names were recorded from files written by pandas 1.3 to 3.1 with pickle protocols 4 and 5.
+`joblib.dump` writes the bytes of an array into the pickle, after a `NumpyArrayWrapper` that describes them.
+`JoblibArray` reads them.
+
+Source: the names were recorded from files written by pandas 1.3 to 3.1 with pickle protocols 4 and 5, and by joblib.
 """
 
+import io
+import math
 import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from types import SimpleNamespace
 from typing import Any, BinaryIO, ClassVar, Self
 
 from urgency_dagster.errors import AttentionError
@@ -64,6 +70,9 @@ ALLOWED: Mapping[tuple[str, str], str] = {
 }
 """The allowed (module, name) pairs, and the kind of stub of each. Names of several versions share a kind."""
 
+JOBLIB_ARRAY = ("joblib.numpy_pickle", "NumpyArrayWrapper")
+"""The (module, name) of an array that joblib wrote. Source: `joblib/numpy_pickle.py`, joblib 0.10 to 1.6."""
+
 _LEVELS = (
     "this may be the intermediate proc.pkl: take the file that is named after the label; "
     "otherwise write X with one level of column names and of rows, as the original does"
@@ -72,7 +81,6 @@ _LEVELS = (
 _RECOGNISED: Mapping[str, str] = {
     "pandas.core.indexes.multi.MultiIndex": _LEVELS,
     "pandas.MultiIndex": _LEVELS,
-    "joblib.numpy_pickle.NumpyArrayWrapper": "joblib.dump wrote this; write it again with pickle.dump",
     "builtins.getattr": "write date_times with a fixed offset such as +09:00, or leave them out",
     "pandas._libs.tslibs.timestamps.Timestamp": "pandas 1.1 or older wrote this; write it again with 1.3 or later",
     "cloudpickle.cloudpickle._make_skeleton_class": "this may be the result of a fold; take the file with the features",
@@ -147,8 +155,51 @@ def type_name(value: Any) -> str:
     return "ndarray" if value.kind in ("reconstruct", "frombuffer") else value.kind
 
 
+class JoblibArray(PickleStub):
+    """An array that joblib wrote. It looks like the stub of `numpy.core.numeric._frombuffer`.
+
+    Source: `NumpyArrayWrapper.write_array` of joblib.
+    """
+
+    __slots__ = ()
+    kind = "frombuffer"
+    stream: ClassVar[BinaryIO]
+    """The stream of the pickle. The bytes of the array follow its description."""
+
+    def __setstate__(self, state: Any) -> None:
+        dtype, shape = state["dtype"], state["shape"]
+        code = dtype.arguments[0]
+        if code.startswith("O"):
+            # joblib writes objects as a pickle of its own, without joblib's arrays.
+            _, shape, dtype, fortran, data = DataUnpickler(_unbuffered(self.stream)).load().state
+            self.arguments = (data, dtype, shape, "F" if fortran else "C")
+            return
+        if state.get("numpy_array_alignment_bytes") is not None:
+            _read(self.stream, _read(self.stream, 1)[0])
+        size = math.prod(shape) * int(code[1:]) * (4 if code.startswith("U") else 1)
+        self.arguments = (_read(self.stream, size), dtype, shape, state["order"])
+
+
+def _read(stream: BinaryIO, size: int) -> bytes:
+    """The next bytes. A read of more than the file holds would reserve all of them first."""
+    start = stream.tell()
+    left = stream.seek(0, io.SEEK_END) - start
+    stream.seek(start)
+    if not 0 <= size <= left:
+        raise EOFError("an array is longer than the file")
+    return stream.read(size)
+
+
+def _unbuffered(stream: BinaryIO) -> Any:
+    """The stream without `peek`, with which an unpickler would read beyond the end of a pickle into an array."""
+    return SimpleNamespace(read=stream.read, readline=stream.readline)
+
+
 class DataUnpickler(pickle.Unpickler):
     """An unpickler that allows the names of plain pandas and numpy data only."""
+
+    arrays: type[PickleStub] | None = None
+    """The stub class of joblib's arrays, or None if they are refused."""
 
     def find_class(self, module: str, name: str) -> type[PickleStub]:
         """The stub class of an allowed name.
@@ -156,6 +207,8 @@ class DataUnpickler(pickle.Unpickler):
         Raises:
             AttentionError: the name is not in `ALLOWED`.
         """
+        if self.arrays is not None and (module, name) == JOBLIB_ARRAY:
+            return self.arrays
         kind = ALLOWED.get((module, name))
         if kind is None:
             received = f"{module}.{name}"
@@ -185,8 +238,13 @@ def damage_refused() -> Iterator[None]:
 def load_data(stream: BinaryIO) -> Any:
     """The content of a pickle: plain Python values, and a `PickleStub` for every other object.
 
+    Args:
+        stream: a seekable file of `pickle.dump` or of `joblib.dump`.
+
     Raises:
         AttentionError: the pickle names an object outside `ALLOWED`, or its bytes are damaged.
         MemoryError: the memory is not enough.
     """
-    return DataUnpickler(stream).load()
+    unpickler = DataUnpickler(_unbuffered(stream))
+    unpickler.arrays = type("JoblibArray", (JoblibArray,), {"__slots__": (), "stream": stream})
+    return unpickler.load()

@@ -2,12 +2,14 @@
 
 import bz2
 import gzip
+import os
 import pickle
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -106,6 +108,64 @@ def test_gzip_is_decompressed(data: AttentionData, as_tuple: Build, tmp_path: Pa
         load_attention_pickle(path, max_bytes=5000)
 
 
+@pytest.mark.parametrize(
+    ("compress", "kind"), [(0, ""), (1, "zlib"), (3, "zlib"), (9, "zlib"), (("gzip", 3), "gzip")], ids=str
+)
+@pytest.mark.parametrize("groups", [str, object])
+def test_joblib_writes_what_pickle_writes(
+    data: AttentionData, as_tuple: Build, tmp_path: Path, compress: Any, kind: str, groups: type
+) -> None:
+    """Source: `joblib.dump` itself writes the file."""
+    path = tmp_path / "attention.pkl"
+    joblib.dump(as_tuple(groups=data.groups.astype(groups)), path, compress=compress)
+    loaded = load_attention_pickle(path)
+    same_as(data, loaded)
+    np.testing.assert_array_equal(np.asarray(loaded.t_s), np.asarray(data.t_s))
+    assert loaded.warnings == ((f"the file is compressed by {kind} and was decompressed",) if kind else ())
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_joblib_of_each_protocol_and_order_loads(
+    data: AttentionData, as_tuple: Build, tmp_path: Path, protocol: int
+) -> None:
+    path = tmp_path / "attention.pkl"
+    X = pd.DataFrame(np.asfortranarray(data.X.astype("float32").to_numpy()), columns=data.X.columns)
+    joblib.dump(as_tuple(X=X), path, protocol=protocol)
+    pd.testing.assert_frame_equal(load_attention_pickle(path).X, X)
+
+
+def test_joblib_files_are_cut_or_decompressed_within_limits(data: AttentionData, tmp_path: Path) -> None:
+    path = tmp_path / "attention.pkl"
+    joblib.dump(np.zeros(100_000), path)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(AttentionError, match=r"the pickle is damaged \(EOFError\)"):
+        load_attention_pickle(path)
+    joblib.dump(np.zeros(1_000_000), path, compress=3)
+    with pytest.raises(AttentionError, match="the decompressed file is too large"):
+        load_attention_pickle(path, max_bytes=100_000)
+
+
+class Runs:
+    """Reading it with pickle or joblib would make a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize(
+    "hide", [lambda runs: runs, lambda runs: np.array([runs], dtype=object)], ids=["plain", "array"]
+)
+def test_joblib_runs_nothing(tmp_path: Path, hide: Callable[[Any], Any]) -> None:
+    path = tmp_path / "attention.pkl"
+    joblib.dump((1, 2, hide(Runs(tmp_path / "made"))), path)
+    with pytest.raises(AttentionError, match=r"the pickle names \w+\.mkdir"):
+        load_attention_pickle(path)
+    assert not (tmp_path / "made").exists()
+
+
 @pytest.mark.parametrize("names", [("y", "group", "t"), ("label", "pcode", "t_s")])
 def test_parquet_with_label_participant_and_time(data: AttentionData, tmp_path: Path, names: tuple[str, ...]) -> None:
     path = tmp_path / "attention.pkl"
@@ -132,13 +192,14 @@ PLAIN = pickle.dumps((1, 2, 3, 4))
         (b"PK\3\4" + bytes(50), "a ZIP archive"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a Git LFS pointer"),
         (bz2.compress(PLAIN), "compressed by bzip2"),
-        (zlib.compress(PLAIN), "compressed by zlib, as joblib.dump does"),
+        (zlib.compress(PLAIN)[:-9], r"the zlib file is damaged \(EOFError\)"),
+        (b"\x78\x9c" + bytes(50), r"the zlib file is damaged \(error\)"),
         (b"\x93NUMPY" + bytes(50), "a NumPy array"),
         (b"<!DOCTYPE html>", "an HTML page"),
         (gzip.compress(PLAIN)[:-9], r"the gzip file is damaged \(EOFError\)"),
         (b"PAR1" + bytes(50), "the Parquet file is damaged"),
     ],
-    ids=["empty", "zip", "lfs", "bzip2", "zlib", "numpy", "html", "gzip", "parquet"],
+    ids=["empty", "zip", "lfs", "bzip2", "zlib", "zlib noise", "numpy", "html", "gzip", "parquet"],
 )
 def test_other_files_are_refused_by_what_they_are(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "attention.pkl"

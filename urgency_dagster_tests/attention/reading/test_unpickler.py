@@ -110,7 +110,6 @@ def test_a_file_that_is_cut_short_is_damaged(keep: float) -> None:
         ("pandas.MultiIndex", "proc.pkl"),
         ("pandas.core.indexes.multi.MultiIndex", "proc.pkl"),
         ("builtins.getattr", r"\+09:00"),
-        ("joblib.numpy_pickle.NumpyArrayWrapper", "pickle.dump"),
         ("cloudpickle.cloudpickle._make_skeleton_class", "result of a fold"),
         ("pandas._libs.tslibs.timestamps.Timestamp", r"pandas 1\.1"),
         ("zoneinfo.ZoneInfo", r"\+09:00"),
