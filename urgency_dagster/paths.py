@@ -204,6 +204,11 @@ class AttentionPaths:
         return self.models_folder / f"{model}.json"
 
 
+def labels_beside(pickle: Path) -> Path:
+    """The place of the labels of a landed file with X alone."""
+    return pickle.with_name("attention_labels.parquet")
+
+
 @dataclass(frozen=True)
 class StoragePaths:
     """Every path below one storage root."""
@@ -219,6 +224,11 @@ class StoragePaths:
     def attention_pickle(self) -> Path:
         """The landing place of the K-EmoPhone pickle. The project never writes to it."""
         return self.root / "landing" / "attention" / "attention.pkl"
+
+    @property
+    def attention_labels(self) -> Path:
+        """The landing place of y, group and t, if the other file holds X alone."""
+        return labels_beside(self.attention_pickle)
 
     def archive(self, archive: str) -> ArchivePaths:
         """The files of one archive pair, e.g. `T_광주_구급`."""

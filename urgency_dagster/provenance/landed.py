@@ -79,6 +79,8 @@ class LandedContent:
             ArchiveError: the file is missing, cannot be read, or changed while it was read.
         """
         if key == ATTENTION_SOURCE:
+            if self.paths.attention_labels.is_file():
+                return self._cache.of_pair(*self._attention_files, progress)
             return self._cache.of_file(self.paths.attention_pickle, progress)
         pair = self.pair(partition or "")
         return self._cache.of_pair(pair.audio, pair.labels, progress)
@@ -93,6 +95,8 @@ class LandedContent:
     def known_version(self, key: dg.AssetKey, partition: str | None) -> str | None:
         """The content hash if the file was hashed since it last changed, otherwise None. No file is read."""
         if key == ATTENTION_SOURCE:
+            if self.paths.attention_labels.is_file():
+                return self._cache.known_pair(*self._attention_files)
             return self._cache.known_file(self.paths.attention_pickle)
         pair = self.calls.pairs.get(partition or "")
         return self._cache.known_pair(pair.audio, pair.labels) if pair else None
@@ -106,8 +110,13 @@ class LandedContent:
         """The bytes of a landed input."""
         return sum(landed.size_bytes for landed in self._files(key, partition))
 
+    @property
+    def _attention_files(self) -> tuple[LandedZip, LandedZip]:
+        """The pickle, and the file of its labels, which may be absent."""
+        return LandedZip.whole(self.paths.attention_pickle), LandedZip.whole(self.paths.attention_labels)
+
     def _files(self, key: dg.AssetKey, partition: str | None) -> list[LandedZip]:
         pickle, pair = self.paths.attention_pickle, self.calls.pairs.get(partition or "")
         if key == ATTENTION_SOURCE:
-            return [LandedZip.whole(pickle)] if pickle.is_file() else []
+            return [landed for landed in self._attention_files if landed.parts[0].is_file()] if pickle.is_file() else []
         return [pair.audio, pair.labels] if pair else []

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import pandas as pd
+
 from urgency_dagster.attention.reading.unpickler import load_data
 from urgency_dagster.errors import AttentionError
 
@@ -53,7 +55,7 @@ def content_size(path: Path) -> int:
 
 
 def content_of(stream: BinaryIO, max_bytes: int, warnings: list[str]) -> Any:
-    """The content of a file: that of a pickle (see `load_data`), or the tuple of a Parquet table.
+    """The content of a file: that of a pickle (see `load_data`), or a Parquet table.
 
     Raises:
         AttentionError: the file is empty, of another kind or damaged, or too large when it is decompressed.
@@ -66,7 +68,7 @@ def content_of(stream: BinaryIO, max_bytes: int, warnings: list[str]) -> Any:
         if head.startswith(first):
             raise AttentionError(f"the file is {kind}", EXPECTED, remedy)
     if head.startswith(PARQUET):
-        return _parquet(stream, max_bytes)
+        return parquet_table(stream, max_bytes)
     if not head.startswith((GZIP, *ZLIB)):
         return load_data(stream)
     kind, pieces = ("gzip", _gzip_pieces(stream)) if head.startswith(GZIP) else ("zlib", _zlib_pieces(stream))
@@ -107,8 +109,12 @@ def _decompressed(kind: str, pieces: Iterator[bytes], max_bytes: int) -> bytearr
     return content
 
 
-def _parquet(stream: BinaryIO, max_bytes: int) -> tuple[Any, ...]:
-    """(X, y, group, t) of a Parquet table with the columns y and group, and perhaps t."""
+def parquet_table(stream: BinaryIO, max_bytes: int) -> pd.DataFrame:
+    """The table of a Parquet file.
+
+    Raises:
+        AttentionError: the file is damaged or too large.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -117,16 +123,9 @@ def _parquet(stream: BinaryIO, max_bytes: int) -> tuple[Any, ...]:
         size = sum(file.metadata.row_group(n).total_byte_size for n in range(file.num_row_groups))
         if size > max_bytes:
             raise AttentionError(f"X takes {size:,} bytes", f"at most {max_bytes:,}", "drop unneeded columns")
-        table = file.read(use_threads=False).to_pandas(ignore_metadata=True, use_threads=False)
+        table: pd.DataFrame = file.read(use_threads=False).to_pandas(ignore_metadata=True, use_threads=False)
     except (pa.ArrowException, OSError, ValueError, TypeError, LookupError, OverflowError) as error:
         raise AttentionError(
             f"the Parquet file is damaged ({type(error).__name__})", "a complete file", "copy it again"
         ) from error
-    found = [[name for name in names if name in table.columns] for names in (LABEL, GROUP, TIME)]
-    if not found[0] or not found[1]:
-        received = "the Parquet file has no column y or no column group"
-        raise AttentionError(received, "X with the columns y and group, and t if known", "add these columns")
-    label, group, time = (names[0] if names else None for names in found)
-    groups = table[group].to_numpy()
-    others = [name for name in (label, group, time) if name is not None]
-    return table.drop(columns=others), table[label].to_numpy(), groups, None if time is None else table[time].to_numpy()
+    return table

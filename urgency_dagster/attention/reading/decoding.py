@@ -172,6 +172,23 @@ def _labels(axis: Any) -> Sequence[Any]:
     return labels
 
 
+@damage_refused()
+def decoded_names(value: Any) -> list[str]:
+    """The texts of a list, an array or an Index; an empty list for None.
+
+    Raises:
+        AttentionError: the value is of another kind, or holds other things than texts.
+    """
+    array = decoded_array(value)
+    names: Any = [] if value is None else array
+    if isinstance(value, PickleStub) and value.kind == "new_index":
+        names = _labels(value)
+    names = names.tolist() if isinstance(names, np.ndarray) else names
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise AttentionError("the names of the columns are not a list of texts", "one text per column", REMEDY)
+    return list(names)
+
+
 def _arrow_texts(value: Any) -> list[str]:
     """The strings of an Arrow array, which stores offsets into one UTF-8 buffer."""
     ((kind, length, nulls, offset, (_, offsets, text), *_),) = value.arguments

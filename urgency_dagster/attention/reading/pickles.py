@@ -18,10 +18,12 @@ import pandas as pd
 
 from urgency_dagster.attention.reading.casts import cast_features, cast_groups, cast_labels
 from urgency_dagster.attention.reading.containers import content_of
-from urgency_dagster.attention.reading.decoding import decoded_array, decoded_table, decoded_timestamps
+from urgency_dagster.attention.reading.decoding import decoded_array, decoded_timestamps
 from urgency_dagster.attention.reading.dropping import without_columns
+from urgency_dagster.attention.reading.elements import REWRITE, elements_of, table_of
 from urgency_dagster.attention.reading.unpickler import type_name
 from urgency_dagster.errors import AttentionError
+from urgency_dagster.writing import text_hash
 
 MAX_BYTES = 2 * 1024**3
 """Default maximum of file and table. The real file has 34.5 MB; the largest known derivative has about 740 MB."""
@@ -50,7 +52,7 @@ class AttentionData:
         y: (N,) int64 labels, 0 or 1; both occur.
         groups: (N,) str, the participant of each row.
         t_s: (N,) float64, seconds since the local midnight of the earliest sample; None if unknown.
-        source_sha256: SHA-256 of the pickle.
+        source_sha256: SHA-256 of the pickle; a hash of both if the labels are in a second file.
         warnings: one sentence for each element that was dropped or cast.
     """
 
@@ -73,14 +75,18 @@ def load_attention_pickle(
     max_bytes: int = MAX_BYTES,
     min_participants: int = MIN_PARTICIPANTS,
     drop_columns: Sequence[str] = (),
+    column_names: Sequence[str] = (),
+    labels: Path | None = None,
 ) -> AttentionData:
-    """The checked data of a pickled (X, y, group, t) or (X, y, group, t, date_times).
+    """The checked data of a pickled (X, y, group, t) or (X, y, group, t, date_times), see `elements` for others.
 
     Args:
         path: a pickle of the K-EmoPhone supplementary code.
         max_bytes: maximum size of the file, and of X in memory.
         min_participants: minimum number of different participants.
         drop_columns: names or patterns of columns that are left out before they are checked.
+        column_names: the names of the columns, in order, if X is an array.
+        labels: a Parquet file with y, group and perhaps t, if the first file holds X alone. It may be absent.
 
     Raises:
         AttentionError: the file is missing, too large, damaged or of another kind; it names an object outside the
@@ -90,23 +96,28 @@ def load_attention_pickle(
         MemoryError: the memory is not enough.
     """
     warnings: list[str] = []
+    value, labels_table, sha256 = _read_both(path, labels, max_bytes, warnings)
+    elements = elements_of(value, labels_table, warnings)
+    table = _of_bounded_size(table_of(elements, column_names), max_bytes)
+    X = checked_features(cast_features(without_columns(table, drop_columns), warnings))
+    y = checked_labels(cast_labels(decoded_array(elements.y), warnings), len(X))
+    groups = _checked_groups(cast_groups(decoded_array(elements.group), warnings), len(X), min_participants)
+    t_s = _usable_times(decoded_array(elements.t), elements.date_times, len(X), warnings)
+    warnings += _one_sided(y, groups)
+    return AttentionData(X, y, groups, t_s, sha256, tuple(warnings))
+
+
+def _read_both(
+    path: Path, labels: Path | None, max_bytes: int, warnings: list[str]
+) -> tuple[Any, pd.DataFrame | None, str]:
+    """The content of the file, the table of the second file if there is one, and the SHA-256 of both."""
     value, sha256 = _read(path, max_bytes, warnings)
-    if not isinstance(value, tuple | list) or len(value) not in (4, 5):
-        size = f" of {len(value)}" if isinstance(value, tuple | list) else ""
-        raise AttentionError(f"the pickle holds a {type_name(value)}{size}", "a tuple of 4 or 5", _REWRITE)
-    if isinstance(value, list):
-        warnings.append("the pickle holds a list, which was read as a tuple")
-    table, y, group, t, *more = value
-    decoded = _of_bounded_size(table if isinstance(table, pd.DataFrame) else decoded_table(table), max_bytes)
-    X = checked_features(cast_features(without_columns(decoded, drop_columns), warnings))
-    labels = checked_labels(cast_labels(decoded_array(y), warnings), len(X))
-    groups = _checked_groups(cast_groups(decoded_array(group), warnings), len(X), min_participants)
-    t_s = _usable_times(decoded_array(t), more[0] if more else None, len(X), warnings)
-    warnings += _one_sided(labels, groups)
-    return AttentionData(X, labels, groups, t_s, sha256, tuple(warnings))
-
-
-_REWRITE = "write the file again with the K-EmoPhone code"
+    if labels is None or not labels.is_file():
+        return value, None, sha256
+    table, second = _read(labels, max_bytes, warnings)
+    if not isinstance(table, pd.DataFrame):
+        raise AttentionError(f"{labels.name} is not Parquet", "Parquet with y, group and perhaps t", "convert it")
+    return value, table, text_hash(sha256, second)
 
 
 def _read(path: Path, max_bytes: int, warnings: list[str]) -> tuple[Any, str]:
@@ -138,7 +149,7 @@ def checked_features(X: pd.DataFrame) -> pd.DataFrame:
             value is not finite.
     """
     if X.shape[0] == 0 or X.shape[1] == 0:
-        raise AttentionError(f"X has the shape {X.shape}", "at least one row and one column", _REWRITE)
+        raise AttentionError(f"X has the shape {X.shape}", "at least one row and one column", REWRITE)
     _check_names(list(X.columns))
     wrong = [(name, str(dtype)) for name, dtype in X.dtypes.items() if str(dtype) not in FEATURE_DTYPES]
     if wrong:
@@ -152,7 +163,7 @@ def _check_names(names: list[Any]) -> None:
     invalid = [name for name in names if not _is_name(name)]
     if invalid:
         expected = f"printable strings of at most {MAX_NAME_LENGTH} characters"
-        raise AttentionError(f"{len(invalid)} column names of X are not valid text", expected, _REWRITE)
+        raise AttentionError(f"{len(invalid)} column names of X are not valid text", expected, REWRITE)
     if len(set(names)) < len(names):
         repeated, _ = Counter(names).most_common(1)[0]
         raise AttentionError(f"the column {repeated!r} occurs more than once", "unique column names", "drop one")
@@ -192,7 +203,7 @@ def checked_labels(y: Any, rows: int) -> np.ndarray:
 def _checked_groups(groups: Any, rows: int, min_participants: int) -> np.ndarray:
     values = _flat("group", groups, rows)
     if not all(_is_name(value) and value for value in values):
-        raise AttentionError("group holds values that are not text", "participant codes such as 'P01'", _REWRITE)
+        raise AttentionError("group holds values that are not text", "participant codes such as 'P01'", REWRITE)
     participants = len(set(values.tolist()))
     if participants < min_participants:
         raise AttentionError(f"{participants} participants", f"at least {min_participants}", "add participants")
@@ -201,9 +212,9 @@ def _checked_groups(groups: Any, rows: int, min_participants: int) -> np.ndarray
 
 def _flat(name: str, value: Any, rows: int) -> np.ndarray:
     if not isinstance(value, np.ndarray) or value.ndim != 1:
-        raise AttentionError(f"{name} is a {type_name(value)}", "a one-dimensional array", _REWRITE)
+        raise AttentionError(f"{name} is a {type_name(value)}", "a one-dimensional array", REWRITE)
     if len(value) != rows:
-        raise AttentionError(f"{name} has {len(value)} values, X has {rows} rows", "one value per row", _REWRITE)
+        raise AttentionError(f"{name} has {len(value)} values, X has {rows} rows", "one value per row", REWRITE)
     return value
 
 

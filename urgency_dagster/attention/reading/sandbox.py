@@ -22,7 +22,7 @@ from urgency_dagster.attention.reading.first_rows import first_of_each_prompt
 from urgency_dagster.attention.reading.pickles import MAX_BYTES, load_attention_pickle
 from urgency_dagster.configuration import Configuration
 from urgency_dagster.errors import AttentionError, UrgencyError
-from urgency_dagster.paths import AttentionPaths, StoragePaths
+from urgency_dagster.paths import AttentionPaths, StoragePaths, labels_beside
 from urgency_dagster.writing import read_json, replacing_folder, write_json
 
 MB = 1024**2
@@ -81,6 +81,9 @@ class FeatureConfig(LoadingLimits):
 
     drop_columns: tuple[str, ...] = ()
     """Columns that are left out: names, or patterns such as `ESM#LIK#*`. A pattern must match a column."""
+
+    column_names: tuple[str, ...] = ()
+    """The names of the columns in their order, if X is an array without names. Empty: the names in the file."""
 
     replicates: Literal["all", "first"] = "all"
     """The rows of a prompt that is replicated at several times. `all`: every row. `first`: the earliest row of each
@@ -177,10 +180,17 @@ def _store(pickle: Path, folder: Path, limits: FeatureConfig) -> None:
     # Imported before the limit is set: the limit counts memory beyond the libraries.
     import pyarrow.parquet  # noqa: F401
 
-    memory_mb = limits.memory_for(min(content_size(pickle), limits.max_mb * MB))
+    labels = labels_beside(pickle)
+    memory_mb = limits.memory_for(min(content_size(pickle) + content_size(labels), limits.max_mb * MB))
     limited = _set_limits(memory_mb, limits.time_s)
     try:
-        data = load_attention_pickle(pickle, max_bytes=limits.max_mb * MB, drop_columns=limits.drop_columns)
+        data = load_attention_pickle(
+            pickle,
+            max_bytes=limits.max_mb * MB,
+            drop_columns=limits.drop_columns,
+            column_names=limits.column_names,
+            labels=labels,
+        )
         if limits.replicates == "first":
             data = first_of_each_prompt(data)
         if not limited:

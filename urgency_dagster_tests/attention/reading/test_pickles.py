@@ -192,7 +192,7 @@ def broken(data: AttentionData, name: str) -> Any:
         ("long group", "not text"),
         ("duplicate", "'HRT#VAL' occurs more than once"),
         ("number as name", "not valid text"),
-        ("array", "element 1 is a ndarray"),
+        ("array", "X is an array of shape .* without names"),
         ("no column", "at least one row and one column"),
         ("short y", "y has 299 values, X has 300 rows"),
         ("short groups", "group has 299 values"),
