@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
+from urgency_dagster.calls.embedding.shards import file_metadata
 from urgency_dagster.calls.processed import (
     add_original_rows,
     original_writer,
@@ -32,7 +35,8 @@ def write_full_table(paths: StoragePaths, archives: Sequence[str]) -> list[Path]
         The three files.
 
     Raises:
-        ArtefactError: there are no archives, a table of one is missing, or the vectors differ in shape.
+        ArtefactError: there are no archives, a table of one is missing, or the vectors differ in shape or in the
+            speech model that made them.
     """
     names = sorted(archives)
     tables = [read_rows(paths, archive) for archive in names]
@@ -43,6 +47,7 @@ def write_full_table(paths: StoragePaths, archives: Sequence[str]) -> list[Path]
             "at least one archive, and one width",
             "materialize utterance_embeddings and processed_data of all archives with the same options",
         )
+    _check_one_model([embeddings for _, embeddings in tables])
     target = paths.urgency.full_table
     with replacing_folder(target) as folder:
         write_csv(folder / FULL_CSV, (utterances for utterances, _ in tables))
@@ -51,3 +56,19 @@ def write_full_table(paths: StoragePaths, archives: Sequence[str]) -> list[Path]
             for utterances, embeddings in tables:
                 add_original_rows(writer, utterances, embeddings)
     return [target / name for name in (FULL_CSV, FULL_PARQUET, FULL_NPY)]
+
+
+def _check_one_model(files: Sequence[pq.ParquetFile]) -> None:
+    """Checks that one speech model made all vectors. A model or revision that a file does not name fits each other.
+
+    Raises:
+        ArtefactError: there are two models, or two revisions of one.
+    """
+    for key, what in ((b"model", "speech models"), (b"revision", "revisions of a speech model")):
+        named = {file_metadata(file).get(key, b"").decode() for file in files} - {""}
+        if len(named) > 1:
+            raise ArtefactError(
+                f"archives with vectors of {len(named)} {what}: {', '.join(sorted(named))}",
+                "vectors of one speech model",
+                "materialize utterance_embeddings and processed_data of all archives with the same model",
+            )

@@ -23,6 +23,11 @@ MAX_LABEL_BYTES = 4 << 20
 MAX_UTTERANCES = 10_000
 """Maximum utterances of a call. The longest calls of the data set have 180 s and some hundred utterances."""
 
+MAX_LISTED = 100_000
+"""Maximum utterances that are counted of a rejected call. An utterance with its four fields has 42 bytes or more, so a
+label file of MAX_LABEL_BYTES holds fewer. A longer list holds something else, and a row for each would fill the memory.
+"""
+
 
 def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
@@ -158,13 +163,16 @@ def _decode(data: bytes) -> str:
 
 
 def labelled_entries(data: bytes) -> Sequence[Any]:
-    """The entries of `utterances` in a label file of a rejected call. Empty if they cannot be read."""
+    """The entries of `utterances` in the label file of a rejected call.
+
+    Empty if they cannot be read, or are more than MAX_LISTED.
+    """
     try:
         label = json.loads(_decode(data))
     except (UnicodeDecodeError, ValueError, RecursionError):
         return []
     entries = label.get("utterances") if isinstance(label, dict) else None
-    return entries if isinstance(entries, list) and len(entries) <= MAX_UTTERANCES else []
+    return entries if isinstance(entries, list) and len(entries) <= MAX_LISTED else []
 
 
 def parse_utterances(entries: Sequence[Any]) -> tuple[list[Utterance], list[BadUtterance]]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from urgency_dagster.calls.table.labels import (
     MAX_ID_LENGTH,
     MAX_LABEL_BYTES,
+    MAX_LISTED,
     MAX_UTTERANCES,
     labelled_entries,
     parse_label,
@@ -276,12 +277,20 @@ class TestLimits:
     @pytest.mark.parametrize(("count", "fits"), [(MAX_UTTERANCES, True), (MAX_UTTERANCES + 1, False)])
     def test_a_call_has_a_largest_number_of_utterances(self, build: Builder, count: int, fits: bool) -> None:
         data = build.json(build.label(CALL_ID, utterances=[None] * count))
-        assert len(labelled_entries(data)) == (count if fits else 0)
+        assert len(labelled_entries(data)) == count
         if fits:
             assert len(parse_label(data).utterances) == count
         else:
             with pytest.raises(LabelError, match=rf"utterances \({count} of at most {MAX_UTTERANCES}\)"):
                 parse_label(data)
+
+    def test_every_list_of_utterances_that_a_label_file_can_hold_is_counted(self) -> None:
+        smallest = json.dumps({"id": "1", "text": "", "startAt": 0, "endAt": 1}, separators=(",", ":")) + ","
+        assert MAX_LABEL_BYTES // len(smallest) < MAX_LISTED
+        for count in (MAX_LISTED, MAX_LISTED + 1):
+            data = b'{"utterances":[' + b"0," * (count - 1) + b"0]}"
+            assert len(data) < MAX_LABEL_BYTES
+            assert len(labelled_entries(data)) == (count if count <= MAX_LISTED else 0)
 
     def test_an_id_that_is_too_long_is_bad_and_is_cut_where_it_is_told(self, build: Builder) -> None:
         entry = parsed(build.utterance(id="x" * (MAX_ID_LENGTH + 1)))

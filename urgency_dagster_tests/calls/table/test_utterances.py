@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from urgency_dagster.calls.table.labels import MAX_UTTERANCES
 from urgency_dagster.calls.table.quality import RecordingQuality
 from urgency_dagster.calls.table.utterances import build_utterance_table
 from urgency_dagster.calls.tables import REJECTS, RejectReason
@@ -335,6 +336,11 @@ class TestRejectedCalls:
         table(build.label(A, urgencyLevel=None, utterances=[build.utterance(0), None]), build.label(B))
         self.check(table, RejectReason.UNKNOWN_URGENCY, utterances=2)
         assert set(table.reasons()) == {None, "00000000", "#1"}
+
+    def test_each_utterance_of_a_call_with_too_many_is_counted(self, table: Table, build: Builder) -> None:
+        many = [build.utterance(0) | {"id": f"{n:08d}"} for n in range(MAX_UTTERANCES + 1)]
+        table(build.label(A, utterances=many), build.label(B))
+        self.check(table, RejectReason.UNREADABLE_LABEL, utterances=MAX_UTTERANCES + 1)
 
     def test_a_rejected_member_and_its_call_are_both_told(self, table: Table, build: Builder) -> None:
         table(build.label(B), audio={"x/../y.wav": b"1", "notes.txt": b"2"})
