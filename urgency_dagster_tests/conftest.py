@@ -3,6 +3,7 @@
 import io
 import json
 import random
+import sys
 import warnings
 import zipfile
 from collections.abc import Generator, Iterable, Mapping
@@ -85,6 +86,19 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def seed() -> None:
     random.seed(0)
     np.random.seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_instance_that_is_gone() -> None:
+    """Lets Dagster forget an instance that is gone.
+
+    Instances that are closed in another order than they were opened leave the closed one as the current one, and the
+    next definitions that are loaded ask it.
+    """
+    module = sys.modules.get("dagster._core.storage.defs_state.base")
+    current = module._current_storage.get() if module else None
+    if module and current is not None and current._instance_weakref() is None:
+        module._current_storage.set(None)
 
 
 @pytest.fixture

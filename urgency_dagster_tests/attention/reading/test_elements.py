@@ -68,6 +68,7 @@ def test_an_array_has_the_names_of_the_dict(data: AttentionData, write_pickle: W
     same_as(data, load_attention_pickle(write_pickle(value)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [array_of, lambda data: pd.DataFrame(array_of(data))], ids=["array", "numbered"])
 def test_an_array_has_the_names_of_the_option(
     data: AttentionData, as_tuple: Callable[..., Any], write_pickle: Write, paths: AttentionPaths, make: Any
@@ -113,6 +114,7 @@ def land_labels(path: Path, data: AttentionData, rows: int = 300) -> Path:
     return labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["parquet", "pickle"])
 def test_the_labels_may_be_in_a_second_file(
     data: AttentionData, tmp_path: Path, paths: AttentionPaths, kind: str
