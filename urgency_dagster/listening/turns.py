@@ -1,0 +1,47 @@
+"""What is heard in a recording: turns with their text and speaker, and the vector of each turn."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Listening = Literal["label", "ctc", "whisper", "http", "none"]
+"""Where the text of the turns comes from: given with the recording, a recogniser, or nowhere."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One utterance of a recording.
+
+    Attributes:
+        start_ms: start in milliseconds from the start of the recording.
+        end_ms: end in milliseconds.
+        text: what is said; None if it is not known.
+        speaker: who speaks, as a label or the speaker model names it; None if it is not known.
+    """
+
+    start_ms: int
+    end_ms: int
+    text: str | None = None
+    speaker: str | None = None
+
+
+@dataclass(frozen=True)
+class HeardCall:
+    """The turns of one recording with their vectors.
+
+    Attributes:
+        turns: the N turns that have a vector, in the order of time.
+        vectors: audio vectors, float32 of shape (N, T, D).
+        listening: where the text comes from.
+        duration_ms: length of the recording in milliseconds.
+        rejected: turns without a vector, each with the reason.
+    """
+
+    turns: tuple[Turn, ...]
+    vectors: "NDArray[np.float32]"
+    listening: Listening
+    duration_ms: int
+    rejected: tuple[tuple[Turn, str], ...] = ()
