@@ -20,7 +20,7 @@ RUN_PROCESS_VARIABLE = "URGENCY_RUN_PROCESS"
 """Environment variable of a step process: the identity of the process that executes its run."""
 
 LOCAL_INTERVAL_S = 1.0
-"""Seconds between two looks at a run's process on the same machine."""
+"""Seconds between two looks at whether a run's process on the same machine is a zombie."""
 
 REMOTE_INTERVAL_S = 10.0
 """Seconds between two questions to Dagster's storage, when the run's process is on another machine."""
@@ -102,8 +102,17 @@ def end_with(identity: str, run_is_over: Callable[[], bool]) -> None:
 
 
 def _watch(identity: str, run_is_over: Callable[[], bool]) -> None:
-    local = is_local(identity)
-    while not (local_process(identity) is None if local else run_is_over()):
-        time.sleep(LOCAL_INTERVAL_S if local else REMOTE_INTERVAL_S)
+    if is_local(identity):
+        _wait_for_end(identity)
+    else:
+        while not run_is_over():
+            time.sleep(REMOTE_INTERVAL_S)
     kill_tree(psutil.Process())
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _wait_for_end(identity: str) -> None:
+    """Returns when a process of this host is dead. psutil notices the end at once, except that of a zombie."""
+    while process := local_process(identity):
+        with suppress(psutil.TimeoutExpired):
+            process.wait(LOCAL_INTERVAL_S)

@@ -120,7 +120,7 @@ class Matrix:
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             for held in self._working(stage):
-                while held.process.is_running() and held.process.status() != psutil.STATUS_ZOMBIE:
+                while _works(held.process):
                     if len(stage.parts(self.paths).items() - before.items()) >= parts:
                         held.suspend()
                         return replace(held, parts=stage.parts(self.paths), done=stage.done(self.paths))
@@ -179,9 +179,9 @@ class Matrix:
         family = [held.process, *held.family()]
         worker.kill()
         held.resume()
-        _, left = psutil.wait_procs(family, timeout=60)
-        alive = [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
-        assert not alive, alive
+        while alive := [process for process in family if _works(process)]:
+            assert time.monotonic() < start + 60, alive
+            time.sleep(0.02)
         return self._following(f"run worker (its step ended after {time.monotonic() - start:.1f} s)", held, start)
 
     def _following(self, what: str, held: Held, start: float, parts: int = 1) -> Held:
@@ -219,9 +219,16 @@ def of_root(root: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.environ().get("URGENCY_STORAGE") == str(root) and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get("URGENCY_STORAGE") == str(root) and _works(process):
                 found.append(process)
     return found
+
+
+def _works(process: psutil.Process) -> bool:
+    """Whether a process lives. One that its parent has not yet waited for (zombie) does not."""
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _word(process: psutil.Process) -> str:

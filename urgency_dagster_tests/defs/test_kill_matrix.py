@@ -24,6 +24,7 @@ from urgency_dagster_tests.defs.conftest import run_command
 from urgency_dagster_tests.defs.kill_matrix import Held, Matrix, Parts, Stage, of_root
 
 ARCHIVE = "V_광주_구급"
+EPOCHS = 40
 Asset = tuple[str, str | None]
 VALIDATED = [f"attention_cv/{model}" for model in CROSS_VALIDATED]
 
@@ -64,10 +65,15 @@ TRAINING = Stage("training", "urgency_model", last_epoch, epochs)
 VALIDATION = Stage("cross-validation", "attention_cv", fits, lambda paths: len(fits(paths)))
 
 
-def embed_in_small_shards(paths: StoragePaths) -> None:
-    """Makes the vectors again, one utterance a shard, and what comes after them. Their last bits change with it."""
+def make_in_small_parts(paths: StoragePaths) -> None:
+    """Makes the vectors again, one utterance a shard, and what comes after them. Their last bits change with it.
+
+    The training gets so many epochs that it cannot end between the kill of its run and its own end.
+    """
     config = yaml.safe_load(paths.run_config.read_text())
-    paths.run_config.write_text(yaml.safe_dump({**config, EMBEDDING.step: {"shard_utterances": 1, "workers": 1}}))
+    config[EMBEDDING.step] = {"shard_utterances": 1, "workers": 1}
+    config[TRAINING.step] = {**config[TRAINING.step], "epochs": EPOCHS}
+    paths.run_config.write_text(yaml.safe_dump(config))
     paths.archive(ARCHIVE).embeddings.unlink()
     done = run_command(paths.root)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -98,7 +104,7 @@ def hashes(paths: StoragePaths) -> dict[str, str]:
 def before(finished_root: Path) -> dict[str, str]:
     """The hashes of what was on disk before it was deleted."""
     paths = StoragePaths(finished_root)
-    embed_in_small_shards(paths)
+    make_in_small_parts(paths)
     before = hashes(paths)
     delete(paths)
     return before
