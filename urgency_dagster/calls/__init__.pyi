@@ -1,6 +1,11 @@
+from .audio import SAMPLE_RATE as SAMPLE_RATE
+from .audio import Audio as Audio
+from .audio import cut as cut
 from .audio import load_waveform as load_waveform
 from .embedding.archive import embed_archive as embed_archive
 from .embedding.configuration import EmbeddingConfig as EmbeddingConfig
+from .embedding.segment_encoder import SegmentEncoder as SegmentEncoder
+from .embedding.segment_encoder import load_segment_encoder as load_segment_encoder
 from .embedding.speech_model import load_speech_model as load_speech_model
 from .embedding.summary import EmbeddingSummary as EmbeddingSummary
 from .embedding.throughput import draw_throughput as draw_throughput
@@ -27,6 +32,8 @@ from .table.funnel import Funnel as Funnel
 from .table.funnel import draw_funnel as draw_funnel
 from .table.funnel import read_funnel as read_funnel
 from .table.funnel import total_funnel as total_funnel
+from .table.intervals import MIN_DURATION_MS as MIN_DURATION_MS
+from .table.intervals import kept_interval as kept_interval
 from .table.utterances import build_utterance_table as build_utterance_table
 from .tables import MEMBERS as MEMBERS
 from .tables import RejectReason as RejectReason

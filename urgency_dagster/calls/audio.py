@@ -4,14 +4,18 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from urgency_dagster.errors import AudioError
 
 if TYPE_CHECKING:
     import numpy as np
     import soundfile
+
+Audio: TypeAlias = "str | Path | bytes | tuple[np.ndarray, int]"
+"""A recording: the path of a file, the bytes of one, or samples with their rate in Hz."""
 
 SAMPLE_RATE = 16_000
 """Sample rate in Hz of the waveforms that wav2vec2 models expect."""
@@ -51,33 +55,92 @@ BLOCK_SAMPLES = 1 << 21
 """Samples of all channels that are read at once. Every call of the data set fits in one block."""
 
 
-def load_waveform(path: Path) -> "np.ndarray":
+def load_waveform(audio: Audio) -> "np.ndarray":
     """Loads a recording: mono float32 at 16 kHz, shape (samples,), without NaN or infinity.
 
     Source: bit-equal to `librosa.load(path, sr=16000)`, which the original pipeline uses.
 
+    Args:
+        audio: see `decode`.
+
     Raises:
         AudioError: see `decode`.
     """
-    waveform, sample_rate = decode(path)
+    waveform, sample_rate = decode(audio)
     return waveform if sample_rate == SAMPLE_RATE else _resampled(waveform, sample_rate)
 
 
-def decode(path: Path) -> "tuple[np.ndarray, int]":
+def decode(audio: Audio) -> "tuple[np.ndarray, int]":
     """Decodes a recording at its own sample rate, mixed to mono: float32 of shape (samples,), and the rate in Hz.
 
     If the header states a wrong length, the samples that exist are read. Damaged float samples become 0.
 
+    Args:
+        audio: a file of any format that libsndfile reads, as a path or as bytes; or samples of shape (samples,) or
+            (samples, channels) with their rate in Hz. Samples are int16, or floats with full scale 1.
+
     Raises:
-        AudioError: libsndfile cannot read the file, it has no samples, or its rate or length is out of bounds.
+        AudioError: libsndfile cannot read the file, samples have another shape or type, there are none, or the rate or
+            length is out of bounds.
     """
-    with opened(path) as file:
+    if isinstance(audio, tuple):
+        return _from_samples(*audio)
+    with opened(Path(audio) if isinstance(audio, str) else audio) as file:
         return joined([mixed(repaired(block)) for block in sample_blocks(file)]), int(file.samplerate)
 
 
+def _from_samples(samples: "np.ndarray", sample_rate: int) -> "tuple[np.ndarray, int]":
+    """The samples as `decode` returns those of a file.
+
+    Raises:
+        AudioError: see `decode`.
+    """
+    import numpy as np
+
+    _check_samples(samples)
+    if not isinstance(sample_rate, Integral):
+        raise AudioError(f"a sample rate of type {type(sample_rate).__name__}", "an integer in Hz", "convert it")
+    _check_rate(sample_rate)
+    if len(samples) > _max_frames(sample_rate):
+        raise _too_long(sample_rate)
+    block = samples.reshape(len(samples), -1)
+    with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite, which is damage
+        values = block if block.dtype == np.int16 else block.astype(np.float32, copy=False)
+    return np.ascontiguousarray(mixed(repaired(values))), int(sample_rate)
+
+
+def _check_samples(samples: "np.ndarray") -> None:
+    """Checks the type and the shape of samples.
+
+    Raises:
+        AudioError: they are no int16 or float array, or no recording with more samples than channels.
+    """
+    import numpy as np
+
+    if not isinstance(samples, np.ndarray) or not (samples.dtype == np.int16 or samples.dtype.kind == "f"):
+        kind = samples.dtype if isinstance(samples, np.ndarray) else type(samples).__name__
+        raise AudioError(f"samples of type {kind}", "a NumPy array of int16 or of floats", "convert them")
+    if not samples.size:
+        raise AudioError("no samples", "a recording with sound", "record it again")
+    if samples.ndim not in (1, 2) or samples.shape[-1] > len(samples):
+        raise AudioError(f"samples of shape {samples.shape}", "(samples,) or (samples, channels)", "transpose them")
+
+
+def _check_rate(sample_rate: int) -> None:
+    if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
+        raise AudioError(
+            f"{sample_rate} samples per second",
+            f"{MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}",
+            "copy the recording again",
+        )
+
+
 @contextmanager
-def opened(path: Path) -> "Iterator[soundfile.SoundFile]":
+def opened(source: Path | bytes) -> "Iterator[soundfile.SoundFile]":
     """Yields an open recording. Errors of reading it inside the block are translated too.
+
+    Args:
+        source: the path of a file, or its bytes.
 
     Raises:
         AudioError: libsndfile cannot read the file, or its sample rate is out of bounds.
@@ -85,19 +148,15 @@ def opened(path: Path) -> "Iterator[soundfile.SoundFile]":
     import soundfile
 
     try:
-        with soundfile.SoundFile(path) as file, _with_length(file, path) as complete:
-            if not MIN_SAMPLE_RATE <= complete.samplerate <= MAX_SAMPLE_RATE:
-                raise AudioError(
-                    f"{complete.samplerate} samples per second",
-                    f"{MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}",
-                    "copy the archive again",
-                )
+        stream = io.BytesIO(source) if isinstance(source, bytes) else source
+        with soundfile.SoundFile(stream) as file, _with_length(file, source) as complete:
+            _check_rate(complete.samplerate)
             yield complete
     except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(f"not decodable ({type(error).__name__})", "a WAV file", "copy the archive again") from error
+        raise AudioError(f"not decodable ({type(error).__name__})", "a WAV file", "copy the recording again") from error
 
 
-def _with_length(file: "soundfile.SoundFile", path: Path) -> "soundfile.SoundFile":
+def _with_length(file: "soundfile.SoundFile", source: Path | bytes) -> "soundfile.SoundFile":
     """The file itself. If its header says 0 bytes although samples follow, a file with those samples.
 
     A WAV writer stores the length when it closes the file. An interrupted writer leaves 0, and libsndfile believes it.
@@ -106,7 +165,8 @@ def _with_length(file: "soundfile.SoundFile", path: Path) -> "soundfile.SoundFil
 
     if file.frames or file.format not in ("WAV", "WAVEX"):
         return file
-    header, length, samples = path.read_bytes().partition(b"data" + bytes(4))
+    content = source if isinstance(source, bytes) else source.read_bytes()
+    header, length, samples = content.partition(b"data" + bytes(4))
     if not length or _are_chunks(samples):
         return file
     return soundfile.SoundFile(io.BytesIO(header + b"data" + b"\xff" * 4 + samples))
@@ -137,13 +197,21 @@ def sample_blocks(file: "soundfile.SoundFile") -> "Iterator[np.ndarray]":
         AudioError: the recording is longer than MAX_LENGTH_S or MAX_FRAMES.
     """
     dtype = "int16" if file.subtype == "PCM_16" else "float32"
-    remaining = max_frames = min(MAX_LENGTH_S * file.samplerate, MAX_FRAMES)
+    remaining = _max_frames(file.samplerate)
     while len(samples := file.read(max(1, BLOCK_SAMPLES // file.channels), dtype=dtype, always_2d=True)):
         remaining -= len(samples)
         if remaining < 0:
-            max_s = max_frames // file.samplerate
-            raise AudioError(f"longer than {max_s} s", "a recording of a call", "copy the archive again")
+            raise _too_long(file.samplerate)
         yield samples
+
+
+def _max_frames(sample_rate: int) -> int:
+    return min(MAX_LENGTH_S * sample_rate, MAX_FRAMES)
+
+
+def _too_long(sample_rate: int) -> AudioError:
+    max_s = _max_frames(sample_rate) // sample_rate
+    return AudioError(f"longer than {max_s} s", "a recording of a call", "copy the recording again")
 
 
 def damaged(samples: "np.ndarray") -> "np.ndarray":
@@ -180,7 +248,7 @@ def joined(arrays: "Sequence[np.ndarray]") -> "np.ndarray":
     import numpy as np
 
     if not arrays:
-        raise AudioError("no samples", "a WAV file with sound", "copy the archive again")
+        raise AudioError("no samples", "a WAV file with sound", "copy the recording again")
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 

@@ -266,3 +266,61 @@ def test_a_cut_begins_and_ends_at_the_rounded_down_sample(start_ms: int, length_
 def test_a_cut_past_the_end_is_clipped() -> None:
     waveform = np.arange(1600, dtype=np.float32)
     np.testing.assert_array_equal(cut(waveform, 50, 2**62), waveform[800:])
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (44_100, 2), (16_000, 1), (16_000, 9)])
+@pytest.mark.parametrize("dtype", ["int16", "float32", "float64"])
+def test_bytes_and_samples_give_what_their_file_gives(
+    wav: WriteWav, build: Builder, rate: int, channels: int, dtype: str
+) -> None:
+    path = wav(rate=rate, channels=channels)
+    samples, _ = soundfile.read(path, dtype=dtype)
+    expected = load_waveform(path).tobytes()
+    assert load_waveform(str(path)).tobytes() == expected
+    assert load_waveform(path.read_bytes()).tobytes() == expected
+    assert load_waveform((samples, rate)).tobytes() == expected
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3", "AIFF", "CAF", "W64", "RF64"])
+def test_bytes_may_be_of_any_format_of_libsndfile(tmp_path: Path, kind: str) -> None:
+    samples = np.random.default_rng(0).normal(0, 0.1, 16_000)
+    soundfile.write(tmp_path / "a", samples, 16_000, format=kind)
+    waveform = load_waveform((tmp_path / "a").read_bytes())
+    assert waveform.tobytes() == load_waveform(tmp_path / "a").tobytes()
+    assert len(waveform) >= 16_000
+
+
+def test_bytes_of_a_stopped_writer_are_whole(build: Builder) -> None:
+    content = build.wav(500)
+    start = content.index(b"data") + 4
+    waveform, _ = decode(content[:start] + bytes(4) + build.wav(500)[start + 4 :])
+    np.testing.assert_array_equal(waveform, decode(build.wav(500))[0])
+
+
+@pytest.mark.parametrize("damage", [np.nan, np.inf, 3e38, 1e300])
+def test_damaged_samples_in_memory_are_silence(damage: float) -> None:
+    samples = np.full(800, 0.5)
+    samples[100] = damage
+    waveform, _ = decode((samples, 8000))
+    assert (waveform[100], waveform[101]) == (0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "message"),
+    [
+        (np.zeros((2, 800)), 8000, "shape"),
+        (np.zeros((800, 1, 1)), 8000, "shape"),
+        (np.zeros(()), 8000, "shape"),
+        (np.zeros(800, np.int32), 8000, "int32"),
+        (np.zeros(800, np.complex64), 8000, "complex64"),
+        ([0.0] * 800, 8000, "list"),
+        (np.zeros(0), 8000, "no samples"),
+        (np.zeros((800, 0)), 8000, "no samples"),
+        (np.zeros(800), 3999, "3999 samples per second"),
+        (np.zeros(800), 8000.0, "rate of type float"),
+        (np.zeros(3600 * 4000 + 1, np.float32), 4000, "longer than 3600 s"),
+    ],
+)
+def test_samples_that_are_no_recording_are_refused(samples: Any, rate: Any, message: str) -> None:
+    with pytest.raises(AudioError, match=message):
+        load_waveform((samples, rate))

@@ -17,7 +17,7 @@ from urgency_dagster.calls.embedding.speech_model import SpeechModel
 from urgency_dagster.calls.embedding.torch_encoder import ReferenceEncoder
 from urgency_dagster.calls.embedding.verification import MIN_UTTERANCES_FOR_COSINE, sample_rows, verify
 from urgency_dagster.calls.segments import decoded_segments
-from urgency_dagster.calls.table.rows import MIN_DURATION_MS
+from urgency_dagster.calls.table.intervals import MIN_DURATION_MS
 from urgency_dagster.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def prepare_encoder(
         SettingsError: the device, engine or precision is not available here, or an utterance has fewer frames than
             `audio_tokens`.
     """
-    _check_tokens(speech, config.audio_tokens)
+    check_tokens(speech, config.audio_tokens)
     small = rows.num_rows < MIN_UTTERANCES_FOR_COSINE
     options = config.changed(precision=FLOAT32) if small else config
     if config.padding == NEVER or (former and not former.padded):
@@ -86,7 +86,12 @@ def prepare_encoder(
     return PreparedEncoder(encoder, sample, reference)
 
 
-def _check_tokens(speech: SpeechModel, audio_tokens: int) -> None:
+def check_tokens(speech: SpeechModel, audio_tokens: int) -> None:
+    """Checks that every utterance has at least one frame per vector.
+
+    Raises:
+        SettingsError: the shortest utterance has fewer frames than `audio_tokens`.
+    """
     # Times are rounded down to whole samples, so the shortest utterance can be one sample shorter.
     max_tokens = speech.frames(MIN_DURATION_MS * SAMPLE_RATE // 1000 - 1)
     if audio_tokens > max_tokens:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from urgency_dagster.calls.table.intervals import kept_interval
 from urgency_dagster.calls.table.labels import (
     BadUtterance,
     CallLabel,
@@ -19,9 +20,6 @@ from urgency_dagster.calls.table.values import known_class, shown_class
 from urgency_dagster.calls.tables import RejectReason
 from urgency_dagster.errors import AudioError, LabelError, Rejected
 from urgency_dagster.tables import SENTIMENTS, URGENCY_LEVELS
-
-MIN_DURATION_MS = 500
-"""Minimum audio of a kept utterance in ms. Source: the original pipeline drops segments shorter than 0.5 s."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +143,7 @@ def _utterance_columns(utterance: Utterance, recording: RecordingQuality) -> dic
     Raises:
         Rejected: its times are not an interval of the recording, or the interval is too short.
     """
-    start_ms, end_ms = _times(utterance)
-    duration_ms = _duration_ms(start_ms, end_ms, recording.duration_ms)
+    start_ms, end_ms, duration_ms = kept_interval(utterance.start_ms, utterance.end_ms, recording.duration_ms)
     return {
         "utterance_id": utterance.id,
         "text": utterance.text,
@@ -156,34 +153,6 @@ def _utterance_columns(utterance: Utterance, recording: RecordingQuality) -> dic
         "duration_s": duration_ms / 1000,
         **recording.flags(start_ms, end_ms),
     }
-
-
-def _times(utterance: Utterance) -> tuple[int, int]:
-    """The start and the end of the label in ms.
-
-    Raises:
-        Rejected: one is missing, the start is negative, or the end is not after the start.
-    """
-    start_ms, end_ms = utterance.start_ms, utterance.end_ms
-    if start_ms is None or end_ms is None:
-        raise Rejected(RejectReason.BAD_TIMES, "startAt or endAt is missing")
-    if start_ms < 0 or end_ms <= start_ms:
-        raise Rejected(RejectReason.BAD_TIMES, "startAt is negative or endAt is not after it")
-    return start_ms, end_ms
-
-
-def _duration_ms(start_ms: int, end_ms: int, wav_end_ms: int) -> int:
-    """The duration in ms after clipping to the end of the recording.
-
-    Raises:
-        Rejected: the utterance starts after the recording ends, or is shorter than MIN_DURATION_MS.
-    """
-    if start_ms >= wav_end_ms:
-        raise Rejected(RejectReason.OUTSIDE_AUDIO, "starts after the recording ends")
-    duration = min(end_ms, wav_end_ms) - start_ms
-    if duration < MIN_DURATION_MS:
-        raise Rejected(RejectReason.TOO_SHORT, f"{duration} ms of audio, at least {MIN_DURATION_MS} are needed")
-    return duration
 
 
 def _call_columns(label: CallLabel, recording: RecordingQuality, archive: str, wav: str) -> dict[str, Any]:
