@@ -20,14 +20,11 @@ from urgency_dagster.calls.landing.tars import TarMember
 ZIP_FILE = re.compile(r"(?P<zip>.*\.zip)(?:\.part(?P<offset>[0-9]+))?", ANY_CASE)
 """A complete ZIP, or a part of one with the offset of its first byte. Source: AI Hub's shell tool `aihubshell`."""
 
-UNFINISHED = re.compile(
-    r"\.?(?P<file>.*\.(?:zip|tar|csv|npy))(?:\.[^.]+)?\.(?:crdownload|part|tmp|partial|filepart|download|opdownload|aria2)",
-    ANY_CASE,
-)
-"""A temporary file of a browser or a copying tool, beside its target.
+TEMPORARY_SUFFIX = r"\.(?:crdownload|part|tmp|partial|filepart|download|opdownload|aria2)"
+"""The end of a temporary file of Chrome, Firefox, Edge, WinSCP, Safari, Opera or aria2."""
 
-The suffixes are those of Chrome, Firefox, Edge, WinSCP, Safari, Opera and aria2. The name can have a random part.
-"""
+UNFINISHED = re.compile(rf"\.?(?P<file>.*\.(?:zip|tar|csv|npy))(?:\.[^.]+)?{TEMPORARY_SUFFIX}", ANY_CASE)
+"""A temporary file of a browser or a copying tool, beside its target. The name can have a random part."""
 
 FIREFOX = re.compile(r"(?P<stem>.*)\.[^.]+(?P<suffix>\.zip)\.part", ANY_CASE)
 """A temporary file of Firefox: `x.<random>.zip.part` becomes `x.zip`."""
@@ -94,11 +91,11 @@ class _FolderFiles:
 def find_zips(folder: Path) -> LandedFiles:
     """Finds every ZIP below a folder, at any depth. Links to files are followed. A missing folder counts as empty."""
     result = LandedFiles()
-    for parent, entries in _folders(folder, result):
+    for parent, entries in walk_folders(folder, result.problems):
         is_temporary = any(_is_temporary(part) for part in parent.relative_to(folder).parts)
         files = _FolderFiles()
         for entry in entries:
-            if _is_folder(entry) and entry.is_symlink():
+            if is_folder(entry) and entry.is_symlink():
                 result.problems[parent / entry.name] = LINKED_FOLDER
             elif CANDIDATE.match(entry.name):
                 _sort_in(entry, parent / entry.name, is_temporary, files, result)
@@ -121,8 +118,15 @@ def _add_tars_and_tables(files: _FolderFiles, result: LandedFiles) -> None:
     result.problems.update({path: problem for path, problem in problems.items() if problem})
 
 
-def _folders(top: Path, result: LandedFiles) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
-    """Yields each folder with its sorted entries. Not recursive: a path can be two thousand folders deep."""
+def walk_folders(top: Path, problems: dict[Path, str]) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
+    """Yields each folder with its sorted entries. Links are not followed. A missing folder counts as empty.
+
+    It is not recursive: a path can be two thousand folders deep.
+
+    Args:
+        top: the first folder.
+        problems: receives the folders that cannot be read, with the reason.
+    """
     waiting = [top]
     while waiting:
         folder = waiting.pop()
@@ -132,13 +136,14 @@ def _folders(top: Path, result: LandedFiles) -> Iterator[tuple[Path, list[os.Dir
         except FileNotFoundError:  # deleted since it was listed, or nothing has landed yet
             continue
         except OSError as error:
-            result.problems[folder] = f"cannot be read ({error.strerror})"
+            problems[folder] = f"cannot be read ({error.strerror})"
             continue
         yield folder, entries
-        waiting += [folder / entry.name for entry in reversed(entries) if _is_folder(entry) and not entry.is_symlink()]
+        waiting += [folder / entry.name for entry in reversed(entries) if is_folder(entry) and not entry.is_symlink()]
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one."""
     try:
         return entry.is_dir()
     except OSError:
@@ -152,7 +157,7 @@ def _is_temporary(folder: str) -> bool:
 
 def _sort_in(entry: os.DirEntry[str], path: Path, is_temporary: bool, files: _FolderFiles, result: LandedFiles) -> None:
     name = composed(entry.name)
-    is_folder = _is_folder(entry)
+    is_a_folder = is_folder(entry)
     targets = _unfinished(name)
     match = ZIP_FILE.fullmatch(name)
     if targets:
@@ -160,10 +165,10 @@ def _sort_in(entry: os.DirEntry[str], path: Path, is_temporary: bool, files: _Fo
         files.unfinished.update({same_name(target): path for target in targets})
         result.elsewhere.update({same_name(target): printable(name) for target in targets})
     elif not match and not TAR.fullmatch(name):
-        if not (is_folder or is_temporary):
+        if not (is_a_folder or is_temporary):
             _sort_other(path, name, files, result)
-    elif is_folder or is_temporary:
-        result.problems[path] = NO_FILE if is_folder else TEMPORARY_FOLDER
+    elif is_a_folder or is_temporary:
+        result.problems[path] = NO_FILE if is_a_folder else TEMPORARY_FOLDER
     elif not match:
         files.tars.append(path)
     elif match["offset"] is None:

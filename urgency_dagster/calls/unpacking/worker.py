@@ -178,7 +178,7 @@ def _write(pieces: Iterator[bytes], file: Path, max_bytes: int) -> None:
     """
     try:
         with _in_its_folder(file, lambda: file.open("xb")) as stream:
-            _copy(pieces, stream, max_bytes)
+            copy_bounded(pieces, stream, max_bytes)
     except Rejected:
         file.unlink()
         raise
@@ -197,7 +197,12 @@ def _in_its_folder(file: Path, create: Callable[[], Created]) -> Created:
         return create()
 
 
-def _copy(pieces: Iterable[bytes], stream: BinaryIO, max_bytes: int) -> None:
+def copy_bounded(pieces: Iterable[bytes], stream: BinaryIO, max_bytes: int) -> None:
+    """Writes the pieces of a member.
+
+    Raises:
+        Rejected: they have more bytes than the limit.
+    """
     written = 0
     for piece in pieces:
         written += len(piece)

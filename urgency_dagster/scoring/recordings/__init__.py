@@ -1,0 +1,1 @@
+"""The recordings in files, folders and ZIPs, with the labels that lie beside them."""
