@@ -6,9 +6,15 @@ from .audit.findings import Level as Level
 from .audit.report import ways_on as ways_on
 from .export.files import export_models as export_models
 from .export.files import hyper_parameters as hyper_parameters
-from .export.loading import load_model as load_model
 from .leaderboard import COMPARED as COMPARED
 from .leaderboard import write_leaderboard as write_leaderboard
+from .prediction import Explanation as Explanation
+from .prediction import Prediction as Prediction
+from .prediction import Provenance as Provenance
+from .prediction import Reason as Reason
+from .prediction import RowPrediction as RowPrediction
+from .predictor import Predictor as Predictor
+from .predictor import load_model as load_model
 from .reading.features import read_features as read_features
 from .reading.pickles import AttentionData as AttentionData
 from .reading.sandbox import FeatureConfig as FeatureConfig

@@ -40,8 +40,20 @@ class TestFeatureScaler:
     @pytest.mark.parametrize("value", [np.nan, np.inf])
     def test_nan_and_infinity_are_refused(self, data: AttentionData, value: float) -> None:
         scaler = FeatureScaler().fit(data.X)
-        with pytest.raises(AttentionError, match="NaN or infinity"):
+        with pytest.raises(AttentionError, match="1 columns hold NaN or infinity: HRT#VAL"):
             scaler.transform(data.X.assign(**{"HRT#VAL": np.float32(value)}))
+
+    def test_a_narrowed_scaler_scales_its_columns_as_before(self, data: AttentionData, matrix: np.ndarray) -> None:
+        scaler = FeatureScaler().fit(data.X)
+        kept = ["HRT#VAL", "ESM#DOW=MON", "EDA#VAL"]
+        narrow = scaler.narrowed(kept)
+        assert narrow.get_feature_names_out().tolist() == ["ESM#DOW=MON", "EDA#VAL", "HRT#VAL"]
+        names = scaler.get_feature_names_out().tolist()
+        places = [names.index(name) for name in narrow.get_feature_names_out()]
+        np.testing.assert_array_equal(narrow.transform(data.X[kept]), matrix[:, places])
+        np.testing.assert_array_equal(scaler.transform(data.X), matrix)
+        only_bool = scaler.narrowed(["ESM#DOW=MON"])
+        np.testing.assert_array_equal(only_bool.transform(data.X), matrix[:, [names.index("ESM#DOW=MON")]])
 
     def test_a_matrix_without_names_is_refused(self, data: AttentionData, matrix: np.ndarray) -> None:
         with pytest.raises(AttentionError, match="ndarray"):

@@ -17,7 +17,7 @@ ROWS = 16
 
 
 def main(root: Path) -> None:
-    """Prints the predictions for some utterances, and the probabilities of each exported model for random features."""
+    """Prints the predictions for some utterances, and those of each exported model for random features."""
     answers = {"urgency": urgency_answers(root), "attention": attention_answers(root / "models" / "attention")}
     sys.stdout.write(json.dumps(answers, ensure_ascii=False))
 
@@ -33,12 +33,12 @@ def urgency_answers(root: Path) -> dict[str, Any]:
     return asdict(model.predict(rows["text"].tolist(), vectors, rows["_id"].tolist()))
 
 
-def attention_answers(folder: Path) -> dict[str, list[list[float]]]:
-    """The probabilities of every exported file, (ROWS, 2), by its name."""
+def attention_answers(folder: Path) -> dict[str, dict[str, Any]]:
+    """The predictions of every exported file with reasons, by its name."""
     from urgency_dagster.attention import load_model
 
     files = sorted(path for path in folder.iterdir() if path.suffix in {".pkl", ".skops"})
-    return {path.name: load_model(path).predict_proba(features(path)).tolist() for path in files}
+    return {path.name: asdict(load_model(path).predict(features(path), reasons=3)) for path in files}
 
 
 def features(path: Path) -> pd.DataFrame:

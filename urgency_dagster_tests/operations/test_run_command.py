@@ -75,10 +75,9 @@ class TestFirstRun:
         paths = StoragePaths(first_run[0])
         data = read_features(paths.attention)
         for model in MODELS:
-            probabilities = load_model(paths.attention.model(model)).predict_proba(data.X)
-            assert probabilities.shape == (len(data.y), 2)
-            same = load_model(paths.attention.model(model, ".skops")).predict_proba(data.X)
-            assert (same == probabilities).all()
+            predicted = load_model(paths.attention.model(model)).predict(data.X).rows
+            assert len(predicted) == len(data.y)
+            assert load_model(paths.attention.model(model, ".skops")).predict(data.X).rows == predicted
         assert load_urgency_model(paths.urgency.model).labels.urgency == ("하", "중", "상")
 
     def test_no_check_of_attention_fails(self, first_run: FirstRun) -> None:

@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 HASHES = {".pkl": "sha256", ".skops": "skops_sha256"}
 """The card's key for the hash of each file, by suffix."""
 
+FIELDS = {
+    **dict.fromkeys(HASHES.values(), str),
+    "model": str,
+    "versions": dict,
+    "columns": list,
+    "threshold": int | float,
+    "training_data": dict,
+}
+"""The types of the values that loading a model reads from its card."""
+
 UNUSED_LIBRARIES = {".pkl": frozenset({"skops"}), ".skops": frozenset()}
 """The libraries that reading a file does not need, by suffix. Their versions are not compared."""
 
@@ -67,7 +77,7 @@ def read_card(path: Path) -> dict[str, Any]:
     """The stored card.
 
     Raises:
-        AttentionError: the file is missing, is not JSON, or holds no hashes or no versions.
+        AttentionError: the file is missing, is not JSON, or lacks a hash, the versions, the columns or the threshold.
     """
     remedy = "export the model again, or copy its card to the same folder"
     if not path.is_file():
@@ -77,18 +87,14 @@ def read_card(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise AttentionError(f"the card {path.name} is not JSON", "the card of an export", remedy) from error
     if not _is_card(card):
-        raise AttentionError(f"the card {path.name} has no hashes or no versions", "the card of an export", remedy)
+        raise AttentionError(f"the card {path.name} is incomplete", "the card of an export", remedy)
     valid: dict[str, Any] = card
     return valid
 
 
 def _is_card(card: Any) -> bool:
-    """Whether the card holds a hash for each file, and versions."""
-    return (
-        isinstance(card, dict)
-        and all(isinstance(card.get(key), str) for key in HASHES.values())
-        and isinstance(card.get("versions"), dict)
-    )
+    """Whether the card holds what a predictor reads from it."""
+    return isinstance(card, dict) and all(isinstance(card.get(key), kind) for key, kind in FIELDS.items())
 
 
 def check_hash(file: Path, content: bytes, card: Mapping[str, Any]) -> None:

@@ -7,8 +7,9 @@ Python code.
 
 import pickle
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from urgency_dagster.attention.export.card import ACCEPTED, HASHES, check_hash, check_versions, read_card
 from urgency_dagster.attention.export.skops_files import from_skops
@@ -18,21 +19,18 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 
-def load_model(path: Path | str) -> "Pipeline":
-    """The fitted Pipeline of an exported `<model>.pkl` or `<model>.skops`; its card `<model>.json` must lie beside it.
+def load_export(file: Path) -> "tuple[Pipeline, Mapping[str, Any], str]":
+    """The fitted Pipeline of an exported file, its card, and the file's SHA-256.
 
-    `predict_proba` takes a DataFrame and returns (N, 2) probabilities of the classes 0 and 1. The DataFrame needs the
-    columns of the card, in any order; a missing column raises an AttentionError that names it. The predicted class is
-    1 if its probability is above the card's `threshold`. A model with accepted findings of the audit gives a warning.
+    A model with accepted findings of the audit gives a warning.
 
     Args:
-        path: the `.pkl` or `.skops` file.
+        file: the `.pkl` or `.skops` file; its card `<model>.json` lies beside it.
 
     Raises:
         AttentionError: the file or its card is missing or unreadable; the bytes do not match the card; a library
             version differs; a `.skops` file names an untrusted type. The model is not opened then.
     """
-    file = Path(path)
     if file.suffix not in HASHES:
         raise AttentionError(f"{file.name} is not a model", f"a file that ends in {' or '.join(HASHES)}", "name one")
     card = read_card(file.with_suffix(".json"))
@@ -43,8 +41,6 @@ def load_model(path: Path | str) -> "Pipeline":
     check_versions(file, card)
     if accepted := card.get(ACCEPTED):
         kinds = ", ".join(sorted({str(finding["kind"]) for finding in accepted}))
-        warnings.warn(f"{file.name} was exported with accepted findings of the audit: {kinds}", stacklevel=2)
-    if file.suffix == ".skops":
-        return from_skops(content)
-    pipeline: Pipeline = pickle.loads(content)  # noqa: S301 - the bytes match the hash in the card
-    return pipeline
+        warnings.warn(f"{file.name} was exported with accepted findings of the audit: {kinds}", stacklevel=3)
+    pipeline: Pipeline = from_skops(content) if file.suffix == ".skops" else pickle.loads(content)  # noqa: S301 - the bytes match the hash in the card
+    return pipeline, card, card[HASHES[file.suffix]]

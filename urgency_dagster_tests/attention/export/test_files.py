@@ -25,7 +25,7 @@ def test_a_loaded_model_and_the_fitted_model_predict_the_same(
     card = export_one(data, model, cross_validated)
     expected = fitted(data, model).predict_proba(data.X)
     for suffix in SUFFIXES:
-        loaded = load_model(cross_validated.model(model, suffix))
+        loaded = load_model(cross_validated.model(model, suffix)).pipeline
         np.testing.assert_array_equal(loaded.predict_proba(data.X), expected)
         np.testing.assert_array_equal(loaded.predict(data.X), (expected[:, 1] > card["threshold"]).astype(int))
 
@@ -49,7 +49,7 @@ def test_the_exported_model_follows_the_protocol_it_was_cross_validated_by(
     write_results(cross_validate(unequal, [model], config)[model], paths)
     card = export_one(unequal, model, paths)
     assert chosen.items() <= card["cross_validation"]["protocol"].items()
-    found = load_model(paths.model(model)).predict_proba(data.X)
+    found = load_model(paths.model(model)).pipeline.predict_proba(data.X)
     np.testing.assert_array_equal(found, fitted(unequal, model, Protocol(**chosen)).predict_proba(data.X))
     changed = ["oversample", "seed"] if model == "logreg" else list(chosen)
     for name in changed:
@@ -115,5 +115,5 @@ def test_models_of_other_protocols_are_not_mixed(data: AttentionData, cross_vali
     for model, card in export_models(data, ["logreg", "rf", "lgbm"], cross_validated):
         protocol = Protocol(seed=5 if model == "rf" else 42)
         assert card["cross_validation"]["protocol"]["seed"] == protocol.seed
-        exported = load_model(cross_validated.model(model)).predict_proba(data.X)
+        exported = load_model(cross_validated.model(model)).pipeline.predict_proba(data.X)
         np.testing.assert_array_equal(exported, fitted(data, model, protocol).predict_proba(data.X))

@@ -27,13 +27,29 @@ from urgency_dagster.attention.estimators import FeatureScaler
 from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.errors import AttentionError
 from urgency_dagster.paths import AttentionPaths
-from urgency_dagster.writing import read_json, write_json
+from urgency_dagster.writing import file_hash, read_json, write_json
 from urgency_dagster_tests.attention.export.conftest import SUFFIXES, export_one, fitted
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_loaded_model_names_itself_and_its_data(data: AttentionData, exported: AttentionPaths, suffix: str) -> None:
+    file, card = exported.model("logreg", suffix), read_json(exported.card("logreg"))
+    loaded = load_model(str(file))
+    assert loaded.provenance.model == "logreg"
+    assert loaded.provenance.model_sha256 == file_hash(file)
+    assert loaded.provenance.data_sha256 == data.source_sha256
+    assert loaded.provenance.versions == card["versions"]
+    assert loaded.threshold == card["threshold"]
+    assert sorted(loaded.used_columns) == sorted(card["selected_features"])
+    used = data.X[list(loaded.used_columns)]
+    expected = loaded.pipeline.predict_proba(data.X)[:, 1].tolist()
+    assert [row.probability for row in loaded.predict(used).rows] == expected
+    assert loaded.predict(used.assign(participant="P01")).unknown_columns == ("participant",)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_column_order_does_not_matter_and_names_do(data: AttentionData, exported: AttentionPaths, suffix: str) -> None:
-    loaded = load_model(exported.model("logreg", suffix))
+    loaded = load_model(exported.model("logreg", suffix)).pipeline
     turned = data.X[data.X.columns[::-1]]
     np.testing.assert_array_equal(loaded.predict_proba(turned), loaded.predict_proba(data.X))
     with pytest.raises(AttentionError, match=r"1 columns are missing: HRT#AVG#M05"):
@@ -46,7 +62,7 @@ def test_column_order_does_not_matter_and_names_do(data: AttentionData, exported
 def test_more_columns_and_other_dtypes_of_the_same_values_change_nothing(
     data: AttentionData, exported: AttentionPaths, suffix: str
 ) -> None:
-    loaded = load_model(exported.model("logreg", suffix))
+    loaded = load_model(exported.model("logreg", suffix)).pipeline
     expected = loaded.predict_proba(data.X)
     categorical = list(data.X.select_dtypes("bool"))
     variants = (
@@ -64,14 +80,14 @@ def test_more_columns_and_other_dtypes_of_the_same_values_change_nothing(
         (lambda X: X.assign(**{"HRT#VAL": "70"}), "1 columns are not numeric: HRT#VAL"),
         (lambda X: X.assign(**{"ESM#DOW=MON": 2}), "1 columns hold values other than 0 and 1: ESM#DOW=MON"),
         (lambda X: pd.concat([X, X[["HRT#VAL"]]], axis=1), "1 columns occur more than once: HRT#VAL"),
-        (lambda X: X.assign(**{"HRT#VAL": np.nan}), "the features hold NaN or infinity"),
+        (lambda X: X.assign(**{"HRT#VAL": np.nan}), "1 columns hold NaN or infinity: HRT#VAL"),
         (lambda X: X.to_numpy(), "the features are a ndarray"),
     ],
 )
 def test_invalid_features_are_named(
     data: AttentionData, exported: AttentionPaths, change: Callable[..., Any], said: str
 ) -> None:
-    loaded = load_model(exported.model("logreg", ".skops"))
+    loaded = load_model(exported.model("logreg", ".skops")).pipeline
     with pytest.raises(AttentionError, match=said):
         loaded.predict_proba(change(data.X))
 
@@ -144,6 +160,9 @@ CARDS = {
     "empty": b"{}",
     "a hash that is no text": json.dumps({"sha256": 1, "skops_sha256": "", "versions": {}}).encode(),
     "one hash": json.dumps({"sha256": "", "versions": {}}).encode(),
+    "no threshold": json.dumps(
+        {"sha256": "", "skops_sha256": "", "model": "", "versions": {}, "columns": [], "training_data": {}}
+    ).encode(),
     "versions that are a list": json.dumps({"sha256": "", "skops_sha256": "", "versions": []}).encode(),
     "none": None,
 }
@@ -182,7 +201,7 @@ def test_another_process_loads_and_predicts_the_same(
         "import sys, pandas as pd; from pathlib import Path\n"
         "from urgency_dagster.attention import load_model\n"
         "loaded = load_model(Path(sys.argv[1]))\n"
-        "print(*loaded.predict_proba(pd.read_pickle(sys.argv[2]))[:5, 1].tolist())\n"
+        "print(*[row.probability for row in loaded.predict(pd.read_pickle(sys.argv[2])).rows[:5]])\n"
     )
     command = [sys.executable, "-W", "error", "-c", code, str(exported.model("logreg")), str(tmp_path / "X.pkl")]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
@@ -211,7 +230,7 @@ def test_loading_and_predicting_need_core_libraries_only(
         "sys.meta_path.insert(0, NotInstalled())\n"
         "import pandas as pd\n"
         "from urgency_dagster.attention import load_model\n"
-        "print(*load_model(sys.argv[1]).predict_proba(pd.read_csv(sys.argv[2]))[:5, 1].tolist())\n"
+        "print(*[row.probability for row in load_model(sys.argv[1]).predict(pd.read_csv(sys.argv[2])).rows[:5]])\n"
     )
     model = str(exported.model("logreg", suffix))
     command = [sys.executable, "-c", code, model, str(tmp_path / "X.csv"), *NOT_INSTALLED[suffix]]
@@ -230,7 +249,8 @@ def test_a_pickle_is_loaded_without_skops_and_a_skops_file_is_not(
 
     monkeypatch.setattr(versions, "version", without_skops)
     np.testing.assert_array_equal(
-        load_model(exported.model("logreg")).predict_proba(data.X), fitted(data, "logreg").predict_proba(data.X)
+        load_model(exported.model("logreg")).pipeline.predict_proba(data.X),
+        fitted(data, "logreg").predict_proba(data.X),
     )
     with pytest.raises(AttentionError, match=r"skops .* \(here not installed\)"):
         load_model(exported.model("logreg", ".skops"))

@@ -1,0 +1,1 @@
+"""Why a model predicts what it predicts: the contribution of each feature to the prediction for one row."""
