@@ -14,9 +14,9 @@ class ClassProbabilities:
 
 @dataclass(frozen=True)
 class UtterancePrediction:
-    """Urgency and sentiment of one utterance; the sentiment is None if the training left it out."""
+    """Urgency and sentiment of one utterance; a task that the training left out is None."""
 
-    urgency: ClassProbabilities
+    urgency: ClassProbabilities | None
     sentiment: ClassProbabilities | None
 
 
@@ -26,7 +26,7 @@ class CallPrediction:
 
     Attributes:
         call: the call, as given to `Predictor.predict`.
-        urgency: predicted urgency.
+        urgency: predicted urgency; None if the training left it out.
         sentiment: predicted sentiment; None if the training left it out.
         abstain: True if the confidence of the urgency is below the confidence threshold, so a person should decide.
             None if the model has no such threshold.
@@ -34,7 +34,7 @@ class CallPrediction:
     """
 
     call: Hashable
-    urgency: ClassProbabilities
+    urgency: ClassProbabilities | None
     sentiment: ClassProbabilities | None
     abstain: bool | None
     alarm: bool | None

@@ -16,6 +16,7 @@ from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.statistics.calibration import probabilities
 from urgency_dagster.tables import HIGH
 from urgency_dagster.urgency.data.batches import Inputs, tokenise
+from urgency_dagster.urgency.data.labels import TASKS
 from urgency_dagster.urgency.network.inference import TaskLogits, mean_by_call, predict_logits
 from urgency_dagster.urgency.package.model_folder import WEIGHTS, UrgencyModel, load_urgency_model, read_card
 from urgency_dagster.urgency.package.original import checkpoint_model, read_original
@@ -102,23 +103,22 @@ class Predictor:
             for call, (urgency, sentiment) in zip(codes, answers, strict=True)
         )
 
-    def _abstains(self, urgency: ClassProbabilities) -> bool | None:
+    def _abstains(self, urgency: ClassProbabilities | None) -> bool | None:
         threshold = self.model.thresholds.get(CONFIDENCE_THRESHOLD)
-        return None if threshold is None else urgency.probabilities[urgency.label] < threshold
+        return None if threshold is None or urgency is None else urgency.probabilities[urgency.label] < threshold
 
-    def _alarms(self, urgency: ClassProbabilities) -> bool | None:
+    def _alarms(self, urgency: ClassProbabilities | None) -> bool | None:
         threshold = self.model.thresholds.get(ALARM_THRESHOLD)
-        return None if threshold is None else urgency.probabilities[HIGH] >= threshold
+        return None if threshold is None or urgency is None else urgency.probabilities[HIGH] >= threshold
 
     def _class_probabilities(
         self, logits: TaskLogits, level: str
-    ) -> list[tuple[ClassProbabilities, ClassProbabilities | None]]:
+    ) -> list[tuple[ClassProbabilities | None, ClassProbabilities | None]]:
         labels, temperatures = self.model.labels, self.model.temperatures[level]
-        urgency = _named(probabilities(logits.urgency, temperatures["urgency"]), labels.urgency)
-        sentiment: Sequence[ClassProbabilities | None] = [None] * len(urgency)
-        if "sentiment" in labels.tasks:
-            sentiment = _named(probabilities(logits.sentiment, temperatures["sentiment"]), labels.sentiment)
-        return list(zip(urgency, sentiment, strict=True))
+        answers: dict[str, Sequence[ClassProbabilities | None]] = dict.fromkeys(TASKS, [None] * len(logits.urgency))
+        for task in labels.tasks:
+            answers[task] = _named(probabilities(getattr(logits, task), temperatures[task]), getattr(labels, task))
+        return list(zip(answers["urgency"], answers["sentiment"], strict=True))
 
 
 def load_model(folder: str | Path, device: str = AUTO) -> Predictor:

@@ -67,7 +67,7 @@ def test_urgency_is_trained_and_chosen_alone(made: Made) -> None:
     for scores in made.summary.history:
         assert scores.sent_f1 is scores.sent_acc is None
         assert scores.average_f1 == scores.urg_f1
-    assert made.summary.best.urg_f1 == max(scores.urg_f1 for scores in made.summary.history)
+    assert made.summary.best.urg_f1 == max(scores.urg_f1 or 0 for scores in made.summary.history)
 
 
 def test_no_score_of_the_sentiment_is_shown(made: Made) -> None:
@@ -96,6 +96,7 @@ def test_an_answer_has_no_sentiment(made: Made, text_model: PretrainedModel) -> 
     ):
         answer = model.predict(["여기 호흡", "네"], np.zeros((2, 12), np.float32), ["a", "a"])
         assert answer.calls[0].sentiment is answer.utterances[0].sentiment is None
+        assert answer.calls[0].urgency is not None
         assert sum(answer.calls[0].urgency.probabilities.values()) == pytest.approx(1)
 
 

@@ -93,6 +93,7 @@ def test_a_call_is_the_mean_of_its_utterances(trained: Trained, predictor: Predi
         here = np.array(validation.calls) == call.call
         mean = stored_logits(trained, "urgency")[here].mean(axis=0, keepdims=True)
         expected = probabilities(mean, predictor.model.temperatures["call"]["urgency"])[0]
+        assert call.urgency is not None
         assert list(call.urgency.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-6)
         assert call.abstain == (max(call.urgency.probabilities.values()) < thresholds["answer_from"])
         assert call.alarm == (call.urgency.probabilities["상"] >= thresholds["alarm_from"])
@@ -106,6 +107,8 @@ def test_rows_of_one_call_need_not_be_together(predictor: Predictor, validation:
     calls = predictor.predict(texts, vectors, ["a", "b", "a", "b"]).calls
     (alone,) = predictor.predict(texts[::2], vectors[::2], ["a", "a"]).calls
     assert [call.call for call in calls] == ["a", "b"]
+    assert calls[0].urgency is not None
+    assert alone.urgency is not None
     assert calls[0].urgency.probabilities == pytest.approx(alone.urgency.probabilities, abs=1e-5)
 
 
@@ -208,6 +211,7 @@ def test_a_model_folder_of_before_keeps_its_alarm_and_its_only_temperatures(
     here = np.array(validation.calls) == calls[0].call
     mean = stored_logits(trained, "urgency")[here].mean(axis=0, keepdims=True)
     expected = probabilities(mean, 1.667)[0].tolist()
+    assert calls[0].urgency is not None
     assert list(calls[0].urgency.probabilities.values()) == pytest.approx(expected, abs=1e-6)
     assert calls[0].alarm == (calls[0].urgency.probabilities["상"] >= 0.177)
 

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 JOINED = pa.schema([field for field in UTTERANCES if field.name in {*TRAINING_ROWS.names, "sentiment", "urgencyLevel"}])
 """The columns that are read of an archive's utterance table; the others would only take memory."""
 
-MIN_URGENCY_CLASSES = 2
-"""Minimum number of urgency classes on the training side."""
-
 
 @dataclass(frozen=True)
 class TrainingSetSummary:
@@ -52,7 +49,7 @@ class TrainingSetSummary:
         utterances: number of utterances on each side.
         class_counts: utterances per class name, by side and task.
         protocol: `honest` or `original`, for the split and the training.
-        left_out: one sentence for a task that is not trained; empty if both are.
+        left_out: why a task is not trained and what is absent without it; empty if both are trained.
     """
 
     mode_asked: str
@@ -106,7 +103,7 @@ def build_training_set(paths: StoragePaths, archives: Sequence[str], config: Spl
         ArtefactError: an archive has no utterances or vectors, their numbers or columns do not agree, or the vectors
             of the archives differ in speech model, width or number per utterance.
         TrainingDataError: there are no rows, a side is empty, a call has two different labels or an unknown urgency,
-            or the training side has fewer than MIN_URGENCY_CLASSES classes.
+            or the training side has one urgency and one sentiment only.
     """
     names = sorted(set(archives))
     tables = [_archive_rows(paths, archive) for archive in names]
@@ -284,14 +281,6 @@ def _check_sides(rows: pa.Table) -> None:
             raise TrainingDataError(
                 f"no row is on the {side} side", "rows on both sides", "add calls, or change the split"
             )
-    training = rows.filter(pc.equal(rows["side"], TRAIN))
-    classes = len(pc.unique(training["urgency_id"]))
-    if classes < MIN_URGENCY_CLASSES:
-        raise TrainingDataError(
-            f"the training side has {classes} urgency class",
-            f"at least {MIN_URGENCY_CLASSES}",
-            "add calls of another urgency",
-        )
 
 
 def _write(

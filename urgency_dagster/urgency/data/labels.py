@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
+from urgency_dagster.errors import TrainingDataError
 from urgency_dagster.tables import URGENCY_LEVELS
 from urgency_dagster.urgency.data.tables import TRAIN
 
@@ -13,6 +14,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TASKS = ("urgency", "sentiment")
+
+ABSENT = {
+    "urgency": " Without urgency there are no alarms, no abstention, no thresholds, no costs, no time to decision, and "
+    "no scores by slice or speaker.",
+    "sentiment": "",
+}
+"""What else is absent without a task, as the rest of a text."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +49,32 @@ class Labels:
 
 
 def labels_of(rows: "pa.Table", sentiments: tuple[str, ...]) -> Labels:
-    """The labels; the sentiment is left out if all rows of the training side have the same one."""
+    """The labels; a task is left out if all rows of the training side have the same class of it.
+
+    Raises:
+        TrainingDataError: so both tasks would be left out.
+    """
     training = rows.filter(pc.equal(rows["side"], TRAIN))
-    left_out = ("sentiment",) if len(pc.unique(training["sentiment_id"])) == 1 else ()
-    return Labels(URGENCY_LEVELS, sentiments, left_out)
+    left_out = tuple(task for task in TASKS if len(pc.unique(training[f"{task}_id"])) == 1)
+    labels = Labels(URGENCY_LEVELS, sentiments, left_out)
+    if not labels.tasks:
+        raise TrainingDataError(
+            f"every call of the training side has {_only_classes(training, labels)}",
+            "two classes of at least one of both",
+            "add calls of another urgency or another sentiment",
+        )
+    return labels
 
 
 def left_out_sentence(rows: "pa.Table", labels: Labels) -> str:
-    """Why a task is left out, in one sentence; empty if none is."""
+    """Why a task is left out and what is absent then; empty if none is left out."""
     if not labels.left_out:
         return ""
-    only = labels.sentiment[rows.filter(pc.equal(rows["side"], TRAIN))["sentiment_id"][0].as_py()]
-    return f"Every call of the training side has the sentiment {only}, so sentiment is left out and urgency goes on."
+    (task,), (other,) = labels.left_out, labels.tasks
+    only = _only_classes(rows.filter(pc.equal(rows["side"], TRAIN)), labels)
+    return f"Every call of the training side has {only}, so {task} is left out and {other} goes on.{ABSENT[task]}"
+
+
+def _only_classes(training: "pa.Table", labels: Labels) -> str:
+    names = {task: getattr(labels, task)[training[f"{task}_id"][0].as_py()] for task in labels.left_out}
+    return " and ".join(f"the {task} {name}" for task, name in names.items())

@@ -50,7 +50,7 @@ def abstention(
     return points
 
 
-def draw_reliability(target: "Path", before: Reliability, after: Reliability) -> None:
+def draw_reliability(target: "Path", task: str, before: Reliability, after: Reliability) -> None:
     """Draws accuracy against confidence, without and with the temperature; a calibrated model is on the diagonal."""
     with picture(target, width_in=4.4, height_in=3.8) as axes:
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
@@ -61,5 +61,5 @@ def draw_reliability(target: "Path", before: Reliability, after: Reliability) ->
         axes.set_ylim(0, 1.02)
         axes.set_xlabel("confidence")
         axes.set_ylabel("accuracy")
-        axes.set_title("Urgency by utterance", fontsize=10)
+        axes.set_title(f"{task.capitalize()} by utterance", fontsize=10)
         axes.legend(frameon=False, fontsize=8, loc="upper left")

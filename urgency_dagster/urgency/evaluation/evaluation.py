@@ -23,7 +23,7 @@ from urgency_dagster.urgency.evaluation.metrics import (
     calibration_scores,
     majority_predictions,
     overall_scores,
-    urgency_reliability,
+    utterance_reliability,
 )
 from urgency_dagster.urgency.evaluation.predictions import Answers
 from urgency_dagster.urgency.evaluation.report import classification_text, draw_confusions, report_text
@@ -66,7 +66,7 @@ def evaluate(paths: StoragePaths, config: EvaluationConfig, progress: Progress =
         overall_scores(answers, majority, training_set, config)
         | breakdowns(answers, majority, training_set.labels, config)
         | baseline_scores(paths, training_set, rows, config)
-        | {"calibration": calibration_scores(answers, model, config)}
+        | {"calibration": calibration_scores(answers, model, config), "left_out": training_set.summary.left_out}
     )
     _write(paths, answers, metrics, card, model)
     return metrics
@@ -112,8 +112,10 @@ def _write(
     with replacing_folder(paths.urgency.evaluation) as folder:
         write_json(folder / METRICS, metrics)
         write_table(folder / PREDICTIONS, _prediction_table(answers))
-        draw_time_to_decision(folder / TIME_TO_DECISION, metrics["time_to_decision"])
-        draw_reliability(folder / RELIABILITY, *urgency_reliability(answers, model))
+        if metrics["time_to_decision"]:
+            draw_time_to_decision(folder / TIME_TO_DECISION, metrics["time_to_decision"])
+        task = model.labels.tasks[0]
+        draw_reliability(folder / RELIABILITY, task, *utterance_reliability(answers, model, task))
         pictures = draw_confusions(folder, matrices, model.labels)
         write_text(folder / CLASSIFICATION, classification_text(by_unit, model.labels))
         write_text(folder / REPORT, report_text(metrics, card, pictures))

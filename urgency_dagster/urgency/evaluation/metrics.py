@@ -31,6 +31,9 @@ from urgency_dagster.urgency.package.thresholds import evaluate_thresholds
 SPEAKER_SECTIONS = {"caller_only": CALLER, "taker_only": CALL_TAKER}
 """Sections with scores from the utterances of one speaker."""
 
+OF_URGENCY = ("slices", "time_to_decision", "cost_per_1000_calls")
+"""Sections about the urgency alone."""
+
 
 def overall_scores(
     answers: Answers, majority: dict[str, Predictions], training_set: TrainingSet, config: EvaluationConfig
@@ -75,7 +78,19 @@ def _constant(predictions: Predictions, training: pa.Table) -> Predictions:
 def breakdowns(
     answers: Answers, majority: dict[str, Predictions], labels: Labels, config: EvaluationConfig
 ) -> dict[str, Any]:
-    """Scores by slice, by speaker and by seconds heard, and the expected cost of errors."""
+    """Scores by speaker; of the urgency also by slice and by seconds heard, and the expected cost of errors.
+
+    What is about urgency is None if it is left out.
+    """
+    by_speaker = {name: _of_speaker(answers, speaker, labels, config) for name, speaker in SPEAKER_SECTIONS.items()}
+    if "urgency" in labels.left_out:
+        return by_speaker | dict.fromkeys(OF_URGENCY)
+    return by_speaker | _urgency_breakdowns(answers, majority, labels, config)
+
+
+def _urgency_breakdowns(
+    answers: Answers, majority: dict[str, Predictions], labels: Labels, config: EvaluationConfig
+) -> dict[str, Any]:
     utterance, call = answers.utterance, answers.call
     high = labels.urgency.index(HIGH)
     costs = np.array(config.cost_matrix)
@@ -89,7 +104,6 @@ def breakdowns(
             high=high,
             bootstrap=config.bootstrap,
         ),
-        **{name: _of_speaker(answers, speaker, labels, config) for name, speaker in SPEAKER_SECTIONS.items()},
         "time_to_decision": time_to_decision(
             answers.logits.urgency,
             answers.rows["endAt"].to_numpy(),
@@ -116,16 +130,19 @@ def _of_speaker(answers: Answers, speaker: int, labels: Labels, config: Evaluati
     return evaluate_predictions(by_speaker.call, labels, config.bootstrap)
 
 
-def urgency_reliability(answers: Answers, model: UrgencyModel) -> tuple[Reliability, Reliability]:
-    """The reliability of the urgency of utterances, without and with the temperature."""
-    logits, true = answers.logits.urgency, answers.utterance.urgency
-    temperatures = (1.0, model.temperatures["utterance"]["urgency"])
+def utterance_reliability(answers: Answers, model: UrgencyModel, task: str) -> tuple[Reliability, Reliability]:
+    """The reliability of one task of utterances, without and with the temperature."""
+    logits, true = getattr(answers.logits, task), getattr(answers.utterance, task)
+    temperatures = (1.0, model.temperatures["utterance"][task])
     before, after = (reliability(probabilities(logits, temperature), true) for temperature in temperatures)
     return before, after
 
 
 def calibration_scores(answers: Answers, model: UrgencyModel, config: EvaluationConfig) -> dict[str, Any]:
-    """Calibration by utterance and by call; accuracy after deferral and the effect of the thresholds by call."""
+    """Calibration by utterance and by call; accuracy after deferral and the effect of the thresholds by call.
+
+    The last two are about the urgency, and None if it is left out.
+    """
     levels = {"utterance": (answers.logits, answers.utterance), "call": (answers.call_logits, answers.call)}
     by_level = {
         level: _calibration_of_level(
@@ -134,6 +151,8 @@ def calibration_scores(answers: Answers, model: UrgencyModel, config: Evaluation
         for level, of_level in levels.items()
     }
     scores: dict[str, Any] = by_level["utterance"] | {"call": by_level["call"]}
+    if "urgency" in model.labels.left_out:
+        return scores | dict.fromkeys(("abstention", "thresholds"))
     class_probabilities = probabilities(answers.call_logits.urgency, model.temperatures["call"]["urgency"])
     true, high = answers.call.urgency, model.labels.urgency.index(HIGH)
     scores["abstention"] = abstention(class_probabilities, true, config.bootstrap)

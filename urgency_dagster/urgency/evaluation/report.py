@@ -83,15 +83,15 @@ def classification_text(by_unit: "Mapping[str, Predictions]", labels: Labels) ->
 
 
 def report_text(metrics: Mapping[str, Any], card: Mapping[str, Any], pictures: list[str]) -> str:
-    """The report as Markdown."""
+    """The report as Markdown. What is about urgency is absent if it is left out; the first section says so."""
+    about_urgency = metrics["utterance"]["urgency"] is not None
     sections = (
         _data_section(card),
         _score_section(metrics),
-        _danger_section(metrics),
-        _time_section(metrics),
-        _calibration_section(metrics["calibration"], card),
-        f"## Speakers\n\n{_side_table(metrics)}",
-        _slice_section(metrics),
+        *((_danger_section(metrics), _time_section(metrics)) if about_urgency else ()),
+        _calibration_section(metrics["calibration"]),
+        *((_deferral_text(metrics["calibration"], card), _side_section(metrics)) if about_urgency else ()),
+        *((_slice_section(metrics),) if about_urgency else ()),
         _confusion_section(pictures),
         _limit_section(card),
     )
@@ -142,7 +142,7 @@ The prediction uses the utterances that have ended by then. Calls without a pred
 ![time_to_decision.png](time_to_decision.png)"""
 
 
-def _calibration_section(calibration: Mapping[str, Any], card: Mapping[str, Any]) -> str:
+def _calibration_section(calibration: Mapping[str, Any]) -> str:
     return f"""\
 ## Calibration
 
@@ -152,13 +152,20 @@ The temperatures were fitted on the calibration set, one for each level and task
 prediction. The error is the expected calibration error, in {BINS} bins of confidence. It is too high with few calls, so
 its interval may lie above it. NLL is the mean negative log-likelihood. Lower is better for both.
 
-![reliability.png](reliability.png)
+![reliability.png](reliability.png)"""
 
+
+def _deferral_text(calibration: Mapping[str, Any], card: Mapping[str, Any]) -> str:
+    return f"""\
 {_abstention_table(calibration["abstention"])}
 
 {_threshold_text(calibration["thresholds"])}
 
 {_fit_text(card)}"""
+
+
+def _side_section(metrics: Mapping[str, Any]) -> str:
+    return f"## Speakers\n\n{_side_table(metrics)}"
 
 
 def _slice_section(metrics: Mapping[str, Any]) -> str:

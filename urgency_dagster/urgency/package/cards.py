@@ -97,8 +97,8 @@ Urgency and sentiment of a Korean emergency-call utterance from its transcript a
 | audio vectors | {_audio(card["audio_tokens"], card["audio_width"])} |
 | training side | {card["utterances"][TRAIN]} utterances of {card["calls"][TRAIN]} calls |
 | calibration set, part of these | {card["held_out"]["utterances"]} utterances of {card["held_out"]["calls"]} calls |
-| temperatures for an utterance | {_temperatures(card["temperatures"]["utterance"])} |
-| temperatures for a call | {_temperatures(card["temperatures"]["call"])}{_why_not_fitted(card)} |
+| temperatures for an utterance | {_temperatures(card["temperatures"]["utterance"], labels)} |
+| temperatures for a call | {_temperatures(card["temperatures"]["call"], labels)}{_why_not_fitted(card)} |
 | confidence threshold for a call | {_threshold(CONFIDENCE_THRESHOLD, card)} |
 | alarm threshold for a call | {_threshold(ALARM_THRESHOLD, card)} |
 | validation rows | {card["utterances"][VALIDATION]} utterances of {card["calls"][VALIDATION]} calls |
@@ -109,7 +109,7 @@ Urgency and sentiment of a Korean emergency-call utterance from its transcript a
 
 | validation, by utterance | accuracy | macro-F1 |
 | --- | --- | --- |
-| urgency | {metrics["urg_acc"]:.3f} | {metrics["urg_f1"]:.3f} |
+| urgency | {_score(metrics["urg_acc"])} | {_score(metrics["urg_f1"])} |
 | sentiment | {_score(metrics["sent_acc"])} | {_score(metrics["sent_f1"])} |
 
 {card["left_out"]}
@@ -129,8 +129,8 @@ def _score(value: float | None) -> str:
     return "left out" if value is None else f"{value:.3f}"
 
 
-def _temperatures(by_task: Mapping[str, float]) -> str:
-    return ", ".join(f"{task} {by_task[task]:.3f}" for task in ("urgency", "sentiment"))
+def _temperatures(by_task: Mapping[str, float], labels: Labels) -> str:
+    return ", ".join(f"{task} {by_task[task]:.3f}" for task in labels.tasks)
 
 
 def _why_not_fitted(card: Mapping[str, Any]) -> str:
@@ -139,6 +139,8 @@ def _why_not_fitted(card: Mapping[str, Any]) -> str:
 
 
 def _threshold(name: str, card: Mapping[str, Any]) -> str:
+    if "urgency" in Labels.from_json(card["labels"]).left_out:
+        return "not offered: urgency is left out"
     return threshold_text(name, card["threshold_fits"], card["config"]["min_calibration_calls"])
 
 

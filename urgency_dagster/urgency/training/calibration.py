@@ -46,15 +46,24 @@ def calibrate(
         "utterance": _temperatures(model.labels, logits, calibration.urgency, calibration.sentiment),
         "call": _temperatures(model.labels, call_logits, urgency, sentiment) if enough else dict(NO_TEMPERATURES),
     }
-    fits = fit_thresholds(
-        probabilities(call_logits.urgency, temperatures["call"]["urgency"]),
-        urgency,
-        high=model.labels.urgency.index(HIGH),
+    fits = _thresholds(model.labels, call_logits, temperatures["call"]["urgency"], urgency, config)
+    return replace(model, temperatures=temperatures, thresholds=offered(fits)), fits
+
+
+def _thresholds(
+    labels: Labels, call_logits: TaskLogits, temperature: float, true: "NDArray[np.int64]", config: TrainingConfig
+) -> dict[str, ThresholdFit]:
+    """The thresholds for the urgency of a call; none if the urgency is left out."""
+    if "urgency" in labels.left_out:
+        return {}
+    return fit_thresholds(
+        probabilities(call_logits.urgency, temperature),
+        true,
+        high=labels.urgency.index(HIGH),
         deferral_rate=config.deferral_rate,
         alarm_recall=config.alarm_recall,
         min_calls=config.min_calibration_calls,
     )
-    return replace(model, temperatures=temperatures, thresholds=offered(fits)), fits
 
 
 def calibration_facts(model: UrgencyModel, fits: Mapping[str, ThresholdFit]) -> dict[str, Any]:

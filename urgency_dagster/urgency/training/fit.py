@@ -47,8 +47,8 @@ class EpochScores:
         learning_rate: learning rate of its steps.
         sent_acc: validation accuracy of the sentiment, by utterance; None if it is left out.
         sent_f1: validation macro-F1 of the sentiment, by utterance; None if it is left out.
-        urg_acc: validation accuracy of the urgency, by utterance.
-        urg_f1: validation macro-F1 of the urgency, by utterance.
+        urg_acc: validation accuracy of the urgency, by utterance; None if it is left out.
+        urg_f1: validation macro-F1 of the urgency, by utterance; None if it is left out.
     """
 
     epoch: int
@@ -56,13 +56,14 @@ class EpochScores:
     learning_rate: float
     sent_acc: float | None
     sent_f1: float | None
-    urg_acc: float
-    urg_f1: float
+    urg_acc: float | None
+    urg_f1: float | None
 
     @property
     def average_f1(self) -> float:
-        """The mean of both macro-F1, or that of the urgency alone; the best epoch has the highest."""
-        return self.urg_f1 if self.sent_f1 is None else (self.sent_f1 + self.urg_f1) / 2
+        """The mean macro-F1 of the tasks that are trained; the best epoch has the highest."""
+        scores = [score for score in (self.sent_f1, self.urg_f1) if score is not None]
+        return sum(scores) / len(scores)
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,7 @@ def train(
     training_set = read_training_set(paths)
     protocol = training_set.summary.protocol
     config = config.under(protocol)
-    if training_set.labels.left_out:
-        config = config.changed(sentiment_weight=0.0)
+    config = config.changed(**{f"{task}_weight": 0.0 for task in training_set.labels.left_out})
     device = resolve_device(config.device)
     with reproducible(config.seed, device), current_device(device):
         model = untrained_model(training_set, text_model, config)
@@ -207,17 +207,19 @@ def _fit(
 
 
 def _validation_metrics(learner: Learner, validation: UtteranceDataset, protocol: Protocol) -> dict[str, Any]:
-    """Scores and class ids of the validation side, under the original's names."""
+    """Scores and class ids of the validation side, under the original's names; no scores of a task left out."""
     logits = learner.predict(validation)
     metrics: dict[str, Any] = {}
     macro_f1 = f1_macro_of_present if protocol == ORIGINAL else f1_macro
-    tasks = (("sent", logits.sentiment, validation.sentiment), ("urg", logits.urgency, validation.urgency))
-    for task, scores, true in tasks:
+    for task, name in (("sentiment", "sent"), ("urgency", "urg")):
+        scores, true = getattr(logits, task), getattr(validation, task)
         predicted = scores.argmax(axis=1)
-        matrix = confusion_matrix(true, predicted, scores.shape[1])
-        metrics |= {f"{task}_acc": accuracy(matrix), f"{task}_f1": macro_f1(matrix)}
-        metrics |= {f"preds_{task}": predicted.tolist(), f"trues_{task}": true.tolist()}
-    return metrics | (dict.fromkeys(("sent_acc", "sent_f1")) if learner.labels.left_out else {})
+        metrics |= dict.fromkeys((f"{name}_acc", f"{name}_f1"))
+        if task in learner.labels.tasks:
+            matrix = confusion_matrix(true, predicted, scores.shape[1])
+            metrics |= {f"{name}_acc": accuracy(matrix), f"{name}_f1": macro_f1(matrix)}
+        metrics |= {f"preds_{name}": predicted.tolist(), f"trues_{name}": true.tolist()}
+    return metrics
 
 
 def _epoch_scores(epoch: int, loss: float, rate: float, metrics: dict[str, Any]) -> EpochScores:

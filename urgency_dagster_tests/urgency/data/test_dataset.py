@@ -25,7 +25,6 @@ from urgency_dagster.writing import write_table
 from urgency_dagster_tests.urgency.conftest import (
     ARCHIVES,
     AUDIO_WIDTH,
-    relabel,
     write_root,
     write_spans,
     write_vectors,
@@ -146,13 +145,6 @@ def test_an_empty_side_is_refused(tmp_path: Path) -> None:
     paths = write_root(tmp_path, archives={"T_광주_구급": 1})
     with pytest.raises(TrainingDataError, match="validation side"):
         build_training_set(paths, ["T_광주_구급"], SplitConfig())
-
-
-def test_a_single_urgency_in_training_is_refused(paths: StoragePaths) -> None:
-    for archive in NAMES[:2]:
-        relabel(paths, archive, lambda _: "상")
-    with pytest.raises(TrainingDataError, match="1 urgency class"):
-        build_training_set(paths, NAMES, SplitConfig())
 
 
 def edit(paths: StoragePaths, change: Callable[[list[dict[str, Any]]], None]) -> None:

@@ -26,6 +26,6 @@ class TestAbstention:
 def test_the_picture_shows_both_curves(tmp_path: Path) -> None:
     logits, true = drawn(500, 3.0)
     before, after = (reliability(probabilities(logits, t), true) for t in (1.0, 3.0))
-    draw_reliability(tmp_path / "one.png", before, after)
-    draw_reliability(tmp_path / "other.png", before, before)
+    draw_reliability(tmp_path / "one.png", "urgency", before, after)
+    draw_reliability(tmp_path / "other.png", "urgency", before, before)
     assert (tmp_path / "one.png").read_bytes() != (tmp_path / "other.png").read_bytes()
