@@ -69,8 +69,10 @@ def _settings_error(options: type[BaseModel], error: ValidationError) -> Setting
     """The first error of a validation: the option, the received value and the expected values."""
     fault = error.errors(include_url=False)[0]
     option = ".".join(str(part) for part in fault["loc"]) or options.__name__
-    if fault["type"] == "extra_forbidden":
+    if fault["type"] == "extra_forbidden" and len(fault["loc"]) == 1:
         return _unknown_option(options, option)
+    if fault["type"] in ("missing", "missing_argument"):
+        return SettingsError(f"{option} is missing", "a value", f"add `{option}`")
     expected = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     return SettingsError(f"{option} is {fault['input']!r}", expected, f"correct `{option}`")
 

@@ -12,7 +12,10 @@ from .embedding.throughput import draw_throughput as draw_throughput
 from .embedding.verification import Verification as Verification
 from .full_table import write_full_table as write_full_table
 from .landing.cache import LandingCache as LandingCache
+from .landing.configuration import LANDING as LANDING
+from .landing.configuration import LandingConfig as LandingConfig
 from .landing.formats import unread_format as unread_format
+from .landing.landed_tables import LandedTable as LandedTable
 from .landing.names import composed as composed
 from .landing.names import printable as printable
 from .landing.names import same_name as same_name

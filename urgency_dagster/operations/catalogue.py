@@ -7,10 +7,11 @@ from typing import Any
 
 import dagster as dg
 
+from urgency_dagster.calls import LANDING
 from urgency_dagster.configuration import checked_options
 from urgency_dagster.errors import SettingsError
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.provenance.declared import read_declared
+from urgency_dagster.provenance.declared import landing_options, read_declared
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,13 @@ class Catalogue:
                 the bounds of its option.
         """
         declared = read_declared(paths)
+        landing_options(paths)  # a wrong option there stops a run too
+        declared.pop(LANDING, None)
         known = {op_name(spec.key) for spec in self.specs}
         if unknown := sorted(declared.keys() - known):
             raise SettingsError(
                 f"{paths.run_config} names {', '.join(unknown)}",
-                f"some of {', '.join(sorted(known))}",
+                f"some of {', '.join(sorted({*known, LANDING}))}",
                 "correct the name",
             )
         place = paths.run_config

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import yaml
 
+from urgency_dagster.calls import LANDING, LandedTable, LandingConfig
 from urgency_dagster.configuration import checked_options
 from urgency_dagster.errors import SettingsError
 from urgency_dagster.paths import StoragePaths
@@ -35,6 +36,20 @@ def read_declared(paths: StoragePaths) -> dict[str, dict[str, Any]]:
     if not isinstance(declared, dict) or not all(isinstance(options, dict) for options in declared.values()):
         raise SettingsError(f"{paths.run_config} is no mapping", "assets, each with its options", "correct it")
     return declared
+
+
+def landing_options(paths: StoragePaths) -> LandingConfig:
+    """The section of the file about landed inputs. Paths begin at the storage root unless they are absolute.
+
+    Raises:
+        SettingsError: the file is not a YAML mapping of names to options, or an option of the section is wrong.
+    """
+    section = read_declared(paths).get(LANDING, {})
+    options = LandingConfig(**checked_options(LandingConfig, section, f"{paths.run_config}: {LANDING}"))
+    tables = {
+        name: LandedTable(*(paths.root / path.expanduser() for path in table)) for name, table in options.tables.items()
+    }
+    return LandingConfig(tables=tables)
 
 
 def declared_for_step(context: dg.AssetExecutionContext, paths: StoragePaths, config: dg.Config) -> dict[str, Any]:

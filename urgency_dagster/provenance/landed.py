@@ -1,15 +1,17 @@
 """The content of the landing folders and the version of each landed file."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 
 import dagster as dg
 
-from urgency_dagster.calls import ArchivePair, LandedZip, Landing, LandingCache, scan_landing
-from urgency_dagster.errors import ArchiveError
+from urgency_dagster.calls import ArchivePair, LandedTable, LandedZip, Landing, LandingCache, scan_landing
+from urgency_dagster.errors import ArchiveError, SettingsError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.progress import Progress, no_progress
+from urgency_dagster.provenance.declared import landing_options
 from urgency_dagster.provenance.keys import ATTENTION_SOURCE
 
 
@@ -23,7 +25,13 @@ class LandedContent:
     def calls(self) -> Landing:
         """The archive pairs, and the unusable files."""
         with self.collecting():
-            return scan_landing(self.paths.landing_calls, self._cache)
+            return scan_landing(self.paths.landing_calls, self._cache, self._named_tables())
+
+    def _named_tables(self) -> Mapping[str, LandedTable]:
+        try:
+            return landing_options(self.paths).tables
+        except SettingsError:  # the plan and every step refuse the file with this error; the page still opens
+            return {}
 
     def collecting(self) -> AbstractContextManager[None]:
         """A block in which new facts about landed files are written together, see `LandingCache.collecting`."""

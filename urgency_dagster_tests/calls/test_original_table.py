@@ -1,5 +1,6 @@
 """The files that the original's scripts leave, as its preprocessing writes them, become an archive."""
 
+import shutil
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from urgency_dagster.calls.landing.landed_tables import LandedTable
 from urgency_dagster.calls.landing.pairs import scan_landing
 from urgency_dagster.calls.original_table import import_table
 from urgency_dagster.calls.table.funnel import read_funnel
@@ -195,3 +197,46 @@ class TestLanding:
         paths.landing_calls.mkdir(parents=True)
         (paths.landing_calls / "list.csv").write_text("a,b")
         assert scan_landing(paths.landing_calls).problems == {}
+
+
+class TestNamedInAnOption:
+    """A table that lies outside the landing folder and is named in `run_config.yaml`."""
+
+    @pytest.fixture
+    def table(self, paths: StoragePaths, tmp_path: Path) -> LandedTable:
+        folder = land(paths).rename(tmp_path / "elsewhere")
+        return LandedTable(folder / "광주_구급_full_final.csv", folder / "wav2vec2_embeddings_full.npy")
+
+    @pytest.mark.parametrize(
+        ("name", "archive"), [("V_대구", "V_대구"), (unicodedata.normalize("NFD", "대구"), "T_대구")]
+    )
+    def test_its_archive_has_the_name_in_the_option(
+        self, paths: StoragePaths, table: LandedTable, name: str, archive: str
+    ) -> None:
+        found = scan_landing(paths.landing_calls, None, {name: table})
+        assert (list(found.pairs), found.problems) == ([archive], {})
+        assert import_table(paths, found.pairs[archive])["rows"] == 6
+
+    def test_one_that_lies_in_the_landing_folder_is_used_once(self, paths: StoragePaths, table: LandedTable) -> None:
+        """Named, it needs no folder of its own."""
+        shutil.copytree(table.csv.parent, paths.landing_calls / "a")
+        (paths.landing_calls / "a" / "other.npy").touch()
+        here = LandedTable(*(paths.landing_calls / "a" / path.name for path in table))
+        found = scan_landing(paths.landing_calls, None, {"T_a": here})
+        assert list(found.pairs) == ["T_a"]
+        assert list(found.problems) == ["a/other.npy"]
+        (paths.landing_calls / "a" / "other.npy").unlink()
+        found = scan_landing(paths.landing_calls, None, {"T_a": here})
+        assert (list(found.pairs), found.problems) == (["T_a"], {})
+
+    def test_a_missing_file_is_named_with_the_option(self, paths: StoragePaths, table: LandedTable) -> None:
+        table.npy.unlink()
+        found = scan_landing(paths.landing_calls, None, {"T_a": table})
+        reason = "run_config.yaml names it as a table of T_a, but it is not there"
+        assert (found.pairs, found.problems) == ({}, {table.npy.as_posix(): reason})
+
+    def test_two_inputs_of_one_name_are_refused(self, paths: StoragePaths, table: LandedTable) -> None:
+        land(paths)
+        found = scan_landing(paths.landing_calls, None, {ARCHIVE: table})
+        assert found.pairs == {}
+        assert len(found.problems) == 4

@@ -338,3 +338,32 @@ class TestTableOfTheOriginal:
     def test_its_recordings_cannot_be_unpacked(self, root: Settings) -> None:
         with pytest.raises(dg.Failure, match="landed as a CSV with vectors"):
             materialise(root, "call_recordings")
+
+    def test_one_that_is_named_in_the_options_is_an_archive_too(self, root: Settings) -> None:
+        paths = StoragePaths(root.storage)
+        (paths.landing_calls / "original").rename(paths.root / "mine")
+        assert list(planner_of(root).planned_runs("calls")) == []
+        named = {"csv": "mine/광주_구급_full_final.csv", "npy": str(paths.root / "mine/wav2vec2_embeddings_full.npy")}
+        section = {"landing": {"tables": {"V_대구_구급": named}}}
+        paths.run_config.write_text(yaml.safe_dump(section, allow_unicode=True), encoding="utf-8")
+        assert names(plan(root, "V_대구_구급")) == [*self.MADE]
+        assert materialise(root, *self.MADE, archive="V_대구_구급").success
+        assert list(planner_of(root).planned_runs("calls")) == []
+        os.utime(paths.root / "mine" / "광주_구급_full_final.csv", (1, 1))
+        assert names(plan(root, "V_대구_구급")) == ["call_archive"]
+        paths.run_config.unlink()
+        assert list(planner_of(root).planned_runs("calls")) == [], "like a table that was deleted after use"
+
+    @pytest.mark.parametrize(
+        ("section", "said"),
+        [
+            ({"tables": {"T_a": {"csv": "a.csv"}}}, "landing: tables.T_a.npy is missing"),
+            ({"table": {}}, "landing: table is no option; expected one of tables"),
+        ],
+    )
+    def test_a_wrong_option_is_refused(self, root: Settings, section: dict[str, object], said: str) -> None:
+        """The scan itself goes on, so that the page opens."""
+        StoragePaths(root.storage).run_config.write_text(yaml.safe_dump({"landing": section}), encoding="utf-8")
+        assert list(planner_of(root).landed.calls.pairs) == [ARCHIVE]
+        with pytest.raises(SettingsError, match=said):
+            planner_of(root).planned_run("calls", ARCHIVE)

@@ -32,7 +32,12 @@ class LandedTable(NamedTuple):
             stem = stem.removesuffix(ending)
         if stem == DEFAULT_NAME and self.csv.parent != top:
             stem = composed(self.csv.parent.name)
-        return stem if stem.startswith(("T_", "V_")) else f"T_{stem}"
+        return with_side(stem)
+
+
+def with_side(name: str) -> str:
+    """The name of an archive. A table whose name has no side belongs to the Training side."""
+    return name if name.startswith(("T_", "V_")) else f"T_{name}"
 
 
 def tables_in(files: list[Path]) -> Iterator[tuple[LandedTable | Path, str]]:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from urgency_dagster.calls.landing.cache import LandingCache, why_unreadable
 from urgency_dagster.calls.landing.formats import unread_format
-from urgency_dagster.calls.landing.landed_tables import LandedTable
-from urgency_dagster.calls.landing.names import printable, same_name
+from urgency_dagster.calls.landing.landed_tables import LandedTable, with_side
+from urgency_dagster.calls.landing.names import composed, printable, same_name
 from urgency_dagster.calls.landing.parts import LandedZip
-from urgency_dagster.calls.landing.scan import FoundZip, find_zips, zips_in_tar
+from urgency_dagster.calls.landing.scan import FoundZip, find_zips, no_file, zips_in_tar
 from urgency_dagster.calls.landing.tars import TarMember, listed_members, tar_listing
 from urgency_dagster.errors import ArchiveError
 
@@ -67,7 +67,7 @@ class Landing:
 
     def refuse(self, file: Path, reason: str) -> None:
         """Adds a file that cannot be used, with the reason."""
-        shown = printable(file.relative_to(self.folder).as_posix())
+        shown = printable((file.relative_to(self.folder) if file.is_relative_to(self.folder) else file).as_posix())
         name, number = shown, 1
         while name in self.problems:  # two files can have the same printable name
             number += 1
@@ -75,7 +75,9 @@ class Landing:
         self.problems[name] = reason
 
 
-def scan_landing(folder: Path, cache: LandingCache | None = None) -> Landing:
+def scan_landing(
+    folder: Path, cache: LandingCache | None = None, tables: Mapping[str, LandedTable] | None = None
+) -> Landing:
     """Finds the complete and readable pairs below a folder, at any depth, and the reasons for all other files.
 
     Names are compared in NFC and without case, so that two archives never share a folder on any file system. Names that
@@ -84,26 +86,41 @@ def scan_landing(folder: Path, cache: LandingCache | None = None) -> Landing:
     Args:
         folder: the landing folder. A missing one counts as empty.
         cache: results of former scans. Without it, the central directory of each ZIP is read.
+        tables: by archive, the tables of the original's scripts that are named in an option. They may lie elsewhere.
     """
     scan = find_zips(folder)
     landing = Landing(folder)
+    named_tables = tables or {}
+    named_files = {path.resolve() for table in named_tables.values() for path in table}
     for file, reason in scan.problems.items():
-        landing.refuse(file, reason)
+        if file.resolve() not in named_files:
+            landing.refuse(file, reason)
     in_tars = [found for tar in scan.tars for found in _zips_in_tar(tar, landing, cache)]
     named: dict[str, list[_Candidate]] = defaultdict(list)
     for candidate in _candidates([*scan.zips, *in_tars], landing):
         named[same_name(candidate.archive)].append(candidate)
     for _, candidates in sorted(named.items()):
         _add_pair(landing, candidates, cache, scan.elsewhere)
-    _add_tables(landing, scan.tables, {*named})
+    found = [(table.archive(folder), table) for table in scan.tables if not named_files & {*map(Path.resolve, table)}]
+    _add_tables(landing, [*found, *_readable_tables(landing, named_tables)], {*named})
     return landing
 
 
-def _add_tables(landing: Landing, tables: list[LandedTable], of_zips: set[str]) -> None:
-    """Adds the tables of the original's scripts, unless another input has the name of their archive."""
-    names = Counter(same_name(table.archive(landing.folder)) for table in tables)
-    for table in tables:
-        archive = table.archive(landing.folder)
+def _readable_tables(landing: Landing, tables: Mapping[str, LandedTable]) -> Iterator[tuple[str, LandedTable]]:
+    """The named tables of which both files can be read; the others are refused."""
+    for name, table in tables.items():
+        problems = {path: "it is not there" if not path.exists() else no_file(path) for path in table}
+        if not any(problems.values()):
+            yield with_side(composed(name)), table
+        for path, problem in problems.items():
+            if problem:
+                landing.refuse(path, f"run_config.yaml names it as a table of {name}, but {problem}")
+
+
+def _add_tables(landing: Landing, tables: list[tuple[str, LandedTable]], of_zips: set[str]) -> None:
+    """Adds the tables of the original's scripts with their archives, unless another input has the archive's name."""
+    names = Counter(same_name(archive) for archive, _ in tables)
+    for archive, table in tables:
         key = same_name(archive)
         if not archive.isprintable() or "..." in archive or "/" in archive:
             reason = "its name cannot be that of an archive; rename it"

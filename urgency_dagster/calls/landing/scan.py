@@ -106,7 +106,7 @@ def find_zips(folder: Path) -> LandedFiles:
 
 def _add_tars_and_tables(files: _FolderFiles, result: LandedFiles) -> None:
     """Adds the tars and the tables of one folder, or the reasons why they cannot be used."""
-    problems = {path: _no_file(path) or _beside(same_name(path.name), files) for path in (*files.tars, *files.tables)}
+    problems = {path: no_file(path) or _beside(same_name(path.name), files) for path in (*files.tars, *files.tables)}
     result.tars.extend(tar for tar in files.tars if not problems[tar])
     for found, reason in tables_in(files.tables):
         parts = found if isinstance(found, LandedTable) else (found,)
@@ -254,12 +254,13 @@ def _beside(key: str, files: _FolderFiles) -> str:
 
 def _no_files(landed: LandedZip) -> str:
     """Why a part cannot be read; empty if all can."""
-    reasons = ((part, _no_file(part)) for part in landed.parts)
+    reasons = ((part, no_file(part)) for part in landed.parts)
     part, reason = next(((part, reason) for part, reason in reasons if reason), (None, ""))
     return f"{printable(part.name)} is {reason}" if part and len(landed.parts) > 1 else reason
 
 
-def _no_file(path: Path) -> str:
+def no_file(path: Path) -> str:
+    """Why a path is no file that can be read; empty if it is one."""
     try:
         mode = path.stat().st_mode
     except OSError as error:
