@@ -5,6 +5,7 @@ UrgencyError
 ├── ArchiveError      a ZIP or a pair of ZIPs that cannot be used
 ├── LabelError        a label JSON that is not a call
 ├── AudioError        a recording that cannot be decoded
+├── RecognitionError  a call whose text cannot be recognised
 ├── ModelError        a pretrained model that cannot be loaded
 ├── TrainingDataError rows on which no model can be trained or evaluated
 ├── AttentionError    an attention pickle, table or exported model that is refused
@@ -53,6 +54,13 @@ class LabelError(UrgencyError):
 
 class AudioError(UrgencyError):
     """A recording cannot be decoded."""
+
+
+class RecognitionError(UrgencyError):
+    """A recogniser gives no text of a call: its server cannot be reached, is too slow, or answers without a text.
+
+    Other calls can go on.
+    """
 
 
 class ModelError(UrgencyError):

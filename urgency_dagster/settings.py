@@ -1,7 +1,7 @@
 """The settings of the environment. Hyperparameters are run configuration and are not settings."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ SPEECH_MODEL = "kresnik/wav2vec2-large-xlsr-korean"
 TEXT_MODEL = "monologg/koelectra-base-v3-discriminator"
 EXECUTORS = ("local", "ray")
 AUTO = "auto"
+RECOGNISERS = ("ctc", "none", "whisper", "http")
 
 UI_ADDRESS = "127.0.0.1"
 """The address on which the UI listens: this machine only."""
@@ -29,6 +30,7 @@ class Settings:
         text_model: the same for the text model.
         executor: `local` or `ray`.
         gpus: maximum steps that use a GPU at the same time, or None for the number of GPUs.
+        recogniser: what turns speech without a transcript into text, see `recogniser_parts`.
     """
 
     storage: Path
@@ -36,6 +38,7 @@ class Settings:
     text_model: str
     executor: str
     gpus: int | None = None
+    recogniser: str = RECOGNISERS[0]
 
     @classmethod
     def load(cls, storage: Path | None = None, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -46,21 +49,23 @@ class Settings:
             environment: the process environment, or None for `os.environ`.
 
         Raises:
-            SettingsError: the executor is neither `local` nor `ray`, or the number of GPUs is none.
+            SettingsError: the executor is neither `local` nor `ray`, the number of GPUs is none, or the recogniser is
+                unknown.
         """
         env = os.environ if environment is None else environment
         root = Path(storage or env.get("URGENCY_STORAGE") or default_storage()).expanduser().resolve()
         settings_env = StoragePaths(root).settings_env
         stored = {k: v for k, v in dotenv_values(settings_env).items() if v} if settings_env.is_file() else {}
 
-        def value(name: str, default: str) -> str:
-            return _model_path(env[name], Path.cwd()) if env.get(name) else _model_path(stored.get(name, default), root)
+        def value(name: str, default: str, absolute: Callable[[str, Path], str] = _model_path) -> str:
+            return absolute(env[name], Path.cwd()) if env.get(name) else absolute(stored.get(name, default), root)
 
         executor = env.get("URGENCY_EXECUTOR") or stored.get("URGENCY_EXECUTOR") or EXECUTORS[0]
         if executor not in EXECUTORS:
             raise SettingsError(f"URGENCY_EXECUTOR is {executor!r}", f"one of {', '.join(EXECUTORS)}", "correct it")
         models = value("URGENCY_SPEECH_MODEL", SPEECH_MODEL), value("URGENCY_TEXT_MODEL", TEXT_MODEL)
-        return cls(root, *models, executor, _gpus(env.get("URGENCY_GPUS") or stored.get("URGENCY_GPUS") or AUTO))
+        gpus = _gpus(env.get("URGENCY_GPUS") or stored.get("URGENCY_GPUS") or AUTO)
+        return cls(root, *models, executor, gpus, value("URGENCY_RECOGNISER", RECOGNISERS[0], _recogniser))
 
     @property
     def pretrained(self) -> dict[str, str]:
@@ -75,6 +80,7 @@ class Settings:
             "URGENCY_TEXT_MODEL": self.text_model,
             "URGENCY_EXECUTOR": self.executor,
             "URGENCY_GPUS": AUTO if self.gpus is None else str(self.gpus),
+            "URGENCY_RECOGNISER": self.recogniser,
         }
 
 
@@ -91,6 +97,31 @@ def _gpus(text: str) -> int | None:
     if not text.isdecimal() or int(text) == 0:
         raise SettingsError(f"URGENCY_GPUS is {text!r}", f"`{AUTO}` or a number of at least 1", "correct it")
     return int(text)
+
+
+def recogniser_parts(name: str) -> tuple[str, str]:
+    """The kind of a recogniser, one of RECOGNISERS, and its model or address; that of `ctc` and `none` is empty.
+
+    Args:
+        name: `ctc`, `none`, `whisper:<hub id or folder>`, `http:<url>`, or a URL alone.
+
+    Raises:
+        SettingsError: the name is another one, or lacks its model or address.
+    """
+    kind, _, target = name.partition(":")
+    if target.startswith("//"):  # a URL alone
+        kind, target = "http", name
+    if kind not in RECOGNISERS or bool(target) != (kind in ("whisper", "http")):
+        raise SettingsError(
+            f"URGENCY_RECOGNISER is {name!r}", "ctc, none, whisper:<hub id or folder> or http:<url>", "correct it"
+        )
+    return kind, target
+
+
+def _recogniser(name: str, folder: Path) -> str:
+    """The name of a recogniser; a path becomes absolute from `folder`."""
+    kind, target = recogniser_parts(name)
+    return f"{kind}:{_model_path(target, folder)}" if kind == "whisper" else name
 
 
 def _model_path(name: str, folder: Path) -> str:

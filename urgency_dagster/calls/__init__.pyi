@@ -4,8 +4,10 @@ from .audio import cut as cut
 from .audio import load_waveform as load_waveform
 from .embedding.archive import embed_archive as embed_archive
 from .embedding.configuration import EmbeddingConfig as EmbeddingConfig
+from .embedding.ctc_encoder import FrameTokens as FrameTokens
 from .embedding.segment_encoder import SegmentEncoder as SegmentEncoder
 from .embedding.segment_encoder import load_segment_encoder as load_segment_encoder
+from .embedding.speech_model import SpeechModel as SpeechModel
 from .embedding.speech_model import load_speech_model as load_speech_model
 from .embedding.summary import EmbeddingSummary as EmbeddingSummary
 from .embedding.throughput import draw_throughput as draw_throughput

@@ -29,6 +29,21 @@ class Turn:
 
 
 @dataclass(frozen=True)
+class Character:
+    """One recognised character.
+
+    Attributes:
+        text: the character.
+        start_ms: start in milliseconds.
+        end_ms: end in milliseconds. Recognisers by CTC notice a character for a part of its sound only.
+    """
+
+    text: str
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True)
 class HeardCall:
     """The turns of one recording with their vectors.
 
@@ -38,6 +53,8 @@ class HeardCall:
         listening: where the text comes from.
         duration_ms: length of the recording in milliseconds.
         rejected: turns without a vector, each with the reason.
+        characters: for each turn its recognised characters, with times from the start of the recording; empty for a
+            turn whose text was given, and if the recogniser has no times.
     """
 
     turns: tuple[Turn, ...]
@@ -45,3 +62,4 @@ class HeardCall:
     listening: Listening
     duration_ms: int
     rejected: tuple[tuple[Turn, str], ...] = ()
+    characters: tuple[tuple[Character, ...], ...] = ()

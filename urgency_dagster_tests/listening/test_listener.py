@@ -14,8 +14,9 @@ from urgency_dagster.errors import InputError, SettingsError
 from urgency_dagster.listening import Listener, Turn, load_listener
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
-from urgency_dagster_tests.calls.conftest import GROUP, LAYER, save_speech_model
+from urgency_dagster_tests.calls.conftest import GROUP, LAYER
 from urgency_dagster_tests.conftest import Builder
+from urgency_dagster_tests.listening.conftest import Noise
 
 ARCHIVE = "T_x"
 TIMES = [(2200, 2900), (0, 700), (1000, 1500), (2100, 2599), (-1, 700), (700, 700), (3000, 3600), (2500, 9000)]
@@ -23,17 +24,8 @@ TIMES = [(2200, 2900), (0, 700), (1000, 1500), (2100, 2599), (-1, 700), (700, 70
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PretrainedModel]:
-    return {kind: save_speech_model(tmp_path_factory.mktemp("model"), kind) for kind in (LAYER, GROUP)}
-
-
-@pytest.fixture(scope="session")
 def listener(models: dict[str, PretrainedModel]) -> Listener:
     return load_listener(models[LAYER], device="cpu")
-
-
-def noise(duration_ms: int) -> np.ndarray:
-    return np.random.default_rng(0).normal(0, 0.1, duration_ms * 16).astype(np.float32)
 
 
 def turns(*times: tuple[int, int]) -> list[Turn]:
@@ -77,7 +69,7 @@ def test_turns_have_the_vectors_and_the_reasons_of_the_pipeline(
 
 
 @given(times=st.lists(st.tuples(st.integers(-500, 4000), st.integers(-500, 9000)), max_size=12))
-def test_every_turn_is_heard_or_has_a_reason(times: list[tuple[int, int]], listener: Listener) -> None:
+def test_every_turn_is_heard_or_has_a_reason(times: list[tuple[int, int]], listener: Listener, noise: Noise) -> None:
     given_turns = turns(*times)
     heard = listener.listen(noise(3000), given_turns)
     parts = [*heard.turns, *(turn for turn, _ in heard.rejected)]
@@ -89,7 +81,7 @@ def test_every_turn_is_heard_or_has_a_reason(times: list[tuple[int, int]], liste
     assert {reason for _, reason in heard.rejected} <= {"bad_times", "outside_audio", "too_short"}
 
 
-def test_a_turn_has_the_same_vector_alone_and_among_many(listener: Listener) -> None:
+def test_a_turn_has_the_same_vector_alone_and_among_many(listener: Listener, noise: Noise) -> None:
     waveform = noise(200_000)
     many = turns(*((n * 1000, n * 1000 + 600 + 3 * (n % 30)) for n in range(150)))
     heard = listener.listen(waveform, many)
@@ -98,13 +90,13 @@ def test_a_turn_has_the_same_vector_alone_and_among_many(listener: Listener) -> 
         np.testing.assert_allclose(heard.vectors[position], alone.vectors[0], rtol=0, atol=1e-6)
 
 
-def test_a_recording_shorter_than_any_turn_is_no_error(listener: Listener) -> None:
+def test_a_recording_shorter_than_any_turn_is_no_error(listener: Listener, noise: Noise) -> None:
     heard = listener.listen(noise(300), turns((0, 300)))
     assert (heard.turns, heard.vectors.shape, heard.duration_ms) == ((), (0, 1, 16), 300)
     assert listener.listen(np.empty(0, dtype=np.float32), ()).rejected == ()
 
 
-def test_text_that_is_given_is_that_of_a_label(listener: Listener) -> None:
+def test_text_that_is_given_is_that_of_a_label(listener: Listener, noise: Noise) -> None:
     assert listener.listen(noise(2000), turns((0, 900))).listening == "label"
     assert listener.listen(noise(2000), [*turns((0, 900)), Turn(1000, 1900)]).listening == "none"
 

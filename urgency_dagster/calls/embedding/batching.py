@@ -65,8 +65,8 @@ def pieces_of(
         parts = [segment[start:end] for start, end in pairwise(bounds)]
         starts = [0, *accumulate(frames(len(part)) for part in parts)]
         weights = span_weights(starts[-1], audio_tokens)
-        for part, (start, end) in zip(parts, pairwise(starts), strict=True):
-            yield Piece(position, part, (end - start) / starts[-1], weights[:, start:end])
+        for part, offset, (start, end) in zip(parts, bounds[:-1], pairwise(starts), strict=True):
+            yield Piece(position, part, (end - start) / starts[-1], weights[:, start:end], offset)
 
 
 def equal_spans(length: int, count: int) -> list[int]:

@@ -33,12 +33,14 @@ class Piece:
         share: the share of the segment's frames in this piece, from 0 to 1.
         weights: the weight of each frame of the piece in each vector of the segment, float32 of shape (T, frames). The
             vectors of a segment are the sums over its pieces.
+        start: samples of the segment before the piece.
     """
 
     segment: int
     waveform: "np.ndarray"
     share: float
     weights: "np.ndarray"
+    start: int = 0
 
 
 class Encoder(Protocol):

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from urgency_dagster.calls.embedding.batching import embed_segments
 from urgency_dagster.calls.embedding.choice import encoders
 from urgency_dagster.calls.embedding.configuration import NEVER, EmbeddingConfig
+from urgency_dagster.calls.embedding.ctc_encoder import CtcEncoder, FrameTokens
 from urgency_dagster.calls.embedding.encoder import FLOAT32, TORCH, Encoder
 from urgency_dagster.calls.embedding.preparation import batch_budget, check_tokens
-from urgency_dagster.calls.embedding.speech_model import load_speech_model
+from urgency_dagster.calls.embedding.speech_model import SpeechModel, load_speech_model
+from urgency_dagster.errors import SettingsError
 from urgency_dagster.pretrained import PretrainedModel
 
 if TYPE_CHECKING:
@@ -31,6 +33,11 @@ class SegmentEncoder:
     encoder: Encoder
     config: EmbeddingConfig
 
+    @property
+    def speech(self) -> SpeechModel:
+        """The speech model."""
+        return self.encoder.speech
+
     def embed(self, segments: "Sequence[np.ndarray]") -> "np.ndarray":
         """The vectors of segments: float32 of shape (N, T, D).
 
@@ -40,26 +47,50 @@ class SegmentEncoder:
         Raises:
             ModelError: the device has no memory for one segment.
         """
-        speech, tokens = self.encoder.speech, self.config.audio_tokens
+        return self._embedded(self.encoder, segments)
+
+    def embed_with_tokens(self, segments: "Sequence[np.ndarray]") -> "tuple[np.ndarray, list[FrameTokens]]":
+        """The vectors of segments as `embed` returns them, and the tokens of each from the same forward pass.
+
+        Args:
+            segments: see `embed`.
+
+        Raises:
+            ModelError: the device has no memory for one segment.
+        """
+        encoder = CtcEncoder(self.encoder.speech, self.encoder.device)
+        return self._embedded(encoder, segments), [encoder.tokens(number) for number in range(len(segments))]
+
+    def _embedded(self, encoder: Encoder, segments: "Sequence[np.ndarray]") -> "np.ndarray":
+        speech, tokens = encoder.speech, self.config.audio_tokens
         normalised = [speech.normalised(segment) for segment in segments]
-        budget = batch_budget(self.encoder, self.config)
-        vectors = embed_segments(self.encoder, normalised, self.config.segment_max_s, budget, audio_tokens=tokens)
+        budget = batch_budget(encoder, self.config)
+        vectors = embed_segments(encoder, normalised, self.config.segment_max_s, budget, audio_tokens=tokens)
         return vectors.reshape(len(segments), tokens, speech.width)
 
 
-def load_segment_encoder(source: PretrainedModel, config: EmbeddingConfig = REFERENCE) -> SegmentEncoder:
+def load_segment_encoder(
+    source: PretrainedModel, config: EmbeddingConfig = REFERENCE, *, ctc_head: bool = False
+) -> SegmentEncoder:
     """Loads a speech model for segments in memory.
 
     Args:
         source: the speech model.
         config: the options. Vectors of another engine, precision or padding than the default's are not verified.
+        ctc_head: whether to load the CTC head too, which `embed_with_tokens` needs.
 
     Raises:
-        ModelError: the speech model cannot be used.
-        SettingsError: the device, engine or precision is not available here, or an utterance has fewer frames than
-            `audio_tokens`.
+        ModelError: the speech model cannot be used, or has no CTC head.
+        SettingsError: the device, engine or precision is not available here, an utterance has fewer frames than
+            `audio_tokens`, or the CTC head is asked of another engine or precision than torch in float32.
     """
-    speech = load_speech_model(source)
+    if ctc_head and (config.engine, config.precision) != (TORCH, FLOAT32):
+        raise SettingsError(
+            f"a CTC head with engine {config.engine} and precision {config.precision}",
+            f"engine {TORCH} and precision {FLOAT32}",
+            "correct `engine` and `precision`",
+        )
+    speech = load_speech_model(source, ctc_head=ctc_head)
     check_tokens(speech, config.audio_tokens)
     speech = speech.unpadded() if config.padding == NEVER else speech
     return SegmentEncoder(next(encoders(speech, config)), config)

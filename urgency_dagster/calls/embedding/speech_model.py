@@ -6,6 +6,7 @@ The library and the device are the encoder's concern.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from urgency_dagster.calls.audio import SAMPLE_RATE
@@ -21,6 +22,11 @@ GROUP_NORM = "group"
 
 MASK_ONLY = {"masked_spec_embed"}
 """Parameters that only pretraining uses. Some checkpoints lack them."""
+
+HEAD = "lm_head"
+"""The name of the CTC head in the models of transformers."""
+
+NO_HEAD_REMEDY = "set URGENCY_RECOGNISER to `none` or to another recogniser"
 
 PADDED_TO_SAMPLES = 640
 """Batches are padded to a multiple of this many samples: 40 ms, or two frames.
@@ -38,12 +44,14 @@ class SpeechModel:
         network: the model in eval mode, float32, on the CPU.
         extractor: normalises and pads waveforms as in the model's training.
         may_pad: whether padding has not been found to change the vectors, see `unpadded`.
+        head: the CTC head, from a frame to the logits of the tokens; None if it was not loaded.
     """
 
     source: PretrainedModel
     network: Any
     extractor: Any
     may_pad: bool = True
+    head: Any = None
 
     def unpadded(self) -> "SpeechModel":
         """The same model without padding: only segments of equal length share a batch.
@@ -76,6 +84,16 @@ class SpeechModel:
         for kernel, stride in zip(self.network.config.conv_kernel, self.network.config.conv_stride, strict=True):
             samples = (samples - kernel) // stride + 1
         return samples
+
+    @property
+    def head_tokens(self) -> int:
+        """The number of tokens of the CTC head."""
+        return int(self.head.out_features)
+
+    @property
+    def stride(self) -> int:
+        """The samples from one frame to the next."""
+        return prod(self.network.config.conv_stride)
 
     def normalised(self, segment: "np.ndarray") -> "np.ndarray":
         """The segment normalised by its own mean and variance, if the model expects that: float32 of shape (samples,).
@@ -112,14 +130,18 @@ def pooled(hidden: "torch.Tensor", weights: "torch.Tensor") -> "torch.Tensor":
     return weights @ hidden[:, : weights.shape[2]].float()
 
 
-def load_speech_model(source: PretrainedModel) -> SpeechModel:
+def load_speech_model(source: PretrainedModel, *, ctc_head: bool = False) -> SpeechModel:
     """Loads a model from its folder.
 
+    Args:
+        source: the folder and the identity of the model.
+        ctc_head: whether to load the CTC head too. The network is the same.
+
     Raises:
-        ModelError: the folder has no usable speech model, the model lacks weights, or the number of its frames cannot
-            be computed.
+        ModelError: the folder has no usable speech model, the model lacks weights or the CTC head, or the number of
+            its frames cannot be computed.
     """
-    extractor, network = _load(source)
+    extractor, network, head = _load(source, ctc_head=ctc_head)
     config = network.config
     is_countable = hasattr(config, "conv_kernel") and not getattr(config, "add_adapter", False)
     if not is_countable or extractor.sampling_rate != SAMPLE_RATE:
@@ -128,29 +150,36 @@ def load_speech_model(source: PretrainedModel) -> SpeechModel:
             f"a wav2vec2-family encoder without an adapter, for {SAMPLE_RATE} Hz",
             "set URGENCY_SPEECH_MODEL to one",
         )
-    return SpeechModel(source, network.eval(), extractor)
+    return SpeechModel(source, network.eval(), extractor, head=head.eval() if ctc_head else None)
 
 
-def _load(source: PretrainedModel) -> tuple[Any, Any]:
-    """The feature extractor and the model of a folder.
+def _load(source: PretrainedModel, *, ctc_head: bool) -> tuple[Any, Any, Any]:
+    """The feature extractor, the network and the CTC head of a folder.
 
     Raises:
         ModelError: a file is missing or damaged, or the model lacks weights. transformers would fill them with random
             numbers.
     """
     import torch
-    from transformers import AutoFeatureExtractor, AutoModel
+    from transformers import AutoFeatureExtractor, AutoModel, AutoModelForCTC
 
     expected = ("a wav2vec2-family model with its feature extractor", "set URGENCY_SPEECH_MODEL to one")
     try:
         extractor = AutoFeatureExtractor.from_pretrained(source.folder, local_files_only=True)
         # Float32 for every checkpoint: it is the reference of all other precisions.
-        network, report = AutoModel.from_pretrained(
+        model, report = (AutoModelForCTC if ctc_head else AutoModel).from_pretrained(
             source.folder, dtype=torch.float32, local_files_only=True, weights_only=True, output_loading_info=True
         )
     except loading_errors() as error:
         raise ModelError(
             f"{source.name} cannot be loaded as a speech model ({type(error).__name__})", *expected
         ) from error
-    check_weights(source.name, network, report, unused=MASK_ONLY, remedy=expected[1])
-    return extractor, network
+    prefix = f"{model.base_model_prefix}."
+    missing = {key.removeprefix(prefix) for key in report["missing_keys"]}
+    network, head = model.base_model, getattr(model, HEAD, None)
+    if any(key.startswith(f"{HEAD}.") for key in missing):
+        raise ModelError(
+            f"{source.name} has no CTC head", "a speech model that was trained to recognise speech", NO_HEAD_REMEDY
+        )
+    check_weights(source.name, network, {**report, "missing_keys": missing}, unused=MASK_ONLY, remedy=expected[1])
+    return extractor, network, head

@@ -56,13 +56,18 @@ class TorchEncoder:
         inputs = {name: self._in_precision(self._on_device(tensor)) for name, tensor in self._inputs(batch).items()}
         weights = self._on_device(torch.from_numpy(padded_weights(batch)))
         with torch.inference_mode(), full_float32():
-            sums = pooled(self._network(**inputs).last_hidden_state, weights)
+            hidden = self._network(**inputs).last_hidden_state
+            self._observe(batch, hidden)
+            sums = pooled(hidden, weights)
         if not self._asynchronous:
             return sums.cpu(), None
         vectors = torch.empty(sums.shape, dtype=sums.dtype, pin_memory=True).copy_(sums, non_blocking=True)
         event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record()
         return vectors, event
+
+    def _observe(self, batch: Sequence[Piece], hidden: "torch.Tensor") -> None:
+        """Receives the frames of each batch, (B, F, D), before they are pooled."""
 
     def _inputs(self, batch: Sequence[Piece]) -> "dict[str, torch.Tensor]":
         return self.speech.padded([piece.waveform for piece in batch])

@@ -1,0 +1,1 @@
+"""What is said in a segment: recognisers that turn audio into text."""

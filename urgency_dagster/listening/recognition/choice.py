@@ -1,0 +1,32 @@
+"""The recogniser that a name stands for."""
+
+from urgency_dagster import calls
+from urgency_dagster.devices import resolve_device
+from urgency_dagster.listening.recognition.ctc import load_ctc_recogniser
+from urgency_dagster.listening.recognition.recogniser import Recogniser
+from urgency_dagster.listening.recognition.server import ServerRecogniser
+from urgency_dagster.listening.recognition.whisper import load_whisper_recogniser
+from urgency_dagster.pretrained import find_pretrained
+from urgency_dagster.settings import recogniser_parts
+
+VARIABLE = "URGENCY_RECOGNISER"
+
+
+def load_recogniser(name: str, speech: calls.SpeechModel, device: str) -> Recogniser | None:
+    """The recogniser of a name, or None for `none`.
+
+    Args:
+        name: the value of the setting URGENCY_RECOGNISER, see `settings.recogniser_parts`.
+        speech: the speech model, with its CTC head for `ctc`.
+        device: `auto` or a torch device.
+
+    Raises:
+        ModelError: the model of the recogniser cannot be used.
+        SettingsError: the name is none of a recogniser, or this machine has no such device.
+    """
+    kind, target = recogniser_parts(name)
+    if kind == "ctc":
+        return load_ctc_recogniser(speech)
+    if kind == "whisper":
+        return load_whisper_recogniser(find_pretrained(target, VARIABLE), resolve_device(device))
+    return ServerRecogniser(target) if kind == "http" else None

@@ -1,0 +1,63 @@
+"""What every recogniser takes and returns."""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from urgency_dagster import calls
+from urgency_dagster.listening.turns import Character, Listening
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The audio of one turn.
+
+    Attributes:
+        waveform: mono float32 at 16 kHz, shape (samples,).
+        tokens: what the CTC head of the speech model says of each frame; None unless the recogniser needs it.
+    """
+
+    waveform: "NDArray[np.float32]"
+    tokens: "calls.FrameTokens | None" = None
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """The text of one segment.
+
+    Attributes:
+        text: the text in NFC; empty if nothing was understood.
+        characters: its characters, with times from the start of the segment; empty if the recogniser has no times.
+    """
+
+    text: str
+    characters: tuple[Character, ...] = ()
+
+
+class Recogniser(Protocol):
+    """Anything that turns segments into text."""
+
+    @property
+    def listening(self) -> Listening:
+        """The kind of recogniser, as results name it."""
+
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether it reads `Segment.tokens`. The speech model then needs a CTC head."""
+
+    def transcripts(self, segments: Sequence[Segment]) -> Sequence[Transcript]:
+        """One transcript per segment, in order.
+
+        Raises:
+            RecognitionError: no text can be had for this call.
+        """
+
+
+def composed(text: str) -> str:
+    """The text as tokenizers know it: composed Hangul (NFC), and single spaces between words."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
