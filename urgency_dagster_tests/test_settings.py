@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from urgency_dagster.errors import SettingsError
-from urgency_dagster.settings import SPEECH_MODEL, TEXT_MODEL, Settings, default_storage
+from urgency_dagster.settings import SPEECH_MODEL, TEXT_MODEL, Settings, default_storage, recogniser_parts
 
 
 @pytest.fixture
@@ -97,3 +97,55 @@ def test_the_process_environment_is_the_default(root: Path, monkeypatch: pytest.
     monkeypatch.setenv("URGENCY_STORAGE", str(root))
     monkeypatch.setenv("URGENCY_TEXT_MODEL", "x/y")
     assert Settings.load() == Settings(root, SPEECH_MODEL, "x/y", "local")
+
+
+class TestRecogniser:
+    def test_the_default_is_the_speech_model_itself(self, root: Path) -> None:
+        assert Settings.load(root, {}).recogniser == "ctc"
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "ctc",
+            "none",
+            "whisper:a/b@v1",
+            "http:http://127.0.0.1:8000/v1#x",
+            "http://127.0.0.1:8000",
+            "https://host/v1",
+        ],
+    )
+    def test_it_comes_from_the_environment_or_the_file(self, root: Path, name: str) -> None:
+        assert Settings.load(root, {"URGENCY_RECOGNISER": name}).recogniser == name
+        store(root, f"URGENCY_RECOGNISER='{name}'\n")
+        settings = Settings.load(root, {})
+        assert settings.recogniser == name
+        assert Settings.load(None, settings.environment()) == settings
+
+    def test_a_relative_path_starts_at_the_root_or_the_working_folder(
+        self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store(root, "URGENCY_RECOGNISER=whisper:./models/whisper\n")
+        assert Settings.load(root, {}).recogniser == f"whisper:{root / 'models/whisper'}"
+        monkeypatch.chdir(tmp_path)
+        environment = {"URGENCY_RECOGNISER": "whisper:./here"}
+        assert Settings.load(root, environment).recogniser == f"whisper:{tmp_path / 'here'}"
+
+    @pytest.mark.parametrize(
+        "name", ["CTC", "ctc:x", "none:x", "whisper", "whisper:", "http", "http:", "ftp:x", "a/b", ":", "x:y"]
+    )
+    def test_another_name_is_refused(self, root: Path, name: str) -> None:
+        with pytest.raises(SettingsError, match="URGENCY_RECOGNISER is"):
+            Settings.load(root, {"URGENCY_RECOGNISER": name})
+
+    @pytest.mark.parametrize(
+        ("name", "parts"),
+        [
+            ("ctc", ("ctc", "")),
+            ("whisper:a/b", ("whisper", "a/b")),
+            ("http:http://host/v1", ("http", "http://host/v1")),
+            ("http://host/v1", ("http", "http://host/v1")),
+            ("https://host", ("http", "https://host")),
+        ],
+    )
+    def test_it_has_a_kind_and_a_model_or_address(self, name: str, parts: tuple[str, str]) -> None:
+        assert recogniser_parts(name) == parts

@@ -50,9 +50,10 @@ def load_ctc_recogniser(speech: calls.SpeechModel) -> CtcRecogniser:
     """
     from transformers import AutoTokenizer
 
+    no_vocabulary: tuple[type[Exception], ...] = (*loading_errors(), AttributeError)  # vocab.json holds something else
     try:
         tokenizer = AutoTokenizer.from_pretrained(speech.source.folder, local_files_only=True)
-    except (*loading_errors(), AttributeError) as error:  # AttributeError: vocab.json holds no vocabulary
+    except no_vocabulary as error:
         raise _no_tokenizer(speech, type(error).__name__) from error
     if not hasattr(tokenizer, "word_delimiter_token") or tokenizer.pad_token is None:
         raise _no_tokenizer(speech, type(tokenizer).__name__)

@@ -35,6 +35,8 @@ PAUSE_S = 0.5
 MAX_ANSWER_BYTES = 1 << 20
 """Maximum bytes of an answer. The text of a segment has some kilobytes."""
 
+MAX_PORT = 65_535
+
 BUSY = frozenset({408, 429, 500, 502, 503, 504})
 """Status codes after which the same request can succeed."""
 
@@ -122,7 +124,7 @@ class ServerRecogniser:
         return str(answer["text"])
 
     def _without_answer(self, kind: type[RecognitionError], what: str) -> RecognitionError:
-        server = f"{self._url.scheme}://{self._url.host}:{self._url.port or self._url.scheme}"
+        server = f"{self._url.scheme}://{self._url.netloc.decode()}"  # no password, which the address may hold
         return kind(
             f"the recogniser at {server} {what}",
             f"a server that answers POST {ENDPOINT} as OpenAI's does",
@@ -144,9 +146,10 @@ def _endpoint(url: str) -> "tuple[httpx2.URL, str]":
 
     try:
         address = httpx2.URL(url)
-    except httpx2.InvalidURL as error:
+        address.host.encode("idna")
+    except (httpx2.InvalidURL, UnicodeError) as error:
         raise _no_url(url) from error
-    if address.scheme not in ("http", "https") or not address.host:
+    if address.scheme not in ("http", "https") or not address.host or not 0 < (address.port or 1) <= MAX_PORT:
         raise _no_url(url)
     path = address.path.rstrip("/")
     if not path.endswith(ENDPOINT):
