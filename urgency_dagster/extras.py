@@ -8,22 +8,20 @@ from typing import Literal
 
 from urgency_dagster.errors import MissingExtraError
 
-Extra = Literal["pipelines", "demo"]
+Extra = Literal["predict", "pipelines", "demo"]
 
 MODULES: dict[Extra, tuple[str, ...]] = {
+    "predict": ("httpx2", "silero_vad", "soundfile", "soxr"),
     "pipelines": (
         "dagster",
         "dagster_ray",
         "dagster_webserver",
         "filelock",
-        "httpx2",
         "huggingface_hub",
         "imblearn",
         "librosa",
         "matplotlib",
         "ray",
-        "soundfile",
-        "soxr",
         "sqlalchemy",
         "tqdm",
         "yaml",

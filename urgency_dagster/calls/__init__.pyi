@@ -2,6 +2,7 @@ from .audio import SAMPLE_RATE as SAMPLE_RATE
 from .audio import Audio as Audio
 from .audio import cut as cut
 from .audio import load_waveform as load_waveform
+from .audio import sample_at as sample_at
 from .embedding.archive import embed_archive as embed_archive
 from .embedding.configuration import EmbeddingConfig as EmbeddingConfig
 from .embedding.ctc_encoder import FrameTokens as FrameTokens

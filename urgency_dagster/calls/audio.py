@@ -269,6 +269,11 @@ def _resampled(waveform: "np.ndarray", sample_rate: int) -> "np.ndarray":
     return np.pad(resampled, (0, missing)) if missing else resampled
 
 
+def sample_at(time_ms: int) -> int:
+    """The index in a 16 kHz waveform of a time in ms, rounded down."""
+    return int(time_ms / 1000 * SAMPLE_RATE)
+
+
 def cut(waveform: "np.ndarray", start_ms: int, end_ms: int) -> "np.ndarray":
     """The part of a 16 kHz waveform between two times in ms. An end after the last sample is clipped."""
-    return waveform[int(start_ms / 1000 * SAMPLE_RATE) : int(end_ms / 1000 * SAMPLE_RATE)]
+    return waveform[sample_at(start_ms) : sample_at(end_ms)]

@@ -1,0 +1,180 @@
+"""A recording without turns is cut into segments of speech. Long speech is split where it is quietest.
+
+A segment is not a turn: two persons who speak without a pause between them are in one segment.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+from urgency_dagster import calls
+from urgency_dagster.listening.audio_buffer import AudioBuffer
+from urgency_dagster.listening.voice_activity import WINDOW_MS, Window, speech_windows
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SPEECH_PROBABILITY = 0.5
+"""Speech begins in a window of at least this probability. Source: the default of silero-vad."""
+
+PAUSE_PROBABILITY = 0.35
+"""A pause begins in a window below this probability. Source: the default of silero-vad."""
+
+MIN_PAUSE_MS = 100
+"""Minimum pause between two segments. Source: the default of silero-vad."""
+
+MIN_SPEECH_MS = 250
+"""Minimum speech of a segment. Shorter sounds are clicks. Source: the default of silero-vad."""
+
+MARGIN_MS = WINDOW_MS
+"""Audio that a segment holds before and after its speech. Source: silero-vad takes 30 ms."""
+
+MAX_SEGMENT_MS = 10_000
+"""Maximum length of a segment. Source: 95 % of the utterances of the data set are shorter than 5.4 s."""
+
+MIN_SEGMENT_MS = calls.MIN_DURATION_MS
+"""Minimum length of a segment, that of an utterance in training. A shorter one gets the silence around it."""
+
+MAX_WINDOWS = (MAX_SEGMENT_MS - 2 * MARGIN_MS) // WINDOW_MS
+"""Windows of an open segment at which it is split."""
+
+SPLIT_WINDOWS = range(MAX_WINDOWS // 2, MAX_WINDOWS - MIN_SEGMENT_MS // WINDOW_MS)
+"""Windows at which it may be split. Neither part is shorter than MIN_SEGMENT_MS."""
+
+
+class Segment(NamedTuple):
+    """A piece of a recording with speech.
+
+    Attributes:
+        start_ms: start in ms from the start of the recording.
+        end_ms: end in ms.
+        waveform: its samples, mono float32 at 16 kHz.
+    """
+
+    start_ms: int
+    end_ms: int
+    waveform: "NDArray[np.float32]"
+
+
+def cut_at_pauses(audio: AudioBuffer, blocks: "Iterable[NDArray[np.float32]]") -> Iterator[Segment]:
+    """Yields the segments of a recording in the order of time. They do not overlap.
+
+    A segment has MIN_SEGMENT_MS to MAX_SEGMENT_MS. Silence has no segment. The memory does not grow with the length of
+    the recording, and the same recording has the same segments, however it is divided into blocks.
+
+    Speech within the last MIN_SEGMENT_MS of a recording is lost if another segment ended right before it.
+
+    Args:
+        audio: an empty buffer. It takes the blocks and keeps those that are still needed.
+        blocks: the recording in consecutive blocks of any length, mono float32 at 16 kHz.
+    """
+    cutter = Cutter()
+    for window in speech_windows(audio.filling(blocks)):
+        if interval := cutter.add(window):
+            yield Segment(*interval, audio.cut(*interval))
+        audio.forget(cutter.needed_from_ms)
+    if interval := cutter.finish(audio.duration_ms):
+        yield Segment(*interval, audio.cut(*interval))
+
+
+@dataclass
+class Cutter:
+    """The rule of the cut, one window after another.
+
+    Attributes:
+        windows: the windows since the start of the open segment; empty if none is open.
+        pause: index in `windows` of the pause that lasts until now; None if there is none.
+        continued: whether the open segment is the rest of a longer one.
+        now_ms: end of the last window.
+        last_end_ms: end of the last segment.
+    """
+
+    windows: list[Window] = field(default_factory=list)
+    pause: int | None = None
+    continued: bool = False
+    now_ms: int = 0
+    last_end_ms: int = 0
+
+    @property
+    def needed_from_ms(self) -> int:
+        """Start of the audio that a later segment can hold."""
+        return max(self.last_end_ms, self._start_ms - MIN_SEGMENT_MS)
+
+    def add(self, window: Window) -> tuple[int, int] | None:
+        """The start and the end in ms of the segment that this window completes; None if it completes none."""
+        self.now_ms += WINDOW_MS
+        if not self.windows and window.probability < SPEECH_PROBABILITY:
+            return None
+        self.windows.append(window)
+        self._follow_pause(window.probability)
+        if self._is_complete():
+            return self.finish(self.now_ms)
+        return self._split() if len(self.windows) == MAX_WINDOWS else None
+
+    def finish(self, until_ms: int) -> tuple[int, int] | None:
+        """The start and the end in ms of the open segment, which is closed; None if it is too short or none is open.
+
+        Args:
+            until_ms: maximum end of the segment.
+        """
+        speech = self.windows if self.pause is None else self.windows[: self.pause]
+        start_ms, end_ms = self._start_ms, self._start_ms + len(speech) * WINDOW_MS
+        is_speech = self.continued or end_ms - start_ms >= MIN_SPEECH_MS
+        self.windows, self.pause, self.continued = [], None, False
+        if not is_speech:
+            return None
+        return self._taken(_widened(start_ms - MARGIN_MS, end_ms + MARGIN_MS, self.last_end_ms, until_ms))
+
+    @property
+    def _start_ms(self) -> int:
+        return self.now_ms - len(self.windows) * WINDOW_MS
+
+    def _follow_pause(self, probability: float) -> None:
+        if probability >= SPEECH_PROBABILITY:
+            self.pause = None
+        elif probability < PAUSE_PROBABILITY and self.pause is None:
+            self.pause = len(self.windows) - 1
+
+    def _is_complete(self) -> bool:
+        """Whether a pause is long enough, and the audio since the last segment too."""
+        if self.pause is None or (len(self.windows) - self.pause) * WINDOW_MS < MIN_PAUSE_MS:
+            return False
+        return self.now_ms - self.last_end_ms >= MIN_SEGMENT_MS
+
+    def _split(self) -> tuple[int, int] | None:
+        """The first part of the open segment; the rest stays open."""
+        first = _quietest(self.windows)
+        start_ms = max(self._start_ms - MARGIN_MS, self.last_end_ms)
+        end_ms = self._start_ms + first * WINDOW_MS
+        self.windows = self.windows[first:]
+        self.pause = None if self.pause is None else self.pause - first
+        self.continued = True
+        return self._taken((start_ms, end_ms))
+
+    def _taken(self, interval: tuple[int, int] | None) -> tuple[int, int] | None:
+        if interval:
+            self.last_end_ms = interval[1]
+        return interval
+
+
+def _widened(start_ms: int, end_ms: int, first_ms: int, last_ms: int) -> tuple[int, int] | None:
+    """The interval, lengthened to MIN_SEGMENT_MS within two times, first at its start; None if there is no room."""
+    start_ms, end_ms = max(start_ms, first_ms), min(end_ms, last_ms)
+    start_ms = max(min(start_ms, end_ms - MIN_SEGMENT_MS), first_ms)
+    end_ms = min(max(end_ms, start_ms + MIN_SEGMENT_MS), last_ms)
+    return (start_ms, end_ms) if end_ms - start_ms >= MIN_SEGMENT_MS else None
+
+
+def _quietest(windows: Sequence[Window]) -> int:
+    """The window at which a segment is split: the middle of its longest pause, else its window of the lowest level.
+
+    Of equal ones the first is taken.
+    """
+    grouped = groupby(SPLIT_WINDOWS, lambda index: windows[index].probability < PAUSE_PROBABILITY)
+    pauses = [list(indices) for is_pause, indices in grouped if is_pause]
+    if not pauses:
+        return min(SPLIT_WINDOWS, key=lambda index: windows[index].level)
+    longest = max(pauses, key=len)
+    return longest[len(longest) // 2]
