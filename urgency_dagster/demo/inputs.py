@@ -98,12 +98,12 @@ def _contents(
 ) -> dict[Path, bytes]:
     """Every file of the demo, before any is written."""
     models = paths.root / "models" / "demo"
-    trained_on = [drawn for drawn in pairs if drawn.pair.split == "T"]
+    lines = texts([drawn for drawn in pairs if drawn.pair.split == "T"])
     contents = {
         paths.settings_env: SETTINGS_ENV.encode(),
         paths.run_config: RUN_CONFIG.encode(),
-        **{models / "speech" / name: content for name, content in speech_model(seed).items()},
-        **{models / "text" / name: content for name, content in text_model(texts(trained_on), seed).items()},
+        **{models / "speech" / name: content for name, content in speech_model(lines, seed).items()},
+        **{models / "text" / name: content for name, content in text_model(lines, seed).items()},
         paths.attention_pickle: attention_pickle(samples, seed),
     }
     whole = sum(len(drawn.calls) for drawn in pairs)

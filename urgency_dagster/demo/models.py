@@ -3,6 +3,7 @@
 Each function returns the files of one model folder by name; nothing stays on disk here.
 """
 
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from transformers import ElectraTokenizer
+    import torch
+    from transformers import ElectraTokenizer, Wav2Vec2Config
 
 SPEECH_SAMPLE_RATE_HZ = 16_000
 SPEECH_WIDTH = 48
@@ -19,21 +21,60 @@ TEXT_WIDTH = 64
 TEXT_MAX_TOKENS = 512
 """The longest text of the real model, so that its settings fit this one too."""
 
+BLANK_BIAS = 3.0
+"""Bias of the blank in the CTC head. With it, about one frame in five is a syllable, as in real recognition."""
+
 VOCABULARY_SIZE = 800
-UNKNOWN = "[UNK]"
-SPECIAL_TOKENS = ("[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
+PAD, UNKNOWN, WORD_END = "[PAD]", "[UNK]", "|"
+SPECIAL_TOKENS = (PAD, UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
 
 
-def speech_model(seed: int) -> dict[str, bytes]:
-    """The files of a Wav2Vec2 model and its feature extractor, loadable by `AutoModel` and `AutoFeatureExtractor`.
+def speech_model(texts: Sequence[str], seed: int) -> dict[str, bytes]:
+    """The files of a Wav2Vec2 model with a CTC head, its feature extractor and its tokenizer.
 
     Kernels, strides and normalisation are those of the XLSR family, so one frame is 20 ms and padded batches need the
-    attention mask; only width and depth are tiny.
-    """
-    from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
+    attention mask; only width and depth are tiny. The CTC head is random, so what it recognises means nothing: fitted
+    to the demo's own speech, a linear head on these random frames understood no word of other calls.
 
-    config = Wav2Vec2Config(
-        vocab_size=len(SPECIAL_TOKENS),
+    Args:
+        texts: their syllables are the tokens of the CTC head.
+        seed: the same seed and texts give the same bytes.
+    """
+    from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC, Wav2Vec2Model
+
+    tokens = [
+        PAD,
+        UNKNOWN,
+        WORD_END,
+        *sorted({character for text in texts for character in text if character.isalnum()}),
+    ]
+    extractor = Wav2Vec2FeatureExtractor(
+        feature_size=1,
+        sampling_rate=SPEECH_SAMPLE_RATE_HZ,
+        padding_value=0.0,
+        do_normalize=True,
+        return_attention_mask=True,
+    )
+    config = _speech_configuration(len(tokens))
+    with _seeded(seed), tempfile.TemporaryDirectory() as folder:
+        network = Wav2Vec2Model(config)  # before the head, which must not change its weights
+        model = Wav2Vec2ForCTC(config)
+        model.wav2vec2.load_state_dict(network.state_dict())
+        _draw_head(model.lm_head)
+        model.save_pretrained(folder)
+        extractor.save_pretrained(folder)
+        vocabulary = Path(folder) / "vocab.json"
+        vocabulary.write_text(json.dumps({token: number for number, token in enumerate(tokens)}), encoding="utf-8")
+        Wav2Vec2CTCTokenizer(vocabulary, unk_token=UNKNOWN, pad_token=PAD).save_pretrained(folder)
+        return _files(Path(folder))
+
+
+def _speech_configuration(tokens: int) -> "Wav2Vec2Config":
+    from transformers import Wav2Vec2Config
+
+    return Wav2Vec2Config(
+        vocab_size=tokens,
+        pad_token_id=0,
         hidden_size=SPEECH_WIDTH,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -47,17 +88,14 @@ def speech_model(seed: int) -> dict[str, bytes]:
         num_conv_pos_embeddings=16,
         num_conv_pos_embedding_groups=4,
     )
-    extractor = Wav2Vec2FeatureExtractor(
-        feature_size=1,
-        sampling_rate=SPEECH_SAMPLE_RATE_HZ,
-        padding_value=0.0,
-        do_normalize=True,
-        return_attention_mask=True,
-    )
-    with _seeded(seed), tempfile.TemporaryDirectory() as folder:
-        Wav2Vec2Model(config).save_pretrained(folder)
-        extractor.save_pretrained(folder)
-        return _files(Path(folder))
+
+
+def _draw_head(head: "torch.nn.Linear") -> None:
+    from torch import nn
+
+    nn.init.normal_(head.weight, std=head.in_features**-0.5)
+    nn.init.zeros_(head.bias)
+    head.bias.data[0] = BLANK_BIAS
 
 
 def text_model(texts: Sequence[str], seed: int) -> dict[str, bytes]:

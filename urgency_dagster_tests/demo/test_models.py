@@ -4,10 +4,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load
 from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
 
 from urgency_dagster.demo.archives import draw_pairs, texts
 from urgency_dagster.demo.models import SPECIAL_TOKENS, speech_model, text_model
+from urgency_dagster.listening import Turn, load_listener
+from urgency_dagster.pretrained import PretrainedModel
 
 TEXTS = texts(draw_pairs(12, 7))
 
@@ -21,7 +24,7 @@ def folder(target: Path, files: dict[str, bytes]) -> Path:
 
 @pytest.fixture(scope="module")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return folder(tmp_path_factory.mktemp("speech"), speech_model(7))
+    return folder(tmp_path_factory.mktemp("speech"), speech_model(TEXTS, 7))
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,26 @@ def test_the_speech_model_loads_like_the_real_one(speech: Path) -> None:
     # One frame every 20 ms.
     assert frames.shape == (1, 49, model.config.hidden_size)
     assert torch.isfinite(frames).all()
+
+
+def test_the_speech_model_recognises_syllables_of_its_texts(speech: Path) -> None:
+    source = PretrainedModel("speech", speech, "local")
+    listener = load_listener(source, device="cpu", recogniser="ctc")
+    noise = np.random.default_rng(0).normal(0, 0.1, 5 * 16_000).astype(np.float32)
+    first, second = (listener.listen(noise, [Turn(0, 5000)]).turns[0].text for _ in range(2))
+    assert first == second
+    assert first
+    assert set(first) <= {character for text in TEXTS for character in text}
+    # As many syllables as somebody can speak, not one per frame.
+    assert len(first) < 5 * 20
+
+
+def test_the_head_does_not_change_the_network(speech: Path) -> None:
+    other = load(speech_model(["가"], 7)["model.safetensors"])
+    weights = load((speech / "model.safetensors").read_bytes())
+    network = [name for name in weights if not name.startswith("lm_head.")]
+    assert len(network) == len(weights) - 2 == len(other) - 2
+    assert all(torch.equal(weights[name], other[name]) for name in network)
 
 
 def test_padding_does_not_change_a_masked_segment(speech: Path) -> None:
@@ -83,7 +106,7 @@ def test_the_vocabulary_fits_its_texts(text: Path) -> None:
 
 
 def test_another_seed_gives_other_weights() -> None:
-    assert speech_model(7)["model.safetensors"] != speech_model(8)["model.safetensors"]
+    assert speech_model(TEXTS, 7)["model.safetensors"] != speech_model(TEXTS, 8)["model.safetensors"]
 
 
 def test_the_callers_random_state_is_left_alone() -> None:
