@@ -28,6 +28,9 @@ ENGLISH = {
 CALL_TAKER, CALLER = 0, 1
 """Values of `speaker`. They are roles, not persons."""
 
+ROLES = {CALL_TAKER: "call_taker", CALLER: "caller"}
+"""The name of each value of `speaker`."""
+
 
 UTTERANCES = pa.schema(
     [

@@ -21,7 +21,7 @@ from urgency_dagster.defs.columns import column_metadata
 from urgency_dagster.defs.figures import duration, figure_table, option_table, rounded, share, size, timing
 from urgency_dagster.defs.reports import history_picture, pictures
 from urgency_dagster.tables import embeddings_schema
-from urgency_dagster.urgency import TrainingConfig, TrainingSetSummary, TrainingSummary
+from urgency_dagster.urgency import TrainingConfig, TrainingSetSummary, TrainingSummary, speaker_text
 
 TASKS = ("urgency", "sentiment")
 """The tasks of the model in the order of every page: urgency is what the model is for."""
@@ -133,9 +133,12 @@ def training_metadata(summary: TrainingSummary, config: TrainingConfig, seconds:
     """
     best = asdict(summary.best)
     scores = {f"best_{name}": best[key] for name, key in EPOCH_SCORES.items() if best[key] is not None}
+    speaker = summary.speaker or {}
     return {
         "best_epoch": f"{summary.best.epoch} of {len(summary.history)}",
         **rounded(scores),
+        **rounded({"speaker_accuracy": speaker["accuracy"]} if "accuracy" in speaker else {}),
+        "who_speaks": speaker_text(summary.speaker),
         "history": history_picture([asdict(epoch) for epoch in summary.history]),
         "hyper_parameters": option_table(config.model_dump(exclude={"device"})),
         **timing(seconds),

@@ -13,6 +13,7 @@ from .evaluation.leak_gap import LeakGap as LeakGap
 from .evaluation.leak_gap import measure_leak_gap as measure_leak_gap
 from .evaluation.report import draw_history as draw_history
 from .network.text_encoder import load_text_model as load_text_model
+from .package.cards import speaker_text as speaker_text
 from .prediction import Prediction as Prediction
 from .predictor import Predictor as Predictor
 from .predictor import load_model as load_model

@@ -2,7 +2,7 @@
 
 CODE_VERSIONS = {
     "training_set": "3",
-    "urgency_model": "4",
+    "urgency_model": "5",
     "urgency_evaluation": "4",
     "urgency_leak_gap": "1",
     "full_table": "1",

@@ -33,7 +33,9 @@ def test_prosody_says_how_many_utterances_have_no_f0() -> None:
 
 def test_a_training_shows_its_hyper_parameters_and_time_and_urgency_first() -> None:
     epochs = tuple(EpochScores(number, 0.9, 2e-5, 0.51234, 0.41234, 0.71234, 0.61234) for number in (1, 2, 3))
-    summary = TrainingSummary(epochs[1], epochs, 1000, "cpu", "data", "split")
+    sizes = {"training": {"calls": 9, "utterances": 90}, "validation": {"calls": 2, "utterances": 20}}
+    speaker = {**sizes, "accuracy": 0.87654, "accuracy_interval": [0.8, 0.9], "majority": 0.55}
+    summary = TrainingSummary(epochs[1], epochs, 1000, "cpu", "data", "split", speaker)
     page = training_metadata(summary, TrainingConfig(), seconds=252.1)
     assert page["best_epoch"] == "2 of 3"
     names = list(page)
@@ -42,6 +44,16 @@ def test_a_training_shows_its_hyper_parameters_and_time_and_urgency_first() -> N
     assert "| learning_rate | 2e-05 |" in page["hyper_parameters"].value
     assert "device" not in page["hyper_parameters"].value
     assert (page["took"], page["seconds"]) == ("4 min 12 s", 252.1)
+    assert page["speaker_accuracy"] == 0.8765
+    assert "accuracy 0.877 (0.800 to 0.900) on 20 utterances of 2 other calls" in page["who_speaks"]
+
+
+def test_a_training_without_speakers_says_so() -> None:
+    epoch = EpochScores(1, 0.9, 2e-5, 0.5, 0.4, 0.7, 0.6)
+    summary = TrainingSummary(epoch, (epoch,), 1000, "cpu", "data", "split", None)
+    page = training_metadata(summary, TrainingConfig(), seconds=1)
+    assert "speaker_accuracy" not in page
+    assert page["who_speaks"] == "not told: the training side does not have both values of `speaker`"
 
 
 def test_an_evaluation_shows_urgency_before_sentiment() -> None:

@@ -15,7 +15,7 @@ from urgency_dagster.listening import Turn
 from urgency_dagster.scoring.recordings.discovery import FoundFile, find_files
 from urgency_dagster.scoring.recordings.pairing import paired
 from urgency_dagster.scoring.rejects import Rejection, RejectReason
-from urgency_dagster.tables import CALL_TAKER, CALLER
+from urgency_dagster.tables import ROLES
 
 MAX_MEMBER_BYTES = 1 << 30
 """Maximum unpacked bytes of a recording in a ZIP: three hours at 44.1 kHz, mono, 16 bits. It is read into memory."""
@@ -25,9 +25,6 @@ ZIP_LIMITS = ExtractionConfig(member_bytes=MAX_MEMBER_BYTES)
 
 OPEN_ZIPS = 2
 """ZIPs that stay open: one of recordings and one of labels."""
-
-ROLES = {CALL_TAKER: "call_taker", CALLER: "caller"}
-"""Names of the values of `speaker` in a label. Other numbers stay numbers."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +117,7 @@ def _recording(file: FoundFile, label: FoundFile | None, contents: "_Contents") 
 
 
 def _speaker(role: int | None) -> str | None:
+    """The name of a role. An unknown role stays a number."""
     return None if role is None else ROLES.get(role, str(role))
 
 

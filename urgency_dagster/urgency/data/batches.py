@@ -116,6 +116,26 @@ class Tokens:
         return ids, mask.astype(np.int64)
 
 
+def read_vectors(paths: StoragePaths, rows: "pa.Table") -> "NDArray[np.float32]":
+    """The audio vectors of some utterances in memory, float32, (N, T, D).
+
+    Args:
+        paths: the storage root, for the archives' vectors.
+        rows: at least one utterance; the columns `archive` and `row` of `tables.TRAINING_ROWS`.
+
+    Raises:
+        ArtefactError: the vectors of an archive cannot be read.
+    """
+    archives, indices = np.array(rows["archive"].to_pylist()), rows["row"].to_numpy()
+    names = np.unique(archives)
+    _, *shape = open_vectors(paths, str(names[0])).shape
+    vectors = np.empty((rows.num_rows, *shape), np.float32)
+    for name in names:
+        of_archive = archives == name
+        vectors[of_archive] = open_vectors(paths, str(name))[indices[of_archive]]
+    return vectors
+
+
 def tokenise(texts: "pa.ChunkedArray", tokenizer: "PreTrainedTokenizerBase", max_length: int) -> Tokens:
     """The token ids of every text, with the tokenizer's special tokens, truncated to `max_length`."""
     pieces: list[NDArray[np.int32]] = []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.urgency.data.dataset import open_vectors
+from urgency_dagster.urgency.data.batches import read_vectors
 from urgency_dagster.urgency.data.labels import TASKS
 from urgency_dagster.urgency.network.inference import TaskLogits
 from urgency_dagster.urgency.training.learner import class_weights
@@ -67,14 +67,7 @@ def _audio_features(paths: StoragePaths, training: "pa.Table") -> Features:
 
 def _vectors(paths: StoragePaths, rows: "pa.Table") -> "NDArray[np.float32]":
     """The concatenated audio vectors of each row, float32, (rows, T * D)."""
-    archives, indices = np.array(rows["archive"].to_pylist()), rows["row"].to_numpy()
-    names = np.unique(archives)
-    _, *shape = open_vectors(paths, str(names[0])).shape
-    vectors = np.empty((rows.num_rows, *shape), np.float32)
-    for name in names:
-        of_archive = archives == name
-        vectors[of_archive] = open_vectors(paths, str(name))[indices[of_archive]]
-    return vectors.reshape(rows.num_rows, -1)
+    return read_vectors(paths, rows).reshape(rows.num_rows, -1)
 
 
 def _fitted_logits(

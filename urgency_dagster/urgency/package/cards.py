@@ -29,6 +29,7 @@ LIMITS = """\
 - It is no medical device and was not tested in operation. It must not decide alone whether or when help is sent.
 - Trained only on Korean calls in telephone quality, and on the regions and categories of its archives.
 - The labels follow a call-taking protocol. The words of a call do not determine them completely.
+- The two sides of a call differ by their line. What tells who speaks can be the line instead of the voice.
 - The data hold no id of a person or an incident. The same caller may be on both sides of the split."""
 
 
@@ -101,6 +102,7 @@ Urgency and sentiment of a Korean emergency-call utterance from its transcript a
 | temperatures for a call | {_temperatures(card["temperatures"]["call"], labels)}{_why_not_fitted(card)} |
 | confidence threshold for a call | {_threshold(CONFIDENCE_THRESHOLD, card)} |
 | alarm threshold for a call | {_threshold(ALARM_THRESHOLD, card)} |
+| who speaks | {speaker_text(card["speaker"])} |
 | validation rows | {card["utterances"][VALIDATION]} utterances of {card["calls"][VALIDATION]} calls |
 | protocol | {card["protocol"]} |
 | split | {card["split"]["mode_used"]}, sha256 `{card["split"]["sha256"]}` |
@@ -131,6 +133,24 @@ def _score(value: float | None) -> str:
 
 def _temperatures(by_task: Mapping[str, float], labels: Labels) -> str:
     return ", ".join(f"{task} {by_task[task]:.3f}" for task in labels.tasks)
+
+
+def speaker_text(scores: Mapping[str, Any] | None) -> str:
+    """What is known of the speaker model, in one sentence.
+
+    Args:
+        scores: the scores of the model; None without a model.
+    """
+    if scores is None:
+        return "not told: the training side does not have both values of `speaker`"
+    if "accuracy" not in scores:
+        return "caller or call-taker, not measured: the validation side does not name a speaker"
+    rows, interval = scores["validation"], scores["accuracy_interval"]
+    between = f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
+    return (
+        f"caller or call-taker, accuracy {scores['accuracy']:.3f}{between} on {rows['utterances']} utterances of "
+        f"{rows['calls']} other calls; always the more frequent one: {scores['majority']:.3f}"
+    )
 
 
 def _why_not_fitted(card: Mapping[str, Any]) -> str:

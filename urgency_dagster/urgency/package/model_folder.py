@@ -1,6 +1,6 @@
 """The model folder: weights, configuration, tokenizer and card of a trained model, without pickles.
 
-model.safetensors  config.json  card.json  README.md  text_encoder/{config.json, tokenizer files}
+model.safetensors  config.json  card.json  README.md  speaker.json  text_encoder/{config.json, tokenizer files}
 """
 
 import shutil
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from urgency_dagster.errors import ArtefactError
+from urgency_dagster.listening import SpeakerModel, load_speaker_model
 from urgency_dagster.urgency.data.labels import Labels
 from urgency_dagster.urgency.package.cards import card_text
 from urgency_dagster.writing import read_json, replacing_folder, write_json, write_text
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 
     from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal, ModelConfig
 
-WEIGHTS, CONFIG, CARD, README, TEXT_ENCODER = (
+WEIGHTS, CONFIG, CARD, README, SPEAKER, TEXT_ENCODER = (
     "model.safetensors",
     "config.json",
     "card.json",
     "README.md",
+    "speaker.json",
     "text_encoder",
 )
 
@@ -49,6 +51,7 @@ class UrgencyModel:
         temperatures: by level (`utterance` or `call`) and task, what divides its logits before the softmax.
         thresholds: thresholds for the urgency of a call, see `thresholds.fit_thresholds`; empty without a calibration
             set.
+        speaker: tells who speaks; None if the training calls did not name two speakers.
     """
 
     network: "KoElectraCrossModal"
@@ -58,6 +61,7 @@ class UrgencyModel:
     max_length: int
     temperatures: Temperatures = field(default_factory=lambda: _same_for_all_levels(NO_TEMPERATURES))
     thresholds: dict[str, float] = field(default_factory=dict)
+    speaker: SpeakerModel | None = None
 
 
 def save_urgency_model(folder: Path, model: UrgencyModel, card: dict[str, Any]) -> None:
@@ -85,6 +89,8 @@ def save_urgency_model(folder: Path, model: UrgencyModel, card: dict[str, Any]) 
         model.tokenizer.save_pretrained(temporary / TEXT_ENCODER)
         write_json(temporary / CONFIG, config)
         shutil.copymode(temporary / CONFIG, temporary / WEIGHTS)  # safetensors does not follow the umask
+        if model.speaker:
+            write_json(temporary / SPEAKER, model.speaker.to_json())
         write_json(temporary / CARD, card)
         write_text(temporary / README, card_text(card))
 
@@ -112,7 +118,8 @@ def load_urgency_model(folder: Path) -> UrgencyModel:
         network.load_state_dict(load_file(folder / WEIGHTS))
         fitted = (_stored_temperatures(stored["temperatures"]), stored.get("thresholds", {}))
         labels = Labels.from_json(stored["labels"])
-        model = UrgencyModel(network.eval(), tokenizer, labels, config, stored["max_length"], *fitted)
+        speaker = load_speaker_model(folder / SPEAKER)
+        model = UrgencyModel(network.eval(), tokenizer, labels, config, stored["max_length"], *fitted, speaker=speaker)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ArtefactError(
             f"the model folder {folder} cannot be loaded ({type(error).__name__})",

@@ -5,7 +5,7 @@
 
 import math
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from urgency_dagster.urgency.training.calibration import calibrate, calibration_
 from urgency_dagster.urgency.training.learner import Learner
 from urgency_dagster.urgency.training.precision import current_device
 from urgency_dagster.urgency.training.resume import resume_training, save_best, save_epoch, take_best
+from urgency_dagster.urgency.training.speaker import fit_speaker_model
 
 CALIBRATION = "calibration"
 """The calibration set: calls of the training side on which temperatures and thresholds are fitted."""
@@ -77,6 +78,7 @@ class TrainingSummary:
         device: the device of the training.
         data_sha256: SHA-256 of the training set.
         split_sha256: SHA-256 of its split.
+        speaker: the scores of the speaker model; None without one.
     """
 
     best: EpochScores
@@ -85,6 +87,7 @@ class TrainingSummary:
     device: str
     data_sha256: str
     split_sha256: str
+    speaker: dict[str, Any] | None
 
 
 def train(
@@ -124,13 +127,15 @@ def train(
         best = take_best(paths.urgency.unfinished_training, paths.urgency.checkpoint)
         model.network.load_state_dict(best["model_state_dict"])
         model, fits = calibrate(model, data.get(CALIBRATION), config, device)
+        model = replace(model, speaker=fit_speaker_model(paths, training_set, config.seed))
     scores = history[best["epoch"] - 1]
     card = model_card(facts, training_set.summary, asdict(scores), [asdict(epoch) for epoch in history])
-    save_urgency_model(paths.urgency.model, model, card | calibration_facts(model, fits))
+    speaker = dict(model.speaker.scores) if model.speaker else None
+    save_urgency_model(paths.urgency.model, model, card | calibration_facts(model, fits) | {"speaker": speaker})
     shutil.rmtree(paths.urgency.unfinished_training)
     parameters = sum(parameter.numel() for parameter in model.network.parameters())
     summary = training_set.summary
-    return TrainingSummary(scores, tuple(history), parameters, device, summary.data_sha256, summary.sha256)
+    return TrainingSummary(scores, tuple(history), parameters, device, summary.data_sha256, summary.sha256, speaker)
 
 
 def untrained_model(training_set: TrainingSet, text_model: PretrainedModel, config: TrainingConfig) -> UrgencyModel:
