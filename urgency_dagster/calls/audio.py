@@ -95,25 +95,31 @@ def _from_samples(samples: "np.ndarray", sample_rate: int) -> "tuple[np.ndarray,
     Raises:
         AudioError: see `decode`.
     """
+    check_samples(samples, sample_rate)
+    return mono(samples), int(sample_rate)
+
+
+def mono(samples: "np.ndarray") -> "np.ndarray":
+    """Samples in memory that `check_samples` accepts, mixed to mono: float32 of shape (samples,), full scale 1."""
     import numpy as np
 
-    _check_samples(samples)
-    if not isinstance(sample_rate, Integral):
-        raise AudioError(f"a sample rate of type {type(sample_rate).__name__}", "an integer in Hz", "convert it")
-    _check_rate(sample_rate)
-    if len(samples) > _max_frames(sample_rate):
-        raise _too_long(sample_rate)
     block = samples.reshape(len(samples), -1)
     with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite, which is damage
         values = block if block.dtype == np.int16 else block.astype(np.float32, copy=False)
-    return np.ascontiguousarray(mixed(repaired(values))), int(sample_rate)
+    return np.ascontiguousarray(mixed(repaired(values)))
 
 
-def _check_samples(samples: "np.ndarray") -> None:
-    """Checks the type and the shape of samples.
+def check_samples(samples: "np.ndarray", sample_rate: int, max_length_s: int | None = None) -> None:
+    """Checks the type and the shape of samples in memory, their rate and their length.
+
+    Args:
+        samples: the samples.
+        sample_rate: their rate in Hz.
+        max_length_s: see `sample_blocks`.
 
     Raises:
-        AudioError: they are no int16 or float array, or no recording with more samples than channels.
+        AudioError: they are no int16 or float array, or no recording with more samples than channels, or the rate or
+            the length is out of bounds.
     """
     import numpy as np
 
@@ -124,6 +130,11 @@ def _check_samples(samples: "np.ndarray") -> None:
         raise AudioError("no samples", "a recording with sound", "record it again")
     if samples.ndim not in (1, 2) or samples.shape[-1] > len(samples):
         raise AudioError(f"samples of shape {samples.shape}", "(samples,) or (samples, channels)", "transpose them")
+    if not isinstance(sample_rate, Integral):
+        raise AudioError(f"a sample rate of type {type(sample_rate).__name__}", "an integer in Hz", "convert it")
+    _check_rate(sample_rate)
+    if len(samples) > (max_frames := _max_frames(sample_rate, max_length_s)):
+        raise _too_long(max_frames, sample_rate)
 
 
 def _check_rate(sample_rate: int) -> None:
@@ -187,31 +198,34 @@ def _are_chunks(content: bytes) -> bool:
     return 0 < len(content) <= start <= len(content) + 1
 
 
-def sample_blocks(file: "soundfile.SoundFile") -> "Iterator[np.ndarray]":
+def sample_blocks(file: "soundfile.SoundFile", max_length_s: int | None = None) -> "Iterator[np.ndarray]":
     """Yields the samples in blocks of shape (frames, channels): int16 for 16-bit PCM, otherwise float32, full scale 1.
 
     Blocks, because the length in a header can be wrong and larger than the memory. int16 for 16-bit PCM, because
     libsndfile needs ten times as long to convert it to float.
 
+    Args:
+        file: an open recording.
+        max_length_s: maximum seconds; None for the bounds of a recording that is held in memory.
+
     Raises:
-        AudioError: the recording is longer than MAX_LENGTH_S or MAX_FRAMES.
+        AudioError: the recording is longer than that, or than MAX_LENGTH_S or MAX_FRAMES.
     """
     dtype = "int16" if file.subtype == "PCM_16" else "float32"
-    remaining = _max_frames(file.samplerate)
+    remaining = max_frames = _max_frames(file.samplerate, max_length_s)
     while len(samples := file.read(max(1, BLOCK_SAMPLES // file.channels), dtype=dtype, always_2d=True)):
         remaining -= len(samples)
         if remaining < 0:
-            raise _too_long(file.samplerate)
+            raise _too_long(max_frames, file.samplerate)
         yield samples
 
 
-def _max_frames(sample_rate: int) -> int:
-    return min(MAX_LENGTH_S * sample_rate, MAX_FRAMES)
+def _max_frames(sample_rate: int, max_length_s: int | None) -> int:
+    return min(MAX_LENGTH_S * sample_rate, MAX_FRAMES) if max_length_s is None else max_length_s * sample_rate
 
 
-def _too_long(sample_rate: int) -> AudioError:
-    max_s = _max_frames(sample_rate) // sample_rate
-    return AudioError(f"longer than {max_s} s", "a recording of a call", "copy the recording again")
+def _too_long(max_frames: int, sample_rate: int) -> AudioError:
+    return AudioError(f"longer than {max_frames // sample_rate} s", "a recording of a call", "copy the recording again")
 
 
 def damaged(samples: "np.ndarray") -> "np.ndarray":
@@ -248,8 +262,13 @@ def joined(arrays: "Sequence[np.ndarray]") -> "np.ndarray":
     import numpy as np
 
     if not arrays:
-        raise AudioError("no samples", "a WAV file with sound", "copy the recording again")
+        raise no_samples()
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def no_samples() -> AudioError:
+    """The error for a recording without a sample."""
+    return AudioError("no samples", "a WAV file with sound", "copy the recording again")
 
 
 def _resampled(waveform: "np.ndarray", sample_rate: int) -> "np.ndarray":

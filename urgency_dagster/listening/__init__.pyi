@@ -3,9 +3,9 @@ from .listener import load_listener as load_listener
 from .recognition.recogniser import Recogniser as Recogniser
 from .recognition.recogniser import Segment as Segment
 from .recognition.recogniser import Transcript as Transcript
-from .turns import Character as Character
 from .speaker import SpeakerModel as SpeakerModel
 from .speaker import load_speaker_model as load_speaker_model
+from .turns import Character as Character
 from .turns import HeardCall as HeardCall
 from .turns import Listening as Listening
 from .turns import Turn as Turn
