@@ -118,6 +118,7 @@ def training_set_metadata(summary: TrainingSetSummary) -> dict[str, Any]:
         **classes,
         "protocol": summary.protocol,
         **({"left_out": summary.left_out} if summary.left_out else {}),
+        **({"warning": summary.warning} if summary.warning else {}),
         "mode": f"{summary.mode_used} {summary.note}".strip(),
         "split_sha256": summary.sha256,
     }

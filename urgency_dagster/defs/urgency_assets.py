@@ -81,8 +81,8 @@ def training_set(
         **funnel_metadata(total_funnel(storage.paths, summary.archives)),
         **column_metadata("training_set"),
     }
-    if summary.left_out:
-        context.log.warning(summary.left_out)
+    for warning in filter(None, (summary.left_out, summary.warning)):
+        context.log.warning(warning)
     checks = [
         calls_in_one_archive(find_shared_calls(storage.paths, summary.archives)),
         split_by_call(storage.paths.urgency.rows, summary.mode_used),

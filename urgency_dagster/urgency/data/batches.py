@@ -11,7 +11,8 @@ import numpy as np
 
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.urgency.data.dataset import call_codes, open_vectors
+from urgency_dagster.urgency.data.dataset import call_codes
+from urgency_dagster.urgency.data.vectors import open_vectors
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -5,7 +5,7 @@ Rows are Arrow tables. Vectors stay in the NPY files of the archives.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from urgency_dagster.urgency.configuration import Protocol, SplitConfig
 from urgency_dagster.urgency.data.labels import Labels, labels_of, left_out_sentence
 from urgency_dagster.urgency.data.splits import Split, split_rows
 from urgency_dagster.urgency.data.tables import TRAIN, TRAINING_ROWS, VALIDATION
+from urgency_dagster.urgency.data.vectors import VectorKind, common_kind, open_vectors
 from urgency_dagster.writing import file_hash, read_json, replacing_folder, text_hash, write_json, write_table
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class TrainingSetSummary:
         class_counts: utterances per class name, by side and task.
         protocol: `honest` or `original`, for the split and the training.
         left_out: why a task is not trained and what is absent without it; empty if both are trained.
+        warning: which archives do not name the revision of their speech model; empty if all do.
     """
 
     mode_asked: str
@@ -67,6 +69,7 @@ class TrainingSetSummary:
     class_counts: dict[str, dict[str, dict[str, int]]]
     protocol: Protocol = "honest"
     left_out: str = ""
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,13 +104,13 @@ def build_training_set(paths: StoragePaths, archives: Sequence[str], config: Spl
 
     Raises:
         ArtefactError: an archive has no utterances or vectors, their numbers or columns do not agree, or the vectors
-            of the archives differ in speech model, width or number per utterance.
+            of the archives differ in speech model, known revision, width or number per utterance.
         TrainingDataError: there are no rows, a side is empty, a call has two different labels or an unknown urgency,
             or the training side has one urgency and one sentiment only.
     """
     names = sorted(set(archives))
     tables = [_archive_rows(paths, archive) for archive in names]
-    vectors = _common_kind(paths, names)
+    vectors, warning = common_kind(paths, names)
     if not any(table.num_rows for table in tables):
         raise TrainingDataError(
             f"{len(names)} archives hold no utterances", "at least one", "see the rejects.parquet of each archive"
@@ -119,7 +122,7 @@ def build_training_set(paths: StoragePaths, archives: Sequence[str], config: Spl
     rows = rows.append_column("side", pa.array(np.where(split.validation, VALIDATION, TRAIN)))
     rows = rows.select(TRAINING_ROWS.names).cast(TRAINING_ROWS)
     _check_sides(rows)
-    return _write(paths, rows, names, config, split, labels_of(rows, sentiments), vectors)
+    return _write(paths, rows, names, config, split, labels_of(rows, sentiments), vectors, warning)
 
 
 def read_training_set(paths: StoragePaths) -> TrainingSet:
@@ -152,30 +155,6 @@ def first_rows(calls: "NDArray[np.int64]") -> "NDArray[np.int64]":
     return first
 
 
-def open_vectors(paths: StoragePaths, archive: str) -> "NDArray[np.float32]":
-    """The audio vectors of an archive as a read-only memory map, float32, shape (N, T, D).
-
-    A file of shape (N, D) has one vector per utterance, T = 1.
-
-    Raises:
-        ArtefactError: the file is missing, damaged, or of another type or shape.
-    """
-    source = paths.archive(archive).vectors
-    try:
-        vectors: NDArray[np.float32] = np.load(source, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ArtefactError(
-            f"the vectors of {archive} cannot be read ({type(error).__name__})", "an NPY file", "embed it again"
-        ) from error
-    if vectors.ndim not in (2, 3) or vectors.dtype != np.float32:
-        raise ArtefactError(
-            f"the vectors of {archive} are {vectors.dtype} of shape {vectors.shape}",
-            "float32 of shape (N, D) or (N, T, D)",
-            "embed the archive again",
-        )
-    return vectors if vectors.ndim == 3 else vectors[:, None]
-
-
 def _archive_rows(paths: StoragePaths, archive: str) -> pa.Table:
     """The utterance table of one archive with its columns `archive` and `row`; there is one vector for each row."""
     utterances = _read_utterances(paths.archive(archive).utterances, archive)
@@ -201,48 +180,6 @@ def _read_utterances(source: "Path", archive: str) -> pa.Table:
             "the utterance table",
             "make the archive's utterances again",
         ) from error
-
-
-class _VectorKind(NamedTuple):
-    """Speech model, width D and vectors per utterance T of an archive's vectors."""
-
-    model: str
-    revision: str
-    width: int
-    tokens: int
-
-
-def _common_kind(paths: StoragePaths, archives: Sequence[str]) -> _VectorKind:
-    """The kind of the vectors of all archives.
-
-    Raises:
-        ArtefactError: the vectors were made by different speech models, or their number per utterance differs.
-    """
-    kinds = [_kind(paths, archive) for archive in archives] or [_VectorKind("", "", 0, 1)]
-    models = {(kind.model, kind.revision, kind.width) for kind in kinds}
-    if len(models) > 1:
-        named = ", ".join(sorted({f"{name} of width {width}" for name, _, width in models}))
-        raise ArtefactError(
-            f"the audio vectors were made by {len(models)} speech models ({named})",
-            "one speech model",
-            "materialize utterance_embeddings of all archives",
-        )
-    if len(tokens := sorted({kind.tokens for kind in kinds})) > 1:
-        raise ArtefactError(
-            f"the archives have {' and '.join(map(str, tokens))} audio vectors for an utterance",
-            "as many in all of them",
-            "materialize utterance_embeddings and processed_data of all archives with the same `audio_tokens`",
-        )
-    return kinds[0]
-
-
-def _kind(paths: StoragePaths, archive: str) -> _VectorKind:
-    source = paths.archive(archive).embeddings
-    if not source.is_file():
-        raise ArtefactError(f"{archive} has no {source.name}", "its embeddings", "materialize utterance_embeddings")
-    metadata = pq.read_schema(source).metadata or {}
-    _, tokens, width = open_vectors(paths, archive).shape
-    return _VectorKind(metadata.get(b"model", b"").decode(), metadata.get(b"revision", b"").decode(), width, tokens)
 
 
 def _with_ids(utterances: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
@@ -290,7 +227,8 @@ def _write(
     config: SplitConfig,
     split: Split,
     labels: Labels,
-    vectors: _VectorKind,
+    vectors: VectorKind,
+    warning: str,
 ) -> TrainingSetSummary:
     urgency = paths.urgency
     call_ids = {side: _call_ids(rows, side) for side in (TRAIN, VALIDATION)}
@@ -312,6 +250,7 @@ def _write(
             class_counts={side: _class_counts(rows, side, labels) for side in call_ids},
             protocol=config.protocol,
             left_out=left_out_sentence(rows, labels),
+            warning=warning,
         )
         write_json(folder / urgency.split.name, asdict(summary) | {"call_ids": call_ids})
     return summary

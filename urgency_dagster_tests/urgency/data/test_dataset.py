@@ -17,7 +17,6 @@ from urgency_dagster.urgency.data.dataset import (
     build_training_set,
     call_codes,
     first_rows,
-    open_vectors,
     read_training_set,
 )
 from urgency_dagster.urgency.data.tables import TRAIN, TRAINING_ROWS, VALIDATION
@@ -211,15 +210,6 @@ def test_a_training_set_without_audio_tokens_has_one_vector_each(paths: StorageP
     assert read_training_set(paths).summary == summary
 
 
-@pytest.mark.parametrize("shape", [(2, 3), (2, 1, 3), (2, 4, 3), (0, 3), (0, 4, 3)])
-def test_vectors_are_read_with_three_axes(paths: StoragePaths, shape: tuple[int, ...]) -> None:
-    stored = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    np.save(paths.archive(NAMES[0]).vectors, stored)
-    tokens = shape[1] if len(shape) == 3 else 1
-    expected = stored.reshape(shape[0], tokens, 3)
-    np.testing.assert_array_equal(open_vectors(paths, NAMES[0]), expected, strict=True)
-
-
 def test_the_speech_model_is_stored(paths: StoragePaths) -> None:
     assert build_training_set(paths, NAMES, SplitConfig()).speech_model == {"name": "speech", "revision": "1"}
 
@@ -228,27 +218,6 @@ def test_missing_embeddings_are_an_error(paths: StoragePaths) -> None:
     paths.archive(NAMES[1]).embeddings.unlink()
     with pytest.raises(ArtefactError, match=r"has no embeddings\.parquet"):
         build_training_set(paths, NAMES, SplitConfig())
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"no matrix",
-        np.zeros(3, np.float32),
-        np.zeros((2, 2)),
-        np.zeros((2, 2, 2, 2), np.float32),
-        np.array([None]),
-    ],
-)
-def test_a_file_that_is_no_matrix_is_refused(paths: StoragePaths, content: Any) -> None:
-    target = paths.archive(NAMES[0]).vectors
-    if isinstance(content, bytes):
-        target.write_bytes(content)
-    else:
-        np.save(target, content)
-    with pytest.raises(ArtefactError):
-        open_vectors(paths, NAMES[0])
 
 
 @pytest.mark.parametrize("name", ["utterances", "vectors"])
