@@ -100,11 +100,11 @@ def _replicated(data: AttentionData) -> Iterator[Finding]:
 
 
 def _replicated_blocks(data: AttentionData) -> Iterator[Finding]:
-    """The finding about replicated prompts without times, by the order of the rows."""
+    """The finding about replicated prompts without times."""
     prompts, rows = len(np.unique(numbers_of_prompts(data))), len(data.y)
     if prompts < rows:
         message = (
-            "Neighbouring rows of one participant have the same label and values that are equal or interpolated: "
+            "Rows of one participant have the same label and values that are equal or interpolated: "
             "replicated prompts are counted several times, and replicates after the answer contain later information."
         )
         figures = {"share": 1 - prompts / rows, "prompts": prompts}

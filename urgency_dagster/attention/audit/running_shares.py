@@ -140,6 +140,8 @@ def _shares_of(y: np.ndarray, prompts: np.ndarray, t_s: np.ndarray | None) -> It
     A window ends before the own prompt, before the row itself, or after it.
     """
     numbers = np.unique(prompts, return_inverse=True)[1]
+    if (np.diff(numbers) < 0).any():  # rows without times in a random order: no window of prompts can be followed
+        numbers = np.arange(len(y))
     here = np.arange(len(y))
     ends = ((False, np.searchsorted(numbers, numbers)), (True, here), (True, here + 1))
     ones = np.concatenate([[0], np.cumsum(y)])

@@ -12,10 +12,10 @@ from urgency_dagster.errors import AttentionError
 def first_of_each_prompt(data: AttentionData) -> AttentionData:
     """The earliest row of each prompt, in the order of the rows. Without times it is the first in the file.
 
-    A later row may know what came after the answer.
+    A later row may know what came after the answer. A warning says if the file is not in the order of time.
 
     Raises:
-        AttentionError: the times are unknown, and the order of the rows shows no replicated prompt.
+        AttentionError: the times are unknown, and no replicated prompt is found without them.
     """
     numbers = numbers_of_prompts(data)
     t_s = np.arange(len(numbers), dtype=np.float64) if data.t_s is None else data.t_s
@@ -25,12 +25,14 @@ def first_of_each_prompt(data: AttentionData) -> AttentionData:
     order = np.lexsort((t_s, numbers))
     first = np.sort(order[np.unique(numbers[order], return_index=True)[1]])
     dropped = len(numbers) - len(first)
-    warning = f"{dropped} of {len(numbers)} rows are replicates of another row's prompt and were dropped"
+    warnings = [f"{dropped} of {len(numbers)} rows are replicates of another row's prompt and were dropped"]
+    if data.t_s is None and (np.diff(numbers) < 0).any():
+        warnings.append("the rows have no times and were shuffled: a kept row need not be the earliest of its prompt")
     return replace(
         data,
         X=data.X.iloc[first].reset_index(drop=True),
         y=data.y[first],
         groups=data.groups[first],
         t_s=None if data.t_s is None else data.t_s[first],
-        warnings=(*data.warnings, *([warning] if dropped else [])),
+        warnings=(*data.warnings, *(warnings if dropped else [])),
     )

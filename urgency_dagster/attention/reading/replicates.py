@@ -41,7 +41,7 @@ def prompt_numbers(data: AttentionData, t_s: np.ndarray) -> np.ndarray:
 
 
 def numbers_of_prompts(data: AttentionData) -> np.ndarray:
-    """(N,) int64, the prompt number of each row, by the times or, without them, by the order of the rows."""
+    """(N,) int64, the prompt number of each row, by the times or, without them, by values that hold still."""
     if data.t_s is not None:
         return prompt_numbers(data, data.t_s)
     numbers = block_numbers(data.X, data.y, data.groups)

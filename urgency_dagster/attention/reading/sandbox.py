@@ -20,6 +20,7 @@ from urgency_dagster.attention.reading.containers import content_size
 from urgency_dagster.attention.reading.features import write_features
 from urgency_dagster.attention.reading.first_rows import first_of_each_prompt
 from urgency_dagster.attention.reading.pickles import MAX_BYTES, load_attention_pickle
+from urgency_dagster.attention.reading.row_draw import drawn_by_the_original
 from urgency_dagster.configuration import Configuration
 from urgency_dagster.errors import AttentionError, UrgencyError
 from urgency_dagster.paths import AttentionPaths, StoragePaths, labels_beside
@@ -84,6 +85,10 @@ class FeatureConfig(LoadingLimits):
 
     column_names: tuple[str, ...] = ()
     """The names of the columns in their order, if X is an array without names. Empty: the names in the file."""
+
+    protocol: Literal["honest", "original"] = "honest"
+    """`honest`: every row. `original`: the nine tenths that the original notebook draws at random and cross-validates,
+    in its order. Do not use it for its file `attention_train_val.pkl`, which has these rows alone."""
 
     replicates: Literal["all", "first"] = "all"
     """The rows of a prompt that is replicated at several times. `all`: every row. `first`: the earliest row of each
@@ -178,7 +183,9 @@ def main() -> None:
 
 def _store(pickle: Path, folder: Path, limits: FeatureConfig) -> None:
     # Imported before the limit is set: the limit counts memory beyond the libraries.
-    import pyarrow.parquet  # noqa: F401
+
+    if limits.protocol == "original":
+        import sklearn.model_selection  # noqa: F401
 
     labels = labels_beside(pickle)
     memory_mb = limits.memory_for(min(content_size(pickle) + content_size(labels), limits.max_mb * MB))
@@ -191,6 +198,8 @@ def _store(pickle: Path, folder: Path, limits: FeatureConfig) -> None:
             column_names=limits.column_names,
             labels=labels,
         )
+        if limits.protocol == "original":
+            data = drawn_by_the_original(data)
         if limits.replicates == "first":
             data = first_of_each_prompt(data)
         if not limited:

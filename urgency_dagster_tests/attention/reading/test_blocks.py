@@ -45,6 +45,52 @@ def test_a_column_that_is_equal_or_interpolated_within_prompts(honest: Attention
     np.testing.assert_array_equal(found, prompts)
 
 
+def shuffled_rows(data: AttentionData, prompts: np.ndarray) -> tuple[AttentionData, np.ndarray]:
+    """Nine tenths of the rows in a random order, as the original's `train_test_split` leaves them."""
+    order = np.random.default_rng(7).permutation(len(prompts))[: len(prompts) * 9 // 10]
+    X = data.X.iloc[order].reset_index(drop=True)
+    return dataclasses.replace(data, X=X, y=data.y[order], groups=data.groups[order]), prompts[order]
+
+
+@pytest.mark.parametrize("kind", ["equal", "interpolated"])
+def test_replicates_are_found_in_any_order_of_the_rows(honest: AttentionData, kind: str) -> None:
+    rng = np.random.default_rng(1)
+    data, prompts = replicated_rows(honest, rng.integers(8, 20, 480))
+    values = rng.normal(size=480)[prompts]
+    if kind == "interpolated":
+        values += 1e-4 * rng.uniform(1, 2, 480)[prompts] * (np.arange(len(prompts)) - np.searchsorted(prompts, prompts))
+    X = data.X.assign(**{"BAT_TMP#AVG#H03": values.astype("float64" if kind == "interpolated" else "float32")})
+    data, prompts = shuffled_rows(dataclasses.replace(data, X=X), prompts)
+    found = numbers(data)
+    assert found is not None
+    if kind == "equal":
+        assert len(np.unique(found)) == len(np.unique(prompts))
+    # No block holds rows of two prompts, but for lines that meet by chance. A missing copy cuts a line.
+    prompts_of_block = len({*zip(found.tolist(), prompts.tolist(), strict=True)})
+    assert prompts_of_block <= 1.01 * len(np.unique(found))
+    assert len(np.unique(found)) < 0.5 * len(prompts)
+
+
+@pytest.mark.parametrize("levels", [2, 4])
+def test_a_column_that_tells_the_label_is_no_sign_of_replicates(honest: AttentionData, levels: int) -> None:
+    """Its equal values have one label too; it has few of them."""
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(honest.y))
+    told = honest.y * (levels // 2) + rng.integers(0, levels // 2, len(honest.y))
+    data = dataclasses.replace(honest, X=honest.X.assign(**{"HRT#TOLD": told.astype("float32")}))
+    turned = dataclasses.replace(data, X=data.X.iloc[order], y=data.y[order], groups=data.groups[order])
+    assert numbers(turned) is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_honest_rows_in_a_random_order_are_no_replicates(seed: int) -> None:
+    data = honest_data(seed=seed, persistence=0.9)
+    order = np.random.default_rng(seed).permutation(len(data.y))
+    steps = np.round(data.X["HRT#AVG#1"].to_numpy(), 1).astype("float32")
+    X = data.X.assign(**{"HRT#AVG#1": steps, "CNT#SUM": np.arange(len(steps), dtype="float32")}).iloc[order]
+    assert block_numbers(X, data.y[order], data.groups[order]) is None
+
+
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("persistence", [0.0, 0.9])
 def test_honest_rows_are_no_replicates(seed: int, persistence: float) -> None:

@@ -42,3 +42,19 @@ def test_without_replicates_every_row_is_kept(honest: AttentionData) -> None:
 def test_without_times_it_is_refused(honest: AttentionData) -> None:
     with pytest.raises(AttentionError, match="the times of the rows are unknown; expected t in seconds"):
         first_of_each_prompt(dataclasses.replace(honest, t_s=None))
+
+
+def test_shuffled_rows_without_times_are_kept_with_a_warning(honest: AttentionData) -> None:
+    rng = np.random.default_rng(0)
+    rows = np.repeat(np.arange(480), 9)
+    X = honest.X.iloc[rows].assign(**{"BAT_TMP#AVG#H03": rng.normal(size=480).astype("float32")[rows]})
+    order = rng.permutation(len(rows))
+    data = AttentionData(
+        X.iloc[order].reset_index(drop=True), honest.y[rows][order], honest.groups[rows][order], None, "0" * 64
+    )
+    first = first_of_each_prompt(data)
+    assert len(first.y) == 480
+    assert first.warnings == (
+        "3840 of 4320 rows are replicates of another row's prompt and were dropped",
+        "the rows have no times and were shuffled: a kept row need not be the earliest of its prompt",
+    )

@@ -19,6 +19,7 @@ import pytest
 from urgency_dagster.attention.reading import sandbox
 from urgency_dagster.attention.reading.features import read_features
 from urgency_dagster.attention.reading.pickles import AttentionData
+from urgency_dagster.attention.reading.row_draw import drawn_by_the_original
 from urgency_dagster.attention.reading.sandbox import MIN_MEMORY_MB, FeatureConfig, import_pickle
 from urgency_dagster.errors import AttentionError, SettingsError
 from urgency_dagster.paths import AttentionPaths, StoragePaths
@@ -72,6 +73,14 @@ def test_the_stored_features_equal_the_pickle(data: AttentionData, honest: Path,
     np.testing.assert_array_equal(read.t_s, data.t_s)
     assert summary == read_json(paths.summary)
     assert summary["source_sha256"] == hashlib.sha256(honest.read_bytes()).hexdigest()
+
+
+@pytest.mark.slow
+def test_the_rows_of_the_original_are_drawn(data: AttentionData, honest: Path, paths: AttentionPaths) -> None:
+    import_pickle(honest, paths, FeatureConfig(protocol="original"))
+    read, drawn = read_features(paths), drawn_by_the_original(data)
+    pd.testing.assert_frame_equal(read.X, drawn.X)
+    np.testing.assert_array_equal(read.t_s, drawn.t_s)
 
 
 @pytest.mark.slow

@@ -1,8 +1,9 @@
 """`protocol: original` against a plain reimplementation of the original notebook.
 
-Source: cells 63, 65 and 72 of `ml_model.ipynb` of moovingsloth/wearable-attention-fatigue.
+Source: cells 52, 63, 65 and 72 of `ml_model.ipynb` of moovingsloth/wearable-attention-fatigue.
 """
 
+import dataclasses
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -15,18 +16,21 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.feature_selection import SelectFromModel
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit, train_test_split
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from xgboost import XGBClassifier
 
 from urgency_dagster.attention.export.files import fit_all_rows, fit_pipeline
 from urgency_dagster.attention.reading.pickles import AttentionData
+from urgency_dagster.attention.reading.row_draw import drawn_by_the_original
 from urgency_dagster.attention.validation.cross_validation import cross_validate
 from urgency_dagster.attention.validation.fit_cache import FitCache
 from urgency_dagster.attention.validation.folds import prepare_fold, split_folds
 from urgency_dagster.attention.validation.protocol import MODEL_NAMES, CrossValidationConfig, ModelResult, Protocol
+from urgency_dagster.errors import AttentionError
 from urgency_dagster.paths import AttentionPaths
+from urgency_dagster_tests.attention.conftest import times
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*feature names.*", "ignore:.*penalty.*")
 
@@ -120,6 +124,28 @@ def test_the_probabilities_are_those_of_a_plain_reimplementation(
         for test, of_fold in reimplemented(data, name):
             probability[test] = of_fold
     np.testing.assert_allclose(ours[name].predictions["probability"], probability, atol=1e-6)
+
+
+def test_the_rows_are_those_that_the_original_cross_validates(data: AttentionData) -> None:
+    """Cell 52 draws them from X, y and group, and cell 72 reads what it stored."""
+    X, _, y, _, group, _ = train_test_split(
+        data.X, data.y, data.groups, test_size=0.1, stratify=data.y, random_state=42
+    )
+    drawn = drawn_by_the_original(data)
+    pd.testing.assert_frame_equal(drawn.X, X.reset_index(drop=True))
+    assert (drawn.y.tolist(), drawn.groups.tolist()) == (y.tolist(), group.tolist())
+    assert drawn.t_s is not None
+    assert drawn.t_s.tolist() == times(data)[X.index].tolist()
+    assert drawn.warnings == ("30 of 300 rows were set aside at random, as in the original",)
+    ours = cross_validate(drawn, ("logreg",), ORIGINAL)["logreg"].predictions["probability"]
+    for test, probability in reimplemented(drawn, "logreg"):
+        np.testing.assert_allclose(ours[test], probability, atol=1e-6)
+
+
+def test_too_few_rows_of_a_label_cannot_be_drawn(data: AttentionData) -> None:
+    alone = dataclasses.replace(data, y=(np.arange(len(data.y)) == 0).astype(np.int64))
+    with pytest.raises(AttentionError, match=r"\[299, 1\] rows of the labels 0 and 1"):
+        drawn_by_the_original(alone)
 
 
 def test_the_honest_protocol_gives_other_numbers(data: AttentionData, ours: dict[str, ModelResult]) -> None:
