@@ -1,7 +1,9 @@
-"""The commands `urgency-dagster run`, `demo` and `dev`. Their work is in `operations` and `demo`."""
+"""The commands of `urgency-dagster`. Their work is in `operations`, `demo` and `scoring`."""
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -10,6 +12,8 @@ from urgency_dagster.errors import UrgencyError
 from urgency_dagster.extras import require_extra
 from urgency_dagster.operations.groups import GROUPS
 from urgency_dagster.paths import StoragePaths, shown
+from urgency_dagster.progress import Progress, no_progress
+from urgency_dagster.scoring import FORMATS, Format
 from urgency_dagster.settings import UI_ADDRESS, Settings
 
 PORT = "3000"
@@ -77,6 +81,56 @@ def demo(storage: Path | None, calls: int | None) -> None:
         f"{written.samples} wearable samples; {written.written} files written"
     )
     click.echo(StoragePaths(root).settings_env.read_text(encoding="utf-8").rstrip())
+
+
+class _NothingPredicted(click.ClickException):
+    """An error before the first answer of `predict`. Its exit code differs from that of a rejected file."""
+
+    exit_code = 2
+
+
+@main.command()
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@_storage_option(DEFAULT_STORAGE)
+@click.option(
+    "--model", type=click.Path(path_type=Path), help="Model folder. Default: `urgency/model` in the storage root."
+)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", help="Default: table.")
+@click.option("--text", is_flag=True, help="Print the text of the calls, too.")
+def predict(paths: tuple[Path, ...], storage: Path | None, model: Path | None, form: Format, text: bool) -> None:
+    """Predict urgency and sentiment of recordings: files, folders or ZIPs, with label JSON beside them or without.
+
+    Exit with 1 if a file was rejected, and with 2 if nothing was predicted.
+    """
+    from urgency_dagster.operations.environment import prepare_process
+    from urgency_dagster.scoring import find_recordings, load_predictor, predict_recordings, write_answers
+
+    prepare_process()
+    try:
+        require_extra("predict")
+        predictor = load_predictor(storage, model)
+        found = find_recordings(paths)
+        with _progress_bar(len(found)) as progress:
+            answers = predict_recordings(predictor, found, progress)
+            unused = write_answers(answers, predictor, form, sys.stdout, text=text)
+    except UrgencyError as error:
+        raise _NothingPredicted(str(error)) from error
+    if unused:
+        click.get_current_context().exit(1)
+
+
+@contextmanager
+def _progress_bar(recordings: int) -> Iterator[Progress]:
+    """Yields a progress bar on a terminal. There is none for a single recording, and none in the log of a script."""
+    if recordings <= 1 or not sys.stderr.isatty():
+        yield no_progress
+        return
+    with click.progressbar(length=recordings, label="recordings", file=sys.stderr) as bar:
+
+        def report(done: int, total: int, **figures: float) -> None:  # noqa: ARG001 - the signature of `Progress`
+            bar.update(1)
+
+        yield report
 
 
 @main.command()

@@ -5,12 +5,13 @@ UrgencyError
 ├── ArchiveError      a ZIP or a pair of ZIPs that cannot be used
 ├── LabelError        a label JSON that is not a call
 ├── AudioError        a recording that cannot be decoded
+│   └── NoSpeechError     a recording without a turn that can be used
 ├── RecognitionError  a call whose text cannot be recognised
 ├── ModelError        a pretrained model that cannot be loaded
 ├── TrainingDataError rows on which no model can be trained or evaluated
 ├── AttentionError    an attention pickle, table or exported model that is refused
 │   └── NoFeatureError    a selector that keeps no feature
-├── InputError        texts or vectors that do not fit a trained model
+├── InputError        turns, texts or vectors that do not fit a trained model
 ├── ArtefactError     a stored artefact that is missing or inconsistent with another
 ├── MissingExtraError an optional part of the installation that is not installed
 ├── BusyError         the storage root is in use by another run
@@ -56,6 +57,10 @@ class AudioError(UrgencyError):
     """A recording cannot be decoded."""
 
 
+class NoSpeechError(AudioError):
+    """A recording has no turn that can be used: no speech was found, or the times of all turns are unusable."""
+
+
 class RecognitionError(UrgencyError):
     """A recogniser gives no text of a call: its server cannot be reached, is too slow, or answers without a text.
 
@@ -80,7 +85,7 @@ class NoFeatureError(AttentionError):
 
 
 class InputError(UrgencyError):
-    """Texts or vectors do not fit the trained model that receives them."""
+    """A recording, turns, texts or vectors do not fit the trained model that receives them."""
 
 
 class ArtefactError(UrgencyError):

@@ -57,7 +57,7 @@ class Settings:
         settings_env = StoragePaths(root).settings_env
         stored = {k: v for k, v in dotenv_values(settings_env).items() if v} if settings_env.is_file() else {}
 
-        def value(name: str, default: str, absolute: Callable[[str, Path], str] = _model_path) -> str:
+        def value(name: str, default: str, absolute: Callable[[str, Path], str] = model_path) -> str:
             return absolute(env[name], Path.cwd()) if env.get(name) else absolute(stored.get(name, default), root)
 
         executor = env.get("URGENCY_EXECUTOR") or stored.get("URGENCY_EXECUTOR") or EXECUTORS[0]
@@ -121,11 +121,11 @@ def recogniser_parts(name: str) -> tuple[str, str]:
 def _recogniser(name: str, folder: Path) -> str:
     """The name of a recogniser; a path becomes absolute from `folder`."""
     kind, target = recogniser_parts(name)
-    return f"{kind}:{_model_path(target, folder)}" if kind == "whisper" else name
+    return f"{kind}:{model_path(target, folder)}" if kind == "whisper" else name
 
 
-def _model_path(name: str, folder: Path) -> str:
-    """The name of a model; a path, which starts with `.`, `/` or `~`, becomes absolute from `folder`."""
+def model_path(name: str, folder: Path) -> str:
+    """The name of a pretrained model; a path, which starts with `.`, `/` or `~`, becomes absolute from `folder`."""
     if not name.startswith((".", "/", "~")):
         return name
     return str((folder / Path(name).expanduser()).resolve())

@@ -26,7 +26,10 @@ URGENCY_TEXT_MODEL=./models/demo/text
 
 RUN_CONFIG = """\
 # Written by `urgency-dagster demo`. What runs on this storage root override, by asset: tiny models start from random
-# weights, so they need a higher learning rate and more epochs than the real ones.
+# weights, so they need a higher learning rate and more epochs than the real ones. Vectors in float32 are the same on
+# every machine.
+utterance_embeddings:
+  precision: float32
 urgency_model:
   learning_rate: 0.002
   epochs: 8

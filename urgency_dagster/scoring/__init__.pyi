@@ -1,3 +1,10 @@
+from .model import load_predictor as load_predictor
+from .output import FORMATS as FORMATS
+from .output import Format as Format
+from .output import call_object as call_object
+from .output import write_answers as write_answers
+from .prediction import PredictedRecording as PredictedRecording
+from .prediction import predict_recordings as predict_recordings
 from .recordings.reading import FoundRecordings as FoundRecordings
 from .recordings.reading import Recording as Recording
 from .recordings.reading import find_recordings as find_recordings

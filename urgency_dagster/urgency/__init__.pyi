@@ -14,7 +14,12 @@ from .evaluation.leak_gap import measure_leak_gap as measure_leak_gap
 from .evaluation.report import draw_history as draw_history
 from .network.text_encoder import load_text_model as load_text_model
 from .package.cards import speaker_text as speaker_text
+from .prediction import ClassProbabilities as ClassProbabilities
 from .prediction import Prediction as Prediction
+from .prediction import Provenance as Provenance
+from .prediction import RecordingPrediction as RecordingPrediction
+from .prediction import RejectedRecording as RejectedRecording
+from .prediction import TurnPrediction as TurnPrediction
 from .predictor import Predictor as Predictor
 from .predictor import load_model as load_model
 from .predictor import load_original_checkpoint as load_original_checkpoint

@@ -3,6 +3,8 @@
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from urgency_dagster.listening import Listening, Turn
+
 
 @dataclass(frozen=True)
 class ClassProbabilities:
@@ -25,7 +27,7 @@ class CallPrediction:
     """Urgency and sentiment of one call, from the mean logits of its utterances.
 
     Attributes:
-        call: the call, as given to `Predictor.predict`.
+        call: the call, as given to `Predictor.predict_utterances`.
         urgency: predicted urgency; None if the training left it out.
         sentiment: predicted sentiment; None if the training left it out.
         abstain: True if the confidence of the urgency is below the confidence threshold, so a person should decide.
@@ -46,7 +48,7 @@ class Provenance:
 
     Attributes:
         weights_sha256: SHA-256 of the file of the weights.
-        speech_model: name and revision of the speech model that made the training vectors.
+        speech_model: `name`, `revision` and `weights_sha256` of the speech model that made the training vectors.
         audio_width: width D of a vector.
         audio_tokens: vectors T of an utterance.
         data_sha256: SHA-256 of the training set.
@@ -63,7 +65,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer to one `Predictor.predict`.
+    """The answer to one `Predictor.predict_utterances`.
 
     Attributes:
         utterances: one prediction per text, in their order.
@@ -74,3 +76,59 @@ class Prediction:
     utterances: tuple[UtterancePrediction, ...]
     calls: tuple[CallPrediction, ...]
     provenance: Provenance
+
+
+@dataclass(frozen=True)
+class TurnPrediction:
+    """Urgency and sentiment of one turn of a recording, with calibrated probabilities of utterances.
+
+    Attributes:
+        turn: its times, text and speaker.
+        urgency: predicted urgency; None if the training left it out.
+        sentiment: predicted sentiment; None if the training left it out.
+    """
+
+    turn: Turn
+    urgency: ClassProbabilities | None
+    sentiment: ClassProbabilities | None
+
+
+@dataclass(frozen=True)
+class RecordingPrediction:
+    """The answer to one `Predictor.predict`: urgency and sentiment of a recording and of its turns.
+
+    The probabilities of the recording are those of calls. A threshold holds for the way of listening that it was fitted
+    for; without one for this way, `abstain` and `alarm` are None.
+
+    Attributes:
+        urgency: predicted urgency; None if the training left it out.
+        sentiment: predicted sentiment; None if the training left it out.
+        abstain: True if the confidence of the urgency is below the confidence threshold, so a person should decide.
+        alarm: True if the probability of 상 is at or above the alarm threshold.
+        listening: where the text of the turns comes from.
+        duration_ms: length of the recording in milliseconds.
+        utterances: the turns with their predictions, in the order of time.
+        rejected: turns without a prediction, each with the reason.
+        provenance: the model that answered.
+    """
+
+    urgency: ClassProbabilities | None
+    sentiment: ClassProbabilities | None
+    abstain: bool | None
+    alarm: bool | None
+    listening: Listening
+    duration_ms: int
+    utterances: tuple[TurnPrediction, ...]
+    rejected: tuple[tuple[Turn, str], ...]
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class RejectedRecording:
+    """A recording without an answer in `Predictor.predict_many`.
+
+    Attributes:
+        reason: why, in one sentence, without text of the recording.
+    """
+
+    reason: str

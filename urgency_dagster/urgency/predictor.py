@@ -1,31 +1,40 @@
-"""Asking a trained model: class probabilities of utterances and calls, abstention and alarm.
+"""Asking a trained model: class probabilities of recordings, calls and utterances, abstention and alarm.
 
-Only the core libraries are needed. Vectors come from the speech model that `Provenance` names.
+Recordings need the extra `predict`. Texts with vectors of the speech model need the core alone.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from urgency_dagster.calls import Audio
 from urgency_dagster.devices import AUTO, resolve_device
-from urgency_dagster.errors import InputError
+from urgency_dagster.errors import InputError, NoSpeechError, UrgencyError
+from urgency_dagster.extras import require_extra
+from urgency_dagster.listening import HeardCall, Listener, Listening, Recogniser, load_listener
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.statistics.calibration import probabilities
 from urgency_dagster.tables import HIGH
 from urgency_dagster.urgency.data.batches import Inputs, tokenise
 from urgency_dagster.urgency.data.labels import TASKS
+from urgency_dagster.urgency.inputs import Turns, check_texts, check_vectors, checked_turns, waveform_of
 from urgency_dagster.urgency.network.inference import TaskLogits, mean_by_call, predict_logits
-from urgency_dagster.urgency.package.model_folder import WEIGHTS, UrgencyModel, load_urgency_model, read_card
+from urgency_dagster.urgency.package.model_folder import LABEL, WEIGHTS, UrgencyModel, load_urgency_model, read_card
 from urgency_dagster.urgency.package.original import checkpoint_model, read_original
+from urgency_dagster.urgency.package.speech_model import find_speech_model, settings_of, speech_model_name
 from urgency_dagster.urgency.package.thresholds import ALARM_THRESHOLD, CONFIDENCE_THRESHOLD
 from urgency_dagster.urgency.prediction import (
     CallPrediction,
     ClassProbabilities,
     Prediction,
     Provenance,
+    RecordingPrediction,
+    RejectedRecording,
+    TurnPrediction,
     UtterancePrediction,
 )
 from urgency_dagster.writing import file_hash
@@ -46,16 +55,107 @@ class Predictor:
     Attributes:
         model: network, tokenizer, labels, temperatures and thresholds.
         provenance: what the model is.
+        folder: the folder with the file of the model.
         device: a torch device.
         batch_size: utterances per forward pass.
+        speech_model: the speech model that the caller asks for, see `load_model`.
+        recogniser: the recogniser of turns without text, see `load_model`.
     """
 
     model: UrgencyModel
     provenance: Provenance
+    folder: Path
     device: str = "cpu"
     batch_size: int = field(default=BATCH_SIZE, kw_only=True)
+    speech_model: str | Path | None = field(default=None, kw_only=True)
+    recogniser: str | Recogniser | None = field(default=None, kw_only=True)
 
-    def predict(
+    @cached_property
+    def listener(self) -> Listener:
+        """The speech model, loaded once, and what it needs to hear turns and text.
+
+        Raises:
+            MissingExtraError: the extra `predict` is not installed.
+            ModelError: the speech model cannot be found or loaded, it has other weights than that of the training, or
+                no CTC head for the recogniser `ctc`.
+            SettingsError: the card names a local folder as speech model, and neither the settings nor the caller name
+                one.
+        """
+        require_extra("predict")
+        settings, stored = settings_of(self.folder), self.provenance.speech_model
+        source = find_speech_model(speech_model_name(self.speech_model, stored, settings), stored)
+        tokens, recogniser = self.provenance.audio_tokens, self.recogniser or settings.recogniser
+        return load_listener(source, audio_tokens=tokens, device=self.device, recogniser=recogniser)
+
+    def predict(self, audio: "Audio", turns: Turns | None = None) -> RecordingPrediction:
+        """Urgency and sentiment of a recording and of its turns.
+
+        The first call loads the speech model.
+
+        Args:
+            audio: the path of a recording, its content, or (waveform, sample_rate), with samples of shape (samples,) or
+                (samples, channels).
+            turns: each a `Turn`, or (start_ms, end_ms, text), or (start_ms, end_ms, text, speaker); None to find them.
+
+        Raises:
+            AudioError: the recording cannot be read; NoSpeechError if it has no turn that can be used.
+            RecognitionError: the recogniser gives no text.
+            InputError: the audio or a turn is of another type.
+            MissingExtraError, ModelError, SettingsError: see `listener`.
+        """
+        given = checked_turns(turns)
+        if given is None:
+            raise InputError("a recording without turns", "its turns", "pass `turns`")
+        return self.predict_heard(self.listener.listen(waveform_of(audio), given))
+
+    def predict_many(
+        self, recordings: "Iterable[tuple[Audio, Turns | None]]"
+    ) -> Iterator[RecordingPrediction | RejectedRecording]:
+        """Yields the answer for each recording, in order; only one recording is in memory at a time.
+
+        A recording without an answer costs only itself. Errors of the speech model are raised before the first answer.
+
+        Args:
+            recordings: the arguments of `predict` for each.
+
+        Raises:
+            MissingExtraError, ModelError, SettingsError: see `listener`.
+        """
+        self.listener  # noqa: B018 - an unusable speech model is no fault of a recording
+        for audio, turns in recordings:
+            yield self._answer_or_reason(audio, turns)
+
+    def _answer_or_reason(self, audio: "Audio", turns: Turns | None) -> RecordingPrediction | RejectedRecording:
+        try:
+            return self.predict(audio, turns)
+        except UrgencyError as error:
+            return RejectedRecording(str(error))  # the error itself would keep the recording in memory
+
+    def predict_heard(self, heard: HeardCall) -> RecordingPrediction:
+        """Urgency and sentiment of a recording whose turns have vectors. A turn without text counts as empty text.
+
+        Raises:
+            NoSpeechError: there are no turns.
+            InputError: the vectors are not those of the model's speech model.
+        """
+        if not heard.turns:
+            raise _nothing_heard(heard)
+        logits = self.logits([turn.text or "" for turn in heard.turns], heard.vectors)
+        answers = self._class_probabilities(logits, "utterance")
+        (call,) = self._calls(logits, [0] * len(heard.turns), heard.listening)
+        return RecordingPrediction(
+            urgency=call.urgency,
+            sentiment=call.sentiment,
+            abstain=call.abstain,
+            alarm=call.alarm,
+            listening=heard.listening,
+            duration_ms=heard.duration_ms,
+            utterances=tuple(TurnPrediction(turn, *answer) for turn, answer in zip(heard.turns, answers, strict=True)),
+            rejected=heard.rejected,
+            provenance=self.provenance,
+        )
+
+    def predict_utterances(
         self, texts: Sequence[str], vectors: "NDArray[np.float32]", calls: Sequence[Hashable] | None = None
     ) -> Prediction:
         """Urgency and sentiment of N utterances and of their calls.
@@ -76,40 +176,33 @@ class Predictor:
             UtterancePrediction(urgency, sentiment)
             for urgency, sentiment in self._class_probabilities(logits, "utterance")
         )
-        return Prediction(utterances, self._calls(logits, calls or ()), self.provenance)
+        return Prediction(utterances, self._calls(logits, calls or (), LABEL), self.provenance)
 
     def logits(self, texts: Sequence[str], vectors: "NDArray[np.float32]") -> TaskLogits:
-        """The logits of N utterances, before temperatures. Arguments and errors are those of `predict`."""
+        """The logits of N utterances, before temperatures. Arguments and errors: see `predict_utterances`."""
         inputs = _Utterances(*self._checked(texts, vectors))
         return predict_logits(self.model.network, inputs, batch_size=self.batch_size, device=self.device)
 
     def _checked(self, texts: Sequence[str], vectors: "NDArray[np.float32]") -> "tuple[Tokens, NDArray[np.float32]]":
         import pyarrow as pa
 
-        _check_texts(texts)
-        _check_vectors(vectors, len(texts), self.model.config.audio_tokens, self.model.config.audio_width)
+        check_texts(texts)
+        check_vectors(vectors, len(texts), self.model.config.audio_tokens, self.model.config.audio_width)
         column = pa.chunked_array([pa.array(list(texts), pa.string())])
         tokens = tokenise(column, self.model.tokenizer, self.model.max_length)
         return tokens, vectors.reshape(len(texts), -1, self.model.config.audio_width)
 
-    def _calls(self, logits: TaskLogits, calls: Sequence[Hashable]) -> tuple[CallPrediction, ...]:
+    def _calls(self, logits: TaskLogits, calls: Sequence[Hashable], listening: Listening) -> tuple[CallPrediction, ...]:
         if not calls:
             return ()
         codes: dict[Hashable, int] = {}
         ids = np.array([codes.setdefault(call, len(codes)) for call in calls])
         answers = self._class_probabilities(mean_by_call(logits, ids), "call")
+        thresholds = self.model.thresholds_of(listening)
         return tuple(
-            CallPrediction(call, urgency, sentiment, self._abstains(urgency), self._alarms(urgency))
+            CallPrediction(call, urgency, sentiment, _abstains(urgency, thresholds), _alarms(urgency, thresholds))
             for call, (urgency, sentiment) in zip(codes, answers, strict=True)
         )
-
-    def _abstains(self, urgency: ClassProbabilities | None) -> bool | None:
-        threshold = self.model.thresholds.get(CONFIDENCE_THRESHOLD)
-        return None if threshold is None or urgency is None else urgency.probabilities[urgency.label] < threshold
-
-    def _alarms(self, urgency: ClassProbabilities | None) -> bool | None:
-        threshold = self.model.thresholds.get(ALARM_THRESHOLD)
-        return None if threshold is None or urgency is None else urgency.probabilities[HIGH] >= threshold
 
     def _class_probabilities(
         self, logits: TaskLogits, level: str
@@ -121,12 +214,22 @@ class Predictor:
         return list(zip(answers["urgency"], answers["sentiment"], strict=True))
 
 
-def load_model(folder: str | Path, device: str = AUTO) -> Predictor:
+def load_model(
+    folder: str | Path,
+    device: str = AUTO,
+    *,
+    speech_model: str | Path | None = None,
+    recogniser: str | Recogniser | None = None,
+) -> Predictor:
     """The predictor of a model folder.
 
     Args:
         folder: the model folder that `train` wrote, `<storage>/urgency/model`.
         device: `auto` (CUDA, else MPS, else CPU) or a torch device.
+        speech_model: a hub id, `id@revision`, or a local folder with the speech model of the training. None is the
+            setting URGENCY_SPEECH_MODEL, or the hub id on the model card. Another model is refused at first use.
+        recogniser: where the text of turns without text comes from, see `listening.load_listener`. None is the setting
+            URGENCY_RECOGNISER.
 
     Raises:
         ArtefactError: a file is missing or damaged, or the weights do not fit the configuration.
@@ -134,10 +237,17 @@ def load_model(folder: str | Path, device: str = AUTO) -> Predictor:
     """
     place = resolve_device(device)
     model, card = load_urgency_model(Path(folder)), read_card(Path(folder))
-    return _predictor(model, card, Path(folder) / WEIGHTS, place)
+    return _predictor(model, card, Path(folder) / WEIGHTS, place, speech_model=speech_model, recogniser=recogniser)
 
 
-def load_original_checkpoint(source: str | Path, text_model: PretrainedModel, device: str = AUTO) -> Predictor:
+def load_original_checkpoint(
+    source: str | Path,
+    text_model: PretrainedModel,
+    device: str = AUTO,
+    *,
+    speech_model: str | Path | None = None,
+    recogniser: str | Recogniser | None = None,
+) -> Predictor:
     """The predictor of a `best_model.pt`, made by the original pipeline or by this one.
 
     It has no temperatures and no thresholds: probabilities are not calibrated, and calls neither abstain nor alarm.
@@ -146,6 +256,8 @@ def load_original_checkpoint(source: str | Path, text_model: PretrainedModel, de
         source: the checkpoint.
         text_model: the pretrained text encoder that it was trained from.
         device: `auto` (CUDA, else MPS, else CPU) or a torch device.
+        speech_model: see `load_model`.
+        recogniser: see `load_model`.
 
     Raises:
         ArtefactError: the checkpoint is missing or damaged, holds more than tensors and plain values, does not name
@@ -155,10 +267,11 @@ def load_original_checkpoint(source: str | Path, text_model: PretrainedModel, de
     """
     place = resolve_device(device)
     checkpoint = read_original(Path(source))
-    return _predictor(checkpoint_model(checkpoint, text_model), checkpoint, Path(source), place)
+    model = checkpoint_model(checkpoint, text_model)
+    return _predictor(model, checkpoint, Path(source), place, speech_model=speech_model, recogniser=recogniser)
 
 
-def _predictor(model: UrgencyModel, facts: dict[str, Any], weights: Path, device: str) -> Predictor:
+def _predictor(model: UrgencyModel, facts: dict[str, Any], weights: Path, device: str, **listening: Any) -> Predictor:
     provenance = Provenance(
         weights_sha256=file_hash(weights),
         speech_model=dict(facts.get("speech_model", {})),
@@ -168,7 +281,7 @@ def _predictor(model: UrgencyModel, facts: dict[str, Any], weights: Path, device
         versions=dict(facts.get("versions", {})),
     )
     model.network.to(device)
-    return Predictor(model, provenance, device)
+    return Predictor(model, provenance, weights.parent, device, **listening)
 
 
 @dataclass(frozen=True)
@@ -185,27 +298,28 @@ class _Utterances:
         return Inputs.of(self.tokens, indices, self.vectors[indices])
 
 
-def _check_texts(texts: Sequence[str]) -> None:
-    if isinstance(texts, str) or not len(texts):
-        raise InputError("no list of texts" if len(texts) else "no utterance", "at least one text", "pass a list")
-    for position, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InputError(f"text {position} is a {type(text).__name__}", "a string", "pass the transcript")
-
-
-def _check_vectors(vectors: "NDArray[np.float32]", count: int, tokens: int, width: int) -> None:
-    shapes = [(count, tokens, width), *([(count, width)] if tokens == 1 else [])]
-    expected = f"float32 of shape {shapes[-1]}"
-    if not isinstance(vectors, np.ndarray) or vectors.dtype != np.float32:
-        kind = vectors.dtype if isinstance(vectors, np.ndarray) else type(vectors).__name__
-        raise InputError(f"vectors of type {kind}", expected, "convert them with `numpy.asarray(vectors, 'float32')`")
-    if vectors.shape not in shapes:
-        raise InputError(f"vectors of shape {vectors.shape}", expected, "make them with the model's speech model")
-    if not np.isfinite(vectors).all():
-        raise InputError("vectors with NaN or infinite values", "finite numbers", "embed these utterances again")
-
-
 def _named(of_rows: "NDArray[np.float64]", names: tuple[str, ...]) -> list[ClassProbabilities]:
     return [
         ClassProbabilities(names[int(row.argmax())], dict(zip(names, row.tolist(), strict=True))) for row in of_rows
     ]
+
+
+def _abstains(urgency: ClassProbabilities | None, thresholds: Mapping[str, float]) -> bool | None:
+    threshold = thresholds.get(CONFIDENCE_THRESHOLD)
+    return None if threshold is None or urgency is None else urgency.probabilities[urgency.label] < threshold
+
+
+def _alarms(urgency: ClassProbabilities | None, thresholds: Mapping[str, float]) -> bool | None:
+    threshold = thresholds.get(ALARM_THRESHOLD)
+    return None if threshold is None or urgency is None else urgency.probabilities[HIGH] >= threshold
+
+
+def _nothing_heard(heard: HeardCall) -> NoSpeechError:
+    if not heard.rejected:
+        return NoSpeechError("no speech was found", "a recording with speech", "give its turns if there is speech")
+    reasons = "; ".join(sorted({reason for _, reason in heard.rejected}))
+    return NoSpeechError(
+        f"none of the {len(heard.rejected)} turns can be used ({reasons})",
+        "turns of the recording",
+        "correct the times",
+    )

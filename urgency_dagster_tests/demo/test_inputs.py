@@ -73,7 +73,8 @@ def test_the_settings_name_the_tiny_models(demo_root: Path) -> None:
 
 def test_the_run_config_overrides_settings_of_assets(demo_root: Path) -> None:
     overrides = yaml.safe_load(StoragePaths(demo_root).run_config.read_text(encoding="utf-8"))
-    assert overrides.keys() == {"urgency_model"}
+    assert overrides.keys() == {"utterance_embeddings", "urgency_model"}
+    assert overrides["utterance_embeddings"] == {"precision": "float32"}
     assert overrides["urgency_model"].keys() == {"learning_rate", "epochs"}
 
 

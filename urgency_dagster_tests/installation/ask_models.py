@@ -30,7 +30,7 @@ def urgency_answers(root: Path) -> dict[str, Any]:
     rows = pd.read_csv(archive / "processed_data.csv", encoding="utf-8-sig").head(ROWS)
     vectors = np.load(archive / "wav2vec2_embeddings.npy")[:ROWS]
     model = load_model(root / "urgency" / "model", device="cpu")
-    return asdict(model.predict(rows["text"].tolist(), vectors, rows["_id"].tolist()))
+    return asdict(model.predict_utterances(rows["text"].tolist(), vectors, rows["_id"].tolist()))
 
 
 def attention_answers(folder: Path) -> dict[str, dict[str, Any]]:

@@ -22,6 +22,8 @@ from urgency_dagster.urgency.data.dataset import build_training_set
 from urgency_dagster.urgency.evaluation.evaluation import evaluate
 from urgency_dagster.urgency.training.fit import TrainingSummary, train
 from urgency_dagster.writing import write_table
+from urgency_dagster_tests.conftest import Builder
+from urgency_dagster_tests.urgency.spoken import SpokenRoot, write_spoken_root
 
 WORDS = {"하": ["문의", "천천히", "내일"], "중": ["다쳤", "아파", "넘어"], "상": ["호흡", "의식", "빨리"]}
 FILLERS = ["네", "예", "여기", "지금", "우리", "집", "앞", "사람"]
@@ -96,7 +98,9 @@ def write_vectors(paths: StoragePaths, archive: str, vectors: np.ndarray, speech
     """Writes vectors, (N, D) or (N, T, D), as both of their files, as made by some speech model."""
     np.save(paths.archive(archive).vectors, vectors)
     flat = vectors.reshape(len(vectors), math.prod(vectors.shape[1:]))
-    schema = embeddings_schema(flat.shape[1]).with_metadata({"model": speech_model, "revision": "1"})
+    schema = embeddings_schema(flat.shape[1]).with_metadata(
+        {"model": speech_model, "revision": "1", "weights_sha256": "0" * 64}
+    )
     keys = [name for name in schema.names if name != EMBEDDING]
     table = pq.read_table(paths.archive(archive).utterances, columns=keys).slice(0, len(vectors)).select(keys)
     column = pa.array(flat.tolist(), schema.field(EMBEDDING).type)
@@ -179,6 +183,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory, text_model: PretrainedMode
 def trained_on_spans(tmp_path_factory: pytest.TempPathFactory, text_model: PretrainedModel) -> Trained:
     """The same with four audio vectors for each utterance."""
     return train_and_evaluate(write_root(tmp_path_factory.mktemp("spans") / "root", tokens=4), text_model)
+
+
+@pytest.fixture(scope="session")
+def spoken(tmp_path_factory: pytest.TempPathFactory, build: Builder, text_model: PretrainedModel) -> SpokenRoot:
+    """A storage root whose vectors come from recordings."""
+    return write_spoken_root(tmp_path_factory.mktemp("spoken"), build, text_model)
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,7 @@ def test_an_answer_has_no_sentiment(made: Made, text_model: PretrainedModel) -> 
         urgency.load_model(made.paths.urgency.model, "cpu"),
         urgency.load_original_checkpoint(made.paths.urgency.checkpoint, text_model, "cpu"),
     ):
-        answer = model.predict(["여기 호흡", "네"], np.zeros((2, 12), np.float32), ["a", "a"])
+        answer = model.predict_utterances(["여기 호흡", "네"], np.zeros((2, 12), np.float32), ["a", "a"])
         assert answer.calls[0].sentiment is answer.utterances[0].sentiment is None
         assert answer.calls[0].urgency is not None
         assert sum(answer.calls[0].urgency.probabilities.values()) == pytest.approx(1)

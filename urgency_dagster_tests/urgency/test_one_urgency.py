@@ -130,7 +130,7 @@ def test_an_answer_has_no_urgency(made: Made, text_model: PretrainedModel) -> No
         urgency.load_model(made.paths.urgency.model, "cpu"),
         urgency.load_original_checkpoint(made.paths.urgency.checkpoint, text_model, "cpu"),
     ):
-        answer = model.predict(["여기 호흡", "네"], np.zeros((2, 12), np.float32), ["a", "a"])
+        answer = model.predict_utterances(["여기 호흡", "네"], np.zeros((2, 12), np.float32), ["a", "a"])
         (call,) = answer.calls
         assert call.urgency is answer.utterances[0].urgency is None
         assert call.abstain is call.alarm is None

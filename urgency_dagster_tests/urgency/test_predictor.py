@@ -69,12 +69,12 @@ def test_the_logits_are_those_of_the_evaluation(request: pytest.FixtureRequest, 
 
 
 def test_one_vector_per_utterance_needs_no_axis_of_its_own(predictor: Predictor, validation: Validation) -> None:
-    flat = predictor.predict(validation.texts, validation.vectors[:, 0])
-    assert flat == predictor.predict(validation.texts, validation.vectors)
+    flat = predictor.predict_utterances(validation.texts, validation.vectors[:, 0])
+    assert flat == predictor.predict_utterances(validation.texts, validation.vectors)
 
 
 def test_probabilities_are_calibrated_and_named(trained: Trained, predictor: Predictor, validation: Validation) -> None:
-    prediction = predictor.predict(validation.texts, validation.vectors)
+    prediction = predictor.predict_utterances(validation.texts, validation.vectors)
     assert prediction.calls == ()
     assert len(prediction.utterances) == len(validation.texts)
     for task, names in (("urgency", predictor.model.labels.urgency), ("sentiment", predictor.model.labels.sentiment)):
@@ -86,7 +86,7 @@ def test_probabilities_are_calibrated_and_named(trained: Trained, predictor: Pre
 
 
 def test_a_call_is_the_mean_of_its_utterances(trained: Trained, predictor: Predictor, validation: Validation) -> None:
-    calls = predictor.predict(validation.texts, validation.vectors, validation.calls).calls
+    calls = predictor.predict_utterances(validation.texts, validation.vectors, validation.calls).calls
     assert [call.call for call in calls] == list(dict.fromkeys(validation.calls))
     labels, thresholds = predictor.model.labels.urgency, predictor.model.thresholds
     for call in calls:
@@ -104,8 +104,8 @@ def test_a_call_is_the_mean_of_its_utterances(trained: Trained, predictor: Predi
 
 def test_rows_of_one_call_need_not_be_together(predictor: Predictor, validation: Validation) -> None:
     texts, vectors = validation.texts[:4], validation.vectors[:4]
-    calls = predictor.predict(texts, vectors, ["a", "b", "a", "b"]).calls
-    (alone,) = predictor.predict(texts[::2], vectors[::2], ["a", "a"]).calls
+    calls = predictor.predict_utterances(texts, vectors, ["a", "b", "a", "b"]).calls
+    (alone,) = predictor.predict_utterances(texts[::2], vectors[::2], ["a", "a"]).calls
     assert [call.call for call in calls] == ["a", "b"]
     assert calls[0].urgency is not None
     assert alone.urgency is not None
@@ -115,7 +115,7 @@ def test_rows_of_one_call_need_not_be_together(predictor: Predictor, validation:
 def test_a_model_without_thresholds_neither_abstains_nor_alarms(predictor: Predictor, validation: Validation) -> None:
     model = dataclasses.replace(predictor.model, thresholds={})
     other = dataclasses.replace(predictor, model=model)
-    (call,) = other.predict(validation.texts[:2], validation.vectors[:2], ["a", "a"]).calls
+    (call,) = other.predict_utterances(validation.texts[:2], validation.vectors[:2], ["a", "a"]).calls
     assert call.abstain is call.alarm is None
 
 
@@ -123,7 +123,7 @@ def test_the_provenance_names_weights_data_and_speech_model(trained: Trained, pr
     provenance = predictor.provenance
     assert provenance.weights_sha256 == file_hash(trained.paths.urgency.model / "model.safetensors")
     assert provenance.data_sha256 == trained.summary.data_sha256
-    assert provenance.speech_model == {"name": "speech", "revision": "1"}
+    assert provenance.speech_model == {"name": "speech", "revision": "1", "weights_sha256": "0" * 64}
     assert (provenance.audio_width, provenance.audio_tokens) == (12, 1)
     assert provenance.versions["torch"]
 
@@ -152,18 +152,18 @@ def test_inputs_that_do_not_fit_are_refused(
     predictor: Predictor, texts: Sequence[str], vectors: Any, calls: Sequence[str] | None, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        predictor.predict(texts, vectors, calls)
+        predictor.predict_utterances(texts, vectors, calls)
 
 
 def test_a_model_of_several_vectors_takes_no_single_one(trained_on_spans: Trained) -> None:
     spans = urgency.load_model(trained_on_spans.paths.urgency.model, "cpu")
     with pytest.raises(InputError, match=r"\(2, 4, 12\)"):
-        spans.predict(TEXTS, VECTORS)
+        spans.predict_utterances(TEXTS, VECTORS)
 
 
 def test_an_error_quotes_no_text(predictor: Predictor) -> None:
     with pytest.raises(InputError) as error:
-        predictor.predict(TEXTS, VECTORS[:1])
+        predictor.predict_utterances(TEXTS, VECTORS[:1])
     assert "호흡" not in str(error.value)
 
 
@@ -207,7 +207,7 @@ def test_a_model_folder_of_before_keeps_its_alarm_and_its_only_temperatures(
     del config["network"]["attention_dropout"]
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     before = urgency.load_model(folder, "cpu")
-    calls = before.predict(validation.texts, validation.vectors, validation.calls).calls
+    calls = before.predict_utterances(validation.texts, validation.vectors, validation.calls).calls
     here = np.array(validation.calls) == calls[0].call
     mean = stored_logits(trained, "urgency")[here].mean(axis=0, keepdims=True)
     expected = probabilities(mean, 1.667)[0].tolist()
@@ -230,7 +230,7 @@ sys.meta_path = [CoreFinder if finder is PathFinder else finder for finder in sy
 import numpy as np
 from urgency_dagster import urgency
 predictor = urgency.load_model({str(trained.paths.urgency.model)!r}, device="cpu")
-prediction = predictor.predict(["여기 호흡", "네"], np.zeros((2, 12), np.float32), ["a", "a"])
+prediction = predictor.predict_utterances(["여기 호흡", "네"], np.zeros((2, 12), np.float32), ["a", "a"])
 print(prediction.calls[0].urgency.label, sorted({{*{NOT_CORE!r}}} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -44,7 +44,7 @@ class TrainingSetSummary:
         archives: the archives joined, sorted.
         audio_width: width of one audio vector.
         audio_tokens: audio vectors of an utterance.
-        speech_model: `name` and `revision` of the model that made the vectors.
+        speech_model: `name`, `revision` and `weights_sha256` of the model that made the vectors; empty if unknown.
         labels: the class names of both tasks, in the order of their ids.
         calls: number of calls on each side.
         utterances: number of utterances on each side.
@@ -243,7 +243,7 @@ def _write(
             archives=tuple(archives),
             audio_width=vectors.width,
             audio_tokens=vectors.tokens,
-            speech_model={"name": vectors.model, "revision": vectors.revision},
+            speech_model=vectors.speech_model,
             labels=labels,
             calls={side: len(ids) for side, ids in call_ids.items()},
             utterances={side: pc.sum(pc.equal(rows["side"], side)).as_py() for side in call_ids},

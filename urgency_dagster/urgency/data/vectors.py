@@ -44,12 +44,18 @@ def open_vectors(paths: StoragePaths, archive: str) -> "NDArray[np.float32]":
 
 
 class VectorKind(NamedTuple):
-    """Speech model, width D and vectors per utterance T of an archive's vectors. An unknown revision is empty."""
+    """Speech model, width D and vectors per utterance T of an archive's vectors. What is not known is empty."""
 
     model: str
     revision: str
+    weights_sha256: str
     width: int
     tokens: int
+
+    @property
+    def speech_model(self) -> dict[str, str]:
+        """The identity of the speech model."""
+        return {"name": self.model, "revision": self.revision, "weights_sha256": self.weights_sha256}
 
 
 def common_kind(paths: StoragePaths, archives: Sequence[str]) -> tuple[VectorKind, str]:
@@ -61,20 +67,21 @@ def common_kind(paths: StoragePaths, archives: Sequence[str]) -> tuple[VectorKin
         ArtefactError: the vectors were made by different speech models, or their number per utterance differs.
     """
     of_archives = {archive: _kind(paths, archive) for archive in archives}
-    kinds = [*of_archives.values()] or [VectorKind("", "", 0, 1)]
+    kinds = [*of_archives.values()] or [VectorKind("", "", "", 0, 1)]
     models = {(kind.model, kind.width) for kind in kinds}
-    revisions = {kind.revision for kind in kinds} - {""}
-    if len(models) > 1 or len(revisions) > 1:
+    known = {(kind.revision, kind.weights_sha256) for kind in kinds if kind.revision}
+    if len(models) > 1 or len(known) > 1:
         named = ", ".join(sorted({f"{name} of width {width}" for name, width in models}))
         raise ArtefactError(
-            f"the audio vectors were made by {max(len(models), len(revisions))} speech models ({named})",
+            f"the audio vectors were made by {max(len(models), len(known))} speech models ({named})",
             "one speech model",
             "materialize utterance_embeddings of all archives",
         )
     _check_one_number(kinds)
     unknown = [archive for archive, kind in of_archives.items() if not kind.revision]
     warning = REVISION_UNKNOWN.format(archives=", ".join(unknown)) if unknown and len(kinds) > 1 else ""
-    return kinds[0]._replace(revision="".join(revisions)), warning
+    revision, weights_sha256 = next(iter(known), ("", ""))
+    return kinds[0]._replace(revision=revision, weights_sha256=weights_sha256), warning
 
 
 def _check_one_number(kinds: Sequence[VectorKind]) -> None:
@@ -92,4 +99,5 @@ def _kind(paths: StoragePaths, archive: str) -> VectorKind:
         raise ArtefactError(f"{archive} has no {source.name}", "its embeddings", "materialize utterance_embeddings")
     metadata = pq.read_schema(source).metadata or {}
     _, tokens, width = open_vectors(paths, archive).shape
-    return VectorKind(metadata.get(b"model", b"").decode(), metadata.get(b"revision", b"").decode(), width, tokens)
+    model, revision, weights = (metadata.get(key, b"").decode() for key in (b"model", b"revision", b"weights_sha256"))
+    return VectorKind(model, revision, weights, width, tokens)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from urgency_dagster.errors import ArtefactError
-from urgency_dagster.listening import SpeakerModel, load_speaker_model
+from urgency_dagster.listening import Listening, SpeakerModel, load_speaker_model
 from urgency_dagster.urgency.data.labels import Labels
 from urgency_dagster.urgency.package.cards import card_text
 from urgency_dagster.writing import read_json, replacing_folder, write_json, write_text
@@ -34,6 +34,9 @@ LEVELS = ("utterance", "call")
 
 NO_TEMPERATURES = {"urgency": 1.0, "sentiment": 1.0}
 
+LABEL: Listening = "label"
+"""The way of listening of the training: texts of the labels."""
+
 Temperatures = Mapping[str, Mapping[str, float]]
 """The temperature by level and task."""
 
@@ -49,8 +52,10 @@ class UrgencyModel:
         config: the shape of the network.
         max_length: maximum number of tokens of a text.
         temperatures: by level (`utterance` or `call`) and task, what divides its logits before the softmax.
-        thresholds: thresholds for the urgency of a call, see `thresholds.fit_thresholds`; empty without a calibration
-            set.
+        thresholds: thresholds for the urgency of a call whose text is that of labels, see `thresholds.fit_thresholds`;
+            empty without a calibration set.
+        thresholds_by_listening: the same for other ways of listening, such as `ctc`. A threshold holds for the texts
+            that it was fitted on.
         speaker: tells who speaks; None if the training calls did not name two speakers.
     """
 
@@ -61,7 +66,12 @@ class UrgencyModel:
     max_length: int
     temperatures: Temperatures = field(default_factory=lambda: _same_for_all_levels(NO_TEMPERATURES))
     thresholds: dict[str, float] = field(default_factory=dict)
+    thresholds_by_listening: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     speaker: SpeakerModel | None = None
+
+    def thresholds_of(self, listening: Listening) -> Mapping[str, float]:
+        """The thresholds for a way of listening; empty if none were fitted for it."""
+        return self.thresholds if listening == LABEL else self.thresholds_by_listening.get(listening, {})
 
 
 def save_urgency_model(folder: Path, model: UrgencyModel, card: dict[str, Any]) -> None:
@@ -82,6 +92,7 @@ def save_urgency_model(folder: Path, model: UrgencyModel, card: dict[str, Any]) 
         "max_length": model.max_length,
         "temperatures": model.temperatures,
         "thresholds": model.thresholds,
+        "thresholds_by_listening": model.thresholds_by_listening,
     }
     with replacing_folder(folder) as temporary:
         save_file(weights, temporary / WEIGHTS, metadata={"format": "pt"})
@@ -116,7 +127,11 @@ def load_urgency_model(folder: Path) -> UrgencyModel:
         with torch.random.fork_rng(devices=[]):  # random initial weights are replaced by the stored ones
             network = KoElectraCrossModal(AutoModel.from_config(encoder_config), config)
         network.load_state_dict(load_file(folder / WEIGHTS))
-        fitted = (_stored_temperatures(stored["temperatures"]), stored.get("thresholds", {}))
+        fitted = (
+            _stored_temperatures(stored["temperatures"]),
+            stored.get("thresholds", {}),
+            stored.get("thresholds_by_listening", {}),
+        )
         labels = Labels.from_json(stored["labels"])
         speaker = load_speaker_model(folder / SPEAKER)
         model = UrgencyModel(network.eval(), tokenizer, labels, config, stored["max_length"], *fitted, speaker=speaker)

@@ -211,7 +211,8 @@ def test_a_training_set_without_audio_tokens_has_one_vector_each(paths: StorageP
 
 
 def test_the_speech_model_is_stored(paths: StoragePaths) -> None:
-    assert build_training_set(paths, NAMES, SplitConfig()).speech_model == {"name": "speech", "revision": "1"}
+    summary = build_training_set(paths, NAMES, SplitConfig())
+    assert summary.speech_model == {"name": "speech", "revision": "1", "weights_sha256": "0" * 64}
 
 
 def test_missing_embeddings_are_an_error(paths: StoragePaths) -> None:

@@ -1,0 +1,81 @@
+"""The recordings of some sources, asked one after another: an answer or a rejection for each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from urgency_dagster.errors import AudioError, NoSpeechError, UrgencyError
+from urgency_dagster.progress import Progress, no_progress
+from urgency_dagster.scoring.rejects import Rejection, RejectReason
+
+if TYPE_CHECKING:
+    from urgency_dagster.listening import Turn
+    from urgency_dagster.scoring.recordings.reading import FoundRecordings, Recording
+    from urgency_dagster.urgency import Predictor, RecordingPrediction
+
+
+@dataclass(frozen=True)
+class PredictedRecording:
+    """A recording with its answer.
+
+    Attributes:
+        file: its name, see `Recording.file`.
+        id: the id in its name.
+        prediction: urgency and sentiment of the recording and its turns.
+        rejected: why its label, or utterances of it, are not used.
+    """
+
+    file: str
+    id: str
+    prediction: "RecordingPrediction" = field(repr=False)
+    rejected: tuple[Rejection, ...] = ()
+
+
+def predict_recordings(
+    predictor: "Predictor", found: "FoundRecordings", progress: Progress = no_progress
+) -> Iterator[PredictedRecording | Rejection]:
+    """Every file that is no recording, then an answer or a rejection for each recording.
+
+    The speech model is loaded at once, the recordings one by one as the result is read.
+
+    Args:
+        predictor: the model.
+        found: the recordings.
+        progress: receives the number of finished recordings.
+
+    Raises:
+        MissingExtraError, ModelError, SettingsError: see `Predictor.listener`.
+    """
+    if len(found):
+        predictor.listener  # noqa: B018 - an unusable speech model is no fault of a recording
+    return _answers(predictor, found, progress)
+
+
+def _answers(
+    predictor: "Predictor", found: "FoundRecordings", progress: Progress
+) -> Iterator[PredictedRecording | Rejection]:
+    yield from found.rejected
+    for done, recording in enumerate(found.read(), start=1):
+        yield recording if isinstance(recording, Rejection) else _answer(predictor, recording)
+        progress(done, len(found))
+
+
+def _answer(predictor: "Predictor", recording: "Recording") -> PredictedRecording | Rejection:
+    try:
+        prediction = predictor.predict(recording.audio, recording.turns)
+    except UrgencyError as error:
+        return Rejection(recording.file, _reason(error), str(error), recording.id)
+    ids = dict(zip(recording.turns or (), recording.utterance_ids, strict=True))
+    refused = tuple(_refused_turn(recording, turn, reason, ids) for turn, reason in prediction.rejected)
+    return PredictedRecording(recording.file, recording.id, prediction, recording.rejected + refused)
+
+
+def _reason(error: UrgencyError) -> RejectReason:
+    if isinstance(error, NoSpeechError):
+        return RejectReason.NO_SPEECH
+    return RejectReason.UNREADABLE_AUDIO if isinstance(error, AudioError) else RejectReason.NOT_RECOGNISED
+
+
+def _refused_turn(recording: "Recording", turn: "Turn", reason: str, ids: "dict[Turn, str]") -> Rejection:
+    interval = f"{turn.start_ms} to {turn.end_ms} ms"
+    return Rejection(recording.file, RejectReason(reason), interval, recording.id, ids.get(turn, interval))
