@@ -11,8 +11,7 @@ def load_predictor(storage: Path | None = None, folder: Path | None = None) -> P
     """The predictor of a storage root, or of another model folder.
 
     Args:
-        storage: the storage root; None for URGENCY_STORAGE or the default. Its setting of the speech model holds for
-            `folder` too.
+        storage: the storage root; None for URGENCY_STORAGE or the default. Its settings hold for `folder` too.
         folder: the model folder; None for that of the storage root.
 
     Raises:
@@ -21,5 +20,7 @@ def load_predictor(storage: Path | None = None, folder: Path | None = None) -> P
     settings = Settings.load(storage)
     if folder is None:
         return load_model(StoragePaths(settings.storage).urgency.model)
-    named = storage is not None and settings.speech_model != SPEECH_MODEL
-    return load_model(folder, speech_model=settings.speech_model if named else None)
+    if storage is None:
+        return load_model(folder)
+    named = None if settings.speech_model == SPEECH_MODEL else settings.speech_model
+    return load_model(folder, speech_model=named, recogniser=settings.recogniser)

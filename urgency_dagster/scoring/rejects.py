@@ -7,6 +7,7 @@ from enum import StrEnum
 class RejectReason(StrEnum):
     """Why a file, a label, a recording or a turn is not used. `docs/scoring.md` explains each."""
 
+    NO_RECORDING = "no_recording"
     UNSAFE_NAME = "unsafe_name"
     DUPLICATE_NAME = "duplicate_name"
     UNFINISHED = "unfinished"

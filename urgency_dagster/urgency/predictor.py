@@ -58,8 +58,9 @@ class Predictor:
         folder: the folder with the file of the model.
         device: a torch device.
         batch_size: utterances per forward pass.
-        speech_model: the speech model that the caller asks for, see `load_model`.
-        recogniser: the recogniser of turns without text, see `load_model`.
+        speech_model: where the speech model is looked for: a hub id, `id@revision`, or the absolute path of a folder;
+            None if only the name of a local folder is known.
+        recogniser: the recogniser of turns without text, see `listening.load_listener`.
     """
 
     model: UrgencyModel
@@ -67,8 +68,8 @@ class Predictor:
     folder: Path
     device: str = "cpu"
     batch_size: int = field(default=BATCH_SIZE, kw_only=True)
-    speech_model: str | Path | None = field(default=None, kw_only=True)
-    recogniser: str | Recogniser | None = field(default=None, kw_only=True)
+    speech_model: str | None = field(default=None, kw_only=True)
+    recogniser: str | Recogniser = field(default="none", kw_only=True)
 
     @cached_property
     def listener(self) -> Listener:
@@ -82,10 +83,9 @@ class Predictor:
                 one.
         """
         require_extra("predict")
-        settings, stored = settings_of(self.folder), self.provenance.speech_model
-        source = find_speech_model(speech_model_name(self.speech_model, stored, settings), stored)
-        tokens, recogniser = self.provenance.audio_tokens, self.recogniser or settings.recogniser
-        return load_listener(source, audio_tokens=tokens, device=self.device, recogniser=recogniser)
+        source = find_speech_model(self.speech_model, self.provenance.speech_model)
+        tokens = self.provenance.audio_tokens
+        return load_listener(source, audio_tokens=tokens, device=self.device, recogniser=self.recogniser)
 
     def predict(self, audio: "Audio", turns: Turns | None = None) -> RecordingPrediction:
         """Urgency and sentiment of a recording and of its turns.
@@ -233,7 +233,7 @@ def load_model(
 
     Raises:
         ArtefactError: a file is missing or damaged, or the weights do not fit the configuration.
-        SettingsError: this machine has no such device.
+        SettingsError: this machine has no such device, or a setting cannot be used.
     """
     place = resolve_device(device)
     model, card = load_urgency_model(Path(folder)), read_card(Path(folder))
@@ -263,7 +263,7 @@ def load_original_checkpoint(
         ArtefactError: the checkpoint is missing or damaged, holds more than tensors and plain values, does not name
             classes other than the original's, or does not fit the text model.
         ModelError: the text model cannot be loaded.
-        SettingsError: this machine has no such device.
+        SettingsError: this machine has no such device, or a setting cannot be used.
     """
     place = resolve_device(device)
     checkpoint = read_original(Path(source))
@@ -271,7 +271,16 @@ def load_original_checkpoint(
     return _predictor(model, checkpoint, Path(source), place, speech_model=speech_model, recogniser=recogniser)
 
 
-def _predictor(model: UrgencyModel, facts: dict[str, Any], weights: Path, device: str, **listening: Any) -> Predictor:
+def _predictor(
+    model: UrgencyModel,
+    facts: dict[str, Any],
+    weights: Path,
+    device: str,
+    *,
+    speech_model: str | Path | None,
+    recogniser: str | Recogniser | None,
+) -> Predictor:
+    settings = settings_of(weights.parent)
     provenance = Provenance(
         weights_sha256=file_hash(weights),
         speech_model=dict(facts.get("speech_model", {})),
@@ -281,7 +290,14 @@ def _predictor(model: UrgencyModel, facts: dict[str, Any], weights: Path, device
         versions=dict(facts.get("versions", {})),
     )
     model.network.to(device)
-    return Predictor(model, provenance, weights.parent, device, **listening)
+    return Predictor(
+        model,
+        provenance,
+        weights.parent,
+        device,
+        speech_model=speech_model_name(speech_model, provenance.speech_model, settings),
+        recogniser=recogniser or settings.recogniser,
+    )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,10 @@ def classes(**probabilities: float) -> ClassProbabilities:
 
 
 def answer(predictor: Predictor, file: str = "a_1.wav", **changed: Any) -> PredictedRecording:
-    urgency, sentiment = classes(하=0.1, 중=0.2, 상=0.7), ClassProbabilities("당황/난처", {"기타부정": 0.25, "당황/난처": 0.75})
+    urgency, sentiment = (
+        classes(하=0.1, 중=0.2, 상=0.7),
+        ClassProbabilities("당황/난처", {"기타부정": 0.25, "당황/난처": 0.75}),
+    )
     prediction = RecordingPrediction(
         **{
             "urgency": urgency,
@@ -152,8 +155,8 @@ def test_a_table_is_aligned_in_a_terminal(predictor: Predictor) -> None:
     said, _ = written(predictor, "table", answer(predictor), answer(predictor, "긴_이름.wav"), BROKEN)
     header, first, second, *rest = said.splitlines()
     assert header.split() == ["file", "urgency", "sentiment", "abstain", "alarm", "listening", "utterances"]
-    assert first == "a_1.wav      상 70%   당황/난처 75%   no       yes    label      2 of 3"
-    assert second == "긴_이름.wav  상 70%   당황/난처 75%   no       yes    label      2 of 3"
+    assert first == "a_1.wav      상 70%   당황/난처 75%  no       yes    label      2 of 3"
+    assert second == "긴_이름.wav  상 70%   당황/난처 75%  no       yes    label      2 of 3"
     assert rest[:2] == ["rejected:", "  b_1.wav: unreadable_audio: not decodable"]
     assert rest[2] == f"model {predictor.provenance.weights_sha256[:12]}"
 

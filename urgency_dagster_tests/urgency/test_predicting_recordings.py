@@ -252,7 +252,9 @@ class TestTheSpeechModelIsFoundAgain:
         monkeypatch.delenv("URGENCY_SPEECH_MODEL", raising=False)
         folder = Path(shutil.copytree(spoken.model, tmp_path / "urgency" / "model"))
         shutil.copytree(spoken.speech_model.folder, tmp_path / "models" / "moved")
-        (tmp_path / "settings.env").write_text("URGENCY_SPEECH_MODEL=./models/moved\n", encoding="utf-8")
+        (tmp_path / "settings.env").write_text(
+            "URGENCY_SPEECH_MODEL=./models/moved\nURGENCY_RECOGNISER=none\n", encoding="utf-8"
+        )
         assert urgency.load_model(folder, "cpu").predict(call.recording, call.turns)
 
     def test_without_its_place_it_is_asked_for(
@@ -273,6 +275,13 @@ class TestTheSpeechModelIsFoundAgain:
             predictor.predict(call.recording, call.turns)
         with pytest.raises(ModelError, match=message):  # it is no fault of a recording
             next(predictor.predict_many([(call.recording, call.turns)]))
+
+    def test_a_speech_model_without_a_ctc_head_names_the_setting(
+        self, spoken: SpokenRoot, call: ValidationCall
+    ) -> None:
+        model = urgency.load_model(spoken.model, "cpu", speech_model=spoken.speech_model.folder, recogniser="ctc")
+        with pytest.raises(ModelError, match=r"has no CTC head.*set URGENCY_RECOGNISER to `none`"):
+            model.predict(call.recording, call.turns)
 
     def test_no_folder_is_refused(self, spoken: SpokenRoot, call: ValidationCall, tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=r"holds no config\.json"):

@@ -21,6 +21,7 @@ from urgency_dagster.scoring.recordings.file_types import FileType, file_type
 from urgency_dagster.scoring.rejects import Rejection, RejectReason
 
 LINKED_FOLDER = "a link to a folder, which is not followed; name the folder itself"
+NO_FILE = "holds no recording"
 ZIP_IN_ZIP = "a ZIP in a ZIP, which is not read; unpack the outer one"
 
 
@@ -51,11 +52,12 @@ class FoundFile:
 
 @dataclass
 class FoundFiles:
-    """The files of some sources by type, in the order of discovery."""
+    """The files of some sources by type, in the order of discovery, and the folders and ZIPs that can hold some."""
 
     audio: list[FoundFile] = field(default_factory=list)
     labels: list[FoundFile] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
+    containers: list[Path] = field(default_factory=list)
 
     def reject(self, name: str, reason: str, detail: str) -> None:
         """Adds a file that is not used."""
@@ -87,13 +89,24 @@ def find_files(sources: Iterable[Path], top: Path | None, config: ExtractionConf
             _sort_in(FoundFile(name, path), file_type(composed(path.name)), found, config)
         except Rejected as rejected:
             found.reject(name, rejected.reason, rejected.detail)
+    _reject_empty([_name(path, top) for path in found.containers], found)
     return found
+
+
+def _reject_empty(containers: Iterable[str], found: FoundFiles) -> None:
+    """Rejects folders and ZIPs without a file that is used or rejected."""
+    names = [file.name for file in (*found.audio, *found.labels)] + [entry.file for entry in found.rejected]
+    filled = {str(parent) for name in names for parent in (Path(name), *Path(name).parents)}
+    for name in containers:
+        if name not in filled:
+            found.reject(name, RejectReason.NO_RECORDING, NO_FILE)
 
 
 def _files(sources: Iterable[Path], top: Path | None, found: FoundFiles) -> Iterator[Path]:
     """Yields each file of the sources once."""
     chosen = dict.fromkeys(sources)
     folders = [source for source in chosen if source.is_dir()]
+    found.containers += folders
     alone = [source for source in chosen if not source.is_dir()]
     listed = [*alone, *_labels_beside(alone)]
     for folder in folders:
@@ -158,6 +171,7 @@ def _add_members(file: FoundFile, found: FoundFiles, config: ExtractionConfig) -
         raise Rejected(RejectReason.CORRUPT, str(error.args[0])) from error
     except OSError as error:
         raise Rejected(RejectReason.UNREADABLE_FILE, f"cannot be read ({error.strerror})") from error
+    found.containers.append(file.path)
     for member in members:
         name = f"{file.name}/{member.path or member.shown}"
         if member.reason:

@@ -19,6 +19,7 @@ CALL = "0" * 23 + "1"
 
 
 def written(folder: Path, files: dict[str, bytes]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
@@ -85,7 +86,11 @@ class TestFiles:
         assert "ffmpeg -i in.m4a out.wav" in rejected.detail
 
     def test_files_of_macos_are_not_counted(self, tmp_path: Path) -> None:
-        assert read(written(tmp_path, {".DS_Store": b"", "._a.wav": b"", "__MACOSX/a.wav": b""})) == ([], [])
+        files = {".DS_Store": b"", "._a.wav": b"", "__MACOSX/a.wav": b""}
+        assert (
+            read(written(tmp_path, files | {"x.txt": b""}), top=tmp_path)[1]
+            == read(tmp_path / "x.txt", top=tmp_path)[1]
+        )
 
     def test_a_missing_file_a_linked_folder_and_a_pipe_have_reasons(self, tmp_path: Path) -> None:
         (tmp_path / "elsewhere").mkdir()
@@ -105,7 +110,13 @@ class TestFiles:
         recordings, _ = read(path, path, tmp_path)
         assert len(recordings) == 1
 
-    @given(st.lists(st.sampled_from(["a_1.wav", "a.json", "b.mp3", "b.m4a", "b.json", "x.txt", "c.json"]), unique=True))
+    @given(
+        st.lists(
+            st.sampled_from(["a_1.wav", "a.json", "b.mp3", "b.m4a", "b.json", "x.txt", "c.json"]),
+            unique=True,
+            min_size=1,
+        )
+    )
     def test_every_file_is_used_or_rejected(self, tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
         folder = written(tmp_path_factory.mktemp("files"), dict.fromkeys(names, b"{}"))
         found = find_recordings([folder], folder)
@@ -271,3 +282,31 @@ def test_the_audio_of_a_member_is_the_file_that_was_packed(tmp_path: Path, build
     assert isinstance(recording.audio, bytes)
     samples, rate = soundfile.read(io.BytesIO(recording.audio))
     assert (samples.shape, rate) == ((44_100, 2), 44_100)
+
+
+class TestEmptySources:
+    @pytest.mark.parametrize("content", [{}, {".DS_Store": b"macOS"}])
+    def test_an_empty_folder_and_an_empty_zip_have_a_reason(
+        self, tmp_path: Path, build: Builder, content: dict[str, bytes]
+    ) -> None:
+        folder, archive = written(tmp_path / "empty", content), build.zip(tmp_path / "empty.zip", content)
+        recordings, rejected = read(folder, archive)
+        assert recordings == []
+        assert [(entry.file, entry.reason) for entry in rejected] == [
+            (folder.as_posix(), RejectReason.NO_RECORDING),
+            (archive.as_posix(), RejectReason.NO_RECORDING),
+        ]
+
+    def test_an_empty_folder_beside_a_recording_has_a_reason_too(self, tmp_path: Path, build: Builder) -> None:
+        full, empty = written(tmp_path / "a", {"b/x.wav": build.wav()}), written(tmp_path / "empty", {})
+        recordings, rejected = read(full, empty)
+        assert len(recordings) == 1
+        assert [entry.file for entry in rejected] == [empty.as_posix()]
+
+    def test_a_source_with_rejected_files_alone_has_their_reasons(self, tmp_path: Path) -> None:
+        folder = written(tmp_path / "a", {"notes.txt": b"text"})
+        assert [entry.reason for entry in read(folder)[1]] == [RejectReason.UNKNOWN_TYPE]
+
+    def test_the_top_folder_is_not_empty_if_a_file_is_below_it(self, tmp_path: Path, build: Builder) -> None:
+        folder = written(tmp_path / "a", {"x.wav": build.wav()})
+        assert read(folder, top=folder)[1] == []
