@@ -118,15 +118,31 @@ def test_the_python_examples_run(
     assert re.search(r"\[0\.\d+", printed)
 
 
+def commands(text: str, name: str) -> list[list[str]]:
+    """The arguments of each call of a command of `urgency-dagster`, with the command itself."""
+    lines = [line.split() for code in blocks(text, "bash") for line in without_comments(code)]
+    return [line[1:] for line in lines if line[0].endswith("urgency-dagster") and line[1] == name]
+
+
+def said(root: Path, arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    command, variables = [str(COMMAND), *arguments], environment(root)
+    return subprocess.run(command, env=variables, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
 @pytest.mark.slow
 def test_the_command_finds_nothing_to_do_on_a_finished_demo(finished_root: Path, english: str) -> None:
-    commands = [
-        line.split() for code in blocks(english, "bash") for line in without_comments(code) if "urgency-dagster" in line
-    ]
-    assert commands
-    for _, *arguments in commands:
-        done = subprocess.run(
-            [str(COMMAND), *arguments], env=environment(finished_root), capture_output=True, text=True, timeout=300
-        )
-        assert done.returncode == 0, done.stderr
-        assert "nothing to do" in done.stdout
+    (arguments,) = commands(english, "run")
+    done = said(finished_root, arguments, finished_root)
+    assert done.returncode == 0, done.stderr
+    assert "nothing to do" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_command_answers_for_the_recordings_of_the_demo(first_run: Finished, english: str, tmp_path: Path) -> None:
+    (tmp_path / "storage").mkdir()
+    (tmp_path / "storage" / "demo").symlink_to(first_run[0])
+    (arguments,) = commands(english, "predict")
+    done = said(tmp_path, arguments, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "rejected" not in done.stdout
+    assert re.search(r"V_광주_구급/Wave/\w+\.wav +(상|중|하) ", done.stdout)
