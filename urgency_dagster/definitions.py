@@ -7,10 +7,11 @@ from urgency_dagster.defs.call_assets import CALL_ASSETS
 from urgency_dagster.defs.catalogue import CATALOGUE
 from urgency_dagster.defs.executors import executor
 from urgency_dagster.defs.jobs import JOBS, full_evaluation_job
-from urgency_dagster.defs.landing_check import every_file_is_used
+from urgency_dagster.defs.landing_check import every_file_is_used, every_recording_is_used
 from urgency_dagster.defs.launchpad import with_declared_defaults
 from urgency_dagster.defs.resources import resources
 from urgency_dagster.defs.schedules import weekly_evaluation
+from urgency_dagster.defs.scoring_assets import SCORING_ASSETS
 from urgency_dagster.defs.sensors import landing_sensor
 from urgency_dagster.defs.urgency_assets import ON_DEMAND_ASSETS, URGENCY_ASSETS
 from urgency_dagster.operations.environment import prepare_process
@@ -21,10 +22,10 @@ from urgency_dagster.settings import Settings
 def build_definitions(settings: Settings | None = None) -> dg.Definitions:
     """The code location for some settings, or for those of the environment."""
     chosen = settings or Settings.load()
-    assets = (*CALL_ASSETS, *URGENCY_ASSETS, *ON_DEMAND_ASSETS, *ATTENTION_ASSETS)
+    assets = (*CALL_ASSETS, *URGENCY_ASSETS, *ON_DEMAND_ASSETS, *ATTENTION_ASSETS, *SCORING_ASSETS)
     return dg.Definitions(
         assets=with_declared_defaults(assets, CATALOGUE, StoragePaths(chosen.storage)),
-        asset_checks=[every_file_is_used],
+        asset_checks=[every_file_is_used, every_recording_is_used],
         jobs=[*JOBS, full_evaluation_job],
         schedules=[weekly_evaluation],
         sensors=[landing_sensor],
@@ -56,6 +57,11 @@ def attention() -> dg.JobDefinition:
     return defs().resolve_job_def("attention_job")
 
 
+def scoring() -> dg.JobDefinition:
+    """The job of one archive of recordings."""
+    return defs().resolve_job_def("scoring_job")
+
+
 __all__ = ["CATALOGUE", "RUNNABLE", "build_definitions", "defs"]
 
-RUNNABLE = {"calls": calls, "urgency": urgency, "attention": attention}
+RUNNABLE = {"calls": calls, "urgency": urgency, "attention": attention, "scoring": scoring}

@@ -139,6 +139,37 @@ class UrgencyPaths:
 
 
 @dataclass(frozen=True)
+class ScoringPaths:
+    """The files of one archive of recordings, below `scoring/<archive>/`."""
+
+    folder: Path
+
+    @property
+    def recordings(self) -> Path:
+        """One row per recording, and one per rejected file, label or turn of a label."""
+        return self.folder / "recordings.parquet"
+
+    @property
+    def utterances(self) -> Path:
+        """The scored utterances, with their text."""
+        return self.folder / "scored_utterances.parquet"
+
+    @property
+    def calls(self) -> Path:
+        """The scored calls."""
+        return self.folder / "scored_calls.parquet"
+
+    @property
+    def rejects(self) -> Path:
+        """Every file, label, recording and turn that is not scored, with a reason."""
+        return self.folder / "rejects.parquet"
+
+    def csv(self, table: Path) -> Path:
+        """The CSV with the rows of a table."""
+        return table.with_suffix(".csv")
+
+
+@dataclass(frozen=True)
 class AttentionPaths:
     """The files of the attention pipeline, below `attention/`, `eval/attention/` and `models/attention/`."""
 
@@ -221,6 +252,11 @@ class StoragePaths:
         return self.root / "landing" / "calls"
 
     @property
+    def landing_scoring(self) -> Path:
+        """The landing folder of recordings that are scored. The project never writes to it."""
+        return self.root / "landing" / "scoring"
+
+    @property
     def attention_pickle(self) -> Path:
         """The landing place of the K-EmoPhone pickle. The project never writes to it."""
         return self.root / "landing" / "attention" / "attention.pkl"
@@ -233,6 +269,10 @@ class StoragePaths:
     def archive(self, archive: str) -> ArchivePaths:
         """The files of one archive pair, e.g. `T_광주_구급`."""
         return ArchivePaths(self.root / "calls" / archive)
+
+    def scoring(self, archive: str) -> ScoringPaths:
+        """The files of one archive of recordings that are scored."""
+        return ScoringPaths(self.root / "scoring" / archive)
 
     @property
     def urgency(self) -> UrgencyPaths:
@@ -298,7 +338,17 @@ class StoragePaths:
     @property
     def made_folders(self) -> list[Path]:
         """The folders with everything that the project makes. `landing/` and the files of the user are not in them."""
-        names = ("calls", "urgency", "attention", "eval", "models/attention", "manifests", "bench", "dagster_home")
+        names = (
+            "calls",
+            "urgency",
+            "scoring",
+            "attention",
+            "eval",
+            "models/attention",
+            "manifests",
+            "bench",
+            "dagster_home",
+        )
         return [self.root / name for name in names]
 
     def relative(self, path: Path) -> str:

@@ -69,8 +69,8 @@ class Settings:
 
     @property
     def pretrained(self) -> dict[str, str]:
-        """The names of the pretrained models by kind."""
-        return {"speech": self.speech_model, "text": self.text_model}
+        """The names of the pretrained models and of the recogniser by kind."""
+        return {"speech": self.speech_model, "text": self.text_model, "recogniser": self.recogniser}
 
     def environment(self) -> dict[str, str]:
         """The environment variables with which another process loads the same settings."""

@@ -33,6 +33,7 @@ from .landing.scan import is_folder as is_folder
 from .landing.scan import walk_folders as walk_folders
 from .original_table import import_table as import_table
 from .processed import ProcessedConfig as ProcessedConfig
+from .processed import write_csv as write_csv
 from .processed import write_processed_data as write_processed_data
 from .prosody.archive import ProsodySummary as ProsodySummary
 from .prosody.archive import write_prosody as write_prosody
@@ -53,6 +54,7 @@ from .table.turns import LabelTurns as LabelTurns
 from .table.turns import read_turns as read_turns
 from .table.utterances import build_utterance_table as build_utterance_table
 from .tables import MEMBERS as MEMBERS
+from .tables import REJECTS as REJECTS
 from .tables import RejectReason as RejectReason
 from .unpacking.configuration import ExtractionConfig as ExtractionConfig
 from .unpacking.extraction import extract_pair as extract_pair

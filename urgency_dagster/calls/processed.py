@@ -75,7 +75,7 @@ def read_rows(paths: StoragePaths, archive: str) -> tuple[pa.Table, pq.ParquetFi
 
 
 def write_csv(target: "Path", tables: Iterable[pa.Table]) -> None:
-    """Writes utterance tables, one after another, as one CSV: UTF-8 with BOM, one header."""
+    """Writes tables, one after another, as one CSV: UTF-8 with BOM, one header."""
     with target.open("w", encoding="utf-8-sig", newline="") as stream:
         for number, table in enumerate(tables):
             # Integers stay Python integers: as NumPy floats, one null speaker would turn 1 into 1.0 in all rows.

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from urgency_dagster.defs import attention_assets, call_assets, urgency_assets
+from urgency_dagster.defs import attention_assets, call_assets, scoring_assets, urgency_assets
 from urgency_dagster.operations.catalogue import Catalogue
 
 OPTIONS: dict[str, type[dg.Config]] = {
@@ -17,11 +17,17 @@ OPTIONS: dict[str, type[dg.Config]] = {
     "attention_features": attention_assets.FeatureOptions,
     "attention_cv": attention_assets.CrossValidationOptions,
     "attention_audit": attention_assets.AuditOptions,
+    "scored_utterances": scoring_assets.ScoringOptions,
 }
 
 ASSETS = tuple(
     asset
-    for asset in (*call_assets.CALL_ASSETS, *urgency_assets.URGENCY_ASSETS, *attention_assets.ATTENTION_ASSETS)
+    for asset in (
+        *call_assets.CALL_ASSETS,
+        *urgency_assets.URGENCY_ASSETS,
+        *attention_assets.ATTENTION_ASSETS,
+        *scoring_assets.SCORING_ASSETS,
+    )
     if isinstance(asset, dg.AssetsDefinition)
 )
 

@@ -23,46 +23,52 @@ from urgency_dagster.tables import EMBEDDING
 from urgency_dagster.urgency import SharedCalls
 
 
-def _of_each_archive(name: str, asset: str, description: str) -> dg.AssetCheckSpec:
+def blocking_for_each(
+    archives: dg.PartitionsDefinition[str], name: str, asset: str, description: str
+) -> dg.AssetCheckSpec:
     """A blocking check with a result of its own for each archive, so that a blocked archive stays red.
 
     Partitions of a check are a preview in Dagster 1.13, and warn. The warning is meant for this line alone.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        return dg.AssetCheckSpec(
-            name, asset=asset, description=description, blocking=True, partitions_def=call_archives
-        )
+        return dg.AssetCheckSpec(name, asset=asset, description=description, blocking=True, partitions_def=archives)
 
 
-COUNTS_ADD_UP = _of_each_archive(
+COUNTS_ADD_UP = blocking_for_each(
+    call_archives,
     "counts_add_up",
     asset="utterances",
     description="Members = unpacked + rejected. Labelled calls and utterances = kept + rejected.",
 )
-FEW_REJECTS = _of_each_archive(
+FEW_REJECTS = blocking_for_each(
+    call_archives,
     "few_rejects",
     asset="utterances",
     description="The archive has calls. The rejected shares of calls and utterances are within their limits.",
 )
-VECTORS_FIT = _of_each_archive(
+VECTORS_FIT = blocking_for_each(
+    call_archives,
     "vectors_fit_rows",
     asset="utterance_embeddings",
     description="Each row of the utterance table has one finite vector, in the same order.",
 )
-SAME_AS_ONE_BY_ONE = _of_each_archive(
+SAME_AS_ONE_BY_ONE = blocking_for_each(
+    call_archives,
     "same_as_one_by_one",
     asset="utterance_embeddings",
     description="A random sample is embedded again, one utterance at a time, by torch in float32. In float32 the "
     "vectors differ by at most 1e-4. In a reduced precision their cosine, after subtracting the sample mean, is at "
     "least 0.995.",
 )
-PROSODY_FITS = _of_each_archive(
+PROSODY_FITS = blocking_for_each(
+    call_archives,
     "prosody_fits_rows",
     asset="prosody",
     description="Each row of the utterance table has one row with the same key, in the same order.",
 )
-PROSODY_POSSIBLE = _of_each_archive(
+PROSODY_POSSIBLE = blocking_for_each(
+    call_archives,
     "prosody_in_range",
     asset="prosody",
     description="Every value is finite and in the range of its column. f0 is null exactly where no frame is voiced.",

@@ -16,6 +16,7 @@ from urgency_dagster.attention import (
     MODEL_NAMES,
 )
 from urgency_dagster.calls import MEMBERS, ProsodyConfig, prosody_schema
+from urgency_dagster.scoring import CALL_SOURCES, RECORDINGS, SCORED_CALLS, SCORED_UTTERANCES
 from urgency_dagster.tables import (
     EMBEDDING,
     ORIGINAL_COLUMNS,
@@ -126,6 +127,9 @@ SCHEMAS: dict[str, "pa.Schema"] = {
     "attention_features": ATTENTION_SAMPLES,
     "attention_cv": ATTENTION_PREDICTIONS,
     "attention_leaderboard": _leaderboard_schema(),
+    "scoring_recordings": RECORDINGS,
+    "scored_utterances": SCORED_UTTERANCES,
+    "scored_calls": SCORED_CALLS,
 }
 """The table on the page of each asset. The width of the vectors is known after their making only."""
 
@@ -169,6 +173,8 @@ SOURCES: dict[str, Sources] = {
     | {name: [("training_set", "text")] for name in URGENCY_PREDICTIONS.names if name not in TRAINING_ROWS.names},
     "attention_cv": _copied("attention_features", ("row", "participant", "y")),
     "attention_leaderboard": _scores(),
+    "scored_utterances": _copied("scoring_recordings", ["archive", "file", "_id", "file_sha256", "label_sha256"]),
+    "scored_calls": {column: [("scored_utterances", source)] for column, source in CALL_SOURCES.items()},
 }
 """The sources of columns by asset. Audio and wearable features have no column of a table, so they are not named."""
 
@@ -215,10 +221,10 @@ def _description(asset: str, item: "pa.Field") -> str:
 
 
 def _meaning(asset: str, item: "pa.Field") -> str:
-    """What a column means. The columns of prosody say it themselves, with their unit."""
+    """What a column means. The columns of prosody and of scoring say it themselves, with their unit."""
     own = {name.decode(): text.decode() for name, text in (item.metadata or {}).items()}
     if own:
-        return f"{own['description']} Unit: {own['unit']}."
+        return own["description"] if own["unit"] == "none" else f"{own['description']} Unit: {own['unit']}."
     return DESCRIPTIONS.get(asset, OF_CALLS)[item.name]
 
 

@@ -4,7 +4,7 @@ import dagster as dg
 
 from urgency_dagster.defs.attention_assets import CROSS_VALIDATED, cv_key
 from urgency_dagster.operations.groups import EVALUATION_JOB
-from urgency_dagster.operations.landing_events import EVERY_FILE_IS_USED
+from urgency_dagster.operations.landing_events import EVERY_FILE_IS_USED, EVERY_RECORDING_IS_USED
 
 calls_job = dg.define_asset_job(
     "calls_job",
@@ -20,6 +20,11 @@ attention_job = dg.define_asset_job(
     "attention_job",
     selection=dg.AssetSelection.groups("attention"),
     description="The attention pickle: features, five cross-validated models, audit, leaderboard, exports.",
+)
+scoring_job = dg.define_asset_job(
+    "scoring_job",
+    selection=dg.AssetSelection.groups("scoring") - dg.AssetSelection.checks(EVERY_RECORDING_IS_USED),
+    description="One ZIP or folder of recordings: what it holds, scored utterances, scored calls.",
 )
 
 URGENCY_EVALUATION = [dg.AssetKey("urgency_evaluation"), dg.AssetKey("urgency_leak_gap")]
@@ -37,5 +42,5 @@ full_evaluation_job = dg.define_asset_job(
     "for use.",
 )
 
-JOBS = (calls_job, urgency_job, attention_job)
+JOBS = (calls_job, urgency_job, attention_job, scoring_job)
 """The jobs that the sensor requests."""

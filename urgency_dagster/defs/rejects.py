@@ -6,6 +6,8 @@ A corrupt member comes before a missing recording, because it is why the recordi
 from dataclasses import dataclass
 
 from urgency_dagster.calls import FUNNEL_LEVELS, Funnel, RejectReason
+from urgency_dagster.scoring import RejectReason as ScoringReason
+from urgency_dagster.scoring import ScoringCounts
 
 DOWNLOAD = "download the ZIP again, and replace the landed one"
 LOOK = (
@@ -76,3 +78,23 @@ def _reason(level: str, reason: str, count: int) -> Reason:
     noun = NOUNS[level] if count == 1 else level
     sentence = f"{count} {noun} rejected: {reason.replace('_', ' ')}."
     return Reason(level, reason, count, sentence, REMEDIES.get(reason, LOOK))
+
+
+SCORING_REMEDIES: dict[str, str] = {
+    ScoringReason.UNREAD_FORMAT: "convert the recordings to WAV or FLAC",
+    ScoringReason.UNREADABLE_AUDIO: "copy the recordings again",
+    ScoringReason.CORRUPT: "pack the ZIP again",
+    ScoringReason.ENCRYPTED: "unlock the ZIP, and land it without a password",
+    ScoringReason.NO_SPEECH: "none, if the recordings hold no speech; otherwise land a label with their turns",
+    ScoringReason.NOT_RECOGNISED: "set URGENCY_RECOGNISER, or land labels with turns; then materialize it again",
+}
+"""What to do, by reason. Others have the remedy LOOK_AT_SCORING."""
+
+LOOK_AT_SCORING = "see the reasons in rejects.parquet of the archive"
+
+
+def scoring_remedy(counts: ScoringCounts) -> str:
+    """What to do about the most frequent reject of an archive of recordings."""
+    reasons = counts.rejected["recordings"] or counts.rejected["files"] or counts.rejected["utterances"]
+    (reason, _), *_ = reasons.most_common(1) or [("", 0)]
+    return SCORING_REMEDIES.get(reason, LOOK_AT_SCORING)

@@ -13,7 +13,7 @@ from urgency_dagster.operations.placement import cluster_cpus
 from urgency_dagster.operations.processes import RUN_PROCESS_VARIABLE, end_with
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel, find_pretrained, present_pretrained
-from urgency_dagster.settings import Settings
+from urgency_dagster.settings import RECOGNISERS, Settings
 from urgency_dagster.urgency import load_text_model
 from urgency_dagster.writing import text_hash, write_text
 
@@ -43,11 +43,12 @@ class ModelsResource(dg.ConfigurableResource[Any]):
 
     speech: str = Field(description="The speech model (URGENCY_SPEECH_MODEL).")
     text: str = Field(description="The text model (URGENCY_TEXT_MODEL).")
+    recogniser: str = Field(RECOGNISERS[0], description="What recognises turns without text (URGENCY_RECOGNISER).")
 
     @property
     def names(self) -> dict[str, str]:
-        """The names of the pretrained models by kind."""
-        return {"speech": self.speech, "text": self.text}
+        """The names of the pretrained models and of the recogniser by kind."""
+        return {"speech": self.speech, "text": self.text, "recogniser": self.recogniser}
 
     def speech_model(self) -> PretrainedModel:
         """The local files of the speech model."""
@@ -113,6 +114,8 @@ def resources(settings: Settings) -> dict[str, object]:
     """The resources of the code location, by the parameter name of the assets."""
     return {
         "storage": StorageResource(root=str(settings.storage)),
-        "models": ModelsResource(speech=settings.speech_model, text=settings.text_model),
+        "models": ModelsResource(
+            speech=settings.speech_model, text=settings.text_model, recogniser=settings.recogniser
+        ),
         "ray": RayResource(),
     }

@@ -22,7 +22,13 @@ from dagster_shared.record import replace
 
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.events import AssetEvent, stored_events, version_tags
-from urgency_dagster.provenance.keys import CALL_ARCHIVE, CALL_ARCHIVES, LANDED, PARTITIONED, PRETRAINED_INPUT
+from urgency_dagster.provenance.keys import (
+    LANDED,
+    LANDED_OF_PARTITIONS,
+    PARTITIONED,
+    PARTITIONS,
+    PRETRAINED_INPUT,
+)
 from urgency_dagster.provenance.landed import LandedContent
 from urgency_dagster.provenance.manifests import Manifest, is_whole, stored_manifests
 from urgency_dagster.provenance.record import landed_result
@@ -42,8 +48,10 @@ def report_history(instance: dg.DagsterInstance, landed: LandedContent) -> int:
         The number of reported artefacts and inputs.
     """
     manifests = [manifest for manifest in stored_manifests(landed.paths) if is_whole(landed.paths, manifest)]
-    archives = {*landed.calls.pairs, *(manifest.partition for manifest in manifests if manifest.partition)}
-    instance.add_dynamic_partitions(CALL_ARCHIVES, new_partitions(instance, sorted(archives)))
+    for definition, key in LANDED_OF_PARTITIONS.items():
+        of_assets = {item.partition for item in manifests if item.asset in PARTITIONS[definition]}
+        archives = sorted(name for name in {*landed.partitions(key), *of_assets} if name)
+        instance.add_dynamic_partitions(definition, new_partitions(instance, definition, archives))
     known = _Known(instance)
     unknown = [manifest for manifest in manifests if not known.has(manifest)]
     inputs = list(_landed_events(landed, known))
@@ -54,9 +62,9 @@ def report_history(instance: dg.DagsterInstance, landed: LandedContent) -> int:
     return len(unknown) + len(inputs)
 
 
-def new_partitions(instance: dg.DagsterInstance, archives: list[str]) -> list[str]:
-    """The archives without a Dagster partition."""
-    known = set(instance.get_dynamic_partitions(CALL_ARCHIVES))
+def new_partitions(instance: dg.DagsterInstance, definition: str, archives: list[str]) -> list[str]:
+    """The archives without a Dagster partition of a definition."""
+    known = set(instance.get_dynamic_partitions(definition))
     return [archive for archive in archives if archive not in known]
 
 
@@ -166,7 +174,7 @@ def _report_check(instance: dg.DagsterInstance, check: AssetEvent) -> None:
 def _landed_events(landed: LandedContent, known: _Known) -> Iterator[dg.AssetMaterialization]:
     """One event for each landed input whose content was hashed, and is new to the instance."""
     for key in LANDED:
-        for partition in landed.calls.pairs if key == CALL_ARCHIVE else [None]:
+        for partition in landed.partitions(key):
             version = landed.known_version(key, partition)
             if version and version != known.version(key, partition):
                 metadata = landed_result(key, landed.size_bytes(key, partition), version).metadata

@@ -9,12 +9,17 @@ import dagster as dg
 from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 from pydantic import BaseModel, ValidationError
 
-from urgency_dagster.provenance.keys import ATTENTION_SOURCE, CALL_ARCHIVE
+from urgency_dagster.provenance.keys import ATTENTION_SOURCE, CALL_ARCHIVE, SCORING_ARCHIVE
 from urgency_dagster.provenance.landed import LandedContent
 from urgency_dagster.writing import text_hash
 
 EVERY_FILE_IS_USED = dg.AssetCheckKey(CALL_ARCHIVE, "every_file_is_used")
-"""The check that warns about files in the landing folder that cannot be used."""
+"""The check that warns about files in `landing/calls` that cannot be used."""
+
+EVERY_RECORDING_IS_USED = dg.AssetCheckKey(SCORING_ARCHIVE, "every_file_is_used")
+"""The check that warns about files in `landing/scoring` that cannot be used."""
+
+LANDING_CHECKS = (EVERY_FILE_IS_USED, EVERY_RECORDING_IS_USED)
 
 PROBLEMS = "not_used"
 """Metadata: the table of unusable files."""
@@ -30,17 +35,28 @@ MAX_PROBLEMS = 5
 """Maximum unusable files that a text names. The table has all."""
 
 
-def landing_result(problems: Mapping[str, str]) -> dg.AssetCheckResult:
-    """The result of the check `every_file_is_used`.
+ProblemsByCheck = Mapping[dg.AssetCheckKey, Mapping[str, str]]
+"""The reason by file name, for each of LANDING_CHECKS."""
+
+
+def landing_problems(landed: LandedContent) -> ProblemsByCheck:
+    """The reason by file name of each check: the files that cannot be used."""
+    recordings = {f"{SCORING_PREFIX}{name}": problem for name, problem in landed.scoring.problems.items()}
+    return {EVERY_FILE_IS_USED: landed.calls.problems, EVERY_RECORDING_IS_USED: recordings}
+
+
+def landing_result(check: dg.AssetCheckKey, problems: Mapping[str, str]) -> dg.AssetCheckResult:
+    """The result of a check `every_file_is_used`.
 
     Args:
+        check: one of LANDING_CHECKS.
         problems: the reason by file name.
     """
     told = [f"{file}: {reason}." for file, reason in sorted(problems.items())]
     more = [f"And {len(told) - MAX_PROBLEMS} more."] if len(told) > MAX_PROBLEMS else []
     return dg.AssetCheckResult(
-        asset_key=EVERY_FILE_IS_USED.asset_key,
-        check_name=EVERY_FILE_IS_USED.name,
+        asset_key=check.asset_key,
+        check_name=check.name,
         passed=not problems,
         severity=dg.AssetCheckSeverity.WARN,
         description=" ".join(["Not used:", *told[:MAX_PROBLEMS], *more]) if told else None,
@@ -51,18 +67,21 @@ def landing_result(problems: Mapping[str, str]) -> dg.AssetCheckResult:
     )
 
 
-def landing_evaluation(instance: dg.DagsterInstance, problems: Mapping[str, str]) -> Iterator[dg.AssetCheckEvaluation]:
-    """The result of the check without a run, if it differs from the last one.
+def landing_evaluation(
+    instance: dg.DagsterInstance, check: dg.AssetCheckKey, problems: Mapping[str, str]
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """The result of a check without a run, if it differs from the last one.
 
     Args:
         instance: the Dagster instance.
+        check: one of LANDING_CHECKS.
         problems: the reason by file name.
     """
-    if _records(problems) != _reported_records(instance):
-        result = landing_result(problems)
+    if _records(problems) != _reported_records(instance, check):
+        result = landing_result(check, problems)
         yield dg.AssetCheckEvaluation(
-            asset_key=EVERY_FILE_IS_USED.asset_key,
-            check_name=EVERY_FILE_IS_USED.name,
+            asset_key=check.asset_key,
+            check_name=check.name,
             passed=result.passed,
             metadata=result.metadata,
             severity=result.severity,
@@ -75,10 +94,10 @@ def _records(problems: Mapping[str, str]) -> list[dg.TableRecord]:
     return [dg.TableRecord({"file": file, "reason": reason}) for file, reason in sorted(problems.items())]
 
 
-def _reported_records(instance: dg.DagsterInstance) -> list[dg.TableRecord] | None:
+def _reported_records(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> list[dg.TableRecord] | None:
     """The files of the last result, or None before the first one."""
     history = instance.event_log_storage.get_asset_check_execution_history(
-        EVERY_FILE_IS_USED, limit=1, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+        check, limit=1, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
     )
     event = history[0].event if history else None
     evaluation = event.asset_check_evaluation if event else None
@@ -177,6 +196,20 @@ class LandingLook:
         """The inputs that changed since the last tick, with the reason. A new input is no problem."""
         return dict.fromkeys(sorted(self.unsettled & (self.former.inputs or {}).keys()), CHANGED)
 
+    def by_check(self, unusable: ProblemsByCheck) -> dict[dg.AssetCheckKey, dict[str, str]]:
+        """The unusable files and the changed inputs of each check.
+
+        Args:
+            unusable: see `landing_problems`.
+        """
+        changed = self.problems()
+        of_scoring = {name: reason for name, reason in changed.items() if name.startswith(SCORING_PREFIX)}
+        of_calls = {name: reason for name, reason in changed.items() if name not in of_scoring}
+        return {
+            check: {**problems, **(of_scoring if check == EVERY_RECORDING_IS_USED else of_calls)}
+            for check, problems in unusable.items()
+        }
+
     def untold(self, problems: Mapping[str, str]) -> dict[str, str]:
         """The problems that are new or whose text changed since the last tick."""
         return {file: text for file, text in problems.items() if _hash(file, text) not in (self.former.told or ())}
@@ -190,9 +223,22 @@ class LandingLook:
         return Cursor(inputs=dict(self.present), told=_hashes(problems)).model_dump_json()
 
 
+SCORING_PREFIX = "scoring/"
+"""The start of the names of files and archives in `landing/scoring`, where problems of all folders are listed."""
+
+
+def input_name(key: dg.AssetKey, archive: str | None) -> str:
+    """The name of a landed archive at a tick: a pair and a folder of recordings can have one name."""
+    return f"{SCORING_PREFIX}{archive}" if key == SCORING_ARCHIVE else str(archive)
+
+
 def _seen(landed: LandedContent) -> dict[str, Seen]:
-    """The sizes and times of the landed inputs, by archive or `attention.pkl`."""
-    inputs = [(archive, landed.fingerprint(CALL_ARCHIVE, archive)) for archive in landed.calls.pairs]
+    """The sizes and times of the landed inputs, by `input_name`, or `attention.pkl`."""
+    inputs = [
+        (input_name(key, archive), landed.fingerprint(key, archive))
+        for key in (CALL_ARCHIVE, SCORING_ARCHIVE)
+        for archive in landed.partitions(key)
+    ]
     inputs.append((landed.paths.attention_pickle.name, landed.fingerprint(ATTENTION_SOURCE, None)))
     return {name: Seen(sizes=_hash(str(both[0])), times=_hash(str(both[1]))) for name, both in inputs if both}
 

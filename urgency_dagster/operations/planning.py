@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from urgency_dagster.operations.catalogue import Catalogue, op_name
+from urgency_dagster.operations.groups import LANDED_OF_GROUP
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.declared import DECLARED_TAG
 from urgency_dagster.provenance.inputs import inputs_of, upstream_of
@@ -22,7 +23,9 @@ from urgency_dagster.provenance.keys import (
     FIRST_READER,
     LANDED,
     OF_A_TABLE,
+    PARTITIONED,
     PROCESSED_DATA,
+    URGENCY_MODEL,
     name_of,
 )
 from urgency_dagster.provenance.landed import LandedContent
@@ -60,8 +63,8 @@ class PlannedRun:
     """The assets of one run, in the order in which they are made.
 
     Attributes:
-        group: `calls`, `urgency` or `attention`.
-        partition: the archive, for `calls`.
+        group: one of `groups.GROUPS`.
+        partition: the archive, for `calls` and `scoring`.
         reasons: why each asset is made, by its key.
         identity: a hash of the inputs, code and options. It does not change while the run makes progress.
         config: the run configuration.
@@ -112,7 +115,7 @@ class Planner:
 
     Attributes:
         paths: the storage root.
-        pretrained: the names of the pretrained models by kind, `speech` and `text`.
+        pretrained: the names of the pretrained models and of the recogniser by kind.
         catalogue: the assets that a run can make.
     """
 
@@ -135,24 +138,33 @@ class Planner:
         """The options in `run_config.yaml` that decide numbers."""
         return self.catalogue.deciding_options(self.declared)
 
-    def archives(self) -> list[str]:
-        """The archives that landed or that have artefacts, sorted."""
-        return sorted(
-            {*self.landed.calls.pairs, *partitions_with_manifest(self.paths, name_of(FIRST_READER[CALL_ARCHIVE]))}
-        )
+    def archives(self, group: str) -> list[str]:
+        """The archives of a group that landed or that have artefacts, sorted; empty for a group without archives."""
+        key = LANDED_OF_GROUP.get(group)
+        if key is None or key not in PARTITIONED:
+            return []
+        landed = [name for name in self.landed.partitions(key) if name]
+        return sorted({*landed, *partitions_with_manifest(self.paths, name_of(FIRST_READER[key]))})
+
+    def unscored(self) -> int:
+        """The number of archives of recordings that wait for a trained urgency model."""
+        return 0 if read_manifest(self.paths, name_of(URGENCY_MODEL)) else len(self.landed.scoring.archives)
 
     def planned_runs(self, group: str) -> Iterator[PlannedRun]:
-        """The runs of a group: one per archive for `calls`, at most one for other groups.
+        """The runs of a group: one per archive for `calls` and `scoring`, at most one for other groups.
 
         Each is planned after the caller has used the one before it. A run that only hashes may be followed by one
         that uses the new content.
         """
-        for partition in self.archives() if group == "calls" else [None]:
+        for partition in self._partitions(group):
             run = self.planned_run(group, partition)
             if run:
                 yield run
             if run and run.only_hashes and (after := self.planned_run(group, partition)) and not after.only_hashes:
                 yield after
+
+    def _partitions(self, group: str) -> Sequence[str | None]:
+        return self.archives(group) if LANDED_OF_GROUP.get(group) in PARTITIONED else [None]
 
     def planned_run(self, group: str, partition: str | None = None) -> PlannedRun | None:
         """The run that a group or one archive needs, or None if it is up to date or its input has not landed."""
@@ -222,11 +234,11 @@ class Planner:
         """
         if spec.key in LANDED:
             return self._why_hash(spec.key, partition) if inputs else None
+        if not inputs or any(version == ABSENT and not _is_made(name, made) for name, version in inputs.items()):
+            return None
         upstream = [key for key in upstream_of(spec, from_table=self._from_table(spec, partition)) if key in made]
         if upstream:
             return f"{name_of(upstream[0])} is made again"
-        if not inputs or ABSENT in inputs.values():
-            return None
         op = op_name(spec.key)
         manifest = read_manifest(self.paths, name_of(spec.key), partition, self.catalogue.renamed_options(op))
         if manifest and self._source_is_gone(spec, partition) and is_whole(self.paths, manifest):
@@ -253,9 +265,15 @@ class Planner:
         """The reason to hash a landed input, or None when the content of its present state is known."""
         if self.landed.known_version(key, partition):
             return None
-        reader = PROCESSED_DATA if self.landed.is_table(partition) else FIRST_READER[key]
+        is_table = key == CALL_ARCHIVE and self.landed.is_table(partition)
+        reader = PROCESSED_DATA if is_table else FIRST_READER[key]
         return CHANGED if read_manifest(self.paths, name_of(reader), partition) else NEVER_MADE
 
     def _run_config(self, assets: Mapping[dg.AssetKey, str]) -> dict[str, Any]:
         ops = {op_name(key) for key in assets} & self.declared.keys()
         return {"ops": {op: {"config": self.declared[op]} for op in sorted(ops)}} if ops else {}
+
+
+def _is_made(name: str, made: Mapping[dg.AssetKey, str]) -> bool:
+    """Whether an input, by its name, is among the assets that the same run makes."""
+    return dg.AssetKey(name.split("/")) in made

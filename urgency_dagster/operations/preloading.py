@@ -40,6 +40,13 @@ HEAVY_LIBRARIES = {
         "sklearn.linear_model",
         "matplotlib.figure",
     ),
+    "scoring": (
+        "soundfile",
+        "torch",
+        "transformers.models.wav2vec2.modeling_wav2vec2",
+        "transformers.models.wav2vec2.feature_extraction_wav2vec2",
+        "transformers.models.electra.modeling_electra",
+    ),
     "attention": (
         "scipy.stats",
         "sklearn.ensemble",
@@ -62,6 +69,7 @@ HEAVY_STEPS = frozenset(
         "attention_cv",
         "attention_audit",
         "attention_models",
+        "scored_utterances",
     }
 )
 """The assets, by the first part of their keys, whose steps import most of these libraries."""

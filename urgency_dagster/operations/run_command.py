@@ -15,13 +15,13 @@ from urgency_dagster.operations.groups import GROUPS, GROUPS_OF_JOB
 from urgency_dagster.operations.history import report_history
 from urgency_dagster.operations.instance import IN_PROGRESS, release_orphans, run_lock
 from urgency_dagster.operations.interrupts import recorded_interrupts
-from urgency_dagster.operations.landing_events import landing_evaluation
+from urgency_dagster.operations.landing_events import landing_evaluation, landing_problems
 from urgency_dagster.operations.own_runs import execute_own_run
 from urgency_dagster.operations.placement import check_ray_cluster
 from urgency_dagster.operations.planning import PlannedRun, Planner
 from urgency_dagster.operations.preloading import has_heavy_step, start_step_server
 from urgency_dagster.operations.processes import process_tags
-from urgency_dagster.paths import StoragePaths
+from urgency_dagster.paths import StoragePaths, shown
 from urgency_dagster.settings import Settings
 
 Jobs = Mapping[str, Callable[[], dg.JobDefinition]]
@@ -37,7 +37,7 @@ def run_all(settings: Settings, groups: Sequence[str], catalogue: Catalogue, job
 
     Args:
         settings: the storage root and the models.
-        groups: some of `calls`, `urgency`, `attention`.
+        groups: some of `groups.GROUPS`.
         catalogue: the assets that a run can make.
         jobs: the job of each group, as a module-level function that step processes can import.
         echo: prints one line.
@@ -57,6 +57,8 @@ def run_all(settings: Settings, groups: Sequence[str], catalogue: Catalogue, job
         chosen = [group for group in GROUPS if group in groups]
         runs = (run for group in chosen for run in planner.planned_runs(group))
         outcomes = [_execute(instance, run, jobs, echo) for run in _with_step_server(runs, chosen)]
+    if "scoring" in chosen and (waiting := planner.unscored()):
+        echo(f"{waiting} archives in {shown(planner.paths.landing_scoring)} wait: no urgency model is trained yet")
     if not outcomes:
         echo("nothing to do: everything is up to date")
     return all(outcomes)
@@ -90,10 +92,11 @@ def _exclusive(instance: dg.DagsterInstance, echo: Echo) -> Iterator[None]:
 
 def _report_landing(instance: dg.DagsterInstance, planner: Planner, echo: Echo) -> None:
     """Reports what is on disk to Dagster, and prints the unusable files."""
-    for file, problem in planner.landed.calls.problems.items():
-        echo(f"not used: {file}: {problem}")
-    for event in landing_evaluation(instance, planner.landed.calls.problems):
-        instance.report_runless_asset_event(event)
+    for check, problems in landing_problems(planner.landed).items():
+        for file, problem in problems.items():
+            echo(f"not used: {file}: {problem}")
+        for event in landing_evaluation(instance, check, problems):
+            instance.report_runless_asset_event(event)
     if reported := report_history(instance, planner.landed):
         echo(f"{reported} artefacts on disk were new to the run history")
 

@@ -8,12 +8,15 @@ import pyarrow.parquet as pq
 
 from urgency_dagster.paths import StoragePaths, shown
 from urgency_dagster.provenance.manifests import partitions_with_manifest, read_manifest
+from urgency_dagster.scoring import count_scored
+from urgency_dagster.tables import URGENCY_LEVELS
 from urgency_dagster.writing import read_json
 
 
 def summary_lines(paths: StoragePaths) -> Iterator[str]:
     """The summary by line. A pipeline without results has no line."""
     yield from _call_lines(paths)
+    yield from _scoring_lines(paths)
     if read_manifest(paths, "urgency_evaluation") and (paths.urgency.evaluation / "metrics.json").is_file():
         yield from _urgency_lines(paths)
     if read_manifest(paths, "attention_leaderboard") and paths.attention.leaderboard.is_file():
@@ -54,6 +57,20 @@ def _counted(reasons: Counter[str]) -> str:
     """The total, and the count of each reason."""
     counts = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
     return f"{reasons.total()} ({counts})" if counts else "0"
+
+
+def _scoring_lines(paths: StoragePaths) -> Iterator[str]:
+    for archive in partitions_with_manifest(paths, "scored_calls"):
+        files = paths.scoring(archive)
+        if not (files.calls.is_file() and files.utterances.is_file() and files.rejects.is_file()):
+            continue
+        counts = count_scored(paths, archive)
+        classes = ", ".join(f"{level} {counts.urgency[level]}" for level in URGENCY_LEVELS)
+        yield (
+            f"scoring       {archive}: {counts.calls} calls ({classes}), {counts.abstained} for a person, "
+            f"{counts.alarmed} alarms; recordings rejected: {_counted(counts.rejected['recordings'])}; "
+            f"see {shown(files.calls)}"
+        )
 
 
 def _urgency_lines(paths: StoragePaths) -> Iterator[str]:

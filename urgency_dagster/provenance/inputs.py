@@ -17,6 +17,9 @@ from urgency_dagster.provenance.keys import (
     name_of,
 )
 from urgency_dagster.provenance.manifests import partitions_with_manifest, read_manifest
+from urgency_dagster.settings import recogniser_parts
+
+RECOGNISER = "recogniser"
 
 LandedVersion = Callable[[dg.AssetKey, str | None], str | None]
 """The version of a landed input, or None: `LandedContent.version`, or `known_version`, which reads no file."""
@@ -41,7 +44,7 @@ def inputs_of(
         partition: the archive, or None.
         paths: the storage root.
         landed_version: returns the version of a landed input.
-        pretrained: the names of the pretrained models by kind, `speech` and `text`.
+        pretrained: the names of the pretrained models and of the recogniser by kind.
         from_table: whether the archive landed as a table, of which `processed_data` is made directly.
     """
     asset = name_of(spec.key)
@@ -54,7 +57,7 @@ def inputs_of(
         else:
             versions |= _upstream_versions(key, partition, paths)
     if asset in PRETRAINED:
-        versions[PRETRAINED_INPUT] = model_identity(pretrained[PRETRAINED[asset]])
+        versions[PRETRAINED_INPUT] = " ".join(_identity(kind, pretrained[kind]) for kind in PRETRAINED[asset])
     return versions
 
 
@@ -71,6 +74,14 @@ def _upstream_versions(key: dg.AssetKey, partition: str | None, paths: StoragePa
         archives = partitions_with_manifest(paths, name)
         return {f"{name}/{archive}": _version(paths, name, archive) for archive in archives}
     return {name: _version(paths, name, partition if key in PARTITIONED else None)}
+
+
+def _identity(kind: str, name: str) -> str:
+    """The identity of a pretrained model or of a recogniser. The model behind a URL is not known."""
+    if kind != RECOGNISER:
+        return model_identity(name)
+    recogniser, model = recogniser_parts(name)
+    return f"{recogniser}:{model_identity(model)}"
 
 
 def _version(paths: StoragePaths, asset: str, partition: str | None) -> str:

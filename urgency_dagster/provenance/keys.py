@@ -4,8 +4,9 @@ import dagster as dg
 
 CALL_ARCHIVE = dg.AssetKey("call_archive")
 ATTENTION_SOURCE = dg.AssetKey("attention_source")
+SCORING_ARCHIVE = dg.AssetKey("scoring_archive")
 
-LANDED = (CALL_ARCHIVE, ATTENTION_SOURCE)
+LANDED = (CALL_ARCHIVE, ATTENTION_SOURCE, SCORING_ARCHIVE)
 """The assets that only read what a user put into a landing folder. Their version is the hash of its content."""
 
 PROCESSED_DATA = dg.AssetKey("processed_data")
@@ -13,20 +14,41 @@ PROCESSED_DATA = dg.AssetKey("processed_data")
 OF_A_TABLE = (CALL_ARCHIVE, PROCESSED_DATA)
 """The assets of an archive that landed as a table of the original's scripts."""
 
-FIRST_READER = {CALL_ARCHIVE: dg.AssetKey("call_recordings"), ATTENTION_SOURCE: dg.AssetKey("attention_features")}
+URGENCY_MODEL = dg.AssetKey("urgency_model")
+
+FIRST_READER = {
+    CALL_ARCHIVE: dg.AssetKey("call_recordings"),
+    ATTENTION_SOURCE: dg.AssetKey("attention_features"),
+    SCORING_ARCHIVE: dg.AssetKey("scoring_recordings"),
+}
 """The asset that is made first of a landed input."""
 
-CALL_ARCHIVES = "call_archives"
-"""The name of the partitions definition. One partition per archive pair, e.g. `T_광주_구급`."""
+CALL_ARCHIVES, SCORING_ARCHIVES = "call_archives", "scoring_archives"
+"""The names of the partitions definitions.
 
-PARTITIONED = frozenset(
-    dg.AssetKey(name)
-    for name in ("call_archive", "call_recordings", "utterances", "utterance_embeddings", "processed_data", "prosody")
-)
+One has a partition per archive pair, e.g. `T_광주_구급`; the other one per ZIP or folder of recordings to score.
+"""
+
+PARTITIONS = {
+    CALL_ARCHIVES: (
+        "call_archive", "call_recordings", "utterances", "utterance_embeddings", "processed_data", "prosody",
+    ),
+    SCORING_ARCHIVES: ("scoring_archive", "scoring_recordings", "scored_utterances", "scored_calls"),
+}  # fmt: skip
+"""The assets of each partitions definition."""
+
+LANDED_OF_PARTITIONS = {CALL_ARCHIVES: CALL_ARCHIVE, SCORING_ARCHIVES: SCORING_ARCHIVE}
+"""The landed input of each partitions definition."""
+
+PARTITIONED = frozenset(dg.AssetKey(name) for names in PARTITIONS.values() for name in names)
 """The assets with one partition per archive. Every other asset reads all complete archives."""
 
-PRETRAINED = {"utterance_embeddings": "speech", "urgency_model": "text"}
-"""The kind of the pretrained model that an asset depends on, by asset."""
+PRETRAINED = {
+    "utterance_embeddings": ("speech",),
+    "urgency_model": ("text",),
+    "scored_utterances": ("speech", "recogniser"),
+}
+"""The kinds of the pretrained models that an asset depends on, by asset."""
 
 PRETRAINED_INPUT = "pretrained"
 """The name of the pretrained model among the inputs of an asset."""

@@ -12,7 +12,9 @@ from urgency_dagster.errors import ArchiveError, SettingsError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.provenance.declared import landing_options
-from urgency_dagster.provenance.keys import ATTENTION_SOURCE
+from urgency_dagster.provenance.keys import ATTENTION_SOURCE, CALL_ARCHIVE, SCORING_ARCHIVE
+from urgency_dagster.scoring import ScoringArchive, ScoringLanding, scan_scoring
+from urgency_dagster.writing import text_hash
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,18 @@ class LandedContent:
             return landing_options(self.paths).tables
         except SettingsError:  # the plan and every step refuse the file with this error; the page still opens
             return {}
+
+    @cached_property
+    def scoring(self) -> ScoringLanding:
+        """The archives of recordings to score, and the unusable files."""
+        with self.collecting():
+            return scan_scoring(self.paths.landing_scoring, self._cache)
+
+    def partitions(self, key: dg.AssetKey) -> list[str | None]:
+        """The landed partitions of an input; None for an input without partitions."""
+        if key == CALL_ARCHIVE:
+            return [*self.calls.pairs]
+        return [*self.scoring.archives] if key == SCORING_ARCHIVE else [None]
 
     def collecting(self) -> AbstractContextManager[None]:
         """A block in which new facts about landed files are written together, see `LandingCache.collecting`."""
@@ -53,6 +67,20 @@ class LandedContent:
             f"the ZIPs of {archive} are not (or no longer) complete in {self.paths.landing_calls}",
             "both ZIPs of the pair",
             "copy them there again",
+        )
+
+    def recordings(self, archive: str) -> ScoringArchive:
+        """The archive of recordings with a name.
+
+        Raises:
+            ArchiveError: it is not in the landing folder, or cannot be used.
+        """
+        if found := self.scoring.archives.get(archive):
+            return found
+        raise ArchiveError(
+            f"{archive} is not (or no longer) in {self.paths.landing_scoring}",
+            "a ZIP or a folder with recordings",
+            "copy it there again",
         )
 
     def is_table(self, archive: str | None) -> bool:
@@ -79,7 +107,7 @@ class LandedContent:
         """The SHA-256 of a landed input in hex. The file is read unless it was hashed since it last changed.
 
         Args:
-            key: `call_archive` or `attention_source`.
+            key: one of `keys.LANDED`.
             partition: the archive.
             progress: receives the megabytes that were read.
 
@@ -90,6 +118,9 @@ class LandedContent:
             if self.paths.attention_labels.is_file():
                 return self._cache.of_pair(*self._attention_files, progress)
             return self._cache.of_file(self.paths.attention_pickle, progress)
+        if key == SCORING_ARCHIVE:
+            archive = self.recordings(partition or "")
+            return _hash_of_files(archive, self._cache.of_files([*archive.files.values()], progress))
         pair = self.pair(partition or "")
         return self._cache.of_pair(pair.audio, pair.labels, progress)
 
@@ -106,6 +137,10 @@ class LandedContent:
             if self.paths.attention_labels.is_file():
                 return self._cache.known_pair(*self._attention_files)
             return self._cache.known_file(self.paths.attention_pickle)
+        if key == SCORING_ARCHIVE:
+            landed = self.scoring.archives.get(partition or "")
+            hashes = self._cache.known_files([*landed.files.values()]) if landed else None
+            return _hash_of_files(landed, hashes) if landed and hashes is not None else None
         pair = self.calls.pairs.get(partition or "")
         return self._cache.known_pair(pair.audio, pair.labels) if pair else None
 
@@ -127,4 +162,14 @@ class LandedContent:
         pickle, pair = self.paths.attention_pickle, self.calls.pairs.get(partition or "")
         if key == ATTENTION_SOURCE:
             return [landed for landed in self._attention_files if landed.parts[0].is_file()] if pickle.is_file() else []
+        if key == SCORING_ARCHIVE:
+            archive = self.scoring.archives.get(partition or "")
+            return [*archive.files.values()] if archive else []
         return [pair.audio, pair.labels] if pair else []
+
+
+def _hash_of_files(archive: ScoringArchive, hashes: list[str]) -> str:
+    """A hash of the names of all files, and of the content of those that are read."""
+    return text_hash(
+        *(part for named in zip(archive.files, hashes, strict=True) for part in named), "", *archive.others
+    )

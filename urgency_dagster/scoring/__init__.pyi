@@ -1,3 +1,13 @@
+from .archive import score_archive as score_archive
+from .calls_table import CALL_SOURCES as CALL_SOURCES
+from .calls_table import write_scored_calls as write_scored_calls
+from .configuration import ScoringConfig as ScoringConfig
+from .counts import ScoringCounts as ScoringCounts
+from .counts import count_scored as count_scored
+from .inventory import write_recordings as write_recordings
+from .landing import ScoringArchive as ScoringArchive
+from .landing import ScoringLanding as ScoringLanding
+from .landing import scan_scoring as scan_scoring
 from .model import load_predictor as load_predictor
 from .output import FORMATS as FORMATS
 from .output import Format as Format
@@ -10,3 +20,7 @@ from .recordings.reading import Recording as Recording
 from .recordings.reading import find_recordings as find_recordings
 from .rejects import Rejection as Rejection
 from .rejects import RejectReason as RejectReason
+from .tables import RECORDINGS as RECORDINGS
+from .tables import SCORED_CALLS as SCORED_CALLS
+from .tables import SCORED_UTTERANCES as SCORED_UTTERANCES
+from .versions import CODE_VERSIONS as CODE_VERSIONS

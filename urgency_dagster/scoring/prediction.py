@@ -1,5 +1,6 @@
 """The recordings of some sources, asked one after another: an answer or a rejection for each."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -23,12 +24,14 @@ class PredictedRecording:
         id: the id in its name.
         prediction: urgency and sentiment of the recording and its turns.
         rejected: why its label, or utterances of it, are not used.
+        utterance_ids: the ids in the label, in the order of the turns of the prediction; empty without a label.
     """
 
     file: str
     id: str
     prediction: "RecordingPrediction" = field(repr=False)
     rejected: tuple[Rejection, ...] = ()
+    utterance_ids: tuple[str, ...] = ()
 
 
 def predict_recordings(
@@ -65,9 +68,12 @@ def _answer(predictor: "Predictor", recording: "Recording") -> PredictedRecordin
         prediction = predictor.predict(recording.audio, recording.turns)
     except UrgencyError as error:
         return Rejection(recording.file, _reason(error), str(error), recording.id)
-    ids = dict(zip(recording.turns or (), recording.utterance_ids, strict=True))
-    refused = tuple(_refused_turn(recording, turn, reason, ids) for turn, reason in prediction.rejected)
-    return PredictedRecording(recording.file, recording.id, prediction, recording.rejected + refused)
+    ids: dict[Turn, list[str]] = defaultdict(list)  # two utterances of a label can be equal
+    for turn, utterance_id in zip(recording.turns or (), recording.utterance_ids, strict=True):
+        ids[turn].append(utterance_id)
+    kept = tuple(ids[utterance.turn].pop(0) for utterance in prediction.utterances if recording.turns)
+    refused = tuple(_refused_turn(recording, turn, reason, ids[turn]) for turn, reason in prediction.rejected)
+    return PredictedRecording(recording.file, recording.id, prediction, recording.rejected + refused, kept)
 
 
 def _reason(error: UrgencyError) -> RejectReason:
@@ -76,6 +82,6 @@ def _reason(error: UrgencyError) -> RejectReason:
     return RejectReason.UNREADABLE_AUDIO if isinstance(error, AudioError) else RejectReason.NOT_RECOGNISED
 
 
-def _refused_turn(recording: "Recording", turn: "Turn", reason: str, ids: "dict[Turn, str]") -> Rejection:
+def _refused_turn(recording: "Recording", turn: "Turn", reason: str, ids: list[str]) -> Rejection:
     interval = f"{turn.start_ms} to {turn.end_ms} ms"
-    return Rejection(recording.file, RejectReason(reason), interval, recording.id, ids.get(turn, interval))
+    return Rejection(recording.file, RejectReason(reason), interval, recording.id, ids.pop(0) if ids else interval)

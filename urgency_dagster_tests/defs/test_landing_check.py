@@ -1,4 +1,4 @@
-"""The check that turns `call_archive` yellow for files that cannot be used."""
+"""The checks that turn `call_archive` and `scoring_archive` yellow for files that cannot be used."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +8,12 @@ import pytest
 
 from urgency_dagster.definitions import build_definitions
 from urgency_dagster.defs.catalogue import CATALOGUE
-from urgency_dagster.defs.landing_check import every_file_is_used
+from urgency_dagster.defs.landing_check import every_file_is_used, every_recording_is_used
 from urgency_dagster.defs.resources import StorageResource
 from urgency_dagster.operations.landing_events import (
     EVERY_FILE_IS_USED,
+    EVERY_RECORDING_IS_USED,
+    LANDING_CHECKS,
     MAX_PROBLEMS,
     landing_evaluation,
     landing_result,
@@ -52,6 +54,16 @@ def test_it_warns_and_has_a_row_for_each_file(paths: StoragePaths, build: Builde
     assert str(result.description).startswith("Not used: download.tar: ")
 
 
+def test_it_warns_about_recordings_that_cannot_be_used(paths: StoragePaths) -> None:
+    paths.landing_scoring.mkdir(parents=True)
+    (paths.landing_scoring / "a.wav").write_bytes(b"")
+    (paths.landing_scoring / "a.m4a").write_bytes(b"")
+    result = every_recording_is_used(storage=StorageResource(root=str(paths.root)))
+    assert isinstance(result, dg.AssetCheckResult)
+    assert (result.asset_key, result.passed) == (dg.AssetKey("scoring_archive"), False)
+    assert rows(result) == ["scoring/a.m4a"]
+
+
 def _looked(paths: StoragePaths) -> dg.AssetCheckResult:
     result = every_file_is_used(storage=StorageResource(root=str(paths.root)))
     assert isinstance(result, dg.AssetCheckResult)
@@ -59,19 +71,20 @@ def _looked(paths: StoragePaths) -> dg.AssetCheckResult:
 
 
 def test_its_text_names_a_few_and_its_table_all() -> None:
-    result = landing_result({f"{number}.zip": "damaged" for number in range(9)})
+    result = landing_result(EVERY_FILE_IS_USED, {f"{number}.zip": "damaged" for number in range(9)})
     assert str(result.description).count("damaged") == MAX_PROBLEMS
     assert str(result.description).endswith("And 4 more.")
     assert len(rows(result)) == 9
 
 
-def test_an_equal_result_is_reported_once(instance: dg.DagsterInstance) -> None:
+@pytest.mark.parametrize("check", LANDING_CHECKS, ids=str)
+def test_an_equal_result_is_reported_once(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> None:
     for problems, reported in (({}, 1), ({}, 0), (PROBLEM, 1), (PROBLEM, 0), ({}, 1)):
-        events = list(landing_evaluation(instance, problems))
+        events = list(landing_evaluation(instance, check, problems))
         assert len(events) == reported
         for event in events:
             instance.report_runless_asset_event(event)
-    (last,) = instance.event_log_storage.get_asset_check_execution_history(EVERY_FILE_IS_USED, limit=1)
+    (last,) = instance.event_log_storage.get_asset_check_execution_history(check, limit=1)
     assert last.event is not None
     assert last.event.asset_check_evaluation is not None
     assert last.event.asset_check_evaluation.passed
@@ -92,3 +105,10 @@ def test_no_run_of_an_archive_looks_at_the_whole_landing_folder(paths: StoragePa
     assert EVERY_FILE_IS_USED.name not in {name.removeprefix("call_archive_") for name in steps}
     assert {key.name for key in job.asset_layer.asset_graph.asset_check_keys} >= {"few_rejects", "prosody_fits_rows"}
     assert EVERY_FILE_IS_USED not in job.asset_layer.asset_graph.asset_check_keys
+
+
+def test_no_run_of_recordings_looks_at_the_whole_landing_folder(paths: StoragePaths) -> None:
+    definitions = build_definitions(Settings.load(paths.root, environment={}))
+    assert EVERY_RECORDING_IS_USED in definitions.resolve_asset_graph().asset_check_keys
+    job = definitions.resolve_job_def("scoring_job")
+    assert EVERY_RECORDING_IS_USED not in job.asset_layer.asset_graph.asset_check_keys

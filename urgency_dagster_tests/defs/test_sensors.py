@@ -28,6 +28,7 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
 from urgency_dagster.writing import read_json
 from urgency_dagster_tests.calls.watching import watching
+from urgency_dagster_tests.conftest import Builder
 from urgency_dagster_tests.defs.materialising import materialise
 
 ARCHIVES = ["T_광주_구급", "T_서울_화재", "V_광주_구급"]
@@ -161,8 +162,8 @@ def test_training_starts_after_all_archives_are_made_or_failed(ticks: Ticks) -> 
 
 def reported_problems(result: dg.SensorResult) -> list[dict[str, str]]:
     """The unusable files that the tick reported for the check of `call_archive`."""
-    (event,) = [event for event in result.asset_events if isinstance(event, dg.AssetCheckEvaluation)]
-    assert event.asset_check_key == EVERY_FILE_IS_USED
+    evaluations = [event for event in result.asset_events if isinstance(event, dg.AssetCheckEvaluation)]
+    (event,) = [event for event in evaluations if event.asset_check_key == EVERY_FILE_IS_USED]
     assert event.severity == dg.AssetCheckSeverity.WARN
     table = event.metadata["not_used"]
     assert isinstance(table, dg.TableMetadataValue)
@@ -409,3 +410,54 @@ def test_a_failure_of_the_former_version_still_counts(ticks: Ticks) -> None:
         request.with_replaced_attrs(tags={"urgency/work": request.tags[WORK_TAG]}), dg.DagsterRunStatus.FAILURE
     )
     assert ARCHIVES[0] not in requested(ticks.next())
+
+
+class TestRecordings:
+    """Recordings that land for scoring, on a root with nothing else."""
+
+    @pytest.fixture
+    def settings(self, tmp_path: Path) -> Settings:
+        return Settings.load(tmp_path / "scored", environment={})
+
+    @pytest.fixture
+    def landing(self, settings: Settings) -> Path:
+        folder = StoragePaths(settings.storage).landing_scoring
+        folder.mkdir(parents=True)
+        return folder
+
+    @pytest.fixture
+    def ticks(self, settings: Settings) -> Iterator[Ticks]:
+        with dg.DagsterInstance.ephemeral() as instance:
+            yield Ticks(settings, instance)
+
+    def test_each_archive_has_a_partition_and_a_run(self, ticks: Ticks, landing: Path, build: Builder) -> None:
+        build.zip(landing / "mon.zip", {"a.wav": b""})
+        (landing / "b.wav").write_bytes(b"")
+        assert requested(ticks.next()) == []
+        assert requested(ticks.next()) == ["loose_recordings", "mon"]
+        assert ticks.instance.get_dynamic_partitions("scoring_archives") == ["loose_recordings", "mon"]
+        assert ticks.instance.get_dynamic_partitions("call_archives") == []
+
+    def test_a_run_in_progress_is_not_requested_again(self, ticks: Ticks, landing: Path) -> None:
+        (landing / "b.wav").write_bytes(b"")
+        ticks.next()
+        for request in ticks.next().run_requests or ():
+            assert request.job_name == "scoring_job"
+            ticks.add_run(request, dg.DagsterRunStatus.STARTED)
+        assert requested(ticks.next()) == []
+
+    def test_a_new_file_in_an_archive_waits_one_tick(self, ticks: Ticks, landing: Path) -> None:
+        (landing / "b.wav").write_bytes(b"")
+        ticks.next()
+        (landing / "c.wav").write_bytes(b"")
+        changed = ticks.next()
+        assert requested(changed) == []
+        table = next(event for event in changed.asset_events if isinstance(event, dg.AssetCheckEvaluation)).metadata
+        assert [record.data["file"] for record in table["not_used"].records] == [  # type: ignore[union-attr]
+            "scoring/loose_recordings"
+        ]
+        assert requested(ticks.next()) == ["loose_recordings"]
+
+    def test_recordings_that_wait_for_a_model_are_told(self, ticks: Ticks, landing: Path) -> None:
+        (landing / "b.wav").write_bytes(b"")
+        assert "1 archives of recordings wait for the first trained urgency model" in words(ticks.next())

@@ -16,7 +16,12 @@ from urgency_dagster.operations.planning import PlannedRun, Planner
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.declared import DECLARED_TAG
 from urgency_dagster.provenance.keys import name_of
-from urgency_dagster.provenance.manifests import partitions_with_manifest, read_manifest, write_manifest
+from urgency_dagster.provenance.manifests import (
+    Manifest,
+    partitions_with_manifest,
+    read_manifest,
+    write_manifest,
+)
 from urgency_dagster.settings import Settings
 from urgency_dagster.urgency import SplitConfig, build_training_set, find_shared_calls
 from urgency_dagster_tests.calls.test_original_table import land, original_rows, original_vectors
@@ -66,6 +71,38 @@ class TestNewRoot:
         planner = planner_of(Settings.load(tmp_path, environment={}))
         assert list(planner.planned_runs("calls")) == []
         assert planner.planned_run("attention") is None
+
+
+class TestRecordings:
+    """Recordings that land for scoring, on a root with nothing else."""
+
+    @pytest.fixture
+    def planner(self, tmp_path: Path) -> Planner:
+        planner = planner_of(Settings.load(tmp_path / "scored", environment={}))
+        planner.paths.landing_scoring.mkdir(parents=True)
+        (planner.paths.landing_scoring / "a.wav").write_bytes(b"")
+        return planner
+
+    def test_what_they_hold_is_made_and_the_scores_wait_for_a_model(self, planner: Planner) -> None:
+        assert [names(run) for run in planner.planned_runs("scoring")] == [["scoring_archive", "scoring_recordings"]]
+        assert planner.unscored() == 1
+
+    def test_with_a_model_all_is_made(self, planner: Planner) -> None:
+        write_manifest(planner.paths, Manifest("urgency_model", None, "1", {}, data_version="0"))
+        (run,) = planner.planned_runs("scoring")
+        assert names(run) == ["scoring_archive", "scoring_recordings", "scored_utterances", "scored_calls"]
+        assert (run.job, run.partition, run.reason) == ("scoring_job", "loose_recordings", "loose_recordings is new")
+        assert {check.name for check in run.checks} == {"counts_add_up", "few_rejects"}
+        assert planner.unscored() == 0
+
+    def test_they_are_no_archive_pair(self, planner: Planner) -> None:
+        assert planner.archives("calls") == []
+        assert list(planner.planned_runs("calls")) == []
+
+    def test_nothing_to_score_needs_nothing(self, tmp_path: Path) -> None:
+        planner = planner_of(Settings.load(tmp_path, environment={}))
+        assert list(planner.planned_runs("scoring")) == []
+        assert planner.unscored() == 0
 
 
 class TestCompleteArchive:
@@ -138,7 +175,7 @@ class TestCompleteArchive:
 
     def test_a_zip_that_was_removed_after_use_needs_nothing(self, made: Settings, paths: StoragePaths) -> None:
         shutil.rmtree(paths.landing_calls)
-        assert planner_of(made).archives() == [ARCHIVE]
+        assert planner_of(made).archives("calls") == [ARCHIVE]
         assert plan(made) is None
 
     def test_a_tree_from_before_prosody_needs_prosody_alone(self, made: Settings, paths: StoragePaths) -> None:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -117,9 +117,24 @@ class LandingCache:
         Raises:
             ArchiveError: a file cannot be read, or changed while it was read.
         """
-        total = audio.size_bytes + labels.size_bytes
-        first = self._fact(audio, HASH, _hashing(progress, 0, total))
-        return text_hash(first, self._fact(labels, HASH, _hashing(progress, audio.size_bytes, total)))
+        return text_hash(*self.of_files([audio, labels], progress))
+
+    def of_files(self, files: Sequence[LandedZip], progress: Progress = no_progress) -> list[str]:
+        """`content_hash` of each of some files. The new facts are written together.
+
+        Args:
+            files: the files.
+            progress: receives the megabytes that were read of all files.
+
+        Raises:
+            ArchiveError: a file cannot be read, or changed while it was read.
+        """
+        hashes, done, total = [], 0, sum(landed.size_bytes for landed in files)
+        with self.collecting():
+            for landed in files:
+                hashes.append(self._fact(landed, HASH, _hashing(progress, done, total)))
+                done += landed.size_bytes
+        return hashes
 
     def known_file(self, path: Path) -> str | None:
         """`of_file` if the content was hashed since it last changed, otherwise None. It does not read the file."""
@@ -127,8 +142,13 @@ class LandingCache:
 
     def known_pair(self, audio: LandedZip, labels: LandedZip) -> str | None:
         """`of_pair` if both contents were hashed since they last changed, otherwise None. It does not read a file."""
-        hashes = [self._known(landed, HASH) for landed in (audio, labels)]
-        return None if None in hashes else text_hash(*map(str, hashes))
+        hashes = self.known_files([audio, labels])
+        return None if hashes is None else text_hash(*hashes)
+
+    def known_files(self, files: Sequence[LandedZip]) -> list[str] | None:
+        """`of_files` if all contents were hashed since they last changed, otherwise None. It does not read a file."""
+        hashes = [self._known(landed, HASH) for landed in files]
+        return None if None in hashes else [*map(str, hashes)]
 
     def settled_fingerprint(self, landed: LandedZip) -> list[int]:
         """Size and modification time in ns of each part. A time that changes by itself is UNSTABLE."""

@@ -3,6 +3,7 @@
 Everything that is not used is a rejection with a reason.
 """
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -37,6 +38,7 @@ class Recording:
         audio: the path of a file, or the bytes of a member.
         turns: the utterances of its label in the order of time; None without a usable label.
         utterance_ids: the ids in the label, in the order of `turns`.
+        label_sha256: SHA-256 of the label that gives the turns; None without one.
         rejected: why its label, or utterances of it, are not used.
     """
 
@@ -45,6 +47,7 @@ class Recording:
     audio: Path | bytes = field(repr=False)
     turns: tuple[Turn, ...] | None = field(default=None, repr=False)
     utterance_ids: tuple[str, ...] = field(default=(), repr=False)
+    label_sha256: str | None = None
     rejected: tuple[Rejection, ...] = ()
 
 
@@ -102,7 +105,8 @@ def _recording(file: FoundFile, label: FoundFile | None, contents: "_Contents") 
     if label is None:
         return Recording(file.name, file.id, audio)
     try:
-        label_turns = read_turns(contents.label(label), label.id)
+        content = contents.label(label)
+        label_turns = read_turns(content, label.id)
     except Rejected as rejected:
         refused = Rejection(label.name, RejectReason(rejected.reason), rejected.detail, label.id)
         return Recording(file.name, file.id, audio, rejected=(refused,))
@@ -113,7 +117,8 @@ def _recording(file: FoundFile, label: FoundFile | None, contents: "_Contents") 
         Rejection(label.name, RejectReason(entry.reason), entry.detail, label.id, entry.id)
         for entry in label_turns.rejected
     )
-    return Recording(file.name, file.id, audio, turns, tuple(item.id for item in label_turns.utterances), bad)
+    ids = tuple(item.id for item in label_turns.utterances)
+    return Recording(file.name, file.id, audio, turns, ids, hashlib.sha256(content).hexdigest(), bad)
 
 
 def _speaker(role: int | None) -> str | None:
