@@ -7,7 +7,7 @@ import dagster as dg
 from urgency_dagster.definitions import build_definitions
 from urgency_dagster.settings import Settings
 
-GROUPS = ("calls", "urgency", "attention")
+GROUPS = ("calls", "urgency", "attention", "scoring")
 
 
 @cache

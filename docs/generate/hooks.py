@@ -18,6 +18,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "import rules": modules.import_rules,
     "modules": modules.module_tables,
     "prosody columns": columns.prosody_columns,
+    "scored calls columns": columns.scored_call_columns,
+    "scored utterances columns": columns.scored_utterance_columns,
+    "scoring recordings columns": columns.scoring_recording_columns,
 }
 
 MARKER = re.compile(r"^<!-- generate: (.+) -->$", re.MULTILINE)

@@ -13,7 +13,7 @@ from urgency_dagster.operations.placement import cluster_cpus
 from urgency_dagster.operations.processes import RUN_PROCESS_VARIABLE, end_with
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel, find_pretrained, present_pretrained
-from urgency_dagster.settings import RECOGNISERS, Settings
+from urgency_dagster.settings import RECOGNISERS, SPEECH_MODEL, Settings
 from urgency_dagster.urgency import load_text_model
 from urgency_dagster.writing import text_hash, write_text
 
@@ -49,6 +49,11 @@ class ModelsResource(dg.ConfigurableResource[Any]):
     def names(self) -> dict[str, str]:
         """The names of the pretrained models and of the recogniser by kind."""
         return {"speech": self.speech, "text": self.text, "recogniser": self.recogniser}
+
+    @property
+    def named_speech_model(self) -> str | None:
+        """The speech model that a person named. None is the default: then the card of an urgency model names its own."""
+        return None if self.speech == SPEECH_MODEL else self.speech
 
     def speech_model(self) -> PretrainedModel:
         """The local files of the speech model."""

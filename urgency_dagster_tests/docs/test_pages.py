@@ -11,6 +11,8 @@ from docs.generate.definitions import specs
 from docs.generate.options import configurations
 from urgency_dagster.calls import RejectReason
 from urgency_dagster.configuration import checked_options
+from urgency_dagster.scoring import RejectReason as ScoringReason
+from urgency_dagster.scoring.recordings.file_types import AUDIO_SUFFIXES
 from urgency_dagster.settings import AUTO, EXECUTORS, SPEECH_MODEL, TEXT_MODEL, Settings
 from urgency_dagster_tests.docs.markdown import PAGES, ROOT, blocks, code_spans, prose, read, tables
 from urgency_dagster_tests.docs.test_readme import Finished
@@ -33,6 +35,16 @@ def page(request: pytest.FixtureRequest) -> str:
 def test_every_reject_reason_is_explained() -> None:
     table = next(table for table in tables(read("docs/data.md")) if "reason" in table[0])
     assert sorted(code_spans(row[0])[0] for row in table[1:]) == sorted(RejectReason)
+
+
+def test_every_reject_reason_of_scoring_is_explained() -> None:
+    table = next(table for table in tables(read("docs/scoring.md")) if "reason" in table[0])
+    assert sorted(code_spans(row[0])[0] for row in table[1:]) == sorted(ScoringReason)
+
+
+def test_every_suffix_of_a_recording_is_named() -> None:
+    line = next(line for line in read("docs/scoring.md").splitlines() if line.startswith("- Recordings are"))
+    assert code_spans(line) == list(AUDIO_SUFFIXES)
 
 
 def test_the_level_of_every_reject_reason_is_named() -> None:
@@ -133,7 +145,7 @@ def test_files_in_code_spans_exist(page: str) -> None:
         "Label/",
         "site/",
     }
-    written |= {"events/", "converted_models/"}
+    written |= {"events/", "converted_models/", "landing/scoring/"}
     written |= {"urgency/training_set/", "urgency/model/", "landing/attention/", "models/attention/"}
     written |= {"urgency/evaluation/", "eval/attention/", "urgency/full_table/"}
     assert names - known - folders - written == set()
