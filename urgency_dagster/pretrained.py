@@ -3,7 +3,8 @@
 Models are always loaded from a folder, so `from_pretrained` never opens a connection.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -125,6 +126,22 @@ def loading_errors() -> tuple[type[Exception], ...]:
     unusable_files = (OSError, ValueError, TypeError, KeyError, RuntimeError, ImportError)
     damaged_pickles = (EOFError, UnpicklingError)  # `pytorch_model.bin`
     return (*unusable_files, *damaged_pickles, SafetensorError, StrictDataclassError)
+
+
+@contextmanager
+def without_notices() -> Iterator[None]:
+    """Suppresses the notices of transformers, such as its table of weights without a place. Errors still come.
+
+    A head that is not loaded fills that table in every log. `check_weights` raises where a weight is needed.
+    """
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def check_weights(name: str, network: Any, report: Mapping[str, Any], *, unused: Collection[str], remedy: str) -> None:

@@ -19,6 +19,7 @@ from urgency_dagster.calls.audio import SAMPLE_RATE
 from urgency_dagster.calls.embedding.encoder import BFLOAT16, CPU_BATCH_S, FLOAT32, OPENVINO, Piece
 from urgency_dagster.calls.embedding.speech_model import SpeechModel
 from urgency_dagster.errors import ModelError
+from urgency_dagster.pretrained import without_notices
 from urgency_dagster.writing import replacing_folder, text_hash
 
 if TYPE_CHECKING:
@@ -148,16 +149,9 @@ def _converted(openvino: Any, speech: SpeechModel) -> Any:
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Suppresses the warnings that a traced model may fail for other input shapes: every archive is verified."""
-    from transformers.utils import logging
-
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
+    with without_notices(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _channels_last(network: nn.Module) -> nn.Module:

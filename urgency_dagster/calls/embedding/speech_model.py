@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from urgency_dagster.calls.audio import SAMPLE_RATE
 from urgency_dagster.errors import ModelError
-from urgency_dagster.pretrained import PretrainedModel, check_weights, loading_errors, weights_hash
+from urgency_dagster.pretrained import (
+    PretrainedModel,
+    check_weights,
+    loading_errors,
+    weights_hash,
+    without_notices,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +32,7 @@ MASK_ONLY = {"masked_spec_embed"}
 HEAD = "lm_head"
 """The name of the CTC head in the models of transformers."""
 
-NO_HEAD_REMEDY = "set URGENCY_RECOGNISER to `none` or to another recogniser"
+NO_HEAD = "set URGENCY_RECOGNISER to `none` or to another recogniser"
 
 PADDED_TO_SAMPLES = 640
 """Batches are padded to a multiple of this many samples: 40 ms, or two frames.
@@ -167,19 +173,17 @@ def _load(source: PretrainedModel, *, ctc_head: bool) -> tuple[Any, Any, Any]:
     try:
         extractor = AutoFeatureExtractor.from_pretrained(source.folder, local_files_only=True)
         # Float32 for every checkpoint: it is the reference of all other precisions.
-        model, report = (AutoModelForCTC if ctc_head else AutoModel).from_pretrained(
-            source.folder, dtype=torch.float32, local_files_only=True, weights_only=True, output_loading_info=True
-        )
+        with without_notices():
+            model, report = (AutoModelForCTC if ctc_head else AutoModel).from_pretrained(
+                source.folder, dtype=torch.float32, local_files_only=True, weights_only=True, output_loading_info=True
+            )
     except loading_errors() as error:
         raise ModelError(
             f"{source.name} cannot be loaded as a speech model ({type(error).__name__})", *expected
         ) from error
-    prefix = f"{model.base_model_prefix}."
-    missing = {key.removeprefix(prefix) for key in report["missing_keys"]}
     network, head = model.base_model, getattr(model, HEAD, None)
-    if any(key.startswith(f"{HEAD}.") for key in missing):
-        raise ModelError(
-            f"{source.name} has no CTC head", "a speech model that was trained to recognise speech", NO_HEAD_REMEDY
-        )
+    missing = {key.removeprefix(f"{model.base_model_prefix}.") for key in report["missing_keys"]}
+    if ctc_head and (head is None or any(key.startswith(f"{HEAD}.") for key in missing)):
+        raise ModelError(f"{source.name} has no CTC head", "a model that was trained to recognise speech", NO_HEAD)
     check_weights(source.name, network, {**report, "missing_keys": missing}, unused=MASK_ONLY, remedy=expected[1])
     return extractor, network, head

@@ -8,7 +8,7 @@ from urgency_dagster import calls
 from urgency_dagster.errors import ModelError
 from urgency_dagster.listening.recognition.recogniser import Segment, Transcript, composed
 from urgency_dagster.listening.turns import Listening
-from urgency_dagster.pretrained import PretrainedModel, check_weights, loading_errors
+from urgency_dagster.pretrained import PretrainedModel, check_weights, loading_errors, without_notices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,9 +90,10 @@ def load_whisper_recogniser(source: PretrainedModel, device: str) -> WhisperReco
     try:
         extractor = WhisperFeatureExtractor.from_pretrained(source.folder, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(source.folder, local_files_only=True)
-        network, report = WhisperForConditionalGeneration.from_pretrained(
-            source.folder, dtype=torch.float32, local_files_only=True, weights_only=True, output_loading_info=True
-        )
+        with without_notices():
+            network, report = WhisperForConditionalGeneration.from_pretrained(
+                source.folder, dtype=torch.float32, local_files_only=True, weights_only=True, output_loading_info=True
+            )
     except loading_errors() as error:
         found = f"{source.name} cannot be loaded as a Whisper model ({type(error).__name__})"
         raise ModelError(found, "a Whisper model with its feature extractor and tokenizer", REMEDY) from error

@@ -6,7 +6,7 @@ Each check is about a fault that raises no error by itself: the training would l
 from typing import TYPE_CHECKING, Any
 
 from urgency_dagster.errors import ModelError
-from urgency_dagster.pretrained import PretrainedModel, check_weights, loading_errors
+from urgency_dagster.pretrained import PretrainedModel, check_weights, loading_errors, without_notices
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -32,9 +32,10 @@ def load_text_model(text_model: PretrainedModel) -> "tuple[PreTrainedModel, PreT
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(text_model.folder, local_files_only=True)
-        encoder, report = AutoModel.from_pretrained(
-            text_model.folder, local_files_only=True, dtype="float32", weights_only=True, output_loading_info=True
-        )
+        with without_notices():
+            encoder, report = AutoModel.from_pretrained(
+                text_model.folder, local_files_only=True, dtype="float32", weights_only=True, output_loading_info=True
+            )
     except loading_errors() as error:
         raise ModelError(
             f"the text model {text_model.name!r} cannot be loaded ({type(error).__name__})",

@@ -1,6 +1,7 @@
 """Text from the forward pass of the vectors, by the CTC head of the speech model."""
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -120,6 +121,17 @@ def test_a_second_hearing_gives_the_same(ctc_model: PretrainedModel, noise: Nois
     listener = load_listener(ctc_model, device="cpu", recogniser="ctc")
     first, second = (listener.listen(noise(34_000), TURNS) for _ in range(2))
     assert (first.turns, first.characters) == (second.turns, second.characters)
+
+
+@pytest.mark.parametrize("recogniser", ["none", "ctc"])
+def test_a_head_is_no_matter_for_a_log(
+    ctc_model: PretrainedModel, caplog: pytest.LogCaptureFixture, recogniser: str
+) -> None:
+    """transformers prints a table of the weights that it does not place."""
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    load_listener(ctc_model, device="cpu", recogniser=recogniser)
+    logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert caplog.text == ""
 
 
 def test_decomposed_hangul_is_composed() -> None:
