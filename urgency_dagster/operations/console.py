@@ -35,6 +35,9 @@ KILLED_STEP = "its process was killed, for example for lack of memory"
 """What the line of a step says whose process ended without a result. Dagster has no message for it."""
 
 POLL_S = 0.3
+TO_COPY = ":\n"
+"""What precedes lines in a description that a person copies into a file. They need their line breaks."""
+
 MAX_FIGURES = 5
 """Maximum figures in the line of an asset."""
 
@@ -104,19 +107,26 @@ def _line(entry: dg.EventLogEntry, step_starts: dict[str | None, float]) -> str 
 
 
 def _failed_check(check: dg.AssetCheckEvaluation) -> str:
-    """The line of a failed check: its sentence, with shares and cause, and the file to look at."""
+    """The line of a failed check: its sentence, with shares and cause, the file to look at, and lines to copy."""
     line = f"  {check.severity.value:7} check {check.check_name} of {name_of(check.asset_key)}"
-    sentence = f": {' '.join(check.description.split())}" if check.description else ""
+    sentence, lines = _parts(check.description or "")
     path = check.metadata.get("path")
-    return line + sentence + (f" See {shown(Path(str(path.value)))}" if path else "")
+    see = f" See {shown(Path(str(path.value)))}" if path else ""
+    return "\n".join([line + (f": {sentence}" if sentence else "") + see, *lines])
+
+
+def _parts(description: str) -> tuple[str, list[str]]:
+    """A description on one line, and the lines after TO_COPY as they are."""
+    sentence, colon, lines = description.partition(TO_COPY)
+    return " ".join(f"{sentence}{colon}".split()), lines.splitlines()
 
 
 def _cause(event: dg.DagsterEvent) -> str | None:
-    """The sentence of a step that says why it failed, on one line, or None."""
+    """The sentence of a step that says why it failed, on one line, or None. Lines to copy are those of its check."""
     if event.event_type != dg.DagsterEventType.STEP_FAILURE:
         return None
     failure = event.step_failure_data.user_failure_data
-    return " ".join(failure.description.split()) if failure and failure.description else None
+    return _parts(failure.description)[0] if failure and failure.description else None
 
 
 def _error(event: dg.DagsterEvent) -> Any:

@@ -75,7 +75,9 @@ def _scoring_lines(paths: StoragePaths) -> Iterator[str]:
 
 def _urgency_lines(paths: StoragePaths) -> Iterator[str]:
     metrics = read_json(paths.urgency.evaluation / "metrics.json")
-    for task in ("urgency", "sentiment"):
+    if metrics.get("left_out"):
+        yield f"left out      {metrics['left_out']}"
+    for task in (task for task in ("urgency", "sentiment") if metrics["utterance"][task]):
         scores = {level: metrics[level][task]["f1_macro"] for level in ("utterance", "call", "majority")}
         yield (
             f"{task:13} macro-F1 {scores['utterance']:.3f} by utterance, {scores['call']:.3f} by call "

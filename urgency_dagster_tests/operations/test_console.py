@@ -64,6 +64,27 @@ def test_assets_failed_checks_and_failed_steps_have_a_line(instance: dg.DagsterI
     assert lines["FAILED"] == f"  FAILED  {'broken':28} received three lines; expected one"
 
 
+def test_lines_to_copy_stay_lines(instance: dg.DagsterInstance) -> None:
+    """Pressed into one line, YAML is no YAML."""
+    description = "A column\ntells the label. The ways on:\nattention_audit:\n  accept: [a]"
+
+    @dg.asset(check_specs=[dg.AssetCheckSpec("honest", asset="told")])
+    def told() -> dg.MaterializeResult:  # type: ignore[type-arg]
+        result = dg.AssetCheckResult(check_name="honest", passed=False, description=description)
+        return dg.MaterializeResult(check_results=[result])
+
+    @dg.asset(deps=[told])
+    def stopped() -> None:
+        raise dg.Failure(description, allow_retries=False)
+
+    lines: list[str] = []
+    with printed_events(instance, "a", lines.append):
+        dg.materialize([told, stopped], instance=instance, tags={SESSION_TAG: "a"}, raise_on_error=False)
+    sentence = "A column tells the label. The ways on:"
+    assert f"  ERROR   check honest of told: {sentence}\nattention_audit:\n  accept: [a]" in lines
+    assert f"  FAILED  {'stopped':28} {sentence}" in lines
+
+
 @pytest.mark.slow
 def test_another_session_has_no_line(instance: dg.DagsterInstance) -> None:
     lines: list[str] = []

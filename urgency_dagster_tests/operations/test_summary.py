@@ -107,6 +107,15 @@ def test_the_urgency_model_is_beside_the_majority_class(urgency: StoragePaths) -
     ]
 
 
+@pytest.mark.parametrize("left_out", ["urgency", "sentiment"])
+def test_a_task_that_was_left_out_has_its_sentence(urgency: StoragePaths, left_out: str) -> None:
+    scores = {level: {**tasks, left_out: None} for level, tasks in SCORES.items()}
+    write_json(urgency.urgency.evaluation / "metrics.json", {**scores, "left_out": f"{left_out} is left out."})
+    lines = list(summary_lines(urgency))
+    assert lines[0] == f"left out      {left_out} is left out."
+    assert [line.split()[0] for line in lines[1:]] == [{"urgency", "sentiment"}.difference({left_out}).pop(), "report"]
+
+
 def test_the_attention_models_are_in_the_order_of_the_leaderboard(attention: StoragePaths) -> None:
     assert list(summary_lines(attention)) == [
         "attention     macro-F1 rf 0.561, lgbm 0.555 (majority class 0.350)",
