@@ -36,7 +36,7 @@ class AudioBuffer:
             yield block
 
     def cut(self, start_ms: int, end_ms: int) -> "NDArray[np.float32]":
-        """What `calls.cut` returns for the whole recording.
+        """A copy of what `calls.cut` returns for the whole recording. A view would keep the blocks in memory.
 
         Args:
             start_ms: start in ms, not before a time that was forgotten.
@@ -45,12 +45,11 @@ class AudioBuffer:
         import numpy as np
 
         start, end = (calls.sample_at(ms) - self._start for ms in (start_ms, end_ms))
-        parts, offset = [], 0
+        parts, offset = [np.empty(0, np.float32)], 0
         for block in self._blocks:
             parts.append(block[max(start - offset, 0) : max(end - offset, 0)])
             offset += len(block)
-        parts = [part for part in parts if len(part)]
-        return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.float32), *parts])
+        return np.concatenate(parts)
 
     def forget(self, before_ms: int) -> None:
         """Drops the blocks that end before a time in ms."""

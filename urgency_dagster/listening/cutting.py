@@ -6,10 +6,11 @@ A segment is not a turn: two persons who speak without a pause between them are 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from urgency_dagster import calls
 from urgency_dagster.listening.audio_buffer import AudioBuffer
+from urgency_dagster.listening.turns import Turn, TurnAudio
 from urgency_dagster.listening.voice_activity import WINDOW_MS, Window, speech_windows
 
 if TYPE_CHECKING:
@@ -44,22 +45,8 @@ SPLIT_WINDOWS = range(MAX_WINDOWS // 2, MAX_WINDOWS - MIN_SEGMENT_MS // WINDOW_M
 """Windows at which it may be split. Neither part is shorter than MIN_SEGMENT_MS."""
 
 
-class Segment(NamedTuple):
-    """A piece of a recording with speech.
-
-    Attributes:
-        start_ms: start in ms from the start of the recording.
-        end_ms: end in ms.
-        waveform: its samples, mono float32 at 16 kHz.
-    """
-
-    start_ms: int
-    end_ms: int
-    waveform: "NDArray[np.float32]"
-
-
-def cut_at_pauses(audio: AudioBuffer, blocks: "Iterable[NDArray[np.float32]]") -> Iterator[Segment]:
-    """Yields the segments of a recording in the order of time. They do not overlap.
+def cut_at_pauses(audio: AudioBuffer, blocks: "Iterable[NDArray[np.float32]]") -> Iterator[TurnAudio]:
+    """Yields the segments of a recording as turns, in the order of time. They do not overlap.
 
     A segment has MIN_SEGMENT_MS to MAX_SEGMENT_MS. Silence has no segment. The memory does not grow with the length of
     the recording, and the same recording has the same segments, however it is divided into blocks.
@@ -73,10 +60,10 @@ def cut_at_pauses(audio: AudioBuffer, blocks: "Iterable[NDArray[np.float32]]") -
     cutter = Cutter()
     for window in speech_windows(audio.filling(blocks)):
         if interval := cutter.add(window):
-            yield Segment(*interval, audio.cut(*interval))
+            yield TurnAudio(Turn(*interval), audio.cut(*interval))
         audio.forget(cutter.needed_from_ms)
     if interval := cutter.finish(audio.duration_ms):
-        yield Segment(*interval, audio.cut(*interval))
+        yield TurnAudio(Turn(*interval), audio.cut(*interval))
 
 
 @dataclass

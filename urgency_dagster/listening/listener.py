@@ -1,15 +1,19 @@
 """The listener: a recording and its turns become a heard call."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from urgency_dagster import calls
 from urgency_dagster.devices import AUTO
-from urgency_dagster.errors import InputError, Rejected
+from urgency_dagster.errors import InputError
+from urgency_dagster.listening.audio_buffer import AudioBuffer
+from urgency_dagster.listening.cutting import cut_at_pauses
+from urgency_dagster.listening.given_turns import cut_turns, turn_reject
 from urgency_dagster.listening.recognition.choice import load_recogniser
 from urgency_dagster.listening.recognition.recogniser import Recogniser, Segment, Transcript
-from urgency_dagster.listening.turns import Character, HeardCall, Listening, Turn
+from urgency_dagster.listening.speaker import SpeakerModel
+from urgency_dagster.listening.turns import Character, HeardCall, Listening, Turn, TurnAudio
 from urgency_dagster.pretrained import PretrainedModel
 
 if TYPE_CHECKING:
@@ -18,8 +22,11 @@ if TYPE_CHECKING:
 
 NO_RECOGNISER = "none"
 
-TURNS_AT_ONCE = 64
-"""Turns that are cut out and embedded together. It bounds the memory of a long call."""
+TURNS_AT_ONCE, AUDIO_AT_ONCE_MS = 64, 120_000
+"""Bounds of the turns that are cut out and embedded together, so that the memory does not grow with the recording."""
+
+Waveform: TypeAlias = "NDArray[np.float32] | Iterable[NDArray[np.float32]]"
+"""A recording, mono float32 at 16 kHz: an array of shape (samples,), or consecutive blocks of it of any length."""
 
 
 @dataclass(frozen=True)
@@ -29,38 +36,47 @@ class Listener:
     Attributes:
         encoder: makes the vectors.
         recogniser: makes the text of turns without one; None if they stay without.
+        speaker_model: says who speaks in turns that do not name it; None if they stay without.
     """
 
     encoder: calls.SegmentEncoder
     recogniser: Recogniser | None = None
+    speaker_model: SpeakerModel | None = None
 
-    def listen(self, waveform: "NDArray[np.float32]", turns: Sequence[Turn]) -> HeardCall:
-        """The vectors of the turns of one recording by the rules of the pipeline, and the text of those without one.
+    def listen(self, waveform: Waveform, turns: Sequence[Turn] | None = None) -> HeardCall:
+        """The vectors of the turns of one recording by the rules of the pipeline, and the text and speaker they lack.
 
         Args:
-            waveform: mono float32 at 16 kHz, shape (samples,); see `calls.load_waveform`.
-            turns: the turns, in any order. A text that is given is kept.
+            waveform: see `calls.load_waveform`; for a long recording `calls.waveform_blocks`, which are read once.
+            turns: the turns, in any order. Their text and speaker are kept. None to cut the recording at pauses.
 
         Raises:
-            InputError: the waveform has another shape or dtype.
+            AudioError: the blocks of the recording cannot be read.
+            InputError: the waveform has another shape or dtype, or the speaker model is of another speech model.
             ModelError: the device has no memory for one turn.
             RecognitionError: the recogniser gives no text of this call. Other calls can go on.
         """
-        _check_waveform(waveform)
-        duration_ms = len(waveform) * 1000 // calls.SAMPLE_RATE
-        kept, rejected = _by_rule(turns, duration_ms)
-        heard = [self._heard(waveform, some) for some in _slices(kept, TURNS_AT_ONCE)]
+        audio, blocks = AudioBuffer(), _checked_blocks(waveform)
+        cuts = cut_at_pauses(audio, blocks) if turns is None else cut_turns(audio, blocks, turns)
+        heard = [self._heard(some) for some in _batches(cuts)]
         return HeardCall(
             turns=tuple(turn for part in heard for turn in part.turns),
             vectors=self._joined([part.vectors for part in heard]),
-            listening=self._listening(kept),
-            duration_ms=duration_ms,
-            rejected=rejected,
+            listening=self._listening(turns, audio.duration_ms),
+            duration_ms=audio.duration_ms,
+            rejected=_rejected(turns or (), audio.duration_ms),
             characters=tuple(characters for part in heard for characters in part.characters),
         )
 
-    def _heard(self, waveform: "NDArray[np.float32]", turns: Sequence[Turn]) -> "_HeardTurns":
-        segments = [calls.cut(waveform, turn.start_ms, turn.end_ms) for turn in turns]
+    def _heard(self, cuts: Sequence[TurnAudio]) -> "_HeardTurns":
+        heard = self._recognised(cuts)
+        if self.speaker_model is None:
+            return heard
+        named = zip(heard.turns, self.speaker_model.speakers(heard.vectors), strict=True)
+        return replace(heard, turns=[replace(turn, speaker=turn.speaker or speaker) for turn, speaker in named])
+
+    def _recognised(self, cuts: Sequence[TurnAudio]) -> "_HeardTurns":
+        turns, segments = [cut.turn for cut in cuts], [cut.waveform for cut in cuts]
         if self.recogniser is None or not _without_text(turns):
             return _HeardTurns(turns, self.encoder.embed(segments), [()] * len(turns))
         if self.recogniser.needs_tokens:
@@ -82,8 +98,8 @@ class Listener:
 
         return np.concatenate(vectors or [self.encoder.embed([])])
 
-    def _listening(self, turns: Sequence[Turn]) -> Listening:
-        if not _without_text(turns):
+    def _listening(self, turns: Sequence[Turn] | None, duration_ms: int) -> Listening:
+        if turns is not None and not _without_text([turn for turn in turns if not turn_reject(turn, duration_ms)]):
             return "label"
         return self.recogniser.listening if self.recogniser else "none"
 
@@ -120,6 +136,7 @@ def load_listener(
     audio_tokens: int = 1,
     device: str = AUTO,
     recogniser: str | Recogniser = NO_RECOGNISER,
+    speaker_model: SpeakerModel | None = None,
 ) -> Listener:
     """Loads a speech model that listens to recordings.
 
@@ -128,6 +145,7 @@ def load_listener(
         audio_tokens: vectors per turn, T.
         device: `auto` (CUDA, else MPS, else CPU) or a torch device.
         recogniser: `ctc`, `whisper:<hub id or folder>`, `http:<url>`, `none`, or your own.
+        speaker_model: the speaker model of the urgency model, see `load_speaker_model`.
 
     Raises:
         ModelError: the speech model cannot be used, it has no CTC head for `ctc`, or the Whisper model cannot be used.
@@ -137,30 +155,46 @@ def load_listener(
     config = calls.EmbeddingConfig(
         audio_tokens=audio_tokens, device=device, engine="torch", precision="float32", padding="never"
     )
-    if not isinstance(recogniser, str):
-        return Listener(calls.load_segment_encoder(source, config, ctc_head=recogniser.needs_tokens), recogniser)
-    encoder = calls.load_segment_encoder(source, config, ctc_head=recogniser == "ctc")
-    return Listener(encoder, load_recogniser(recogniser, encoder.speech, device))
+    needs_tokens = recogniser == "ctc" if isinstance(recogniser, str) else recogniser.needs_tokens
+    encoder = calls.load_segment_encoder(source, config, ctc_head=needs_tokens)
+    if isinstance(recogniser, str):
+        return Listener(encoder, load_recogniser(recogniser, encoder.speech, device), speaker_model)
+    return Listener(encoder, recogniser, speaker_model)
 
 
-def _check_waveform(waveform: "NDArray[np.float32]") -> None:
-    if str(getattr(waveform, "dtype", "")) != "float32" or waveform.ndim != 1:
-        kind = f"{waveform.dtype} of shape {waveform.shape}" if hasattr(waveform, "dtype") else type(waveform).__name__
-        raise InputError(f"a waveform of {kind}", "float32 of shape (samples,)", "load it with `calls.load_waveform`")
+def _checked_blocks(waveform: Waveform) -> "Iterator[NDArray[np.float32]]":
+    """Yields the blocks of a recording.
+
+    Raises:
+        InputError: one has another shape or dtype.
+    """
+    import numpy as np
+
+    blocks = [waveform] if isinstance(waveform, np.ndarray) or not isinstance(waveform, Iterable) else waveform
+    for block in blocks:
+        if not isinstance(block, np.ndarray) or block.dtype != np.float32 or block.ndim != 1:
+            raise _no_waveform(block)
+        yield block
 
 
-def _by_rule(turns: Sequence[Turn], duration_ms: int) -> tuple[tuple[Turn, ...], tuple[tuple[Turn, str], ...]]:
-    """The turns that are kept, in the order of time; and the others, each with its reason."""
-    kept, rejected = [], []
-    for turn in turns:
-        try:
-            calls.kept_interval(turn.start_ms, turn.end_ms, duration_ms)
-        except Rejected as error:
-            rejected.append((turn, str(error.reason)))
-        else:
-            kept.append(turn)
-    return tuple(sorted(kept, key=lambda turn: turn.start_ms)), tuple(rejected)
+def _no_waveform(value: Any) -> InputError:
+    kind = f"{value.dtype} of shape {value.shape}" if hasattr(value, "dtype") else type(value).__name__
+    return InputError(f"a waveform of {kind}", "float32 of shape (samples,)", "load it with `calls.load_waveform`")
 
 
-def _slices(turns: Sequence[Turn], size: int) -> Iterator[Sequence[Turn]]:
-    return (turns[start : start + size] for start in range(0, len(turns), size))
+def _batches(cuts: Iterable[TurnAudio]) -> Iterator[Sequence[TurnAudio]]:
+    batch: list[TurnAudio] = []
+    for cut in cuts:
+        batch.append(cut)
+        samples = sum(len(cut.waveform) for cut in batch)
+        if len(batch) == TURNS_AT_ONCE or samples >= calls.sample_at(AUDIO_AT_ONCE_MS):
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _rejected(turns: Sequence[Turn], duration_ms: int) -> tuple[tuple[Turn, str], ...]:
+    """The turns that are left out, each with its reason."""
+    reasons = ((turn, turn_reject(turn, duration_ms)) for turn in turns)
+    return tuple((turn, reason) for turn, reason in reasons if reason is not None)

@@ -1,7 +1,7 @@
 """What is heard in a recording: turns with their text and speaker, and the vector of each turn."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +26,18 @@ class Turn:
     end_ms: int
     text: str | None = None
     speaker: str | None = None
+
+
+class TurnAudio(NamedTuple):
+    """A turn with its audio.
+
+    Attributes:
+        turn: the turn.
+        waveform: its samples, mono float32 at 16 kHz.
+    """
+
+    turn: Turn
+    waveform: "NDArray[np.float32]"
 
 
 @dataclass(frozen=True)

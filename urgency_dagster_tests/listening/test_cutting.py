@@ -48,7 +48,7 @@ def windows(*runs: tuple[float, int], level: float = 0.1) -> list[Window]:
 
 def segments(waveform: "Waveform", block: int = 10**9) -> list[tuple[int, int]]:
     blocks = [waveform[start : start + block] for start in range(0, len(waveform), block)]
-    return [(segment.start_ms, segment.end_ms) for segment in cut_at_pauses(AudioBuffer(), blocks)]
+    return [(turn.start_ms, turn.end_ms) for turn, _ in cut_at_pauses(AudioBuffer(), blocks)]
 
 
 runs = st.lists(
@@ -154,11 +154,11 @@ def test_spoken_segments_have_the_samples_of_their_times() -> None:
     waveform = np.concatenate([silence(1000), syllables(2000), silence(1000), syllables(3000, seed=1), silence(500)])
     found = list(cut_at_pauses(AudioBuffer(), [waveform]))
     assert len(found) == 2
-    for segment, start_ms, end_ms in zip(found, (1000, 4000), (3000, 7000), strict=True):
-        assert abs(segment.start_ms - start_ms) < 150
-        assert abs(segment.end_ms - end_ms) < 150
-        expected = waveform[segment.start_ms * RATE // 1000 : segment.end_ms * RATE // 1000]
-        np.testing.assert_array_equal(segment.waveform, expected)
+    for (turn, samples), start_ms, end_ms in zip(found, (1000, 4000), (3000, 7000), strict=True):
+        assert abs(turn.start_ms - start_ms) < 150
+        assert abs(turn.end_ms - end_ms) < 150
+        np.testing.assert_array_equal(samples, waveform[turn.start_ms * RATE // 1000 : turn.end_ms * RATE // 1000])
+        assert (turn.text, turn.speaker) == (None, None)
 
 
 @pytest.mark.parametrize("block", [1000, 16_000, 50_021])
