@@ -20,7 +20,7 @@ def call(*arguments: str) -> tuple[int, str]:
 def test_help_names_every_command() -> None:
     code, said = call("--help")
     assert code == 0
-    assert all(command in said for command in ("run", "demo", "dev"))
+    assert all(command in said for command in ("run", "demo", "dev", "predict"))
 
 
 @pytest.mark.slow

@@ -26,8 +26,10 @@ def _section(command: click.Command) -> str:
 
 
 def _row(parameter: click.Parameter) -> list[str]:
-    name = parameter.opts[0] if isinstance(parameter, click.Option) else parameter.human_readable_name
-    return [f"`{name}`", f"`{_value(parameter)}`", getattr(parameter, "help", None) or ""]
+    if not isinstance(parameter, click.Option):
+        return [f"`{_value(parameter)}`", "", "One or more." if parameter.nargs < 0 else "Required."]
+    value = "none" if parameter.is_flag else f"`{_value(parameter)}`"
+    return [f"`{parameter.opts[0]}`", value, parameter.help or ""]
 
 
 def _value(parameter: click.Parameter) -> str:

@@ -57,10 +57,12 @@ class Core(NamedTuple):
 
     Attributes:
         folder: the environment.
+        source: the copy of the repository that it was installed from.
         seconds: time of the installation.
     """
 
     folder: Path
+    source: Path
     seconds: float
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
@@ -86,7 +88,7 @@ def core() -> Iterator[Core]:
         if installed.returncode and NO_INDEX.search(installed.stderr):
             pytest.skip("no package index is reachable, so the core dependencies cannot be installed")
         assert installed.returncode == 0, installed.stderr
-        yield Core(folder, time.monotonic() - start)
+        yield Core(folder, source, time.monotonic() - start)
 
 
 def copy_sources(target: Path) -> None:
@@ -100,10 +102,10 @@ def copy_sources(target: Path) -> None:
             shutil.copy(source, target / name)
 
 
-def install(environment: Path, source: Path) -> subprocess.CompletedProcess[str]:
+def install(environment: Path, source: Path, extra: str = "") -> subprocess.CompletedProcess[str]:
     pip = (sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python"))
     options = ("--quiet", "--no-compile", "--retries", "1", "--constraint", str(REPOSITORY / "constraints.txt"))
-    return run(*pip, "install", *options, str(source))
+    return run(*pip, "install", *options, f"{source}{extra}")
 
 
 @pytest.mark.slow
@@ -158,3 +160,35 @@ def test_a_command_of_an_extra_names_it(core: Core, command: str, extra: str) ->
 def test_help_needs_no_extra(core: Core) -> None:
     done = core.run("urgency-dagster", "--help")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def core_with_predict(core: Core) -> Core:
+    """The same environment with the extra `predict`. Tests of the core alone come before those that use it."""
+    installed = install(core.folder, core.source, "[predict]")
+    assert installed.returncode == 0, installed.stderr
+    return core
+
+
+@pytest.mark.slow
+def test_the_core_with_predict_answers_for_recordings(
+    core_with_predict: Core, first_run: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    root = first_run[0]
+    archive = root / "calls" / "V_광주_구급"
+    arguments = ("predict", str(archive / "Wave"), str(archive / "Label"), "--storage", str(root), "--format", "json")
+    alone = core_with_predict.run("urgency-dagster", *arguments)
+    full = run(
+        sys.executable, "-c", "from urgency_dagster.cli import main; main()", *arguments, python_path=str(REPOSITORY)
+    )
+    assert alone.stdout == full.stdout, alone.stderr
+    assert {call["listening"] for call in json.loads(alone.stdout)["calls"]} == {"label"}
+
+
+@pytest.mark.slow
+def test_predict_is_small(core_with_predict: Core, capsys: pytest.CaptureFixture[str]) -> None:
+    measured = json.loads(core_with_predict.run("python", "-c", MEASURE, *ONLY_IN_EXTRAS).stdout)
+    with capsys.disabled():
+        print(f"\ncore and predict: {measured['packages']} packages, {measured['megabytes']:,} MB", end="")
+    assert measured["modules"] == ["soundfile", "silero_vad"]
+    assert (measured["packages"], measured["megabytes"]) < (MAX_PACKAGES, MAX_MEGABYTES)

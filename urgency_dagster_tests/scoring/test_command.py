@@ -1,6 +1,8 @@
 """`urgency-dagster predict` as users type it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,9 @@ from urgency_dagster import extras
 from urgency_dagster.cli import main
 from urgency_dagster_tests.conftest import Builder
 from urgency_dagster_tests.urgency.spoken import SpokenRoot
+
+NOT_NEEDED = ("dagster", "dagster_ray", "ray", "librosa", "imblearn", "matplotlib", "sqlalchemy", "openvino")
+"""Libraries of other extras."""
 
 
 def predict(spoken: SpokenRoot, *arguments: object) -> Result:
@@ -108,3 +113,22 @@ def test_another_model_folder_is_asked(spoken: SpokenRoot, calls: Path, tmp_path
     folder.symlink_to(spoken.model)
     done = predict(spoken, min(calls.glob("*.wav")), "--model", folder)
     assert done.exit_code == 0, done.output
+
+
+@pytest.mark.slow
+def test_other_extras_are_not_needed(spoken: SpokenRoot, calls: Path) -> None:
+    """A fresh process in which their libraries are missing."""
+    code = f"""
+import sys
+from importlib.machinery import PathFinder
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.split(".")[0] in {NOT_NEEDED!r} else super().find_spec(name, path, target)
+sys.meta_path = [Without if finder is PathFinder else finder for finder in sys.meta_path]
+from urgency_dagster.cli import main
+main({["predict", str(calls), "--storage", str(spoken.paths.root), "--format", "json"]!r})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(json.loads(done.stdout)["calls"]) == 8

@@ -1,3 +1,5 @@
+import click
+
 from docs.generate.commands import command_reference
 from urgency_dagster.cli import PORT, main
 from urgency_dagster.demo.inputs import DEMO_CALLS
@@ -5,11 +7,12 @@ from urgency_dagster.demo.inputs import DEMO_CALLS
 
 def test_every_option_of_every_command_is_described() -> None:
     page = command_reference()
-    assert {"demo", "dev", "run"} <= main.commands.keys()
+    assert {"demo", "dev", "predict", "run"} <= main.commands.keys()
     for name, command in main.commands.items():
         section = page.partition(f"### `urgency-dagster {name}`\n")[2].partition("\n### ")[0]
         for parameter in command.params:
-            row = next(line for line in section.splitlines() if f"`{parameter.opts[0]}`" in line)
+            name = parameter.opts[0] if isinstance(parameter, click.Option) else str(parameter.metavar)
+            row = next(line for line in section.splitlines() if line.startswith(f"| `{name}`"))
             assert not row.endswith("|  |")
 
 
