@@ -43,7 +43,9 @@ class ModelsResource(dg.ConfigurableResource[Any]):
 
     speech: str = Field(description="The speech model (URGENCY_SPEECH_MODEL).")
     text: str = Field(description="The text model (URGENCY_TEXT_MODEL).")
-    recogniser: str = Field(RECOGNISERS[0], description="What recognises turns without text (URGENCY_RECOGNISER).")
+    recogniser: str = Field(
+        default=RECOGNISERS[0], description="What recognises turns without text (URGENCY_RECOGNISER)."
+    )
 
     @property
     def names(self) -> dict[str, str]:
@@ -52,7 +54,7 @@ class ModelsResource(dg.ConfigurableResource[Any]):
 
     @property
     def named_speech_model(self) -> str | None:
-        """The speech model that a person named. None is the default: then the card of an urgency model names its own."""
+        """The speech model that a person named. With None, the card of an urgency model names its own."""
         return None if self.speech == SPEECH_MODEL else self.speech
 
     def speech_model(self) -> PretrainedModel:

@@ -452,10 +452,10 @@ class TestRecordings:
         (landing / "c.wav").write_bytes(b"")
         changed = ticks.next()
         assert requested(changed) == []
-        table = next(event for event in changed.asset_events if isinstance(event, dg.AssetCheckEvaluation)).metadata
-        assert [record.data["file"] for record in table["not_used"].records] == [  # type: ignore[union-attr]
-            "scoring/loose_recordings"
-        ]
+        check = next(event for event in changed.asset_events if isinstance(event, dg.AssetCheckEvaluation))
+        not_used = check.metadata["not_used"]
+        assert isinstance(not_used, dg.TableMetadataValue)
+        assert [record.data["file"] for record in not_used.records] == ["scoring/loose_recordings"]
         assert requested(ticks.next()) == ["loose_recordings"]
 
     def test_recordings_that_wait_for_a_model_are_told(self, ticks: Ticks, landing: Path) -> None:

@@ -194,7 +194,7 @@ class TestAgain:
     def test_another_model_scores_all_again(
         self, landed: Landed, predictor: Predictor, spoken: SpokenRoot, tmp_path: Path
     ) -> None:
-        named = replace(predictor, speech_model=spoken.speech_model.folder, recogniser="none")
+        named = replace(predictor, speech_model=str(spoken.speech_model.folder), recogniser="none")
         assert [scored(landed, named), scored(landed, named)] == [8, 0]
         shutil.copytree(predictor.folder, tmp_path / "model")
         (tmp_path / "model" / "more.txt").write_text("")
