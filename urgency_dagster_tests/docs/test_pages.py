@@ -13,7 +13,7 @@ from urgency_dagster.calls import RejectReason
 from urgency_dagster.configuration import checked_options
 from urgency_dagster.scoring import RejectReason as ScoringReason
 from urgency_dagster.scoring.recordings.file_types import AUDIO_SUFFIXES
-from urgency_dagster.settings import AUTO, EXECUTORS, SPEECH_MODEL, TEXT_MODEL, Settings
+from urgency_dagster.settings import AUTO, EXECUTORS, RECOGNISERS, SPEECH_MODEL, TEXT_MODEL, Settings
 from urgency_dagster_tests.docs.markdown import PAGES, ROOT, blocks, code_spans, prose, read, tables
 from urgency_dagster_tests.docs.test_readme import Finished
 
@@ -69,6 +69,7 @@ def test_settings_and_their_defaults() -> None:
         "URGENCY_TEXT_MODEL": TEXT_MODEL,
         "URGENCY_EXECUTOR": EXECUTORS[0],
         "URGENCY_GPUS": AUTO,
+        "URGENCY_RECOGNISER": RECOGNISERS[0],
     }
     assert settings.environment().keys() == defaults.keys()
 

@@ -64,6 +64,7 @@ def test_assets_failed_checks_and_failed_steps_have_a_line(instance: dg.DagsterI
     assert lines["FAILED"] == f"  FAILED  {'broken':28} received three lines; expected one"
 
 
+@pytest.mark.slow
 def test_lines_to_copy_stay_lines(instance: dg.DagsterInstance) -> None:
     """Pressed into one line, YAML is no YAML."""
     description = "A column\ntells the label. The ways on:\nattention_audit:\n  accept: [a]"
