@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from urgency_dagster.calls.embedding.archive import embed_archive, embed_rows, utterance_rows
 from urgency_dagster.calls.embedding.configuration import EmbeddingConfig
-from urgency_dagster.calls.embedding.encoder import Piece
+from urgency_dagster.calls.embedding.encoder import Observer, Piece, unobserved
 from urgency_dagster.calls.embedding.preparation import PreparedEncoder
 from urgency_dagster.calls.embedding.speech_model import SpeechModel, load_speech_model
 from urgency_dagster.calls.prosody.archive import write_prosody
@@ -184,7 +184,11 @@ class NoEncoder:
     def __init__(self, speech: SpeechModel) -> None:
         self.speech = speech
 
-    def vectors(self, batches: Iterable[Sequence[Piece]]) -> "Iterator[np.ndarray]":
+    def vectors(
+        self,
+        batches: Iterable[Sequence[Piece]],
+        observe: Observer = unobserved,  # noqa: ARG002 - there are no frames
+    ) -> "Iterator[np.ndarray]":
         """Zeros of shape (B, T, D)."""
         import numpy as np
 

@@ -6,7 +6,7 @@ from .audio import sample_at as sample_at
 from .audio_blocks import waveform_blocks as waveform_blocks
 from .embedding.archive import embed_archive as embed_archive
 from .embedding.configuration import EmbeddingConfig as EmbeddingConfig
-from .embedding.ctc_encoder import FrameTokens as FrameTokens
+from .embedding.frame_tokens import FrameTokens as FrameTokens
 from .embedding.segment_encoder import SegmentEncoder as SegmentEncoder
 from .embedding.segment_encoder import load_segment_encoder as load_segment_encoder
 from .embedding.speech_model import SpeechModel as SpeechModel

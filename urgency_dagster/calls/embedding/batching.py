@@ -6,7 +6,7 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 from urgency_dagster.calls.audio import SAMPLE_RATE
-from urgency_dagster.calls.embedding.encoder import Piece
+from urgency_dagster.calls.embedding.encoder import Observer, Piece, unobserved
 from urgency_dagster.errors import ModelError
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def embed_segments(
     budget: Budget,
     report: Callable[[float, float], None] = no_report,
     audio_tokens: int = 1,
+    observe: Observer = unobserved,
 ) -> "np.ndarray":
     """The vectors of segments, in order, the T vectors of a segment side by side: float32 of shape (N, T * D).
 
@@ -128,6 +129,7 @@ def embed_segments(
         budget: the batch size; it stays halved after the device ran out of memory.
         report: receives the segments and the seconds of audio of each finished batch.
         audio_tokens: vectors per segment, T: the means over this many equal spans of its frames.
+        observe: receives each batch with its frames; again, if the device ran out of memory in between.
 
     Raises:
         ModelError: the device has no memory for one piece.
@@ -140,7 +142,7 @@ def embed_segments(
     remaining = dict(enumerate(pieces))
     while remaining:
         try:
-            for batch, sums in _embedded(encoder, remaining, budget):
+            for batch, sums in _embedded(encoder, remaining, budget, observe):
                 for number, piece_sums in zip(batch, sums, strict=True):
                     vectors[remaining.pop(number).segment] += piece_sums
                 done = [pieces[number] for number in batch]
@@ -152,11 +154,11 @@ def embed_segments(
 
 
 def _embedded(
-    encoder: "Encoder", remaining: dict[int, Piece], budget: Budget
+    encoder: "Encoder", remaining: dict[int, Piece], budget: Budget, observe: Observer
 ) -> "Iterator[tuple[list[int], np.ndarray]]":
     """Yields the piece numbers and the vectors of each batch of the remaining pieces."""
     numbers, pieces = list(remaining), list(remaining.values())
     planned = list(batches([len(piece.waveform) for piece in pieces], budget.samples, encoder.speech.can_pad))
-    embedded = encoder.vectors([pieces[position] for position in batch] for batch in planned)
+    embedded = encoder.vectors(([pieces[position] for position in batch] for batch in planned), observe)
     for batch, vectors in zip(planned, embedded, strict=True):
         yield [numbers[position] for position in batch], vectors

@@ -1,8 +1,8 @@
 """The interface of all encoders: pieces of segments in, weighted sums of frames out."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from urgency_dagster.calls.embedding.speech_model import SpeechModel
 
@@ -43,6 +43,17 @@ class Piece:
     start: int = 0
 
 
+Observer = Callable[[Sequence[Piece], Any], None]
+"""Receives a batch and its frames before they are pooled: the last hidden state, an array or tensor of shape (B, F, D).
+
+It must not keep the frames, and can be called from another thread.
+"""
+
+
+def unobserved(batch: Sequence[Piece], hidden: Any) -> None:
+    """Ignores the frames."""
+
+
 class Encoder(Protocol):
     """A speech model that is ready to embed batches.
 
@@ -60,11 +71,12 @@ class Encoder(Protocol):
     device: str
     batch_audio_s: float
 
-    def vectors(self, batches: Iterable[Sequence[Piece]]) -> "Iterator[np.ndarray]":
+    def vectors(self, batches: Iterable[Sequence[Piece]], observe: Observer = unobserved) -> "Iterator[np.ndarray]":
         """Yields the weighted sums of the frames of each batch, in order. Later batches may already be running.
 
         Args:
             batches: pieces with normalised waveforms; of equal length if the model cannot be padded.
+            observe: receives each batch with its frames.
 
         Returns:
             For each batch the contribution of each piece to its segment, float32 of shape (B, T, D).

@@ -16,7 +16,15 @@ import torch
 from torch import nn
 
 from urgency_dagster.calls.audio import SAMPLE_RATE
-from urgency_dagster.calls.embedding.encoder import BFLOAT16, CPU_BATCH_S, FLOAT32, OPENVINO, Piece
+from urgency_dagster.calls.embedding.encoder import (
+    BFLOAT16,
+    CPU_BATCH_S,
+    FLOAT32,
+    OPENVINO,
+    Observer,
+    Piece,
+    unobserved,
+)
 from urgency_dagster.calls.embedding.speech_model import SpeechModel
 from urgency_dagster.errors import ModelError
 from urgency_dagster.pretrained import without_notices
@@ -64,13 +72,15 @@ class OpenVinoEncoder:
             ) from error
         self._requests = openvino.AsyncInferQueue(compiled)
 
-    def vectors(self, batches: Iterable[Sequence[Piece]]) -> "Iterator[np.ndarray]":
+    def vectors(self, batches: Iterable[Sequence[Piece]], observe: Observer = unobserved) -> "Iterator[np.ndarray]":
         """See `Encoder.vectors`."""
         finished: dict[int, np.ndarray] = {}
 
         def store(request: Any, job: tuple[int, Sequence[Piece]]) -> None:
             number, pieces = job
-            finished[number] = _pooled(request.get_output_tensor(0).data, pieces)
+            hidden = request.get_output_tensor(0).data
+            observe(pieces, hidden)
+            finished[number] = _pooled(hidden, pieces)
 
         self._requests.set_callback(store)
         number = next_number = 0

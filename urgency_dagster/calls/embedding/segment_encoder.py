@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from urgency_dagster.calls.embedding.batching import embed_segments
 from urgency_dagster.calls.embedding.choice import encoders
 from urgency_dagster.calls.embedding.configuration import NEVER, EmbeddingConfig
-from urgency_dagster.calls.embedding.ctc_encoder import CtcEncoder, FrameTokens
-from urgency_dagster.calls.embedding.encoder import FLOAT32, TORCH, Encoder
+from urgency_dagster.calls.embedding.encoder import FLOAT32, TORCH, Encoder, Observer, unobserved
+from urgency_dagster.calls.embedding.frame_tokens import FrameTokens, TokenReader
 from urgency_dagster.calls.embedding.preparation import batch_budget, check_tokens
 from urgency_dagster.calls.embedding.speech_model import SpeechModel, load_speech_model
-from urgency_dagster.errors import SettingsError
 from urgency_dagster.pretrained import PretrainedModel
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class SegmentEncoder:
         Raises:
             ModelError: the device has no memory for one segment.
         """
-        return self._embedded(self.encoder, segments)
+        return self._embedded(segments)
 
     def embed_with_tokens(self, segments: "Sequence[np.ndarray]") -> "tuple[np.ndarray, list[FrameTokens]]":
         """The vectors of segments as `embed` returns them, and the tokens of each from the same forward pass.
@@ -58,15 +57,20 @@ class SegmentEncoder:
         Raises:
             ModelError: the device has no memory for one segment.
         """
-        encoder = CtcEncoder(self.encoder.speech, self.encoder.device)
-        return self._embedded(encoder, segments), [encoder.tokens(number) for number in range(len(segments))]
+        reader = TokenReader(self.speech)
+        vectors = self._embedded(segments, reader.read)
+        return vectors, [reader.tokens(number) for number in range(len(segments))]
 
-    def _embedded(self, encoder: Encoder, segments: "Sequence[np.ndarray]") -> "np.ndarray":
-        speech, tokens = encoder.speech, self.config.audio_tokens
-        normalised = [speech.normalised(segment) for segment in segments]
-        budget = batch_budget(encoder, self.config)
-        vectors = embed_segments(encoder, normalised, self.config.segment_max_s, budget, audio_tokens=tokens)
-        return vectors.reshape(len(segments), tokens, speech.width)
+    def _embedded(self, segments: "Sequence[np.ndarray]", observe: Observer = unobserved) -> "np.ndarray":
+        vectors = embed_segments(
+            self.encoder,
+            [self.speech.normalised(segment) for segment in segments],
+            self.config.segment_max_s,
+            batch_budget(self.encoder, self.config),
+            audio_tokens=self.config.audio_tokens,
+            observe=observe,
+        )
+        return vectors.reshape(len(segments), self.config.audio_tokens, self.speech.width)
 
 
 def load_segment_encoder(
@@ -81,15 +85,9 @@ def load_segment_encoder(
 
     Raises:
         ModelError: the speech model cannot be used, or has no CTC head.
-        SettingsError: the device, engine or precision is not available here, an utterance has fewer frames than
-            `audio_tokens`, or the CTC head is asked of another engine or precision than torch in float32.
+        SettingsError: the device, engine or precision is not available here, or an utterance has fewer frames than
+            `audio_tokens`.
     """
-    if ctc_head and (config.engine, config.precision) != (TORCH, FLOAT32):
-        raise SettingsError(
-            f"a CTC head with engine {config.engine} and precision {config.precision}",
-            f"engine {TORCH} and precision {FLOAT32}",
-            "correct `engine` and `precision`",
-        )
     speech = load_speech_model(source, ctc_head=ctc_head)
     check_tokens(speech, config.audio_tokens)
     speech = speech.unpadded() if config.padding == NEVER else speech

@@ -5,7 +5,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
-from urgency_dagster.calls.embedding.encoder import CPU_BATCH_S, FLOAT32, GPU_BATCH_S, TORCH, Piece, padded_weights
+from urgency_dagster.calls.embedding.encoder import (
+    CPU_BATCH_S,
+    FLOAT32,
+    GPU_BATCH_S,
+    TORCH,
+    Observer,
+    Piece,
+    padded_weights,
+    unobserved,
+)
 from urgency_dagster.calls.embedding.speech_model import SpeechModel, pooled
 from urgency_dagster.devices import full_float32
 
@@ -39,17 +48,17 @@ class TorchEncoder:
         self._network = torch.compile(network, dynamic=True) if compiled else network
         self._asynchronous = device.startswith("cuda")
 
-    def vectors(self, batches: Iterable[Sequence[Piece]]) -> "Iterator[np.ndarray]":
+    def vectors(self, batches: Iterable[Sequence[Piece]], observe: Observer = unobserved) -> "Iterator[np.ndarray]":
         """See `Encoder.vectors`."""
         running: deque[tuple[torch.Tensor, torch.cuda.Event | None]] = deque()
         for batch in batches:
-            running.append(self._start(batch))
+            running.append(self._start(batch, observe))
             if len(running) > self._asynchronous:
                 yield _finished(*running.popleft())
         while running:
             yield _finished(*running.popleft())
 
-    def _start(self, batch: Sequence[Piece]) -> "tuple[torch.Tensor, torch.cuda.Event | None]":
+    def _start(self, batch: Sequence[Piece], observe: Observer) -> "tuple[torch.Tensor, torch.cuda.Event | None]":
         """Starts a batch; returns its vectors on the host, and the event after which they are valid."""
         import torch
 
@@ -57,7 +66,7 @@ class TorchEncoder:
         weights = self._on_device(torch.from_numpy(padded_weights(batch)))
         with torch.inference_mode(), full_float32():
             hidden = self._network(**inputs).last_hidden_state
-            self._observe(batch, hidden)
+            observe(batch, hidden)
             sums = pooled(hidden, weights)
         if not self._asynchronous:
             return sums.cpu(), None
@@ -65,9 +74,6 @@ class TorchEncoder:
         event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record()
         return vectors, event
-
-    def _observe(self, batch: Sequence[Piece], hidden: "torch.Tensor") -> None:
-        """Receives the frames of each batch, (B, F, D), before they are pooled."""
 
     def _inputs(self, batch: Sequence[Piece]) -> "dict[str, torch.Tensor]":
         return self.speech.padded([piece.waveform for piece in batch])

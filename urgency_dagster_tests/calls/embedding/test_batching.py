@@ -15,7 +15,7 @@ from urgency_dagster.calls.embedding.batching import (
     pieces_of,
     span_weights,
 )
-from urgency_dagster.calls.embedding.encoder import Piece, padded_weights
+from urgency_dagster.calls.embedding.encoder import Observer, Piece, padded_weights, unobserved
 from urgency_dagster.calls.embedding.speech_model import load_speech_model
 from urgency_dagster.calls.embedding.torch_encoder import TorchEncoder
 from urgency_dagster.errors import ModelError
@@ -129,13 +129,13 @@ class FullDevice:
         self.speech, self._encoder, self._samples_max = encoder.speech, encoder, max_samples
         self.given: list[int] = []
 
-    def vectors(self, batches: Iterable[Sequence[Piece]]) -> Iterator[np.ndarray]:
+    def vectors(self, batches: Iterable[Sequence[Piece]], observe: Observer = unobserved) -> Iterator[np.ndarray]:
         for batch in batches:
             samples = len(batch) * max(len(piece.waveform) for piece in batch)
             self.given.append(samples)
             if samples > self._samples_max:
                 raise torch.OutOfMemoryError("CUDA out of memory.")
-            yield from self._encoder.vectors([batch])
+            yield from self._encoder.vectors([batch], observe)
 
 
 class TestOutOfMemory:

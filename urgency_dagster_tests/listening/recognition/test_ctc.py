@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,11 +15,13 @@ from transformers import AutoFeatureExtractor, AutoTokenizer, Wav2Vec2ForCTC
 
 from urgency_dagster import calls
 from urgency_dagster.errors import ModelError
-from urgency_dagster.listening import Segment, Turn, load_listener
+from urgency_dagster.listening import HeardCall, Segment, Turn, load_listener
 from urgency_dagster.listening.recognition.ctc import CtcRecogniser, load_ctc_recogniser
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster_tests.calls.conftest import LAYER
 from urgency_dagster_tests.listening.conftest import BLANK, SPACE, TOKENS, UNKNOWN, Noise, save_ctc_model
+
+ENGINES: tuple[Literal["torch"], Literal["openvino"]] = ("torch", "openvino")
 
 TURNS = [Turn(0, 900), Turn(1000, 2503), Turn(2000, 2600), Turn(2900, 33_000)]
 """The last one is longer than one forward pass."""
@@ -39,13 +42,35 @@ def text_of(recogniser: CtcRecogniser, *tokens: str) -> str:
     return transcript.text
 
 
-def test_vectors_are_to_the_bit_those_without_recognition(ctc_model: PretrainedModel, noise: Noise) -> None:
+@pytest.mark.parametrize(
+    ("engine", "precision"),
+    [("torch", "float32"), ("torch", "bfloat16"), ("openvino", "float32"), ("openvino", "bfloat16")],
+)
+def test_vectors_are_to_the_bit_those_without_recognition(
+    ctc_model: PretrainedModel,
+    noise: Noise,
+    engine: Literal["torch", "openvino"],
+    precision: Literal["float32", "bfloat16"],
+) -> None:
     waveform = noise(34_000)
-    plain = load_listener(ctc_model, device="cpu").listen(waveform, TURNS)
-    heard = load_listener(ctc_model, device="cpu", recogniser="ctc").listen(waveform, TURNS)
-    assert heard.vectors.tobytes() == plain.vectors.tobytes()
-    assert (plain.listening, heard.listening) == ("none", "ctc")
+
+    def heard(recogniser: str) -> HeardCall:
+        listener = load_listener(ctc_model, device="cpu", engine=engine, precision=precision, recogniser=recogniser)
+        return listener.listen(waveform, TURNS)
+
+    with_text, plain = heard("ctc"), heard("none")
+    assert with_text.vectors.tobytes() == plain.vectors.tobytes()
+    assert (plain.listening, with_text.listening) == ("none", "ctc")
     assert [turn.text for turn in plain.turns] == [None] * len(TURNS)
+    assert all(turn.text for turn in with_text.turns)
+
+
+def test_openvino_hears_the_same_text(ctc_model: PretrainedModel, noise: Noise) -> None:
+    torch_turns, openvino_turns = (
+        load_listener(ctc_model, device="cpu", engine=engine, recogniser="ctc").listen(noise(34_000), TURNS).turns
+        for engine in ENGINES
+    )
+    assert torch_turns == openvino_turns
 
 
 def test_the_text_is_what_transformers_recognises_in_the_segment_alone(

@@ -1,18 +1,16 @@
-"""An encoder that also keeps what the CTC head of the model says of each frame, from the same forward pass."""
+"""What the CTC head of a speech model says of each frame, from the forward pass that makes the vectors."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from urgency_dagster.calls.audio import SAMPLE_RATE
 from urgency_dagster.calls.embedding.encoder import Piece
 from urgency_dagster.calls.embedding.speech_model import SpeechModel
-from urgency_dagster.calls.embedding.torch_encoder import TorchEncoder
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
 
 @dataclass(frozen=True)
@@ -30,22 +28,26 @@ class FrameTokens:
     frame_ms: float
 
 
-class CtcEncoder(TorchEncoder):
-    """The model in float32, for one list of segments: it keeps their tokens.
+class TokenReader:
+    """Reads the tokens of some segments while they are embedded.
 
     Args:
         speech: the model, with its CTC head.
-        device: a torch device.
     """
 
-    def __init__(self, speech: SpeechModel, device: str) -> None:
-        super().__init__(speech, device)
-        self._head = speech.head.to(device)
+    def __init__(self, speech: SpeechModel) -> None:
+        self._speech = speech
         # By segment and by the start of the piece: a batch that is tried again replaces its own tokens only.
         self._tokens: defaultdict[int, dict[int, np.ndarray]] = defaultdict(dict)
 
-    def _observe(self, batch: Sequence[Piece], hidden: "torch.Tensor") -> None:
-        tokens = self._head(hidden).argmax(dim=-1).cpu().numpy()
+    def read(self, batch: Sequence[Piece], hidden: Any) -> None:
+        """Reads a batch, see `encoder.Observer`."""
+        import torch
+
+        states = torch.as_tensor(hidden)
+        head = self._speech.head.to(states.device)
+        with torch.inference_mode():
+            tokens = head(states.float()).argmax(dim=-1).cpu().numpy()
         for piece, ids in zip(batch, tokens, strict=True):
             self._tokens[piece.segment][piece.start] = ids[: piece.weights.shape[1]]
 
@@ -54,7 +56,7 @@ class CtcEncoder(TorchEncoder):
         import numpy as np
 
         pieces = sorted(self._tokens[segment].items())
-        stride = self.speech.stride
+        stride = self._speech.stride
         starts = [start + stride * np.arange(len(ids)) for start, ids in pieces]
         milliseconds = np.concatenate(starts) * (1000 / SAMPLE_RATE)
         return FrameTokens(np.concatenate([ids for _, ids in pieces]), milliseconds, stride * 1000 / SAMPLE_RATE)
