@@ -1,13 +1,13 @@
 """What a caller gives to a predictor, checked and in one form: recordings, turns, texts and vectors."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from urgency_dagster.calls import Audio, load_waveform
+from urgency_dagster.calls import Audio, waveform_blocks
 from urgency_dagster.errors import AudioError, InputError
 from urgency_dagster.listening import Turn
 
@@ -21,29 +21,32 @@ TURN_LENGTHS = (3, 4)
 PAIR = 2
 
 
-def waveform_of(audio: "Audio") -> "NDArray[np.float32]":
-    """The waveform of a recording: mono float32 at 16 kHz, shape (samples,).
+def blocks_of(audio: "Audio") -> "Iterator[NDArray[np.float32]]":
+    """The blocks of a recording, see `calls.waveform_blocks`. A file is read as they are taken, and can fail then.
 
     A file with NaN is repaired as in the pipeline. Samples in memory with NaN are refused: they are a fault of the
     caller.
 
     Raises:
-        AudioError: there is no such file, it cannot be decoded, or the samples cannot be used.
+        AudioError: there is no such file, or the samples cannot be used.
         InputError: it is none of the kinds of `calls.Audio`.
     """
     if isinstance(audio, str | Path):
         path = Path(audio).expanduser()
         if not path.is_file():
             raise AudioError(f"there is no file {path.name}", "the path of a recording", "correct the path")
-        return load_waveform(path)
+        return waveform_blocks(path)
     if not isinstance(audio, bytes) and not (isinstance(audio, tuple) and len(audio) == PAIR):
-        raise InputError(
-            f"audio of type {type(audio).__name__}", "a path, bytes, or (waveform, sample_rate)", "pass one of these"
-        )
-    waveform = load_waveform(audio)
-    if isinstance(audio, tuple) and not np.isfinite(audio[0]).all():
+        received = f"audio of type {type(audio).__name__}"
+        raise InputError(received, "a path, bytes, or (waveform, sample_rate)", "pass one of these")
+    if isinstance(audio, tuple):
+        _check_finite(audio[0])
+    return waveform_blocks(audio)
+
+
+def _check_finite(samples: Any) -> None:
+    if isinstance(samples, np.ndarray) and samples.dtype.kind == "f" and not np.isfinite(samples).all():
         raise AudioError("samples with NaN or infinite values", "finite numbers", "repair the recording")
-    return waveform
 
 
 def checked_turns(turns: Turns | None) -> tuple[Turn, ...] | None:

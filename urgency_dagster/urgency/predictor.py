@@ -21,7 +21,7 @@ from urgency_dagster.statistics.calibration import probabilities
 from urgency_dagster.tables import HIGH
 from urgency_dagster.urgency.data.batches import Inputs, tokenise
 from urgency_dagster.urgency.data.labels import TASKS
-from urgency_dagster.urgency.inputs import Turns, check_texts, check_vectors, checked_turns, waveform_of
+from urgency_dagster.urgency.inputs import Turns, blocks_of, check_texts, check_vectors, checked_turns
 from urgency_dagster.urgency.network.inference import TaskLogits, mean_by_call, predict_logits
 from urgency_dagster.urgency.package.model_folder import LABEL, WEIGHTS, UrgencyModel, load_urgency_model, read_card
 from urgency_dagster.urgency.package.original import checkpoint_model, read_original
@@ -84,8 +84,13 @@ class Predictor:
         """
         require_extra("predict")
         source = find_speech_model(self.speech_model, self.provenance.speech_model)
-        tokens = self.provenance.audio_tokens
-        return load_listener(source, audio_tokens=tokens, device=self.device, recogniser=self.recogniser)
+        return load_listener(
+            source,
+            audio_tokens=self.provenance.audio_tokens,
+            device=self.device,
+            recogniser=self.recogniser,
+            speaker_model=self.model.speaker,
+        )
 
     def predict(self, audio: "Audio", turns: Turns | None = None) -> RecordingPrediction:
         """Urgency and sentiment of a recording and of its turns.
@@ -103,10 +108,7 @@ class Predictor:
             InputError: the audio or a turn is of another type.
             MissingExtraError, ModelError, SettingsError: see `listener`.
         """
-        given = checked_turns(turns)
-        if given is None:
-            raise InputError("a recording without turns", "its turns", "pass `turns`")
-        return self.predict_heard(self.listener.listen(waveform_of(audio), given))
+        return self.predict_heard(self.listener.listen(blocks_of(audio), checked_turns(turns)))
 
     def predict_many(
         self, recordings: "Iterable[tuple[Audio, Turns | None]]"
