@@ -23,37 +23,37 @@ from urgency_dagster.tables import EMBEDDING
 from urgency_dagster.urgency import SharedCalls
 
 
-def blocking_for_each(
-    archives: dg.PartitionsDefinition[str], name: str, asset: str, description: str
+def check_of_each(
+    archives: dg.PartitionsDefinition[str], name: str, asset: str, description: str, *, blocking: bool = True
 ) -> dg.AssetCheckSpec:
-    """A blocking check with a result of its own for each archive, so that a blocked archive stays red.
+    """A check with a result of its own for each archive, so that a blocked archive stays red.
 
     Partitions of a check are a preview in Dagster 1.13, and warn. The warning is meant for this line alone.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        return dg.AssetCheckSpec(name, asset=asset, description=description, blocking=True, partitions_def=archives)
+        return dg.AssetCheckSpec(name, asset=asset, description=description, blocking=blocking, partitions_def=archives)
 
 
-COUNTS_ADD_UP = blocking_for_each(
+COUNTS_ADD_UP = check_of_each(
     call_archives,
     "counts_add_up",
     asset="utterances",
     description="Members = unpacked + rejected. Labelled calls and utterances = kept + rejected.",
 )
-FEW_REJECTS = blocking_for_each(
+FEW_REJECTS = check_of_each(
     call_archives,
     "few_rejects",
     asset="utterances",
     description="The archive has calls. The rejected shares of calls and utterances are within their limits.",
 )
-VECTORS_FIT = blocking_for_each(
+VECTORS_FIT = check_of_each(
     call_archives,
     "vectors_fit_rows",
     asset="utterance_embeddings",
     description="Each row of the utterance table has one finite vector, in the same order.",
 )
-SAME_AS_ONE_BY_ONE = blocking_for_each(
+SAME_AS_ONE_BY_ONE = check_of_each(
     call_archives,
     "same_as_one_by_one",
     asset="utterance_embeddings",
@@ -61,13 +61,13 @@ SAME_AS_ONE_BY_ONE = blocking_for_each(
     "vectors differ by at most 1e-4. In a reduced precision their cosine, after subtracting the sample mean, is at "
     "least 0.995.",
 )
-PROSODY_FITS = blocking_for_each(
+PROSODY_FITS = check_of_each(
     call_archives,
     "prosody_fits_rows",
     asset="prosody",
     description="Each row of the utterance table has one row with the same key, in the same order.",
 )
-PROSODY_POSSIBLE = blocking_for_each(
+PROSODY_POSSIBLE = check_of_each(
     call_archives,
     "prosody_in_range",
     asset="prosody",

@@ -8,22 +8,24 @@ from typing import Any
 import dagster as dg
 import pyarrow.parquet as pq
 
-from urgency_dagster.defs.checks import blocking_for_each
+from urgency_dagster.defs.checks import check_of_each
 from urgency_dagster.defs.figures import duration, figure_table, share
 from urgency_dagster.defs.partitions import scoring_archives
 from urgency_dagster.defs.rejects import scoring_remedy
 from urgency_dagster.scoring import ScoringConfig, ScoringCounts
 
-ALL_SCORED = blocking_for_each(
+ALL_SCORED = check_of_each(
     scoring_archives,
     "counts_add_up",
     asset="scored_utterances",
     description="Recordings = scored + rejected. Utterances of labels = scored + rejected.",
 )
-FEW_UNSCORED = dg.AssetCheckSpec(
+FEW_UNSCORED = check_of_each(
+    scoring_archives,
     "few_rejects",
     asset="scored_utterances",
     description="The archive has scored calls, and the rejected shares are within their limits.",
+    blocking=False,
 )
 
 
@@ -105,6 +107,7 @@ def few_unscored(counts: ScoringCounts, limits: ScoringConfig, rejects: Path) ->
     words = " ".join(
         f"{share(rejected[level], count, level)} are rejected; the limit is {100 * limit:.4g} %."
         for level, (count, limit) in levels.items()
+        if count
     )
     return dg.AssetCheckResult(
         check_name=FEW_UNSCORED.name,

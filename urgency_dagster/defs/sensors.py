@@ -198,7 +198,7 @@ def _skip_reason(tick: _Tick, unusable: Collection[str], problems: Mapping[str, 
     if tick.scoring.states:
         sentences.append(f"Recordings to score: {tick.scoring.words()}.")
     if tick.unscored:
-        sentences.append(f"{tick.unscored} archives of recordings wait for the first trained urgency model.")
+        sentences.append(f"{tick.unscored} of them wait for the first trained urgency model.")
     if unusable:
         sentences.append(f"{len(unusable)} files cannot be used; see the checks `every_file_is_used`.")
     shown = [file for file in problems if file in unusable][:MAX_PROBLEMS]

@@ -58,7 +58,7 @@ def run_all(settings: Settings, groups: Sequence[str], catalogue: Catalogue, job
         runs = (run for group in chosen for run in planner.planned_runs(group))
         outcomes = [_execute(instance, run, jobs, echo) for run in _with_step_server(runs, chosen)]
     if "scoring" in chosen and (waiting := planner.unscored()):
-        echo(f"{waiting} archives in {shown(planner.paths.landing_scoring)} wait: no urgency model is trained yet")
+        echo(f"not scored: {waiting} in {shown(planner.paths.landing_scoring)}; no urgency model is trained yet")
     if not outcomes:
         echo("nothing to do: everything is up to date")
     return all(outcomes)

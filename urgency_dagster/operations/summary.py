@@ -67,8 +67,8 @@ def _scoring_lines(paths: StoragePaths) -> Iterator[str]:
         counts = count_scored(paths, archive)
         classes = ", ".join(f"{level} {counts.urgency[level]}" for level in URGENCY_LEVELS)
         yield (
-            f"scoring       {archive}: {counts.calls} calls ({classes}), {counts.abstained} for a person, "
-            f"{counts.alarmed} alarms; recordings rejected: {_counted(counts.rejected['recordings'])}; "
+            f"scoring       {archive}: {counts.calls} calls scored ({classes}), of which {counts.abstained} abstained "
+            f"and {counts.alarmed} alarmed; recordings rejected: {_counted(counts.rejected['recordings'])}; "
             f"see {shown(files.calls)}"
         )
 

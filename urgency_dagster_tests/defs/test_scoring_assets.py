@@ -146,7 +146,7 @@ class TestOneRun:
     def test_run_prints_a_line_for_it(self, scoring: Scoring) -> None:
         scoring.materialise()
         (line,) = summary_lines(scoring.paths)
-        assert line.startswith("scoring       calls: 8 calls (")
+        assert line.startswith("scoring       calls: 8 calls scored (")
 
 
 class TestPlan:

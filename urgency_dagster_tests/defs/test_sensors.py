@@ -460,4 +460,4 @@ class TestRecordings:
 
     def test_recordings_that_wait_for_a_model_are_told(self, ticks: Ticks, landing: Path) -> None:
         (landing / "b.wav").write_bytes(b"")
-        assert "1 archives of recordings wait for the first trained urgency model" in words(ticks.next())
+        assert "1 of them wait for the first trained urgency model" in words(ticks.next())

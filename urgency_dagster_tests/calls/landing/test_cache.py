@@ -89,6 +89,17 @@ class TestIdentity:
         assert LandingCache(paths).content_hash(parts) == content
         assert LandingCache(paths).of_pair(parts, pair.labels) == joined
 
+    def test_many_files_are_hashed_with_the_progress_of_all(self, paths: StoragePaths, landing: Path) -> None:
+        files = [LandedZip.whole(landing / name) for name in ("a.wav", "b.wav")]
+        for number, landed in enumerate(files):
+            landed.parts[0].write_bytes(bytes([number]) * 3_000_000)
+        told: list[tuple[int, int]] = []
+        cache = LandingCache(paths)
+        assert cache.known_files(files) is None
+        hashes = cache.of_files(files, lambda done, total, **_: told.append((done, total)))
+        assert hashes == cache.known_files(files) == [file_hash(landed.parts[0]) for landed in files]
+        assert told == [(3, 6), (6, 6)]
+
     def test_other_bytes_on_either_side_differ(self, paths: StoragePaths, landing: Path, build: Builder) -> None:
         contents = [(b"1", b"2"), (b"3", b"2"), (b"1", b"3"), (b"2", b"1")]
         pairs = [
