@@ -171,7 +171,7 @@ class Planner:
         specs = self._specs(group, partition)
         inputs = {spec.key: self._inputs(spec, partition) for spec in specs}
         reasons: dict[dg.AssetKey, str] = {}
-        for spec in specs:
+        for spec in self._possible(specs, partition):
             reason = self._reason(spec, partition, inputs[spec.key], reasons)
             if reason:
                 reasons[spec.key] = reason
@@ -184,6 +184,25 @@ class Planner:
         identity = self._identity(specs, partition, inputs)
         checks = self.catalogue.checks_of(reasons)
         return PlannedRun(group, partition, reasons, identity, self._run_config(reasons), checks)
+
+    def kept_without_source(self) -> Iterator[str]:
+        """A sentence for each asset that is out of date, and stays because ZIPs and folders of its archive are gone."""
+        for partition in self.archives():
+            specs = self._specs("calls", partition)
+            possible = self._possible(specs, partition)
+            for spec in (spec for spec in specs if spec not in possible):
+                if reason := self._reason(spec, partition, self._inputs(spec, partition), {}):
+                    yield f"{name_of(spec.key)} of {partition}: {reason}, but its ZIPs and folders are gone, so it stays"
+
+    def _possible(self, specs: list[dg.AssetSpec], partition: str | None) -> list[dg.AssetSpec]:
+        """The assets that can be made. Without ZIPs and folders of an archive, nothing that reads its recordings can."""
+        recordings = FIRST_READER[CALL_ARCHIVE]
+        manifest = read_manifest(self.paths, name_of(recordings), partition) if partition else None
+        if manifest is None or self.landed.fingerprint(CALL_ARCHIVE, partition) is not None:
+            return specs
+        if not deleted_after_use(self.paths, manifest):
+            return specs
+        return [spec for spec in specs if recordings not in {spec.key, *(dep.asset_key for dep in spec.deps)}]
 
     def _specs(self, group: str, partition: str | None) -> list[dg.AssetSpec]:
         """The assets of a group, or those that are made of an archive that landed as a table."""

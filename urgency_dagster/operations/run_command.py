@@ -97,6 +97,8 @@ def _report_landing(instance: dg.DagsterInstance, planner: Planner, echo: Echo) 
             echo(f"not used: {file}: {problem}")
         for event in landing_evaluation(instance, check, problems):
             instance.report_runless_asset_event(event)
+    for sentence in planner.kept_without_source():
+        echo(f"not made again: {sentence}")
     if reported := report_history(instance, planner.landed):
         echo(f"{reported} artefacts on disk were new to the run history")
 

@@ -324,6 +324,26 @@ def test_recordings_whose_zips_are_gone_stay_when_the_code_changes(made: Setting
     assert plan(made) is None
 
 
+def test_an_archive_without_zips_and_folders_is_planned_into_no_failing_run(
+    made: Settings, paths: StoragePaths
+) -> None:
+    """What reads its recordings stays; what reads the tables is made."""
+    shutil.rmtree(paths.landing_calls)
+    for folder in paths.archive(ARCHIVE).unpacked:
+        shutil.rmtree(folder)
+    assert plan(made) is None
+    for asset in ("call_recordings", "utterances", "processed_data"):
+        manifest = read_manifest(paths, asset, ARCHIVE)
+        assert manifest is not None
+        write_manifest(paths, replace(manifest, code_version="0"))
+    paths.manifest("prosody", ARCHIVE).unlink()
+    assert names(plan(made)) == ["processed_data"]
+    assert list(planner_of(made).kept_without_source()) == [
+        f"utterances of {ARCHIVE}: its code changed, but its ZIPs and folders are gone, so it stays",
+        f"prosody of {ARCHIVE}: it was never made, but its ZIPs and folders are gone, so it stays",
+    ]
+
+
 class TestTableOfTheOriginal:
     """A CSV and an NPY file of the original's scripts are an archive from `processed_data` on."""
 
