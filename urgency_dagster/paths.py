@@ -123,6 +123,11 @@ class UrgencyPaths:
         return self.folder / "model"
 
     @property
+    def export(self) -> Path:
+        """The model folder with its network in OpenVINO. Made on demand."""
+        return self.folder / "export"
+
+    @property
     def full_table(self) -> Path:
         """The folder of the table of all archives, made on demand: CSV, Parquet and NPY."""
         return self.folder / "full_table"

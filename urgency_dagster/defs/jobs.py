@@ -3,6 +3,7 @@
 import dagster as dg
 
 from urgency_dagster.defs.attention_assets import CROSS_VALIDATED, cv_key
+from urgency_dagster.defs.urgency_assets import ON_DEMAND_ASSETS
 from urgency_dagster.operations.groups import EVALUATION_JOB
 from urgency_dagster.operations.landing_events import EVERY_FILE_IS_USED, EVERY_RECORDING_IS_USED
 
@@ -13,7 +14,7 @@ calls_job = dg.define_asset_job(
 )
 urgency_job = dg.define_asset_job(
     "urgency_job",
-    selection=dg.AssetSelection.groups("urgency") - dg.AssetSelection.assets("urgency_leak_gap", "full_table"),
+    selection=dg.AssetSelection.groups("urgency") - dg.AssetSelection.assets(*ON_DEMAND_ASSETS),
     description="All complete archives: training set, model, evaluation.",
 )
 attention_job = dg.define_asset_job(

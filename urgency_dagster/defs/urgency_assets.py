@@ -45,6 +45,7 @@ from urgency_dagster.urgency import (
     TrainingConfig,
     build_training_set,
     evaluate,
+    export_model,
     find_shared_calls,
     measure_leak_gap,
     read_metrics,
@@ -193,6 +194,32 @@ def urgency_leak_gap(
 
 @steps.asset(
     group_name=GROUP,
+    deps=[training_set, urgency_model],
+    owners=CALLS_TEAM,
+    tags=MODEL | ON_DEMAND,
+    code_version=CODE_VERSIONS["urgency_export"],
+    op_tags=CPU_TAGS,
+    kinds={"openvino", "huggingface"},
+    output_required=False,
+)
+def urgency_export(context: dg.AssetExecutionContext, storage: StorageResource) -> Iterator[dg.MaterializeResult]:
+    """The model folder with its network in OpenVINO, verified against torch, for other machines and programs.
+
+    It is made on demand, needs the extra `openvino`, and takes as much disk as the weights twice. *Materialize all*
+    leaves it out.
+    """
+    if not is_asked_for(context):
+        context.log.info(LEFT_OUT)
+        return
+    record = Record.open(context, storage.paths)
+    summary = export_model(storage.paths)
+    folder = storage.paths.urgency.export
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    yield record.close([folder, *files], asdict(summary))
+
+
+@steps.asset(
+    group_name=GROUP,
     deps=[dg.AssetDep(processed_data, partition_mapping=dg.AllPartitionMapping())],
     owners=CALLS_TEAM,
     tags=PERSONAL | ON_DEMAND,
@@ -219,5 +246,5 @@ def full_table(context: dg.AssetExecutionContext, storage: StorageResource) -> I
 
 URGENCY_ASSETS = (training_set, urgency_model, urgency_evaluation)
 
-ON_DEMAND_ASSETS = (urgency_leak_gap, full_table)
+ON_DEMAND_ASSETS = (urgency_leak_gap, urgency_export, full_table)
 """Assets that no other asset needs and that `run` does not make."""

@@ -14,6 +14,8 @@ from .evaluation.leak_gap import measure_leak_gap as measure_leak_gap
 from .evaluation.report import draw_history as draw_history
 from .network.text_encoder import load_text_model as load_text_model
 from .package.cards import speaker_text as speaker_text
+from .package.export import ExportSummary as ExportSummary
+from .package.export import export_model as export_model
 from .prediction import ClassProbabilities as ClassProbabilities
 from .prediction import Prediction as Prediction
 from .prediction import Provenance as Provenance

@@ -23,6 +23,7 @@ from urgency_dagster.urgency.data.batches import Inputs, tokenise
 from urgency_dagster.urgency.data.labels import TASKS
 from urgency_dagster.urgency.inputs import Turns, blocks_of, check_texts, check_vectors, checked_turns
 from urgency_dagster.urgency.network.inference import TaskLogits, mean_by_call, predict_logits
+from urgency_dagster.urgency.package.engines import TORCH, Engine, engine_device
 from urgency_dagster.urgency.package.model_folder import LABEL, WEIGHTS, UrgencyModel, load_urgency_model, read_card
 from urgency_dagster.urgency.package.original import checkpoint_model, read_original
 from urgency_dagster.urgency.package.speech_model import find_speech_model, settings_of, speech_model_name
@@ -220,14 +221,17 @@ def load_model(
     folder: str | Path,
     device: str = AUTO,
     *,
+    engine: Engine = TORCH,
     speech_model: str | Path | None = None,
     recogniser: str | Recogniser | None = None,
 ) -> Predictor:
     """The predictor of a model folder.
 
     Args:
-        folder: the model folder that `train` wrote, `<storage>/urgency/model`.
+        folder: the model folder that `train` wrote, `<storage>/urgency/model`, or an exported one,
+            `<storage>/urgency/export`.
         device: `auto` (CUDA, else MPS, else CPU) or a torch device.
+        engine: `torch`, or `openvino` for an exported folder. OpenVINO computes on the CPU.
         speech_model: a hub id, `id@revision`, or a local folder with the speech model of the training. None is the
             setting URGENCY_SPEECH_MODEL, or the hub id on the model card. Another model is refused at first use.
         recogniser: where the text of turns without text comes from, see `listening.load_listener`. None is the setting
@@ -235,10 +239,12 @@ def load_model(
 
     Raises:
         ArtefactError: a file is missing or damaged, or the weights do not fit the configuration.
-        SettingsError: this machine has no such device, or a setting cannot be used.
+        MissingExtraError: `openvino` is not installed.
+        SettingsError: this machine has no such device, there is no such engine, OpenVINO has no such device, or a
+            setting cannot be used.
     """
-    place = resolve_device(device)
-    model, card = load_urgency_model(Path(folder)), read_card(Path(folder))
+    place = engine_device(engine, device)
+    model, card = load_urgency_model(Path(folder), engine), read_card(Path(folder))
     return _predictor(model, card, Path(folder) / WEIGHTS, place, speech_model=speech_model, recogniser=recogniser)
 
 

@@ -5,5 +5,6 @@ CODE_VERSIONS = {
     "urgency_model": "5",
     "urgency_evaluation": "4",
     "urgency_leak_gap": "1",
+    "urgency_export": "1",
     "full_table": "1",
 }

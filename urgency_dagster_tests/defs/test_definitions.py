@@ -34,7 +34,9 @@ def test_asset_keys_and_groups(definitions: dg.Definitions) -> None:
             *("call_archive", "call_recordings", "processed_data", "prosody"),
             *("utterance_embeddings", "utterances"),
         ],
-        "urgency": ["full_table", "training_set", "urgency_evaluation", "urgency_leak_gap", "urgency_model"],
+        "urgency": [
+            *("full_table", "training_set", "urgency_evaluation", "urgency_export", "urgency_leak_gap", "urgency_model")
+        ],
         "attention": sorted(
             ["attention_audit", "attention_features", "attention_leaderboard", "attention_source"]
             + ["attention_cv/dummy"]

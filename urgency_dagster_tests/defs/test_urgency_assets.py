@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import create_execution_plan, execute_run_iterator
@@ -19,6 +21,7 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.keys import name_of
 from urgency_dagster.provenance.manifests import read_manifest
 from urgency_dagster.settings import Settings
+from urgency_dagster.urgency import Predictor, load_model
 from urgency_dagster_tests.defs.materialising import ARCHIVE, materialise
 from urgency_dagster_tests.operations.test_planning import planner_of
 
@@ -70,12 +73,13 @@ def test_the_page_of_the_training_set_shows_the_funnel_of_all_archives(made: Set
 
 
 def test_a_run_with_other_assets_leaves_out_those_on_demand(made: Settings, paths: StoragePaths) -> None:
-    result = make_urgency(made, "training_set", "urgency_leak_gap", "full_table")
+    result = make_urgency(made, "training_set", "urgency_leak_gap", "urgency_export", "full_table")
     assert result.success
     assert [name_of(event.asset_key) for event in result.get_asset_materialization_events() if event.asset_key] == [
         "training_set"
     ]
     assert not paths.urgency.leak_gap.exists()
+    assert not paths.urgency.export.exists()
     assert not paths.urgency.full_table.exists()
 
 
@@ -123,3 +127,32 @@ def test_the_leak_gap_is_measured_on_demand_and_by_no_run(finished_root: Path) -
     assert planner.planned_run("urgency") is None
     paths.urgency.leak_gap.unlink()
     assert planner_of(settings).planned_run("urgency") is None
+
+
+@pytest.mark.slow
+def test_the_exported_model_answers_every_validation_call_as_the_evaluation_did(
+    finished_root: Path,
+) -> None:
+    paths, settings = StoragePaths(finished_root), Settings.load(finished_root, environment={})
+    assert not paths.urgency.export.exists(), "the run has not made it"
+    result = make_urgency(settings, "urgency_export")
+    assert result.success
+    (event,) = result.get_asset_materialization_events()
+    page = event.step_materialization_data.materialization.metadata
+    assert 0 <= float(str(page["max_difference"].value)) < 1e-5
+    model = load_model(paths.urgency.export, engine="openvino")
+    stored = pq.read_table(paths.urgency.evaluation / "predictions.parquet")
+    archives = list(dict.fromkeys(stored["archive"].to_pylist()))
+    answered = [logits_of(model, paths, archive) for archive in archives]
+    for task in ("urgency", "sentiment"):
+        expected = np.array(stored[f"{task}_logits"].to_pylist())
+        found = np.concatenate([getattr(logits, task) for logits in answered])
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+        assert np.abs(found - expected).max() < 1e-5, "the measured bound"
+    assert planner_of(settings).planned_run("urgency") is None
+
+
+def logits_of(model: Predictor, paths: StoragePaths, archive: str) -> Any:
+    """The logits of all utterances of an archive, in the order of its table."""
+    texts = pq.read_table(paths.archive(archive).utterances, columns=["text"])["text"].to_pylist()
+    return model.logits(texts, np.load(paths.archive(archive).vectors))

@@ -115,7 +115,7 @@ def test_the_python_examples_run(
         exec(compile(code, "README", "exec"), {})
     printed = capsys.readouterr().out
     assert re.search(r"label='(상|중|하)'", printed)
-    assert re.search(r"\[0\.\d+", printed)
+    assert re.search(r"label=[01], probability=0\.\d+", printed)
 
 
 def commands(text: str, name: str) -> list[list[str]]:

@@ -3,10 +3,7 @@
 Importing this module imports torch, so it is imported when an encoder is created.
 """
 
-import sys
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from copy import copy
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +24,7 @@ from urgency_dagster.calls.embedding.encoder import (
 )
 from urgency_dagster.calls.embedding.speech_model import SpeechModel
 from urgency_dagster.errors import ModelError
-from urgency_dagster.pretrained import without_notices
+from urgency_dagster.openvino_runtime import convert_network, import_openvino
 from urgency_dagster.writing import replacing_folder, text_hash
 
 if TYPE_CHECKING:
@@ -62,7 +59,7 @@ class OpenVinoEncoder:
         # THROUGHPUT: OpenVINO chooses the number of parallel batches, each of which uses few cores.
         properties = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": HINTS[precision]}
         try:
-            model = _kept(openvino, speech, converted) if converted else _converted(openvino, speech)
+            model = _kept(openvino, speech, converted) if converted else _converted(speech)
             compiled = openvino.Core().compile_model(model, "CPU", properties)
         except RuntimeError as error:
             raise ModelError(
@@ -109,15 +106,6 @@ def _pooled(hidden: "np.ndarray", pieces: Sequence[Piece]) -> "np.ndarray":
     )
 
 
-def import_openvino() -> Any:
-    """Imports OpenVINO without its telemetry, which would report usage over the network."""
-    # OpenVINO works without its telemetry package; None makes the import of that package fail.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino
-
-
 class _HiddenStates(nn.Module):
     """The network with tensors as arguments and one tensor as result, as tracing requires."""
 
@@ -142,26 +130,17 @@ def _kept(openvino: Any, speech: SpeechModel, folder: Path) -> Any:
         return openvino.Core().read_model(file)
     except RuntimeError:  # absent, or damaged
         with replacing_folder(file.parent) as temporary:
-            openvino.save_model(_converted(openvino, speech), temporary / file.name, compress_to_fp16=False)
+            openvino.save_model(_converted(speech), temporary / file.name, compress_to_fp16=False)
     return openvino.Core().read_model(file)
 
 
-def _converted(openvino: Any, speech: SpeechModel) -> Any:
+def _converted(speech: SpeechModel) -> Any:
     example = [torch.zeros(2, SAMPLE_RATE)]
     if speech.can_pad:
         mask = torch.ones(2, SAMPLE_RATE, dtype=torch.int64)
         mask[1, SAMPLE_RATE // 2 :] = 0
         example.append(mask)
-    with _quietly():
-        return openvino.convert_model(_HiddenStates(_channels_last(speech.network)), example_input=tuple(example))
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Suppresses the warnings that a traced model may fail for other input shapes: every archive is verified."""
-    with without_notices(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    return convert_network(_HiddenStates(_channels_last(speech.network)), example)
 
 
 def _channels_last(network: nn.Module) -> nn.Module:

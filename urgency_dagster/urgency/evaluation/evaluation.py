@@ -8,12 +8,11 @@ from typing import Any
 import pyarrow as pa
 
 from urgency_dagster.devices import reproducible, resolve_device
-from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.urgency.configuration import EvaluationConfig
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
-from urgency_dagster.urgency.data.dataset import TrainingSet, read_training_set
+from urgency_dagster.urgency.data.dataset import read_training_set
 from urgency_dagster.urgency.data.tables import URGENCY_PREDICTIONS, VALIDATION
 from urgency_dagster.urgency.evaluation.calibration import draw_reliability
 from urgency_dagster.urgency.evaluation.decision import draw_time_to_decision
@@ -28,6 +27,7 @@ from urgency_dagster.urgency.evaluation.metrics import (
 from urgency_dagster.urgency.evaluation.predictions import Answers
 from urgency_dagster.urgency.evaluation.report import classification_text, draw_confusions, report_text
 from urgency_dagster.urgency.network.inference import TaskLogits, predict_logits
+from urgency_dagster.urgency.package.cards import check_same_data
 from urgency_dagster.urgency.package.model_folder import UrgencyModel, load_urgency_model, read_card
 from urgency_dagster.writing import read_json, replacing_folder, write_json, write_table, write_text
 
@@ -57,7 +57,7 @@ def evaluate(paths: StoragePaths, config: EvaluationConfig, progress: Progress =
     """
     training_set = read_training_set(paths)
     card = read_card(paths.urgency.model)
-    _check_same_data(training_set, card)
+    check_same_data(card, training_set.summary)
     model = load_urgency_model(paths.urgency.model)
     rows = training_set.side(VALIDATION)
     answers = Answers.of(rows, _logits(paths, model, rows, config, progress))
@@ -79,15 +79,6 @@ def read_metrics(paths: StoragePaths) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     return metrics
-
-
-def _check_same_data(training_set: TrainingSet, card: dict[str, Any]) -> None:
-    if card["data_sha256"] != training_set.summary.data_sha256:
-        raise ArtefactError(
-            "the model was trained on another training set than the stored one",
-            "one training set for both",
-            "train the model again",
-        )
 
 
 def _logits(

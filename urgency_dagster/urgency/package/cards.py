@@ -8,6 +8,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
+from urgency_dagster.errors import ArtefactError
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.tables import ENGLISH
 from urgency_dagster.urgency.data.dataset import TrainingSetSummary
@@ -78,6 +79,20 @@ def model_card(
     }
 
 
+def check_same_data(card: Mapping[str, Any], summary: TrainingSetSummary) -> None:
+    """Checks that a model was trained on a training set.
+
+    Raises:
+        ArtefactError: it was trained on another one.
+    """
+    if card["data_sha256"] != summary.data_sha256:
+        raise ArtefactError(
+            "the model was trained on another training set than the stored one",
+            "one training set for both",
+            "train the model again",
+        )
+
+
 def card_text(card: dict[str, Any]) -> str:
     """The card as Markdown."""
     labels = Labels.from_json(card["labels"])
@@ -106,7 +121,7 @@ Urgency and sentiment of a Korean emergency-call utterance from its transcript a
 | validation rows | {card["utterances"][VALIDATION]} utterances of {card["calls"][VALIDATION]} calls |
 | protocol | {card["protocol"]} |
 | split | {card["split"]["mode_used"]}, sha256 `{card["split"]["sha256"]}` |
-| training data | sha256 `{card["data_sha256"]}` |
+| training data | sha256 `{card["data_sha256"]}` |{_openvino(card)}
 | best epoch | {card["epoch"]} of {card["config"]["epochs"]} |
 
 | validation, by utterance | accuracy | macro-F1 |
@@ -167,6 +182,17 @@ def _threshold(name: str, card: Mapping[str, Any]) -> str:
 def _audio(tokens: int, width: int) -> str:
     pooling = "the mean over time" if tokens == 1 else f"the means over {tokens} equal spans of time"
     return f"{tokens} of {width} values: {pooling} of the speech model's last hidden state"
+
+
+def _openvino(card: Mapping[str, Any]) -> str:
+    """The row of an exported network; empty for a model folder without one."""
+    if "openvino" not in card:
+        return ""
+    made = card["openvino"]
+    return (
+        f"\n| network in OpenVINO {made['openvino']} | its logits differ by at most {made['max_difference']:.1e} from "
+        f"those of torch, on {made['utterances']} utterances of the validation side |"
+    )
 
 
 def _ids(names: tuple[str, ...]) -> str:

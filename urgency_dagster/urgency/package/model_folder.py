@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from urgency_dagster.errors import ArtefactError
+from urgency_dagster.extras import require_extra
 from urgency_dagster.listening import Listening, SpeakerModel, load_speaker_model
 from urgency_dagster.urgency.data.labels import Labels
 from urgency_dagster.urgency.package.cards import card_text
+from urgency_dagster.urgency.package.engines import OPENVINO, TORCH, Engine
 from urgency_dagster.writing import read_json, replacing_folder, write_json, write_text
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class UrgencyModel:
     """A trained network with everything that inference needs.
 
     Attributes:
-        network: the network, in evaluation mode.
+        network: the network, in evaluation mode; in OpenVINO if it was loaded so.
         tokenizer: the tokenizer of its text encoder.
         labels: class names in the order of the logits.
         config: the shape of the network.
@@ -102,31 +104,36 @@ def save_urgency_model(folder: Path, model: UrgencyModel, card: dict[str, Any]) 
         shutil.copymode(temporary / CONFIG, temporary / WEIGHTS)  # safetensors does not follow the umask
         if model.speaker:
             write_json(temporary / SPEAKER, model.speaker.to_json())
-        write_json(temporary / CARD, card)
-        write_text(temporary / README, card_text(card))
+        write_card(temporary, card)
 
 
-def load_urgency_model(folder: Path) -> UrgencyModel:
+def write_card(folder: Path, card: dict[str, Any]) -> None:
+    """Writes the card of a model folder as JSON and as README."""
+    write_json(folder / CARD, card)
+    write_text(folder / README, card_text(card))
+
+
+def load_urgency_model(folder: Path, engine: Engine = TORCH) -> UrgencyModel:
     """The model of a folder written by `save_urgency_model`, on the CPU. No other file is read.
+
+    Args:
+        folder: the model folder.
+        engine: `torch`, or `openvino` for a folder with an exported network, which can only be called.
 
     Raises:
         ArtefactError: a file is missing or damaged, or the weights do not fit the configuration.
+        MissingExtraError: `openvino` is not installed.
     """
-    import torch
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers import AutoTokenizer
 
-    from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal, ModelConfig
+    from urgency_dagster.urgency.network.cross_modal import ModelConfig
 
     try:
         stored = read_json(folder / CONFIG)
         config = ModelConfig.from_stored(stored["network"])
-        encoder_config = AutoConfig.from_pretrained(folder / TEXT_ENCODER, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder / TEXT_ENCODER, local_files_only=True)
-        with torch.random.fork_rng(devices=[]):  # random initial weights are replaced by the stored ones
-            network = KoElectraCrossModal(AutoModel.from_config(encoder_config), config)
-        network.load_state_dict(load_file(folder / WEIGHTS))
+        network = _openvino_network(folder) if engine == OPENVINO else _torch_network(folder, config)
         fitted = (
             _stored_temperatures(stored["temperatures"]),
             stored.get("thresholds", {}),
@@ -142,6 +149,27 @@ def load_urgency_model(folder: Path) -> UrgencyModel:
             "train the model again",
         ) from error
     return model
+
+
+def _torch_network(folder: Path, config: "ModelConfig") -> "KoElectraCrossModal":
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, AutoModel
+
+    from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal
+
+    encoder_config = AutoConfig.from_pretrained(folder / TEXT_ENCODER, local_files_only=True)
+    with torch.random.fork_rng(devices=[]):  # random initial weights are replaced by the stored ones
+        network = KoElectraCrossModal(AutoModel.from_config(encoder_config), config)
+    network.load_state_dict(load_file(folder / WEIGHTS))
+    return network
+
+
+def _openvino_network(folder: Path) -> Any:
+    require_extra("openvino")
+    from urgency_dagster.urgency.package.openvino_network import OpenVinoNetwork
+
+    return OpenVinoNetwork(folder)
 
 
 def _stored_temperatures(stored: Mapping[str, Any]) -> Temperatures:

@@ -20,12 +20,12 @@ from urgency_dagster.calls.embedding.choice import (
     write_choice,
 )
 from urgency_dagster.calls.embedding.configuration import EncoderConfig
-from urgency_dagster.calls.embedding.openvino_encoder import import_openvino
 from urgency_dagster.calls.embedding.speech_model import SpeechModel, load_speech_model
 from urgency_dagster.calls.embedding.torch_encoder import TorchEncoder
 from urgency_dagster.calls.embedding.verification import MAX_DIFFERENCE, verify
 from urgency_dagster.devices import matmul_gflops
 from urgency_dagster.errors import SettingsError
+from urgency_dagster.openvino_runtime import import_openvino
 from urgency_dagster_tests.calls.conftest import GROUP, HUBERT, LAYER, WAVLM, WIDE, SpeechModels, save_speech_model
 from urgency_dagster_tests.calls.one_by_one import OneByOne, segments
 

@@ -99,7 +99,7 @@ class TestUntraceable:
 def test_the_library_is_loaded_without_what_reports_its_use() -> None:
     code = """
 import sys
-from urgency_dagster.calls.embedding.openvino_encoder import import_openvino
+from urgency_dagster.openvino_runtime import import_openvino
 import_openvino()
 from openvino.tools.ovc import telemetry_utils
 print(sys.modules["openvino_telemetry"], telemetry_utils.tm.__name__)
