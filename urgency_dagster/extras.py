@@ -17,7 +17,6 @@ MODULES: dict[Extra, tuple[str, ...]] = {
         "dagster_ray",
         "dagster_webserver",
         "filelock",
-        "huggingface_hub",
         "imblearn",
         "librosa",
         "matplotlib",

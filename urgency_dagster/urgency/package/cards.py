@@ -22,6 +22,14 @@ ARCHITECTURE = "KoElectraCrossModal"
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "safetensors")
 """The libraries whose versions are stored with a model, because they interpret its files."""
 
+LIBRARY = "urgency-dagster"
+"""The library that loads a model folder, as the Hub names it."""
+
+TAGS = ("emergency-calls", "urgency", "sentiment")
+
+HUB_SEPARATOR = "/"
+"""What the id of a model on the Hub has, and the name of a local folder has not."""
+
 INTENDED_USE = """\
 Research on the triage of Korean emergency calls: a second opinion on the urgency (low, mid, high) and the caller's
 sentiment of one utterance, or of a call as the mean of its utterances' logits."""
@@ -94,10 +102,14 @@ def check_same_data(card: Mapping[str, Any], summary: TrainingSetSummary) -> Non
 
 
 def card_text(card: dict[str, Any]) -> str:
-    """The card as Markdown."""
+    """The card as Markdown, with the metadata of a model card of the Hugging Face Hub in front."""
     labels = Labels.from_json(card["labels"])
     metrics = card["metrics"]
     return f"""\
+---
+{_hub_metadata(card)}
+---
+
 # {card["architecture"]}
 
 Urgency and sentiment of a Korean emergency-call utterance from its transcript and its audio.
@@ -140,6 +152,25 @@ The epoch was chosen on the same rows, so these scores are slightly too high.
 
 {LIMITS}
 """
+
+
+def _hub_metadata(card: Mapping[str, Any]) -> str:
+    """The metadata as YAML. It names no licence: whoever publishes a model knows the terms of its data.
+
+    Source: the documentation of the Hugging Face Hub, "Model Cards".
+    """
+    from huggingface_hub import ModelCardData
+
+    text_model = card["text_model"]["name"]
+    data = ModelCardData(
+        language="ko",
+        library_name=LIBRARY,
+        pipeline_tag="audio-classification",
+        tags=[*TAGS, *(["openvino"] if "openvino" in card else [])],
+        base_model=text_model if HUB_SEPARATOR in text_model else None,
+    )
+    metadata: str = data.to_yaml()
+    return metadata
 
 
 def _score(value: float | None) -> str:

@@ -74,10 +74,10 @@ def test_calls_are_answered_with_the_same_probabilities(trained: Trained, folder
     assert theirs.provenance == ours.provenance
     for one, other in zip(ours.calls, theirs.calls, strict=True):
         assert other.call == one.call
-        assert other.urgency.probabilities == pytest.approx(one.urgency.probabilities, abs=SAME)
-        assert other.sentiment is not None
-        assert one.sentiment is not None
-        assert other.sentiment.probabilities == pytest.approx(one.sentiment.probabilities, abs=SAME)
+        assert (other.abstain, other.alarm) == (one.abstain, one.alarm)
+        for task in ("urgency", "sentiment"):
+            expected = getattr(one, task).probabilities
+            assert getattr(other, task).probabilities == pytest.approx(expected, abs=SAME)
 
 
 def test_the_folder_is_the_model_folder_with_the_network_beside_the_weights(trained: Trained, folder: Path) -> None:
