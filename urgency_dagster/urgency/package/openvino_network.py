@@ -51,9 +51,9 @@ class OpenVinoNetwork(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, audio: Tensor) -> Logits:
         """The logits of both tasks, see `KoElectraCrossModal.forward`."""
-        outputs = self._compiled([tensor.numpy() for tensor in (input_ids, attention_mask, audio)])
-        # A copy: the next call writes to the same memory.
-        return Logits(*(torch.from_numpy(outputs[task].copy()) for task in Logits._fields))
+        request = self._compiled.create_infer_request()  # one for each call, so that threads can share the network
+        outputs = request.infer([tensor.numpy() for tensor in (input_ids, attention_mask, audio)])
+        return Logits(*(torch.from_numpy(outputs[task]) for task in Logits._fields))
 
 
 def write_openvino(folder: Path, network: KoElectraCrossModal, config: "ModelConfig") -> None:

@@ -146,6 +146,15 @@ def test_xgboost_without_early_stopping_is_explained_by_all_its_trees(data: Atte
     np.testing.assert_allclose(found.baseline + found.values.sum(axis=1), expected, rtol=0, atol=1e-5)
 
 
+def test_xgboost_is_explained_by_the_trees_up_to_its_best_iteration(data: AttentionData, rows: TrainingRows) -> None:
+    overfitted = EvXGBClassifier(learning_rate=1.0, max_depth=6, gamma=0, reg_alpha=0, early_stopping_rounds=20)
+    overfitted.fit(rows.X, data.y, data.groups)
+    assert overfitted.model_.best_iteration + 1 < overfitted.model_.get_booster().num_boosted_rounds()
+    found = contributions_of(overfitted, rows.X)
+    expected = logit(overfitted.predict_proba(rows.X)[:, 1].astype(np.float64))
+    np.testing.assert_allclose(found.baseline + found.values.sum(axis=1), expected, rtol=0, atol=1e-5)
+
+
 def test_another_model_is_refused(rows: TrainingRows) -> None:
     with pytest.raises(AttentionError, match="a SVC has no reasons"):
         contributions_of(SVC().fit(rows.X, rows.y), rows.X)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,18 @@ def test_exporting_again_gives_the_same_bytes(paths: StoragePaths, exported: Exp
     export_model(paths)
     changed = [path.name for path, before in zip(files, first, strict=True) if path.read_bytes() != before]
     assert changed == []
+
+
+def test_several_threads_may_ask_one_model(folder: Path) -> None:
+    model = urgency.load_model(folder, engine="openvino")
+    rng = np.random.default_rng(0)
+    vectors = [rng.normal(size=(64, 12)).astype(np.float32) for _ in range(24)]
+    texts = ["여기 호흡 빨리 의식"] * 64
+    expected = [model.logits(texts, of_thread).urgency for of_thread in vectors]
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda of_thread: model.logits(texts, of_thread).urgency, vectors))
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=SAME)
 
 
 def test_nothing_personal_is_in_the_folder(trained: Trained, folder: Path) -> None:
