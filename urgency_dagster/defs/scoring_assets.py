@@ -112,8 +112,12 @@ def scored_utterances(
     options = ScoringConfig(**config.model_dump())
     take_gpu(storage.paths, options.device, context.log.info)
     archive = LandedContent(storage.paths).recordings(context.partition_key)
-    named = {"speech_model": models.named_speech_model, "recogniser": models.recogniser}
-    predictor = load_model(storage.paths.urgency.model, options.device, **named)
+    predictor = load_model(
+        storage.paths.urgency.model,
+        options.device,
+        speech_model=models.named_speech_model,
+        recogniser=models.recogniser,
+    )
     started = time.monotonic()
     with shown_progress(context, "recordings") as progress:
         asked = score_archive(storage.paths, archive, predictor, progress)

@@ -187,15 +187,16 @@ class Planner:
 
     def kept_without_source(self) -> Iterator[str]:
         """A sentence for each asset that is out of date, and stays because ZIPs and folders of its archive are gone."""
-        for partition in self.archives():
+        for partition in self.archives("calls"):
             specs = self._specs("calls", partition)
             possible = self._possible(specs, partition)
             for spec in (spec for spec in specs if spec not in possible):
                 if reason := self._reason(spec, partition, self._inputs(spec, partition), {}):
-                    yield f"{name_of(spec.key)} of {partition}: {reason}, but its ZIPs and folders are gone, so it stays"
+                    named = f"{name_of(spec.key)} of {partition}"
+                    yield f"{named}: {reason}, but its ZIPs and folders are gone, so it stays"
 
     def _possible(self, specs: list[dg.AssetSpec], partition: str | None) -> list[dg.AssetSpec]:
-        """The assets that can be made. Without ZIPs and folders of an archive, nothing that reads its recordings can."""
+        """The assets that can be made. Without an archive's ZIPs and folders, nothing that reads its recordings can."""
         recordings = FIRST_READER[CALL_ARCHIVE]
         manifest = read_manifest(self.paths, name_of(recordings), partition) if partition else None
         if manifest is None or self.landed.fingerprint(CALL_ARCHIVE, partition) is not None:

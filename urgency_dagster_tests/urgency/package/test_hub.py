@@ -84,6 +84,6 @@ def test_uploaded_and_downloaded_it_answers_the_same(export: Path, hub: Hub, tmp
     folder = api.snapshot_download(REPOSITORY, cache_dir=tmp_path)
     assert str(tmp_path) in folder
     ours, theirs = (urgency.load_model(place, "cpu") for place in (export, folder))
-    assert theirs.predict(TEXTS, VECTORS, [1, 1]) == ours.predict(TEXTS, VECTORS, [1, 1])
+    assert theirs.predict_utterances(TEXTS, VECTORS, [1, 1]) == ours.predict_utterances(TEXTS, VECTORS, [1, 1])
     in_openvino = urgency.load_model(folder, engine="openvino").logits(TEXTS, VECTORS)
     np.testing.assert_allclose(in_openvino.urgency, ours.logits(TEXTS, VECTORS).urgency, rtol=0, atol=1e-5)
