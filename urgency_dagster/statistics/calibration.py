@@ -35,22 +35,43 @@ def probabilities(logits: "NDArray[np.float32]", temperature: float = 1.0) -> "N
 def fit_temperature(logits: "NDArray[np.float32]", true: "NDArray[np.int64]") -> float:
     """The temperature with the lowest negative log-likelihood; 1 without any row.
 
-    A temperature changes probabilities and never the predicted class.
+    A temperature changes probabilities and never the predicted class. If every row is right, there is no such
+    temperature: the likelihood rises until it is 0 and every probability is 1. Then it is the one at which the mean
+    confidence is (N + 1) / (N + 2).
 
     Args:
         logits: (N, K).
         true: class ids, (N,).
+
+    Source: Albert and Anderson, On the Existence of Maximum Likelihood Estimates in Logistic Regression Models (1984),
+    for separated classes. Platt, Probabilistic Outputs for Support Vector Machines (1999), for the probability that N
+    right rows support.
     """
     from scipy.optimize import minimize_scalar
 
     if not len(true):
         return 1.0
+    if (logits.argmax(axis=1) == true).all():
+        return _temperature_of_confidence(logits, (len(true) + 1) / (len(true) + 2))
 
     def loss(log_temperature: float) -> float:
         return float(negative_log_likelihoods(probabilities(logits, np.exp(log_temperature)), true).mean())
 
     fitted = minimize_scalar(loss, bounds=(-MAX_LOG_TEMPERATURE, MAX_LOG_TEMPERATURE), method="bounded")
     return float(np.exp(fitted.x))
+
+
+def _temperature_of_confidence(logits: "NDArray[np.float32]", confidence: float) -> float:
+    """The temperature at which the mean confidence of logits, (N, K), is the given one, as far as the bounds allow."""
+    from scipy.optimize import brentq
+
+    def excess(log_temperature: float) -> float:
+        return float(probabilities(logits, np.exp(log_temperature)).max(axis=1).mean()) - confidence
+
+    low, high = -MAX_LOG_TEMPERATURE, MAX_LOG_TEMPERATURE
+    if excess(low) <= 0 or excess(high) >= 0:
+        return float(np.exp(low if excess(low) <= 0 else high))
+    return float(np.exp(brentq(excess, low, high)))
 
 
 def negative_log_likelihoods(

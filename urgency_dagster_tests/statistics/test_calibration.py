@@ -43,6 +43,28 @@ def test_always_correct_or_wrong_predictions_have_a_finite_temperature() -> None
         assert 0.04 < fit_temperature(logits, true) < 21
 
 
+@given(rows=st.integers(1, 200), seed=st.integers(0, 20), scale=st.floats(0.1, 5))
+def test_right_predictions_support_no_certainty(rows: int, seed: int, scale: float) -> None:
+    """The likelihood alone would take the lowest temperature: every right row near a probability of 1."""
+    logits = drawn(rows, scale, seed)[0]
+    temperature = fit_temperature(logits, logits.argmax(axis=1))
+    confidence = probabilities(logits, temperature).max(axis=1).mean()
+    assert confidence == pytest.approx((rows + 1) / (rows + 2)) or temperature == pytest.approx(np.exp(-3))
+    assert confidence <= (rows + 1) / (rows + 2) + 1e-6
+
+
+def test_one_wrong_row_has_the_temperature_of_the_likelihood() -> None:
+    logits, _ = drawn(200, 1.0)
+    true = logits.argmax(axis=1)
+    true[0] = (true[0] + 1) % 3
+
+    def loss(temperature: float) -> float:
+        return float(log_loss(true, probabilities(logits, temperature), labels=range(3)))
+
+    fitted = fit_temperature(logits, true)
+    assert all(loss(fitted) < loss(other * fitted) for other in (0.9, 1.1))
+
+
 @given(temperature=st.floats(0.05, 20), seed=st.integers(0, 20))
 def test_a_temperature_changes_no_prediction(temperature: float, seed: int) -> None:
     logits, _ = drawn(30, 1.0, seed)

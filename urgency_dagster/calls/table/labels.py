@@ -4,6 +4,7 @@ Source: the label format of AI Hub data set 71768.
 """
 
 import json
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,12 @@ from urgency_dagster.errors import LabelError
 
 MAX_LABEL_BYTES = 4 << 20
 """Maximum bytes of a label file. Labels of the data set have about 10 kB; parsed JSON can take 30 times its size."""
+
+TEXT_FIELD, FIELD_CHARACTERS = re.compile(r'"text"\s{0,8}:'), 24
+"""A field that every utterance has and nothing else in a label file, and more characters than it takes."""
+
+PIECE_CHARACTERS = 1 << 20
+"""Characters that are read at a time to count utterances."""
 
 MAX_UTTERANCES = 10_000
 """Maximum utterances of a call. The longest calls of the data set have 180 s and some hundred utterances."""
@@ -145,12 +152,28 @@ def read_label(path: Path) -> bytes:
     """Reads a label file.
 
     Raises:
-        LabelError: the file is larger than MAX_LABEL_BYTES, so parsing it could exhaust the memory.
+        LabelError: the file is larger than MAX_LABEL_BYTES, so parsing it could exhaust the memory. Its utterances are
+            counted without parsing.
     """
     size_bytes = path.stat().st_size
     if size_bytes > MAX_LABEL_BYTES:
-        raise LabelError(f"a label of {size_bytes} bytes", f"at most {MAX_LABEL_BYTES} bytes")
+        received = f"a label of {size_bytes} bytes and {_count_utterances(path)} utterances"
+        raise LabelError(received, f"at most {MAX_LABEL_BYTES} bytes")
     return path.read_bytes()
+
+
+def _count_utterances(path: Path) -> int:
+    """The number of TEXT_FIELDs in a file, read in pieces. Inside a text, the quotes of one would be escaped."""
+    count, rest = 0, ""
+    with path.open("rb") as stream:
+        encoding = json.detect_encoding(stream.read(4))
+    with path.open(encoding=encoding, errors="replace") as text:
+        while piece := text.read(PIECE_CHARACTERS):
+            rest += piece
+            count += len(found := [*TEXT_FIELD.finditer(rest)])
+            # A field can be cut by the end of a piece. What was counted is not kept.
+            rest = rest[max(found[-1].end() if found else 0, len(rest) - FIELD_CHARACTERS) :]
+    return count
 
 
 def _decode(data: bytes) -> str:

@@ -274,6 +274,31 @@ class TestLimits:
         with pytest.raises(LabelError, match=f"{MAX_LABEL_BYTES + 1} bytes"):
             read_label(file)
 
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp949"])
+    @pytest.mark.parametrize("separators", [(",", ":"), (", ", " : ")])
+    def test_the_utterances_of_a_label_that_is_too_large_are_counted(
+        self, tmp_path: Path, build: Builder, encoding: str, separators: tuple[str, str]
+    ) -> None:
+        """Also where the end of a piece cuts the field, and where a text quotes it."""
+        quoted = {"text": 'say "text": 1, "text":2'}
+        utterances = [build.utterance(n, **(quoted if n % 7 == 0 else {})) for n in range(20_000)]
+        text = json.dumps(build.label(CALL_ID, utterances=utterances), ensure_ascii=False, separators=separators)
+        file = tmp_path / "label.json"
+        file.write_bytes(text.encode(encoding) + b" " * MAX_LABEL_BYTES)
+        with pytest.raises(LabelError, match=r"a label of \d+ bytes and 20000 utterances; expected at most"):
+            read_label(file)
+
+    @given(piece=st.integers(1, 300), count=st.integers(0, 9))
+    def test_pieces_of_any_length_give_one_count(
+        self, tmp_path_factory: pytest.TempPathFactory, build: Builder, piece: int, count: int
+    ) -> None:
+        file = tmp_path_factory.mktemp("labels") / "label.json"
+        file.write_bytes(build.json(build.label(CALL_ID, utterances=[build.utterance(n) for n in range(count)])))
+        with pytest.MonkeyPatch.context() as patched, pytest.raises(LabelError, match=f" {count} utterances"):
+            patched.setattr("urgency_dagster.calls.table.labels.MAX_LABEL_BYTES", 10)
+            patched.setattr("urgency_dagster.calls.table.labels.PIECE_CHARACTERS", piece)
+            read_label(file)
+
     @pytest.mark.parametrize(("count", "fits"), [(MAX_UTTERANCES, True), (MAX_UTTERANCES + 1, False)])
     def test_a_call_has_a_largest_number_of_utterances(self, build: Builder, count: int, fits: bool) -> None:
         data = build.json(build.label(CALL_ID, utterances=[None] * count))
