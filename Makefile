@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 export URGENCY_STORAGE
 
-.PHONY: demo test quick coverage dev setup check bench docs
+.PHONY: demo test quick fuzz coverage dev setup check bench docs
 
 demo: setup   ## write a synthetic input and run both pipelines on it, from ZIP to report
 	$(BIN)/urgency-dagster demo --storage storage/demo
@@ -16,6 +16,12 @@ test: setup   ## every test, two files at a time with a thread each, files with 
 
 quick: setup  ## every test that starts no process, under 3 minutes on 2 cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+
+INPUTS ?= 2000
+SEED ?= 7
+
+fuzz: setup   ## INPUTS damaged inputs of each kind, drawn from SEED: labels, ZIPs, recordings, pickles, Parquet
+	OMP_NUM_THREADS=1 FUZZ_INPUTS=$(INPUTS) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest --hypothesis-profile random --hypothesis-seed $(SEED) urgency_dagster_tests/calls/test_fuzz.py urgency_dagster_tests/attention/test_fuzz.py
 
 coverage: setup  ## the lines and branches that `make quick` runs
 	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -m 'not slow'

@@ -73,7 +73,7 @@ def main() -> None:
     seed, count, kind = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     rng, loaded = random.Random(seed), 0
     files = intact(kind)
-    _set_limits(MEMORY_MB, TIME_S)
+    _set_limits(MEMORY_MB, max(TIME_S, TIME_S * count // 2000))
     with TemporaryDirectory() as folder:
         path = Path(folder, "attention.pkl")
         for _ in range(count):

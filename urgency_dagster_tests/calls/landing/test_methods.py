@@ -78,6 +78,12 @@ def test_a_damaged_member_is_rejected(build: Builder, pieces_of: Any, method: in
         pieces_of(damage(content))
 
 
+def test_a_cut_header_of_lzma_is_named(build: Builder, pieces_of: Any) -> None:
+    content = build.zipped({"a.wav": bytes(range(250)) * 8}, LZMA)
+    with pytest.raises(Rejected, match="its LZMA header is cut off"):
+        pieces_of(patched(patched(content, 20, b"\4\0\0\0"), 18, b"\4\0\0\0", LOCAL))
+
+
 def test_a_dictionary_is_no_larger_than_the_content(build: Builder, pieces_of: Any) -> None:
     """The size in the header can be 4 GB, which the decoder would reserve."""
     content = patched(build.zipped({"a.wav": b"text " * 99}, LZMA), DICTIONARY, b"\xff" * 4, LOCAL)

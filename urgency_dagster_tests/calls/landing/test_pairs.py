@@ -215,11 +215,17 @@ def test_names_as_long_as_a_disk_allows(landing: Path, build: Builder) -> None:
     ("name", "reason"),
     [
         ("TL_x.7z", "a 7-Zip archive, which is not read; unpack it, and pack its files as TL_x.zip"),
+        ("TL_x.7z.001", "a 7-Zip archive, which is not read; unpack it, and pack its files as TL_x.zip"),
+        ("TL_x.rar", "a RAR archive, which is not read; unpack it, and pack its files as TL_x.zip"),
         ("TL_x.part1.RAR", "a RAR archive, which is not read; unpack it, and pack its files as TL_x.zip"),
+        ("TL_x.alz", "an ALZip archive, which is not read; unpack it, and pack its files as TL_x.zip"),
         ("TL_x.egg", "an ALZip archive, which is not read; unpack it, and pack its files as TL_x.zip"),
         ("TL_x.zip.001", "a piece of a ZIP; join the pieces (cat TL_x.zip.* > TL_x.zip), then delete them"),
         ("TL_x.z01", "a volume of a split ZIP, which is not read; join them: zip -s 0 TL_x.zip --out joined.zip"),
-        ("TL_x.tar.gz", "a compressed tar, which cannot be read in place; unpack it here (tar -xf), then delete it"),
+        *(
+            (name, "a compressed tar, which cannot be read in place; unpack it here (tar -xf), then delete it")
+            for name in ("TL_x.tar.gz", "TL_x.tgz", "TL_x.tar.bz2", "TL_x.tbz", "TL_x.tar.xz", "TL_x.txz")
+        ),
         ("TL_x.zip.part", "an unfinished TL_x.zip: still being copied; delete it if that was given up"),
     ],
 )
@@ -313,6 +319,11 @@ class TestTars:
             "a.tar": NO_ZIP_INSIDE,
             "b.tar/y/TS_x.7z": "a 7-Zip archive, which is not read; unpack it, and pack its files as TS_x.zip",
         }
+
+    def test_side_files_of_macos_inside_are_passed_over(self, landing: Path, zips: dict[str, bytes]) -> None:
+        write_tar(landing / "download.tar", {**zips, "a/._TS_x.zip": b"\0\5\x16\7"})
+        found = scan_landing(landing)
+        assert (list(found.pairs), found.problems) == (["T_x"], {})
 
     def test_it_waits_for_an_unfinished_copy_beside_it(self, landing: Path, zips: dict[str, bytes]) -> None:
         write_tar(landing / "download.tar", zips)

@@ -63,8 +63,35 @@ def test_a_negative_size_is_damage() -> None:
     """Source: CVE-2025-8194; `tarfile` followed it backwards without an end."""
     info = tarfile.TarInfo("a")
     info.size = -512
-    with pytest.raises(tarfile.TarError):
+    with pytest.raises(tarfile.TarError, match="a member ends after the file"):
         listed(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+
+
+def test_a_member_that_is_cut_is_damage() -> None:
+    with pytest.raises(tarfile.TarError, match="a member ends after the file"):
+        listed(tar({"TS_x.zip": b"1" * 2048})[:2000])
+
+
+def test_one_empty_block_inside_is_damage() -> None:
+    """Two of them end a tar. `tarfile` would end the list here, without the members behind."""
+    first, second = tarfile.TarInfo("a").tobuf(), tarfile.TarInfo("b").tobuf()
+    assert [*listed(first + second + bytes(1024))] == ["a", "b"]
+    with pytest.raises(tarfile.TarError, match="an empty block inside"):
+        listed(first + bytes(512) + second + bytes(1024))
+
+
+def test_the_size_in_an_extended_header_counts() -> None:
+    """A member of 8 GiB or more has its size there alone."""
+    info = tarfile.TarInfo("a/TS_x.zip")
+    info.pax_headers = {"size": "700"}
+    content = info.tobuf(tarfile.PAX_FORMAT) + b"1" * 700 + bytes(324)
+    assert listed(content + tarfile.TarInfo("b").tobuf() + bytes(1024)) == {"a/TS_x.zip": b"1" * 700, "b": b""}
+
+
+def test_too_many_members_are_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("urgency_dagster.calls.landing.tars.MAX_MEMBERS", 2)
+    with pytest.raises(tarfile.TarError, match="too many members"):
+        listed(tar({f"{n}.zip": b"" for n in range(9)}))
 
 
 def test_a_name_of_any_length_is_not_read_into_memory() -> None:
