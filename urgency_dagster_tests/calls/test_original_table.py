@@ -137,6 +137,7 @@ def test_a_table_that_does_not_fit_is_refused(paths: StoragePaths, change: Any, 
     ("vectors", "said"),
     [
         (np.arange(6), "int64 of shape (6,)"),
+        (np.zeros((6, WIDTH), np.int64), "int64 of shape (6, 5)"),
         (np.zeros((6, 0), np.float32), "float32 of shape (6, 0)"),
         (np.full((6, WIDTH), np.nan, np.float32), "NaN or infinite"),
         (np.array([[1.0]] * 6, dtype=object), "save np.stack"),
