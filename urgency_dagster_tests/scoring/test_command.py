@@ -50,6 +50,7 @@ def test_a_rejected_file_is_exit_1(spoken: SpokenRoot, calls: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
+        ("broken.wav", b"RIFF and no more", "unreadable_audio"),
         ("text.txt", b"text", "unknown_type"),
         ("broken.zip", b"PK and no more", "corrupt"),
         ("label.json", b"{}", "missing_audio"),

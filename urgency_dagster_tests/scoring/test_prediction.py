@@ -16,6 +16,7 @@ from urgency_dagster.scoring import PredictedRecording, Rejection, RejectReason,
 from urgency_dagster.statistics.calibration import probabilities
 from urgency_dagster.urgency import Predictor, load_model
 from urgency_dagster_tests.conftest import Builder
+from urgency_dagster_tests.listening.syllables import silence, syllables
 from urgency_dagster_tests.urgency.spoken import SpokenRoot, logits_of
 
 
@@ -100,6 +101,16 @@ def test_a_recording_none_of_whose_utterances_can_be_used_is_rejected(
     assert rejected.reason == RejectReason.NO_SPEECH
     assert "none of the 2 turns can be used (bad_times; outside_audio)" in rejected.detail
     assert "발화" not in rejected.detail
+
+
+def test_a_recording_without_a_label_is_answered_or_has_no_speech(predictor: Predictor, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.flac", np.concatenate([silence(500), syllables(2000), silence(500)]), 16_000)
+    soundfile.write(tmp_path / "b.wav", np.zeros((24_000, 2)), 8000)
+    spoken, silent = answers(predictor, tmp_path)
+    assert isinstance(spoken, PredictedRecording)
+    assert (spoken.id, spoken.prediction.listening, spoken.rejected) == ("a", "none", ())
+    assert isinstance(silent, Rejection)
+    assert silent.reason == RejectReason.NO_SPEECH
 
 
 def test_a_label_without_urgency_is_enough(predictor: Predictor, calls: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from urgency_dagster.urgency import RecordingPrediction, RejectedRecording
 from urgency_dagster.urgency.predictor import Predictor
 from urgency_dagster_tests.calls.conftest import LAYER, save_speech_model
 from urgency_dagster_tests.conftest import Builder
+from urgency_dagster_tests.listening.syllables import silence, syllables
 from urgency_dagster_tests.urgency.spoken import SpokenRoot, logits_of, write_spoken_root
 
 TASKS = ("urgency", "sentiment")
@@ -230,6 +231,23 @@ def test_a_turn_without_text_counts_as_empty_text(predictor: Predictor, call: Va
     without, empty = (predictor.predict(call.recording, [(0, 900, text)]) for text in (None, ""))
     assert without.urgency == empty.urgency
     assert (without.listening, without.abstain) == ("none", None)
+
+
+class TestWithoutTurns:
+    """The turns are found, and the recogniser gives their text. Here there is none, so that the audio alone counts."""
+
+    def test_speech_is_answered_like_the_same_turns_without_text(self, predictor: Predictor) -> None:
+        spoken = np.concatenate([silence(1000), syllables(3000), silence(1500), syllables(2000, seed=1), silence(500)])
+        answer = predictor.predict((spoken, 16_000))
+        assert len(answer.utterances) == 2
+        assert (answer.listening, answer.abstain, answer.alarm) == ("none", None, None)
+        turns = [utterance.turn for utterance in answer.utterances]
+        assert predictor.predict((spoken, 16_000), turns) == answer
+
+    @pytest.mark.parametrize("samples", [np.zeros(48_000), np.random.default_rng(0).normal(0, 0.01, 48_000)])
+    def test_silence_and_noise_are_no_speech(self, predictor: Predictor, samples: NDArray[np.float64]) -> None:
+        with pytest.raises(NoSpeechError, match="no speech was found"):
+            predictor.predict((samples, 16_000))
 
 
 class TestTheSpeechModelIsFoundAgain:

@@ -68,9 +68,10 @@ def find_speech_model(name: str | None, stored: Mapping[str, str]) -> Pretrained
         ModelError: the model is neither a folder, nor cached, nor reachable, or it has other weights.
     """
     if name is None:
+        known = f"was trained with the speech model {stored['name']!r} of a local folder" if stored.get("name") else ""
         raise SettingsError(
-            f"the model was trained with the speech model {stored.get('name', '')!r} of a local folder",
-            "the place of that folder on this machine",
+            f"the model {known or 'does not name its speech model'}",
+            "its place on this machine",
             f"set {VARIABLE}, or pass `speech_model`",
         )
     source = find_pretrained(name, VARIABLE)
