@@ -11,7 +11,7 @@ from urgency_dagster.defs.jobs import JOBS
 from urgency_dagster.defs.partitions import ARCHIVES_OF_GROUP
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
 from urgency_dagster.operations.activity import Activity, State
-from urgency_dagster.operations.groups import GROUPS, LANDED_OF_GROUP
+from urgency_dagster.operations.groups import GROUPS
 from urgency_dagster.operations.history import new_partitions
 from urgency_dagster.operations.instance import is_locked
 from urgency_dagster.operations.landing_events import (
@@ -22,6 +22,7 @@ from urgency_dagster.operations.landing_events import (
     landing_problems,
 )
 from urgency_dagster.operations.planning import REASON_TAG, PlannedRun, Planner
+from urgency_dagster.provenance.keys import LANDED_OF_GROUP
 from urgency_dagster.provenance.manifests import partitions_with_manifest
 
 INTERVAL_S = 10

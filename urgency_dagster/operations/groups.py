@@ -1,12 +1,7 @@
 """The asset groups, and the jobs that make assets of them."""
 
-from urgency_dagster.provenance.keys import ATTENTION_SOURCE, CALL_ARCHIVE, SCORING_ARCHIVE
-
 GROUPS = ("calls", "urgency", "attention", "scoring")
 """The asset groups, in the order in which the `run` command makes them."""
-
-LANDED_OF_GROUP = {"calls": CALL_ARCHIVE, "attention": ATTENTION_SOURCE, "scoring": SCORING_ARCHIVE}
-"""The landed input of each group that has one."""
 
 EVALUATION_JOB = "full_evaluation_job"
 """The job that evaluates all models again."""

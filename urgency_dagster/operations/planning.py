@@ -12,7 +12,6 @@ from typing import Any
 import dagster as dg
 
 from urgency_dagster.operations.catalogue import Catalogue, op_name
-from urgency_dagster.operations.groups import LANDED_OF_GROUP
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.provenance.declared import DECLARED_TAG
 from urgency_dagster.provenance.inputs import inputs_of, upstream_of
@@ -22,6 +21,7 @@ from urgency_dagster.provenance.keys import (
     CALL_ARCHIVE,
     FIRST_READER,
     LANDED,
+    LANDED_OF_GROUP,
     OF_A_TABLE,
     PARTITIONED,
     PROCESSED_DATA,

@@ -9,6 +9,9 @@ SCORING_ARCHIVE = dg.AssetKey("scoring_archive")
 LANDED = (CALL_ARCHIVE, ATTENTION_SOURCE, SCORING_ARCHIVE)
 """The assets that only read what a user put into a landing folder. Their version is the hash of its content."""
 
+LANDED_OF_GROUP = {"calls": CALL_ARCHIVE, "attention": ATTENTION_SOURCE, "scoring": SCORING_ARCHIVE}
+"""The landed input of each asset group that has one."""
+
 PROCESSED_DATA = dg.AssetKey("processed_data")
 
 OF_A_TABLE = (CALL_ARCHIVE, PROCESSED_DATA)
