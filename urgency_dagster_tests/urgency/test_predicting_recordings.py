@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from urgency_dagster import urgency
 from urgency_dagster.errors import AudioError, InputError, ModelError, NoSpeechError, SettingsError
 from urgency_dagster.listening import Turn
+from urgency_dagster.paths import StoragePaths
 from urgency_dagster.statistics.calibration import probabilities
 from urgency_dagster.urgency import RecordingPrediction, RejectedRecording
 from urgency_dagster.urgency.predictor import Predictor
@@ -90,6 +91,15 @@ def test_a_model_of_several_vectors_answers_as_in_the_pipeline(
     predictor = urgency.load_model(spoken.model, "cpu", speech_model=spoken.speech_model.folder, recogniser="none")
     call = validation_calls(spoken)[0]
     assert_is_that_of_the_pipeline(predictor.predict(call.recording, call.turns), call, predictor)
+
+
+def test_the_exported_folder_answers_every_validation_call_through_openvino(spoken: SpokenRoot, tmp_path: Path) -> None:
+    """It finds the speech model by the settings of its storage root, as the model folder does."""
+    paths = StoragePaths(shutil.copytree(spoken.paths.root, tmp_path / "root"))
+    urgency.export_model(paths)
+    exported = urgency.load_model(paths.urgency.export, engine="openvino")
+    for call in validation_calls(spoken):
+        assert_is_that_of_the_pipeline(exported.predict(call.recording, call.turns), call, exported)
 
 
 def test_a_path_bytes_and_samples_have_one_answer(predictor: Predictor, call: ValidationCall) -> None:

@@ -19,13 +19,14 @@ LOCAL_REVISION_LENGTH = 64
 
 
 def settings_of(folder: Path) -> Settings:
-    """The settings of a model folder: those of the storage root that it lies in, else the default ones.
+    """The settings of a model folder or an exported one: those of its storage root, else the default ones.
 
     Raises:
         SettingsError: see `Settings.load`.
     """
     root = folder.resolve().parent.parent
-    return Settings.load(root if StoragePaths(root).urgency.model == folder.resolve() else None)
+    urgency = StoragePaths(root).urgency
+    return Settings.load(root if folder.resolve() in (urgency.model, urgency.export) else None)
 
 
 def speech_model_name(asked: str | Path | None, stored: Mapping[str, str], settings: Settings) -> str | None:
