@@ -129,4 +129,5 @@ def test_every_option_of_the_machine_is_an_option() -> None:
         "attention_features": ["max_mb", "memory_mb", "time_s"],
         "attention_cv": ["address", "backend", "num_cpus"],
         "attention_audit": ["num_cpus"],
+        "scored_utterances": ["device"],
     }

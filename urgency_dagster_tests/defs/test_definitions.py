@@ -17,7 +17,9 @@ from urgency_dagster.settings import Settings
 
 HEAVY = ("torch", "transformers", "ray", "librosa", "sklearn", "imblearn", "lightgbm", "xgboost")
 MODELS = ("lgbm", "logreg", "rf", "voting", "xgb")
-ACCELERATED = {"utterance_embeddings", "urgency_model", "urgency_evaluation", "urgency_leak_gap"}
+ACCELERATED = {
+    *("utterance_embeddings", "urgency_model", "urgency_evaluation", "urgency_leak_gap", "scored_utterances")
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +45,14 @@ def test_asset_keys_and_groups(definitions: dg.Definitions) -> None:
             + [f"attention_cv/{model}" for model in MODELS]
             + [f"attention_models/{model}" for model in MODELS]
         ),
+        "scoring": ["scored_calls", "scored_utterances", "scoring_archive", "scoring_recordings"],
     }
 
 
 def test_jobs_sensors_and_checks(definitions: dg.Definitions) -> None:
     repository = definitions.get_repository_def()
     assert sorted(repository.job_names) == [
-        *("__ASSET_JOB", "attention_job", "calls_job", "full_evaluation_job", "urgency_job")
+        *("__ASSET_JOB", "attention_job", "calls_job", "full_evaluation_job", "scoring_job", "urgency_job")
     ]
     assert [sensor.name for sensor in repository.sensor_defs] == ["landing_sensor"]
     assert repository.get_sensor_def("landing_sensor").default_status == dg.DefaultSensorStatus.RUNNING
@@ -69,6 +72,9 @@ def test_jobs_sensors_and_checks(definitions: dg.Definitions) -> None:
         "attention_audit:no_leak": True,
         "attention_audit:no_suspicion": False,
         "attention_leaderboard:plausible_scores": False,
+        "scoring_archive:every_file_is_used": False,
+        "scored_utterances:counts_add_up": True,
+        "scored_utterances:few_rejects": False,
     }
 
 
