@@ -59,5 +59,9 @@ class Recogniser(Protocol):
 
 
 def composed(text: str) -> str:
-    """The text as tokenizers know it: composed Hangul (NFC), and single spaces between words."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    """The text as tokenizers know it: composed Hangul (NFC), and single spaces between words.
+
+    Half of a surrogate pair, which JSON can hold and UTF-8 cannot, becomes a question mark.
+    """
+    characters = text.encode("utf-8", "replace").decode()
+    return " ".join(unicodedata.normalize("NFC", characters).split())

@@ -117,7 +117,7 @@ class ServerRecogniser:
     def _text(self, content: bytes) -> str:
         try:
             answer: Any = json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._without_answer(RecognitionError, "does not answer in JSON") from error
         if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
             raise self._without_answer(RecognitionError, "answers without a text")

@@ -3,6 +3,7 @@
 import json
 import logging
 import socket
+import unicodedata
 from collections.abc import Iterator
 
 import numpy as np
@@ -97,6 +98,7 @@ def test_a_busy_server_is_asked_again(server: TranscriptionServer, busy: Answer)
         (says({}, 307), "answers 307", 1),
         (says(b"no json"), "does not answer in JSON", 1),
         (says(b"\xff"), "does not answer in JSON", 1),
+        (says(b"[" * 100_000), "does not answer in JSON", 1),
         (says(["text"]), "answers without a text", 1),
         (says({"text": None}), "answers without a text", 1),
         (says({"error": SECRET}), "answers without a text", 1),
@@ -114,6 +116,22 @@ def test_a_wrong_answer_is_an_error_of_this_call(
     assert len(server.requests) == requests
     (transcript,) = asked.transcripts([segment()])
     assert transcript.text == "들린 글 8000"
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b'{"text": "  \\uBD88 \\n\\tnow  "}', "불 now"),
+        ({"text": unicodedata.normalize("NFD", "불이")}, "불이"),
+        (b'{"text": "\\uD800x"}', "?x"),
+        ({"text": ""}, ""),
+    ],
+)
+def test_a_text_is_one_that_tables_and_tokenizers_take(
+    server: TranscriptionServer, answer: object, expected: str
+) -> None:
+    server.answers = [says(answer)]
+    assert text(server) == expected
 
 
 @pytest.mark.parametrize("slow", [waits, drips])
