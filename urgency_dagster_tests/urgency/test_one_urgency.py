@@ -152,3 +152,16 @@ def test_one_class_of_both_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingDataError, match=message):
         build_training_set(paths, list(ARCHIVES), SplitConfig())
     assert not paths.urgency.rows.exists()
+
+
+def test_the_exported_model_answers_without_urgency_too(made: Made) -> None:
+    summary = urgency.export_model(made.paths)
+    assert summary.max_difference < 1e-5
+    asked = ["여기 호흡"], np.zeros((1, 12), np.float32), ["a"]
+    for model in (
+        urgency.load_model(made.paths.urgency.model, "cpu"),
+        urgency.load_model(made.paths.urgency.export, engine="openvino"),
+    ):
+        (call,) = model.predict_utterances(*asked).calls
+        assert (call.urgency, call.alarm, call.abstain) == (None, None, None)
+        assert call.sentiment
