@@ -99,7 +99,7 @@ def _label(build: Builder, call_id: str, number: int, rng: np.random.Generator) 
     texts = [f"{rng.choice(['네', '여기', '집'])} {WORDS[urgency]}" for _ in range(5)]
     ends = [1700, 2900, 3300, 4900, 9000]
     utterances = [
-        build.utterance(n, startAt=1000 * n + 50 * (number % 7), endAt=end, text=text)
+        build.utterance(n, startAt=1000 * n + 50 * (number % 7), endAt=end, text=text, speaker=n % 2)
         for n, (text, end) in enumerate(zip(texts, ends, strict=True), start=1)
     ]
     return build.label(call_id, urgencyLevel=urgency, sentiment=SENTIMENTS[number % 2], utterances=utterances)
