@@ -3,6 +3,7 @@
 import io
 import json
 import random
+import shutil
 import sys
 import warnings
 import zipfile
@@ -208,7 +209,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 
 @pytest.fixture(scope="session")
 def demo_root(shared: Path) -> Path:
-    """A small demo, with nothing made of it yet, shared by all processes of pytest. Not to be changed."""
+    """A small demo without recordings to score, with nothing made of it yet. Not to be changed.
+
+    All processes of pytest share it. The recordings are left out, because every run of the demo would score them.
+    """
     root = shared / "demo"
     with FileLock(shared / "demo.lock"):
         if not root.exists():
@@ -216,4 +220,5 @@ def demo_root(shared: Path) -> Path:
                 from urgency_dagster.demo.inputs import write_demo
 
                 write_demo(written, calls=DEMO_CALLS, samples=DEMO_SAMPLES)
+                shutil.rmtree(StoragePaths(written).landing_scoring)
     return root

@@ -1,6 +1,7 @@
-"""A whole synthetic storage root: archives, pickle, tiny models and the settings that use them.
+"""A whole synthetic storage root: archives, recordings, pickle, tiny models and the settings that use them.
 
-What the files hold is in `archives`, `wearables` and `models`; here they are put on disk, and never over others' files.
+What the files hold is in `archives`, `unlabelled`, `wearables` and `models`; here they are put on disk, and never over
+others' files.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from urgency_dagster.demo.archives import DemoPair, draw_pairs, texts, zip_pair
 from urgency_dagster.demo.models import speech_model, text_model
+from urgency_dagster.demo.unlabelled import unlabelled_recordings
 from urgency_dagster.demo.wearables import SAMPLES, attention_pickle
 from urgency_dagster.errors import SettingsError
 from urgency_dagster.paths import StoragePaths
@@ -108,6 +110,7 @@ def _contents(
         **{models / "speech" / name: content for name, content in speech_model(lines, seed).items()},
         **{models / "text" / name: content for name, content in text_model(lines, seed).items()},
         paths.attention_pickle: attention_pickle(samples, seed),
+        **{paths.landing_scoring / name: content for name, content in unlabelled_recordings(seed).items()},
     }
     whole = sum(len(drawn.calls) for drawn in pairs)
     before = 0
@@ -153,7 +156,7 @@ def _put(paths: StoragePaths, contents: Mapping[Path, bytes]) -> int:
 
 def _check_landing(paths: StoragePaths) -> None:
     known = _marks(paths)
-    for folder in (paths.landing_calls, paths.attention_pickle.parent):
+    for folder in (paths.landing_calls, paths.landing_scoring, paths.attention_pickle.parent):
         # Names that begin with a dot are temporary or the file manager's.
         for path in sorted(folder.rglob("[!.]*")):
             if path.is_file() and file_hash(path) not in known:
