@@ -70,6 +70,7 @@ def call_metadata(counts: ScoringCounts) -> dict[str, Any]:
         "sentiment": _counted(counts.sentiment),
         "abstained": share(counts.abstained, counts.calls, "calls"),
         "alarmed": share(counts.alarmed, counts.calls, "calls"),
+        "without_threshold": share(counts.without_threshold, counts.calls, "calls"),
         "listening": _counted(counts.listening),
     }
 

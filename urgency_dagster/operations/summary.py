@@ -66,9 +66,10 @@ def _scoring_lines(paths: StoragePaths) -> Iterator[str]:
             continue
         counts = count_scored(paths, archive)
         classes = ", ".join(f"{level} {counts.urgency[level]}" for level in URGENCY_LEVELS)
+        unsure = f", {counts.without_threshold} without a threshold" if counts.without_threshold else ""
         yield (
-            f"scoring       {archive}: {counts.calls} calls scored ({classes}), of which {counts.abstained} abstained "
-            f"and {counts.alarmed} alarmed; recordings rejected: {_counted(counts.rejected['recordings'])}; "
+            f"scoring       {archive}: {counts.calls} calls scored ({classes}), {counts.abstained} abstained, "
+            f"{counts.alarmed} alarmed{unsure}; recordings rejected: {_counted(counts.rejected['recordings'])}; "
             f"see {shown(files.calls)}"
         )
 

@@ -35,6 +35,8 @@ class ScoringCounts:
         listening: scored calls by the source of their text.
         abstained: scored calls that a person should decide.
         alarmed: scored calls with an alarm.
+        without_threshold: scored calls of a way of listening for which the model has no threshold of confidence. They
+            neither abstain nor answer for sure.
         audio_s: length of the scored recordings in seconds.
     """
 
@@ -49,6 +51,7 @@ class ScoringCounts:
     listening: Counter[str] = field(default_factory=Counter)
     abstained: int = 0
     alarmed: int = 0
+    without_threshold: int = 0
     audio_s: float = 0.0
 
     @property
@@ -85,6 +88,7 @@ def count_scored(paths: StoragePaths, archive: str) -> ScoringCounts:
         listening=named["listening"],
         abstained=named["call_abstain"][True],
         alarmed=named["call_alarm"][True],
+        without_threshold=calls["call_abstain"].null_count,
         audio_s=(pc.sum(calls["duration_ms"]).as_py() or 0) / 1000,
     )
 

@@ -121,6 +121,7 @@ class TestOneRun:
         assert calls["dagster/row_count"] == 8
         assert "of 8 calls" in calls["abstained"]
         assert "of 8 calls" in calls["alarmed"]
+        assert calls["without_threshold"] == "0 of 8 calls (0.0 %)"
         assert "| 상 |" in calls["urgency"] or "| 중 |" in calls["urgency"] or "| 하 |" in calls["urgency"]
         texts = {str(row["text"]).strip() for row in spoken.rows()}
         said = json.dumps(

@@ -148,6 +148,11 @@ class TestRejects:
         counts = count_scored(mixed.paths, "calls")
         assert (counts.lost_recordings, counts.lost_utterances) == (1, 1)
 
+    def test_calls_without_a_threshold_are_counted(self, landed: Landed, predictor: Predictor) -> None:
+        scored(landed, replace(predictor, model=replace(predictor.model, thresholds={})))
+        counts = count_scored(landed.paths, "calls")
+        assert (counts.without_threshold, counts.abstained, counts.alarmed) == (8, 0, 0)
+
     def test_an_archive_without_an_answer_has_empty_tables(self, paths: StoragePaths, predictor: Predictor) -> None:
         landed = Landed(paths, paths.landing_scoring / "calls")
         landed.folder.mkdir(parents=True)
