@@ -49,7 +49,7 @@ def score_archive(
         The number of recordings that were asked; the others kept their rows.
 
     Raises:
-        ArtefactError: the archive has no `recordings.parquet`.
+        ArtefactError: the archive has no `recordings.parquet`, or the model was replaced.
         MissingExtraError, ModelError, SettingsError: see `Predictor.listener`.
     """
     files = paths.scoring(archive.name)
@@ -79,9 +79,15 @@ def score_archive(
 
 
 def scored_with(predictor: Predictor) -> str:
-    """The identity of everything that decides a score beside the recording: models, recogniser, and code."""
+    """The identity of everything that decides a score beside the recording: models, recogniser, and code.
+
+    Raises:
+        ArtefactError: the model folder holds another model than the loaded one.
+    """
     files = sorted(file for file in predictor.folder.rglob("*") if file.is_file())
     model = [part for file in files for part in (file.relative_to(predictor.folder).as_posix(), file_hash(file))]
+    if predictor.provenance.weights_sha256 not in model:
+        raise ArtefactError("the urgency model was replaced while it was loaded", "one model", "run the step again")
     speech = json.dumps(predictor.provenance.speech_model, sort_keys=True)
     return text_hash(CODE_VERSIONS["scored_utterances"], str(predictor.recogniser), speech, *model)[:16]
 

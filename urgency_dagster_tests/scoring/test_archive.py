@@ -207,6 +207,11 @@ class TestAgain:
         (tmp_path / "model" / "more.txt").write_text("")
         assert scored(landed, replace(named, folder=tmp_path / "model")) == 8
 
+    def test_a_model_that_was_replaced_meanwhile_is_refused(self, landed: Landed, predictor: Predictor) -> None:
+        other = replace(predictor, provenance=replace(predictor.provenance, weights_sha256="0" * 64))
+        with pytest.raises(ArtefactError, match="was replaced while it was loaded"):
+            scored(landed, other)
+
     def test_another_recogniser_scores_all_again(self, landed: Landed, predictor: Predictor) -> None:
         scored(landed, predictor)
         assert scored(landed, replace(predictor, recogniser="http:http://127.0.0.1:9")) == 8
