@@ -18,6 +18,7 @@ from urgency_dagster.errors import ArchiveError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import EMBEDDING, UTTERANCES
 from urgency_dagster_tests.calls.test_processed import ORIGINAL
+from urgency_dagster_tests.conftest import Builder
 
 ARCHIVE, WIDTH = "T_광주_구급", 5
 
@@ -102,11 +103,25 @@ def test_what_can_mean_one_thing_only_is_read(paths: StoragePaths) -> None:
     source = original_rows().drop(columns=["urgency_label", "wav_file_path", EMBEDDING])
     source["startAt"] = source["startAt"] + 0.25
     source["sentiment"] = [unicodedata.normalize("NFD", name).replace("/", " / ") for name in source["sentiment"]]
+    source["_id"] = [f" {call} " for call in source["_id"]]
+    source["utterance_id"] = [f"{utterance}\t" for utterance in source["utterance_id"]]
+    source["text"] = unicodedata.normalize("NFD", "여기요")
     source["speaker"] = ["1", "0.0", "신고자", "", "접수자", "who"]
     table = imported(paths, source, original_vectors().astype(np.float64)[:, None])
     assert set(table["sentiment"]) == {"불안/걱정", "중립"}
     assert table["startAt"].tolist() == [str(1000 * n) for n in (1, 2, 3, 4, 5, 6)]
     assert sorted(table["speaker"]) == ["", "", "0", "0", "1", "1"]
+    assert set(table["text"]) == {"여기요"}
+    for name in ("_id", "utterance_id"):
+        assert set(table[name]) == set(original_rows()[name])
+
+
+def test_several_vectors_of_an_utterance_stay_several(paths: StoragePaths) -> None:
+    spans = np.arange(6 * 2 * WIDTH, dtype=np.float32).reshape(6, 2, WIDTH)
+    imported(paths, vectors=spans)
+    vectors = np.load(paths.archive(ARCHIVE).vectors)
+    assert vectors.shape == spans.shape
+    assert {tuple(row.ravel()) for row in vectors} == {tuple(row.ravel()) for row in spans}
 
 
 @pytest.mark.parametrize(
@@ -122,6 +137,10 @@ def test_what_can_mean_one_thing_only_is_read(paths: StoragePaths) -> None:
         (lambda table: table.assign(startAt=""), '6 rows with another startAt, the first is ""'),
         (lambda table: table.assign(endAt="비밀"), "the first is a text of 2 characters"),
         (lambda table: table.assign(endAt=0), "6 rows whose startAt is negative or whose endAt is not after it"),
+        (lambda table: table.assign(startAt=-1), "6 rows whose startAt is negative or whose endAt is not after it"),
+        (lambda table: table.assign(endAt="inf"), "6 rows with another endAt"),
+        (lambda table: table.assign(endAt="nan"), "6 rows with another endAt"),
+        (lambda table: table.assign(endAt="1e300"), "6 rows with another endAt"),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused(paths: StoragePaths, change: Any, said: str) -> None:
@@ -165,6 +184,14 @@ class TestLanding:
         (folder / "광주_구급_full_final.csv").rename(folder / csv)
         assert list(scan_landing(paths.landing_calls).pairs) == [archive]
 
+    def test_a_name_that_no_archive_can_have_is_refused(self, paths: StoragePaths) -> None:
+        """Three dots mean a range of partitions to Dagster."""
+        folder = land(paths)
+        (folder / "광주_구급_full_final.csv").rename(folder / "a...b.csv")
+        found = scan_landing(paths.landing_calls)
+        assert found.pairs == {}
+        assert set(found.problems.values()) == {"its name cannot be that of an archive; rename it"}
+
     def test_half_of_it_waits(self, paths: StoragePaths) -> None:
         folder = land(paths)
         (folder / "wav2vec2_embeddings_full.npy").rename(folder / "x.bin")
@@ -186,6 +213,15 @@ class TestLanding:
         reasons = scan_landing(paths.landing_calls).problems
         assert len(reasons) == 4
         assert all("another input is named T_광주_구급 too" in reason for reason in reasons.values())
+
+    def test_the_name_of_a_pair_of_zips_is_refused(self, paths: StoragePaths, build: Builder) -> None:
+        land(paths)
+        for name in ("TS_광주_구급.zip", "TL_광주_구급.zip"):
+            build.zip(paths.landing_calls / name, {"a.wav": b"1"})
+        found = scan_landing(paths.landing_calls)
+        assert [pair.is_table for pair in found.pairs.values()] == [False]
+        assert len(found.problems) == 2
+        assert all("another input is named T_광주_구급 too" in reason for reason in found.problems.values())
 
     def test_an_unfinished_copy_of_it_waits(self, paths: StoragePaths) -> None:
         folder = land(paths)
@@ -229,6 +265,14 @@ class TestNamedInAnOption:
         (paths.landing_calls / "a" / "other.npy").unlink()
         found = scan_landing(paths.landing_calls, None, {"T_a": here})
         assert (list(found.pairs), found.problems) == (["T_a"], {})
+
+    @pytest.mark.parametrize("name", ["a/b", "../a", "a...b", "a\n"])
+    def test_a_name_that_no_archive_can_have_is_refused(
+        self, paths: StoragePaths, table: LandedTable, name: str
+    ) -> None:
+        found = scan_landing(paths.landing_calls, None, {name: table})
+        assert found.pairs == {}
+        assert set(found.problems.values()) == {"its name cannot be that of an archive; rename it"}
 
     def test_a_missing_file_is_named_with_the_option(self, paths: StoragePaths, table: LandedTable) -> None:
         table.npy.unlink()
