@@ -8,6 +8,7 @@ from urgency_dagster.attention.audit.findings import FindingKind, Level
 from urgency_dagster.attention.audit.label_history import every_history_column, history_findings
 from urgency_dagster.attention.audit.running_shares import followed_shares
 from urgency_dagster.attention.reading.pickles import AttentionData
+from urgency_dagster.attention.reading.replicates import numbers_of_prompts
 from urgency_dagster_tests.attention.conftest import make_data, times
 from urgency_dagster_tests.attention.honest import DAY_S, HOUR_S, WINDOWS_S, history, honest_data
 
@@ -113,3 +114,22 @@ def test_the_label_itself_is_no_share(honest: AttentionData, spread: float) -> N
     """The shortest windows hold the own label only."""
     values = honest.y + spread * np.random.default_rng(0).normal(size=len(honest.y))
     assert followed_shares(with_column(honest, "HRT#VAL", values)) == {}
+
+
+def test_replicates_in_a_random_order_have_the_order_of_the_file(honest: AttentionData) -> None:
+    """Their prompts have no order, so windows of prompts count rows."""
+    rng = np.random.default_rng(0)
+    rows = np.repeat(np.arange(len(honest.y)), 9)
+    order = rng.permutation(len(rows))
+    still = rng.normal(size=len(honest.y)).astype("float32")[rows]
+    X = honest.X.iloc[rows].assign(**{"BAT_TMP#AVG#H03": still}).iloc[order].reset_index(drop=True)
+    data = AttentionData(X, honest.y[rows][order], honest.groups[rows][order], None, "0" * 64)
+    assert len(np.unique(numbers_of_prompts(data))) == len(honest.y)
+    by_person = {person: np.flatnonzero(data.groups == person) for person in np.unique(data.groups)}
+    shares = np.zeros(len(data.y))
+    for of_person in by_person.values():
+        ones = np.concatenate([[0], np.cumsum(data.y[of_person])])
+        here = np.arange(len(of_person))
+        first = np.maximum(here - 5, 0)
+        shares[of_person] = (ones[here] - ones[first]) / np.maximum(here - first, 1)
+    assert list(followed_shares(with_column(data, "HRT#HIST", shares))) == ["HRT#HIST"]
