@@ -1,6 +1,9 @@
+import pytest
+import yaml
+
 from urgency_dagster.attention.audit.controls import Controls, ShuffledScore
 from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
-from urgency_dagster.attention.audit.report import audit_report, audit_summary
+from urgency_dagster.attention.audit.report import audit_report, audit_summary, ways_on
 
 NAMES = [f"HRT#AVG#{n}" for n in range(25)]
 FINDINGS = [
@@ -32,3 +35,29 @@ def test_controls_are_tables() -> None:
     assert "| rf | 0.510 | 0.490 to 0.530 | 3 |" in text
     assert "| xgb | | the selector kept no feature | 0 |" in text
     assert "| rf | 0.550 | 0.530 | 0.600 | 0.580 |" in text
+
+
+TOLD, REPLICATED = (
+    Finding.of_names(Level.CERTAIN, FindingKind.OWN_LABEL_IN_HISTORY, "It is in.", ["ESM#LIK#H06", "시간대#1"]),
+    Finding(Level.SUSPICION, FindingKind.REPLICATED_PROMPTS, "They are replicated.", 9),
+)
+
+
+@pytest.mark.parametrize("replicated", [True, False])
+def test_the_ways_on_are_the_options_that_they_name(replicated: bool) -> None:
+    lines = yaml.safe_load(ways_on([TOLD, *([REPLICATED] if replicated else [])]))
+    first = {"replicates": "first"} if replicated else {}
+    assert lines == {
+        "attention_features": {"drop_columns": ["ESM#LIK#H06", "시간대#1"], **first},
+        "attention_audit": {"accept": [TOLD.id]},
+    }
+
+
+def test_what_blocks_nothing_needs_no_way_on() -> None:
+    assert ways_on([REPLICATED, FINDINGS[1]]) == ""
+
+
+def test_a_list_that_is_cut_says_so() -> None:
+    many = Finding.of_names(Level.CERTAIN, FindingKind.COLUMN_TELLS_LABEL, "They tell.", NAMES)
+    (line,) = [line for line in ways_on([many]).splitlines() if "drop_columns" in line]
+    assert line.endswith("]  # and others")
