@@ -25,7 +25,6 @@ from urgency_dagster.demo.conversations import (
 from urgency_dagster.demo.recordings import Recording, record, script, wav_bytes
 from urgency_dagster.demo.speech import speak
 from urgency_dagster.errors import SettingsError
-from urgency_dagster.progress import Progress, no_progress
 
 DATA_FOLDER = PurePosixPath("088.119 지능형 신고접수 음성 인식 데이터/3.개방데이터/1.데이터")
 AUDIO_FOLDER, LABEL_FOLDER = "1.원천데이터", "2.라벨링데이터"
@@ -110,7 +109,12 @@ def draw_pairs(calls: int, seed: int) -> tuple[DemoPair, ...]:
     return tuple(_draw_pair(pair, which.count(pair.name), (seed, i)) for i, pair in enumerate(PAIRS, start=1))
 
 
-def zip_pair(demo_pair: DemoPair, progress: Progress = no_progress) -> dict[str, bytes]:
+def zip_pairs(pairs: Iterable[DemoPair]) -> dict[str, bytes]:
+    """The ZIPs of several pairs, see `zip_pair`."""
+    return {name: content for pair in pairs for name, content in zip_pair(pair).items()}
+
+
+def zip_pair(demo_pair: DemoPair) -> dict[str, bytes]:
     """The audio ZIP and the label ZIP of a pair, by their path below `landing/calls`; the same pair, the same bytes."""
     calls = demo_pair.calls
     rngs = [np.random.default_rng(call.seed) for call in calls]
@@ -129,7 +133,6 @@ def zip_pair(demo_pair: DemoPair, progress: Progress = no_progress) -> dict[str,
         encoding = "utf-8-sig" if rng.random() < 0.1 else "utf-8"
         label = json.dumps(_label(rng, call, recording), ensure_ascii=False, indent=2)
         labels.add(f"{slash}{call.stem}.json", label.encode(encoding))
-        progress(done, len(calls))
     return {demo_pair.pair.path("S"): audio.content(), demo_pair.pair.path("L"): labels.content()}
 
 

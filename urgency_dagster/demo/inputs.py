@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from urgency_dagster.demo.archives import DemoPair, draw_pairs, texts, zip_pair
+from urgency_dagster.demo.archives import DemoPair, draw_pairs, texts, zip_pairs
 from urgency_dagster.demo.models import speech_model, text_model
+from urgency_dagster.demo.speech import own_process
 from urgency_dagster.demo.unlabelled import unlabelled_recordings
 from urgency_dagster.demo.wearables import SAMPLES, attention_pickle
 from urgency_dagster.errors import SettingsError
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.writing import file_hash, read_json, replacing, write_json
 
 DEMO_CALLS = 120
@@ -65,7 +65,6 @@ def write_demo(
     calls: int = DEMO_CALLS,
     samples: int = SAMPLES,
     seed: int = 7,
-    progress: Progress = no_progress,
 ) -> DemoSummary:
     """Writes the synthetic inputs, the tiny models and their settings below `root`.
 
@@ -76,7 +75,6 @@ def write_demo(
         calls: labels over all archive pairs, at least `archives.MIN_CALLS`.
         samples: rows of the attention pickle.
         seed: of everything random.
-        progress: told about each call that is spoken.
 
     Raises:
         SettingsError: too few calls or samples; `landing/` holds a file that the demo did not write, or one of the
@@ -86,7 +84,7 @@ def write_demo(
     paths = StoragePaths(root)
     _check_landing(paths)
     pairs = draw_pairs(calls, seed)
-    contents = _contents(paths, pairs, samples, seed, progress)
+    contents = _contents(paths, pairs, samples, seed)
     written = _put(paths, contents)
     return DemoSummary(
         root=root,
@@ -98,37 +96,21 @@ def write_demo(
     )
 
 
-def _contents(
-    paths: StoragePaths, pairs: tuple[DemoPair, ...], samples: int, seed: int, progress: Progress
-) -> dict[Path, bytes]:
-    """Every file of the demo, before any is written."""
+def _contents(paths: StoragePaths, pairs: tuple[DemoPair, ...], samples: int, seed: int) -> dict[Path, bytes]:
+    """Every file of the demo, before any is written. The calls are spoken while the models and the table are made."""
     models = paths.root / "models" / "demo"
     lines = texts([drawn for drawn in pairs if drawn.pair.split == "T"])
-    contents = {
-        paths.settings_env: SETTINGS_ENV.encode(),
-        paths.run_config: RUN_CONFIG.encode(),
-        **{models / "speech" / name: content for name, content in speech_model(lines, seed).items()},
-        **{models / "text" / name: content for name, content in text_model(lines, seed).items()},
-        paths.attention_pickle: attention_pickle(samples, seed),
-        **{paths.landing_scoring / name: content for name, content in unlabelled_recordings(seed).items()},
-    }
-    whole = sum(len(drawn.calls) for drawn in pairs)
-    before = 0
-    for drawn in pairs:
-        after = whole - before - len(drawn.calls)
-        zips = zip_pair(drawn, _part(progress, before, after))
-        contents |= {paths.landing_calls / name: content for name, content in zips.items()}
-        before += len(drawn.calls)
-    return contents
-
-
-def _part(progress: Progress, before: int, after: int) -> Progress:
-    """Reports one part of the work as progress of the whole."""
-
-    def report(done: int, total: int, **figures: float) -> None:
-        progress(before + done, before + total + after, **figures)
-
-    return report
+    with own_process() as beside:
+        zips = beside.submit(zip_pairs, pairs)
+        contents = {
+            paths.settings_env: SETTINGS_ENV.encode(),
+            paths.run_config: RUN_CONFIG.encode(),
+            **{models / "speech" / name: content for name, content in speech_model(lines, seed).items()},
+            **{models / "text" / name: content for name, content in text_model(lines, seed).items()},
+            paths.attention_pickle: attention_pickle(samples, seed),
+            **{paths.landing_scoring / name: content for name, content in unlabelled_recordings(seed).items()},
+        }
+        return contents | {paths.landing_calls / name: content for name, content in zips.result().items()}
 
 
 def _put(paths: StoragePaths, contents: Mapping[Path, bytes]) -> int:

@@ -4,9 +4,11 @@ Speech itself comes from `speech`; nothing is written to disk here.
 """
 
 import io
+import math
 import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 SAMPLE_RATE_HZ = 8_000
 SAMPLES_PER_MS = SAMPLE_RATE_HZ // 1000
 """Source: every recording of the data set is 8 kHz, mono, 16-bit PCM."""
+
+UP = SAMPLE_RATE_HZ // math.gcd(SAMPLE_RATE_HZ, SPOKEN_RATE_HZ)
+DOWN = SPOKEN_RATE_HZ // math.gcd(SAMPLE_RATE_HZ, SPOKEN_RATE_HZ)
+"""The factors of the resampling from the synthesiser's rate."""
 
 TELEPHONE_BAND_HZ = (300.0, 3400.0)
 
@@ -116,9 +122,18 @@ def _telephone_rate(samples: "npt.NDArray[np.int16]") -> "Waveform":
     """The samples at 8 kHz, at one loudness, padded to a whole millisecond."""
     from scipy.signal import resample_poly
 
-    common = int(np.gcd(SAMPLE_RATE_HZ, SPOKEN_RATE_HZ))
-    waveform = resample_poly(samples / 32768.0, SAMPLE_RATE_HZ // common, SPOKEN_RATE_HZ // common)
+    waveform = resample_poly(samples / 32768.0, UP, DOWN, window=_low_pass())
     return np.pad(waveform, (0, -len(waveform) % SAMPLES_PER_MS))
+
+
+@cache
+def _low_pass() -> "Waveform":
+    """The filter that `resample_poly` would design anew for every turn."""
+    from scipy.signal import firwin
+
+    factor = max(UP, DOWN)
+    taps: Waveform = firwin(2 * 10 * factor + 1, 1 / factor, window=("kaiser", 5.0))
+    return taps
 
 
 def _beeped(waveform: "Waveform") -> "Waveform":

@@ -61,15 +61,27 @@ def speak(lines: Sequence[Line]) -> "list[npt.NDArray[np.int16]]":
 
     The library carries state from one line to the next, and starting it again does not clear that. Every call
     therefore speaks in a process of its own: the same lines give the same samples, whatever was spoken before.
-    A script that calls this needs `if __name__ == "__main__":`, as with every spawned process.
 
     Raises:
         AudioError: the synthesiser cannot be loaded, does not start, refuses a line, or its process dies.
     """
+    with own_process() as process:
+        return process.submit(_speak_here, list(lines)).result()
+
+
+@contextmanager
+def own_process() -> Iterator[ProcessPoolExecutor]:
+    """A block with a new process that computes one thing at a time.
+
+    A script that uses it needs `if __name__ == "__main__":`, as with every spawned process.
+
+    Raises:
+        AudioError: the process does not start, or dies.
+    """
     context = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(max_workers=1, mp_context=context) as process:
-            return process.submit(_speak_here, list(lines)).result()
+            yield process
     except BrokenProcessPool as error:
         raise AudioError(
             "the process that speaks did not start, or died",

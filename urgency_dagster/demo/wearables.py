@@ -127,7 +127,8 @@ def attention_pickle(samples: int = SAMPLES, seed: int = 7) -> bytes:
     import pytz
 
     answers = draw_answers(samples, seed)
-    X = pd.concat([_features(answers[code], (seed, i)) for i, code in enumerate(answers)], ignore_index=True)
+    columns = [_features(answers[code], (seed, i)) for i, code in enumerate(answers)]
+    X = pd.DataFrame({name: np.concatenate([one[name] for one in columns]) for name in columns[0]})
     epoch_s = np.concatenate([one.epoch_s for one in answers.values()])
     y = np.concatenate([one.y for one in answers.values()])
     group = np.repeat(np.array(list(answers)), [one.y.size for one in answers.values()])
@@ -181,15 +182,13 @@ def _labels(rng: np.random.Generator, rate: float, n: int) -> "npt.NDArray[np.in
     return y
 
 
-def _features(answers: Answers, seed: tuple[int, ...]) -> "pd.DataFrame":
+def _features(answers: Answers, seed: tuple[int, ...]) -> "Columns":
     """One participant's rows with all columns."""
-    import pandas as pd
-
     rng = np.random.default_rng([*seed, 1])
     columns = _participant(rng, answers.y.size)
     for stream in STREAMS:
         columns |= _stream(rng, stream, answers.y)
-    return pd.DataFrame(columns | _time(answers.epoch_s) | _previous_labels(answers))
+    return columns | _time(answers.epoch_s) | _previous_labels(answers)
 
 
 def _stream(rng: np.random.Generator, stream: Stream, y: "npt.NDArray[np.int64]") -> "Columns":

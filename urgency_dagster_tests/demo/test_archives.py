@@ -177,10 +177,3 @@ def test_another_seed_says_something_else() -> None:
 def test_too_few_calls_are_refused() -> None:
     with pytest.raises(SettingsError, match="11 calls are asked for; expected 12 or more"):
         draw_pairs(MIN_CALLS - 1, 7)
-
-
-@pytest.mark.slow
-def test_progress_counts_the_calls() -> None:
-    seen = []
-    zip_pair(draw_pairs(12, 7)[2], lambda done, total, **_: seen.append((done, total)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]

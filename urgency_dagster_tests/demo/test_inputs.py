@@ -8,12 +8,11 @@ import pytest
 import yaml
 
 from urgency_dagster.demo.archives import MIN_CALLS
-from urgency_dagster.demo.inputs import write_demo
+from urgency_dagster.demo.inputs import DemoSummary, write_demo
 from urgency_dagster.demo.wearables import MIN_SAMPLES
 from urgency_dagster.errors import SettingsError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
-from urgency_dagster_tests.demo.conftest import Demo
 
 SMALLEST: dict[str, Any] = {"calls": MIN_CALLS, "samples": MIN_SAMPLES}
 
@@ -111,13 +110,8 @@ def test_too_few_calls_are_refused_before_anything_is_written(tmp_path: Path) ->
     assert contents(tmp_path) == {}
 
 
-def test_the_summary_counts_what_is_there(demo: Demo) -> None:
-    summary = demo.summary
+def test_the_summary_counts_what_is_there(summary: DemoSummary) -> None:
     assert summary.archives == ("T_광주_구급", "T_서울_화재", "V_광주_구급")
     assert (summary.calls, summary.samples) == (MIN_CALLS, MIN_SAMPLES)
     assert 8 * MIN_CALLS <= summary.utterances <= 14 * MIN_CALLS
     assert summary.written == len(contents(summary.root)) - len(["demo.json"])
-
-
-def test_progress_counts_all_calls(demo: Demo) -> None:
-    assert demo.progress == [(done, MIN_CALLS) for done in range(1, MIN_CALLS + 1)]

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -56,3 +60,15 @@ def test_a_line_without_letters_is_refused() -> None:
 @pytest.mark.slow
 def test_no_lines_give_no_waveforms() -> None:
     assert speak([]) == []
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_is_told_to_have_one(tmp_path: Path) -> None:
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "from urgency_dagster.demo.speech import own_process\nwith own_process() as process:\n"
+        "    process.submit(int).result()\n"
+    )
+    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert 'guard the script with `if __name__ == "__main__":`' in ended.stderr.splitlines()[-1]
