@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from urgency_dagster.calls.audio import cut, load_waveform
-from urgency_dagster.calls.workers import ordered_map
+from urgency_dagster.calls.workers import ordered_map, processes_for
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,13 +57,14 @@ def decoded_segments(tables: list[pa.Table], root: Path, workers: int) -> "Itera
     Args:
         tables: rows of the utterance table; a call must not be split over two tables, see `whole_calls`.
         root: the storage root.
-        workers: processes; see `workers.ordered_map`.
+        workers: processes; see `workers.processes_for`.
 
     Raises:
         AudioError: a recording is missing or has changed.
     """
     recordings = (recording for table in tables for recording in recordings_of(table, root))
-    decoded = ordered_map(recording_segments, recordings, workers)
+    calls = sum(len(table["wav_file_path"].unique()) for table in tables)
+    decoded = ordered_map(recording_segments, recordings, processes_for(calls, workers))
     for table in tables:
         segments: list[np.ndarray] = []
         while len(segments) < table.num_rows:

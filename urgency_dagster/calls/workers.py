@@ -15,6 +15,19 @@ Result = TypeVar("Result")
 AHEAD_PER_WORKER = 4
 """Maximum results per worker that wait for the consumer: enough to keep all workers busy, few enough for memory."""
 
+MAX_CALLS_ALONE = 400
+"""Up to this number of calls, one process is faster than starting workers: it decodes them in a second."""
+
+
+def processes_for(calls: int, allowed: int) -> int:
+    """The number of processes that decode some calls.
+
+    Args:
+        calls: number of calls.
+        allowed: the option `workers`: a number of processes, or -1 for one per core, and one alone for few calls.
+    """
+    return 1 if allowed < 1 and calls <= MAX_CALLS_ALONE else allowed
+
 
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int

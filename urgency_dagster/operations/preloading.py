@@ -30,6 +30,11 @@ HEAVY_LIBRARIES = {
         "torch",
         "transformers.models.wav2vec2.modeling_wav2vec2",
         "transformers.models.wav2vec2.feature_extraction_wav2vec2",
+        "matplotlib.figure",
+        "matplotlib.backends.backend_agg",
+        "pyarrow.dataset",
+        "scipy.fft",
+        "soxr",
     ),
     "urgency": (
         "scipy.stats",
@@ -39,6 +44,7 @@ HEAVY_LIBRARIES = {
         "sklearn.feature_extraction.text",
         "sklearn.linear_model",
         "matplotlib.figure",
+        "matplotlib.backends.backend_agg",
     ),
     "scoring": (
         "soundfile",
@@ -56,6 +62,7 @@ HEAVY_LIBRARIES = {
         "imblearn.over_sampling",
         "skops.io",
         "matplotlib.figure",
+        "matplotlib.backends.backend_agg",
     ),
 }
 """The libraries that several steps of a group import. One that is not installed is skipped."""

@@ -7,7 +7,7 @@ from itertools import islice
 import psutil
 import pytest
 
-from urgency_dagster.calls.workers import AHEAD_PER_WORKER, one_ahead, ordered_map
+from urgency_dagster.calls.workers import AHEAD_PER_WORKER, MAX_CALLS_ALONE, one_ahead, ordered_map, processes_for
 from urgency_dagster.errors import AudioError
 
 PATIENCE_S = 30.0
@@ -124,3 +124,11 @@ class TestOneAhead:
         next(ahead)
         ahead.close()
         assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    ("calls", "allowed", "processes"),
+    [(0, -1, 1), (MAX_CALLS_ALONE, -1, 1), (MAX_CALLS_ALONE + 1, -1, -1), (1, 2, 2), (10_000, 1, 1)],
+)
+def test_few_calls_start_no_process_unless_a_number_is_set(calls: int, allowed: int, processes: int) -> None:
+    assert processes_for(calls, allowed) == processes

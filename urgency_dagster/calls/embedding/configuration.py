@@ -63,4 +63,4 @@ class EmbeddingConfig(EncoderConfig):
     """Utterances that are embedded again, one at a time, to verify the vectors."""
 
     workers: int = Field(-1, ge=-1)
-    """Worker processes that decode and resample recordings. -1 is one per core."""
+    """Worker processes that decode and resample recordings. -1 is one per core; few calls need none."""

@@ -13,7 +13,7 @@ class UtteranceConfig(Configuration):
     machine: ClassVar[frozenset[str]] = frozenset({"workers"})
 
     workers: int = Field(-1, ge=-1)
-    """Worker processes that parse labels and decode recordings. -1 is one per core."""
+    """Worker processes that parse labels and decode recordings. -1 is one per core; few calls need none."""
 
     rejected_calls_max: float = Field(0.20, ge=0, le=1)
     """Maximum share of calls that may be rejected."""

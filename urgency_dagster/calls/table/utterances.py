@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from urgency_dagster.calls.table.rows import CallFiles, CallRows, call_rows
 from urgency_dagster.calls.tables import REJECTS
-from urgency_dagster.calls.workers import ordered_map
+from urgency_dagster.calls.workers import ordered_map, processes_for
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import ArchivePaths, StoragePaths
 from urgency_dagster.progress import Progress, no_progress
@@ -34,7 +34,7 @@ def build_utterance_table(
     Args:
         paths: the storage root.
         archive: the archive name.
-        workers: processes that parse labels and decode recordings; 1 is this process, -1 is one per core.
+        workers: processes that parse labels and decode recordings; 1 is this process, -1 see `processes_for`.
         progress: receives the number of finished calls.
 
     Returns:
@@ -50,7 +50,8 @@ def build_utterance_table(
     members = pq.ParquetFile(files.members)
     extracted = _extracted_members(members)
     calls = pc.count_distinct(extracted["call_id"]).as_py()
-    rows = ordered_map(partial(call_rows, archive=archive, root=paths.root), _calls(extracted, files), workers)
+    read = partial(call_rows, archive=archive, root=paths.root)
+    rows = ordered_map(read, _calls(extracted, files), processes_for(calls, workers))
     counts = _write(files, members, _reporting(rows, calls, progress))
     return {"members": members.metadata.num_rows, "extracted": extracted.num_rows, "calls": calls, **counts}
 
