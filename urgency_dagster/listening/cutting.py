@@ -73,14 +73,12 @@ class Cutter:
     Attributes:
         windows: the windows since the start of the open segment; empty if none is open.
         pause: index in `windows` of the pause that lasts until now; None if there is none.
-        continued: whether the open segment is the rest of a longer one.
         now_ms: end of the last window.
         last_end_ms: end of the last segment.
     """
 
     windows: list[Window] = field(default_factory=list)
     pause: int | None = None
-    continued: bool = False
     now_ms: int = 0
     last_end_ms: int = 0
 
@@ -108,9 +106,8 @@ class Cutter:
         """
         speech = self.windows if self.pause is None else self.windows[: self.pause]
         start_ms, end_ms = self._start_ms, self._start_ms + len(speech) * WINDOW_MS
-        is_speech = self.continued or end_ms - start_ms >= MIN_SPEECH_MS
-        self.windows, self.pause, self.continued = [], None, False
-        if not is_speech:
+        self.windows, self.pause = [], None
+        if end_ms - start_ms < MIN_SPEECH_MS:
             return None
         return self._taken(_widened(start_ms - MARGIN_MS, end_ms + MARGIN_MS, self.last_end_ms, until_ms))
 
@@ -137,7 +134,6 @@ class Cutter:
         end_ms = self._start_ms + first * WINDOW_MS
         self.windows = self.windows[first:]
         self.pause = None if self.pause is None else self.pause - first
-        self.continued = True
         return self._taken((start_ms, end_ms))
 
     def _taken(self, interval: tuple[int, int] | None) -> tuple[int, int] | None:

@@ -50,15 +50,15 @@ def speech_windows(blocks: "Iterable[NDArray[np.float32]]") -> Iterator[Window]:
 
     network, state = _silero_vad(), None
     context = np.zeros(CONTEXT_SAMPLES, np.float32)
-    for samples, count in _chunks(blocks):
+    for samples in _chunks(blocks):
         probabilities, state = network.probabilities(np.concatenate([context, samples]), state)
         levels = np.sqrt(np.square(samples.reshape(-1, WINDOW_SAMPLES)).mean(axis=1)).tolist()
         context = samples[-CONTEXT_SAMPLES:]
-        yield from map(Window, probabilities[:count], levels[:count])
+        yield from map(Window, probabilities, levels)
 
 
-def _chunks(blocks: "Iterable[NDArray[np.float32]]") -> "Iterator[tuple[NDArray[np.float32], int]]":
-    """Yields the samples of WINDOWS_AT_ONCE windows, and how many of them the recording has."""
+def _chunks(blocks: "Iterable[NDArray[np.float32]]") -> "Iterator[NDArray[np.float32]]":
+    """Yields the samples of WINDOWS_AT_ONCE windows, and in the end those of the windows that remain."""
     import numpy as np
 
     remainder, at_once = np.empty(0, np.float32), WINDOWS_AT_ONCE * WINDOW_SAMPLES
@@ -66,10 +66,10 @@ def _chunks(blocks: "Iterable[NDArray[np.float32]]") -> "Iterator[tuple[NDArray[
         for start in range(0, len(block), at_once):
             remainder = np.concatenate([remainder, block[start : start + at_once]])
             if len(remainder) >= at_once:
-                yield remainder[:at_once], WINDOWS_AT_ONCE
+                yield remainder[:at_once]
                 remainder = remainder[at_once:]
     if len(remainder):
-        yield np.pad(remainder, (0, at_once - len(remainder))), -(-len(remainder) // WINDOW_SAMPLES)
+        yield np.pad(remainder, (0, -len(remainder) % WINDOW_SAMPLES))
 
 
 class _Network(NamedTuple):

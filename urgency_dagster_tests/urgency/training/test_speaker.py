@@ -73,6 +73,18 @@ def test_the_accuracy_is_that_of_the_validation_side(paths: StoragePaths) -> Non
     assert model.scores["accuracy"] == pytest.approx(correct.mean())
 
 
+def test_the_scale_of_a_vectors_elements_does_not_matter(paths: StoragePaths) -> None:
+    make_audible(paths)
+    model = fit_speaker_model(paths, built(paths), 42)
+    for archive in ARCHIVES:
+        vectors = np.load(paths.archive(archive).vectors)
+        write_vectors(paths, archive, (vectors * 4.0 ** np.arange(-6, 6) + 3).astype(np.float32))
+    scaled = fit_speaker_model(paths, built(paths), 42)
+    assert model is not None
+    assert scaled is not None
+    assert scaled.scores["accuracy"] == pytest.approx(model.scores["accuracy"], abs=0.02)
+
+
 def test_noise_is_no_better_than_the_more_frequent_speaker(paths: StoragePaths) -> None:
     model = fit_speaker_model(paths, built(paths), 42)
     assert model is not None
