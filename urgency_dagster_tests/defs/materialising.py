@@ -14,8 +14,8 @@ ARCHIVE = "T_광주_구급"
 WITH_WORKERS = ("call_recordings", "utterances", "utterance_embeddings", "prosody")
 """The assets that use worker processes by default."""
 
-IN_PROCESS = {"utterance_embeddings": {"engine": "torch"}}
-"""OpenVINO converts the model for seconds. Tests of whole runs use it."""
+IN_PROCESS = {"utterance_embeddings": {"engine": "torch", "precision": "float32"}}
+"""OpenVINO converts the model for seconds. Tests of whole runs use it. The precision is that of the demo's options."""
 
 
 def materialise(
