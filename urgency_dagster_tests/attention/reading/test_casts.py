@@ -2,8 +2,10 @@
 
 import bz2
 import gzip
+import io
 import os
 import pickle
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from urgency_dagster.attention.reading.casts import cast_features
+from urgency_dagster.attention.reading.containers import content_of
 from urgency_dagster.attention.reading.pickles import AttentionData, load_attention_pickle
 from urgency_dagster.errors import AttentionError
 
@@ -77,6 +80,36 @@ def test_a_cast_never_changes_a_number(values: np.ndarray) -> None:
     cast = cast_features(pd.DataFrame({"a": values}), warnings)["a"].to_numpy()
     assert (cast.dtype == np.float32) == bool(warnings)
     assert all(a == b or (a != a and b != b) for a, b in zip(values.tolist(), cast.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("number", [2**24 + 1, 2**53 + 1, -(2**53) - 1, 2**63 - 1])
+def test_a_whole_number_that_float32_rounds_is_not_cast(number: int) -> None:
+    """As float64, 2**53 + 1 is rounded too, so a comparison alone does not see it."""
+    X = pd.DataFrame({"a": np.array([1, number], np.int64)})
+    warnings: list[str] = []
+    assert cast_features(X, warnings) is X
+    assert warnings == []
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress])
+def test_a_bomb_is_left_at_the_limit(compress: Callable[[bytes], bytes]) -> None:
+    bomb = io.BytesIO(compress(bytes(64 << 20)))
+    tracemalloc.start()
+    with pytest.raises(AttentionError, match="the decompressed file is too large; expected at most 1,000,000 bytes"):
+        content_of(bomb, 1_000_000, [])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 << 20
+
+
+@pytest.mark.parametrize("value", [0.5, 1.5, np.nan])
+def test_a_label_that_is_no_whole_number_is_refused(
+    data: AttentionData, as_tuple: Build, write_pickle: Callable[..., Path], value: float
+) -> None:
+    y = data.y.astype(float)
+    y[3] = value
+    with pytest.raises(AttentionError, match="y "):
+        load_attention_pickle(write_pickle(as_tuple(y=y)))
 
 
 @pytest.mark.parametrize("protocol", [4, 5])
