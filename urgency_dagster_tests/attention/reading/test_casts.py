@@ -208,6 +208,18 @@ def test_parquet_with_label_participant_and_time(data: AttentionData, tmp_path: 
     np.testing.assert_array_equal(np.asarray(loaded.t_s), np.asarray(data.t_s))
 
 
+def test_parquet_that_is_too_large_is_refused_unread() -> None:
+    """Zeros take a few bytes in the file; the size in its metadata counts."""
+    stream = io.BytesIO()
+    pd.DataFrame({"a": np.zeros(100_000, np.float32)}).to_parquet(stream, use_dictionary=False, compression="zstd")
+    assert stream.tell() < 10_000
+    stream.seek(0)
+    assert len(content_of(stream, 1_000_000, [])) == 100_000
+    stream.seek(0)
+    with pytest.raises(AttentionError, match=r"X takes [\d,]+ bytes; expected at most 100,000"):
+        content_of(stream, 100_000, [])
+
+
 def test_parquet_of_features_alone_says_what_is_missing(data: AttentionData, tmp_path: Path) -> None:
     path = tmp_path / "attention.pkl"
     data.X.to_parquet(path)
