@@ -138,6 +138,11 @@ class UrgencyPaths:
         return self.folder / "leak_gap.json"
 
     @property
+    def label_free_gap(self) -> Path:
+        """What missing labels cost, and the thresholds for that way of listening. Made on demand."""
+        return self.folder / "label_free_gap"
+
+    @property
     def evaluation(self) -> Path:
         """Metrics, predictions, report and pictures."""
         return self.folder / "evaluation"

@@ -97,6 +97,13 @@ NOT_WORSE = dg.AssetCheckSpec(
     asset="urgency_evaluation",
     description="Urgency macro-F1 of the validation utterances is not below the 95 % interval of the last evaluation.",
 )
+SAME_AS_EVALUATION = dg.AssetCheckSpec(
+    "same_as_evaluation",
+    asset="label_free_gap",
+    blocking=True,
+    description="With label turns and label text, the probabilities of the validation utterances are those of the "
+    "evaluation. They differ by at most 1e-5, or by 0.05 if an archive has vectors in a reduced precision.",
+)
 NO_LEAK = dg.AssetCheckSpec(
     "no_leak",
     asset="attention_audit",
@@ -323,6 +330,21 @@ def not_worse_than_before(metrics: Mapping[str, Any], before: Mapping[str, Any] 
         passed=least is None or score >= least,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"now": figure(score), "before": figure(last["f1_macro"] if last else None), "least": figure(least)},
+    )
+
+
+def same_as_evaluation(metrics: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """Fails when label turns and label text do not give the predictions of the evaluation."""
+    same = metrics["same_as_evaluation"]
+    passed, difference, limit = same["passed"], same["max_difference"], same["limit"]
+    return dg.AssetCheckResult(
+        check_name=SAME_AS_EVALUATION.name,
+        passed=passed,
+        description=None
+        if passed
+        else f"A probability differs by {difference:.2g} from that of the evaluation; allowed are {limit:.2g}. "
+        "Remedy: materialize urgency_evaluation again.",
+        metadata={"max_difference": difference, "limit": limit},
     )
 
 

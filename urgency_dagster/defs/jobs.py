@@ -28,7 +28,7 @@ scoring_job = dg.define_asset_job(
     description="One ZIP or folder of recordings: what it holds, scored utterances, scored calls.",
 )
 
-URGENCY_EVALUATION = [dg.AssetKey("urgency_evaluation"), dg.AssetKey("urgency_leak_gap")]
+URGENCY_EVALUATION = [dg.AssetKey("urgency_evaluation"), dg.AssetKey("urgency_leak_gap"), dg.AssetKey("label_free_gap")]
 ATTENTION_EVALUATION = [
     *(cv_key(model) for model in CROSS_VALIDATED),
     dg.AssetKey("attention_audit"),
@@ -39,8 +39,8 @@ ATTENTION_EVALUATION = [
 full_evaluation_job = dg.define_asset_job(
     EVALUATION_JOB,
     selection=dg.AssetSelection.assets(*URGENCY_EVALUATION, *ATTENTION_EVALUATION),
-    description="The present models: evaluation, leak gap, cross-validation, audit, leaderboard. Nothing is trained "
-    "for use.",
+    description="The present models: evaluation, leak gap, label-free gap, cross-validation, audit, leaderboard. "
+    "Nothing is trained for use.",
 )
 
 JOBS = (calls_job, urgency_job, attention_job, scoring_job)

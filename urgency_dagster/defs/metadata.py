@@ -18,7 +18,7 @@ from urgency_dagster.calls import (
     draw_throughput,
 )
 from urgency_dagster.defs.columns import column_metadata
-from urgency_dagster.defs.figures import duration, figure_table, option_table, rounded, share, size, timing
+from urgency_dagster.defs.figures import duration, figure, figure_table, option_table, rounded, share, size, timing
 from urgency_dagster.defs.reports import history_picture, pictures
 from urgency_dagster.tables import embeddings_schema
 from urgency_dagster.urgency import TrainingConfig, TrainingSetSummary, TrainingSummary, speaker_text
@@ -160,6 +160,29 @@ def evaluation_metadata(metrics: Mapping[str, Any]) -> dict[str, Any]:
     tables = {f"{task} macro-F1": figure_table(scores) for task, scores in by_level.items()}
     scores = {f"{task}_f1_macro": metrics["utterance"][task]["f1_macro"] for task in trained}
     return {**tables, **rounded({**scores, "average_f1": metrics["utterance"]["average_f1"]})}
+
+
+def gap_metadata(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The macro-F1 by call of each way of hearing, the calls that were heard, and the thresholds."""
+    calls, errors = metrics["calls"], metrics["character_error_rate"] or {}
+    tables = {
+        f"{task} macro-F1 by call": figure_table(
+            {way: of_way["call"][task]["f1_macro"] for way, of_way in ways.items()}
+        )
+        for ways in [metrics["ways"]]
+        for task in TASKS
+        if ways["label"]["call"][task]
+    }
+    return {
+        **tables,
+        "heard": share(calls["validation"]["measured"], calls["validation"]["asked"], "validation calls"),
+        "calibration": share(calls["calibration"]["measured"], calls["calibration"]["asked"], "calls"),
+        "listening": metrics["listening"],
+        "character_error_rate": figure_table({way: rate["rate"] for way, rate in errors.items()}),
+        "missed_speech": figure(metrics["speech"]["missed"]),
+        "thresholds": figure_table(metrics["thresholds"]),
+        **({"not_measured": metrics["not_measured"]} if metrics["not_measured"] else {}),
+    }
 
 
 MAX_STREAMS = 60

@@ -20,8 +20,9 @@ WEEKLY, TIME_ZONE = "0 3 * * 0", "Asia/Seoul"
     cron_schedule=WEEKLY,
     execution_timezone=TIME_ZONE,
     default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="Evaluates the present models again: evaluation and leak gap of the urgency model, cross-validation, "
-    "audit and leaderboard of the attention models. It takes about as long as a training. Off by default.",
+    description="Evaluates the present models again: evaluation, leak gap and label-free gap of the urgency model, "
+    "cross-validation, audit and leaderboard of the attention models. It takes as long as a training, and as the "
+    "embedding of the validation side twice. Off by default.",
 )
 def weekly_evaluation(context: dg.ScheduleEvaluationContext, storage: StorageResource) -> dg.RunRequest | dg.SkipReason:
     """Requests the evaluation of the models that exist. Equal results put nothing out of date."""

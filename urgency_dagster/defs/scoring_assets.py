@@ -25,7 +25,7 @@ from urgency_dagster.defs.scoring_pages import (
     recordings_metadata,
     utterance_metadata,
 )
-from urgency_dagster.defs.urgency_assets import urgency_model
+from urgency_dagster.defs.urgency_assets import label_free_gap, urgency_model
 from urgency_dagster.operations.gpus import take_gpu
 from urgency_dagster.operations.placement import CPU_TAGS, GPU_POOL, GPU_TAGS
 from urgency_dagster.provenance.keys import SCORING_ARCHIVE
@@ -91,7 +91,7 @@ class ScoringOptions(dagster_config(ScoringConfig)):  # type: ignore[misc]
 @steps.asset(
     group_name=GROUP,
     partitions_def=scoring_archives,
-    deps=[scoring_archive, scoring_recordings, urgency_model],
+    deps=[scoring_archive, scoring_recordings, urgency_model, label_free_gap],
     owners=CALLS_TEAM,
     tags=PERSONAL,
     code_version=CODE_VERSIONS["scored_utterances"],
@@ -106,7 +106,7 @@ def scored_utterances(
 ) -> Iterator[CheckedEvent]:
     """What was said, by whom and how urgent, for each utterance of each recording, with the answer for its call.
 
-    A recording that the same models scored before keeps its rows.
+    A recording that the same models scored before keeps its rows. `label_free_gap` is used once it is made.
     """
     record = Record.open(context, storage.paths, config=config, pretrained=models.names)
     options = ScoringConfig(**config.model_dump())

@@ -1,4 +1,4 @@
-"""The assets of the urgency pipeline: training set, model, evaluation, leak gap."""
+"""The assets of the urgency pipeline: training set, model, evaluation; on demand leak gap, label-free gap, export."""
 
 import time
 from collections.abc import Iterator
@@ -13,10 +13,12 @@ from urgency_dagster.defs.checks import (
     BEATS_MAJORITY,
     CALLS_IN_ONE_ARCHIVE,
     NOT_WORSE,
+    SAME_AS_EVALUATION,
     SPLIT_BY_CALL,
     beats_majority,
     calls_in_one_archive,
     not_worse_than_before,
+    same_as_evaluation,
     split_by_call,
 )
 from urgency_dagster.defs.columns import column_metadata, declared_columns
@@ -27,6 +29,7 @@ from urgency_dagster.defs.metadata import (
     TASKS,
     evaluation_metadata,
     funnel_metadata,
+    gap_metadata,
     training_metadata,
     training_set_metadata,
 )
@@ -38,6 +41,8 @@ from urgency_dagster.operations.gpus import take_gpu
 from urgency_dagster.operations.placement import CPU_TAGS, GPU_POOL, GPU_TAGS
 from urgency_dagster.provenance.manifests import partitions_with_manifest
 from urgency_dagster.provenance.record import CheckedEvent, Record
+from urgency_dagster.scoring import CODE_VERSIONS as SCORING_VERSIONS
+from urgency_dagster.scoring import GapConfig, measure_label_free_gap
 from urgency_dagster.urgency import (
     CODE_VERSIONS,
     EvaluationConfig,
@@ -47,6 +52,7 @@ from urgency_dagster.urgency import (
     evaluate,
     export_model,
     find_shared_calls,
+    load_model,
     measure_leak_gap,
     read_metrics,
     train,
@@ -192,6 +198,50 @@ def urgency_leak_gap(
     yield record.close([storage.paths.urgency.leak_gap], metadata)
 
 
+class GapOptions(dagster_config(GapConfig)):  # type: ignore[misc]
+    """How the cost of missing labels is measured."""
+
+
+@steps.asset(
+    group_name=GROUP,
+    deps=[training_set, urgency_model, urgency_evaluation],
+    owners=CALLS_TEAM,
+    tags=FIGURES | ON_DEMAND,
+    code_version=SCORING_VERSIONS["label_free_gap"],
+    op_tags=GPU_TAGS,
+    pool=GPU_POOL,
+    kinds={"pytorch", "markdown"},
+    output_required=False,
+    check_specs=[SAME_AS_EVALUATION],
+)
+def label_free_gap(
+    context: dg.AssetExecutionContext, config: GapOptions, storage: StorageResource, models: ModelsResource
+) -> Iterator[CheckedEvent]:
+    """What missing labels cost: the validation calls with the turns and text of their labels, and without them.
+
+    It also fits the thresholds for calls without labels, on the calibration set. It is made on demand and by the weekly
+    evaluation. *Materialize all* leaves it out.
+    """
+    if not is_asked_for(context):
+        context.log.info(LEFT_OUT)
+        return
+    record = Record.open(context, storage.paths, config=config, pretrained=models.names)
+    options = GapConfig(**config.model_dump())
+    take_gpu(storage.paths, options.device, context.log.info)
+    predictor = load_model(
+        storage.paths.urgency.model,
+        options.device,
+        speech_model=models.named_speech_model,
+        recogniser=models.recogniser,
+    )
+    with shown_progress(context, "calls") as progress:
+        metrics = measure_label_free_gap(storage.paths, predictor, options, progress)
+    folder = storage.paths.urgency.label_free_gap
+    metadata = {**gap_metadata(metrics), "report": report_page(folder / "report.md")}
+    files = sorted(folder.iterdir())
+    yield from record.close_checked([folder, *files], metadata, [same_as_evaluation(metrics)])
+
+
 @steps.asset(
     group_name=GROUP,
     deps=[training_set, urgency_model],
@@ -246,5 +296,5 @@ def full_table(context: dg.AssetExecutionContext, storage: StorageResource) -> I
 
 URGENCY_ASSETS = (training_set, urgency_model, urgency_evaluation)
 
-ON_DEMAND_ASSETS = (urgency_leak_gap, urgency_export, full_table)
+ON_DEMAND_ASSETS = (urgency_leak_gap, label_free_gap, urgency_export, full_table)
 """Assets that no other asset needs and that `run` does not make."""

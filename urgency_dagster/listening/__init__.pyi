@@ -1,5 +1,6 @@
 from .listener import Listener as Listener
 from .listener import load_listener as load_listener
+from .recognition.choice import recogniser_identity as recogniser_identity
 from .recognition.recogniser import Recogniser as Recogniser
 from .recognition.recogniser import Segment as Segment
 from .recognition.recogniser import Transcript as Transcript

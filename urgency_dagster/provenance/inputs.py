@@ -4,20 +4,22 @@ from collections.abc import Callable, Mapping
 
 import dagster as dg
 
+from urgency_dagster.listening import recogniser_identity
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import model_identity
 from urgency_dagster.provenance.keys import (
     ABSENT,
     CALL_ARCHIVE,
     LANDED,
+    NOT_MADE,
     PARTITIONED,
     PRETRAINED,
     PRETRAINED_INPUT,
     PROCESSED_DATA,
+    USED_IF_MADE,
     name_of,
 )
 from urgency_dagster.provenance.manifests import partitions_with_manifest, read_manifest
-from urgency_dagster.settings import recogniser_parts
 
 RECOGNISER = "recogniser"
 
@@ -70,6 +72,8 @@ def upstream_of(spec: dg.AssetSpec, *, from_table: bool) -> list[dg.AssetKey]:
 
 def _upstream_versions(key: dg.AssetKey, partition: str | None, paths: StoragePaths) -> dict[str, str]:
     name = name_of(key)
+    if key in USED_IF_MADE and read_manifest(paths, name) is None:
+        return {name: NOT_MADE}
     if key in PARTITIONED and partition is None:
         archives = partitions_with_manifest(paths, name)
         return {f"{name}/{archive}": _version(paths, name, archive) for archive in archives}
@@ -77,11 +81,7 @@ def _upstream_versions(key: dg.AssetKey, partition: str | None, paths: StoragePa
 
 
 def _identity(kind: str, name: str) -> str:
-    """The identity of a pretrained model or of a recogniser. The model behind a URL is not known."""
-    if kind != RECOGNISER:
-        return model_identity(name)
-    recogniser, model = recogniser_parts(name)
-    return f"{recogniser}:{model_identity(model)}"
+    return recogniser_identity(name) if kind == RECOGNISER else model_identity(name)
 
 
 def _version(paths: StoragePaths, asset: str, partition: str | None) -> str:

@@ -46,9 +46,15 @@ LANDED_OF_PARTITIONS = {CALL_ARCHIVES: CALL_ARCHIVE, SCORING_ARCHIVES: SCORING_A
 PARTITIONED = frozenset(dg.AssetKey(name) for names in PARTITIONS.values() for name in names)
 """The assets with one partition per archive. Every other asset reads all complete archives."""
 
+LABEL_FREE_GAP = dg.AssetKey("label_free_gap")
+
+USED_IF_MADE = frozenset({LABEL_FREE_GAP})
+"""Assets on demand that others use once they are made. Nothing waits for them."""
+
 PRETRAINED = {
     "utterance_embeddings": ("speech",),
     "urgency_model": ("text",),
+    "label_free_gap": ("speech", "recogniser"),
     "scored_utterances": ("speech", "recogniser"),
 }
 """The kinds of the pretrained models that an asset depends on, by asset."""
@@ -58,6 +64,9 @@ PRETRAINED_INPUT = "pretrained"
 
 ABSENT = "absent"
 """The version of an input that does not exist."""
+
+NOT_MADE = "not made"
+"""The version of an input that does not exist and is not needed, see USED_IF_MADE."""
 
 
 def name_of(key: dg.AssetKey) -> str:

@@ -1,9 +1,12 @@
 from .archive import score_archive as score_archive
 from .calls_table import CALL_SOURCES as CALL_SOURCES
 from .calls_table import write_scored_calls as write_scored_calls
+from .configuration import GapConfig as GapConfig
 from .configuration import ScoringConfig as ScoringConfig
 from .counts import ScoringCounts as ScoringCounts
 from .counts import count_scored as count_scored
+from .gap.measurement import measure_label_free_gap as measure_label_free_gap
+from .gap.report import gap_line as gap_line
 from .inventory import write_recordings as write_recordings
 from .landing import ScoringArchive as ScoringArchive
 from .landing import ScoringLanding as ScoringLanding

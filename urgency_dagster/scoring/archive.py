@@ -79,7 +79,7 @@ def score_archive(
 
 
 def scored_with(predictor: Predictor) -> str:
-    """The identity of everything that decides a score beside the recording: models, recogniser, and code.
+    """The identity of all that decides a score beside the recording: models, recogniser, thresholds, and code.
 
     Raises:
         ArtefactError: the model folder holds another model than the loaded one.
@@ -89,7 +89,10 @@ def scored_with(predictor: Predictor) -> str:
     if predictor.provenance.weights_sha256 not in model:
         raise ArtefactError("the urgency model was replaced while it was loaded", "one model", "run the step again")
     speech = json.dumps(predictor.provenance.speech_model, sort_keys=True)
-    return text_hash(CODE_VERSIONS["scored_utterances"], str(predictor.recogniser), speech, *model)[:16]
+    gap = predictor.label_free_gap
+    thresholds = json.dumps(dict(gap.thresholds) if gap else {}, sort_keys=True)
+    parts = CODE_VERSIONS["scored_utterances"], str(predictor.recogniser), speech, thresholds
+    return text_hash(*parts, *model)[:16]
 
 
 def write_table_csv(files: ScoringPaths, table: Path) -> None:

@@ -7,9 +7,10 @@ import csv
 import json
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO, TypeAlias, get_args
 
 from urgency_dagster.calls import printable
+from urgency_dagster.listening import Listening
 from urgency_dagster.scoring.rejects import Rejection
 
 if TYPE_CHECKING:
@@ -30,9 +31,21 @@ UNKNOWN = "-"
 """What a table shows for None."""
 
 
+class Written(NamedTuple):
+    """What was written.
+
+    Attributes:
+        unused: number of files that were not used. An utterance that was rejected does not count.
+        listening: the ways in which the answered recordings were heard.
+    """
+
+    unused: int
+    listening: frozenset[Listening]
+
+
 def write_answers(
     answers: Iterable[Answer], predictor: "Predictor", form: Format, stream: TextIO, *, text: bool = False
-) -> int:
+) -> Written:
     """Writes answers and rejections. JSON and CSV are written as they arrive, a table at the end.
 
     Args:
@@ -41,20 +54,19 @@ def write_answers(
         form: the format.
         stream: receives the output.
         text: whether the text of the turns is written too.
-
-    Returns:
-        The number of files that were not used. An utterance that was rejected does not count.
     """
-    unused = 0
+    unused, listening = 0, set[Listening]()
 
     def counted() -> Iterator[Answer]:
         nonlocal unused
         for answer in answers:
             unused += sum(rejection.utterance_id is None for rejection in _rejections(answer))
+            if not isinstance(answer, Rejection):
+                listening.add(answer.prediction.listening)
             yield answer
 
     WRITERS[form](counted(), predictor, stream, text)
-    return unused
+    return Written(unused, frozenset(listening))
 
 
 def _rejections(answer: Answer) -> Sequence[Rejection]:

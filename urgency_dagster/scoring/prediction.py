@@ -67,7 +67,7 @@ def _answer(predictor: "Predictor", recording: "Recording") -> PredictedRecordin
     try:
         prediction = predictor.predict(recording.audio, recording.turns)
     except UrgencyError as error:
-        return Rejection(recording.file, _reason(error), str(error), recording.id)
+        return Rejection(recording.file, reason_of(error), str(error), recording.id)
     ids: dict[Turn, list[str]] = defaultdict(list)  # two utterances of a label can be equal
     for turn, utterance_id in zip(recording.turns or (), recording.utterance_ids, strict=True):
         ids[turn].append(utterance_id)
@@ -76,7 +76,8 @@ def _answer(predictor: "Predictor", recording: "Recording") -> PredictedRecordin
     return PredictedRecording(recording.file, recording.id, prediction, recording.rejected + refused, kept)
 
 
-def _reason(error: UrgencyError) -> RejectReason:
+def reason_of(error: UrgencyError) -> RejectReason:
+    """The reason for a recording without an answer."""
     if isinstance(error, NoSpeechError):
         return RejectReason.NO_SPEECH
     return RejectReason.UNREADABLE_AUDIO if isinstance(error, AudioError) else RejectReason.NOT_RECOGNISED

@@ -4,4 +4,5 @@ CODE_VERSIONS = {
     "scoring_recordings": "1",
     "scored_utterances": "1",
     "scored_calls": "1",
+    "label_free_gap": "1",
 }

@@ -70,6 +70,7 @@ def resampled_matrices(
     groups: "NDArray[np.int64]",
     classes: int,
     config: BootstrapConfig,
+    group_count: int | None = None,
 ) -> "NDArray[np.int64]":
     """The confusion matrix of each bootstrap sample of whole groups, int64, (R, K, K).
 
@@ -79,8 +80,9 @@ def resampled_matrices(
         groups: the group of each row as ids 0 to G - 1, (N,).
         classes: number of classes.
         config: number of samples R and seed.
+        group_count: number of groups G; needed if some have no row.
     """
-    count = int(groups.max()) + 1
+    count = int(groups.max()) + 1 if group_count is None else group_count
     cells = classes * classes
     per_group = np.bincount(groups * cells + true * classes + predicted, minlength=count * cells).reshape(count, cells)
     samples = np.empty((config.resamples, cells), np.int64)

@@ -24,7 +24,8 @@ from urgency_dagster.urgency.data.labels import TASKS
 from urgency_dagster.urgency.inputs import Turns, blocks_of, check_texts, check_vectors, checked_turns
 from urgency_dagster.urgency.network.inference import TaskLogits, mean_by_call, predict_logits
 from urgency_dagster.urgency.package.engines import TORCH, Engine, engine_device
-from urgency_dagster.urgency.package.model_folder import LABEL, WEIGHTS, UrgencyModel, load_urgency_model, read_card
+from urgency_dagster.urgency.package.label_free_gap import LabelFreeGap, read_label_free_gap
+from urgency_dagster.urgency.package.model_folder import WEIGHTS, UrgencyModel, load_urgency_model, read_card
 from urgency_dagster.urgency.package.original import checkpoint_model, read_original
 from urgency_dagster.urgency.package.speech_model import find_speech_model, settings_of, speech_model_name
 from urgency_dagster.urgency.package.thresholds import ALARM_THRESHOLD, CONFIDENCE_THRESHOLD
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
 BATCH_SIZE = 64
 """Default number of utterances per forward pass."""
 
+LABEL: Listening = "label"
+"""The way of listening of the training: texts of the labels."""
+
 
 @dataclass(frozen=True)
 class Predictor:
@@ -62,6 +66,7 @@ class Predictor:
         speech_model: where the speech model is looked for: a hub id, `id@revision`, or the absolute path of a folder;
             None if only the name of a local folder is known.
         recogniser: the recogniser of turns without text, see `listening.load_listener`.
+        label_free_gap: what was measured of the model with this recogniser and without labels; None if nothing was.
     """
 
     model: UrgencyModel
@@ -71,6 +76,7 @@ class Predictor:
     batch_size: int = field(default=BATCH_SIZE, kw_only=True)
     speech_model: str | None = field(default=None, kw_only=True)
     recogniser: str | Recogniser = field(default="none", kw_only=True)
+    label_free_gap: LabelFreeGap | None = field(default=None, kw_only=True)
 
     @cached_property
     def listener(self) -> Listener:
@@ -201,11 +207,18 @@ class Predictor:
         codes: dict[Hashable, int] = {}
         ids = np.array([codes.setdefault(call, len(codes)) for call in calls])
         answers = self._class_probabilities(mean_by_call(logits, ids), "call")
-        thresholds = self.model.thresholds_of(listening)
+        thresholds = self._thresholds(listening)
         return tuple(
             CallPrediction(call, urgency, sentiment, _abstains(urgency, thresholds), _alarms(urgency, thresholds))
             for call, (urgency, sentiment) in zip(codes, answers, strict=True)
         )
+
+    def _thresholds(self, listening: Listening) -> Mapping[str, float]:
+        """The thresholds for a way of listening. A threshold holds for the texts that it was fitted on."""
+        if listening == LABEL:
+            return self.model.thresholds
+        gap = self.label_free_gap
+        return gap.thresholds if gap and gap.listening == listening else {}
 
     def _class_probabilities(
         self, logits: TaskLogits, level: str
@@ -289,6 +302,7 @@ def _predictor(
     recogniser: str | Recogniser | None,
 ) -> Predictor:
     settings = settings_of(weights.parent)
+    hearing = recogniser or settings.recogniser
     provenance = Provenance(
         weights_sha256=file_hash(weights),
         speech_model=dict(facts.get("speech_model", {})),
@@ -304,7 +318,8 @@ def _predictor(
         weights.parent,
         device,
         speech_model=speech_model_name(speech_model, provenance.speech_model, settings),
-        recogniser=recogniser or settings.recogniser,
+        recogniser=hearing,
+        label_free_gap=read_label_free_gap(weights.parent, provenance.weights_sha256, hearing),
     )
 
 

@@ -50,7 +50,7 @@ BROKEN = Rejection("b_1.wav", RejectReason.UNREADABLE_AUDIO, "not decodable", "b
 
 def written(predictor: Predictor, form: Format, *answers: Answer, text: bool = False) -> tuple[str, int]:
     stream = io.StringIO()
-    unused = write_answers(iter(answers), predictor, form, stream, text=text)
+    unused = write_answers(iter(answers), predictor, form, stream, text=text).unused
     return stream.getvalue(), unused
 
 

@@ -1,5 +1,6 @@
 """A storage root whose vectors come from recordings: what a predictor of recordings is compared with."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,32 +64,54 @@ class SpokenRoot:
 
 
 def write_spoken_root(
-    folder: Path, build: Builder, text_model: PretrainedModel, *, audio_tokens: int = 1
+    folder: Path,
+    build: Builder,
+    text_model: PretrainedModel,
+    *,
+    audio_tokens: int = 1,
+    record: Callable[[int], bytes] | None = None,
+    speech_model: PretrainedModel | None = None,
+    recogniser: str = "none",
 ) -> SpokenRoot:
-    """Lands, embeds, trains and evaluates some calls whose recordings differ in rate, channels and format."""
+    """Lands, embeds, trains and evaluates some calls.
+
+    Args:
+        folder: where the root is written.
+        build: writes the archives.
+        text_model: the text model.
+        audio_tokens: vectors per utterance.
+        record: the WAV of the call of a number, 6 s long; None for noise that differs in rate, channels and format.
+        speech_model: None for a tiny one without a CTC head.
+        recogniser: the recogniser in the settings of the root.
+    """
     paths, rng = StoragePaths(folder / "root"), np.random.default_rng(0)
-    save_speech_model(folder / "speech", LAYER)
-    speech_model = find_pretrained(str(folder / "speech"), "URGENCY_SPEECH_MODEL")
+    if speech_model is None:
+        save_speech_model(folder / "speech", LAYER)
+        speech_model = find_pretrained(str(folder / "speech"), "URGENCY_SPEECH_MODEL")
+
+    def noise(number: int) -> bytes:
+        return build.wav(6000, seed=number, **SHAPES[number % len(SHAPES)])
+
     for archive, count in SPOKEN_ARCHIVES.items():
-        build.extracted(paths, archive, *_members(build, archive, count, rng))
+        build.extracted(paths, archive, *_members(build, archive, count, rng, record or noise))
         build_utterance_table(paths, archive, workers=1)
         options = EmbeddingConfig(device="cpu", precision="float32", audio_tokens=audio_tokens, workers=1)
         embed_archive(paths, archive, speech_model, options)
         write_processed_data(paths, archive)
     build_training_set(paths, list(SPOKEN_ARCHIVES), SplitConfig())
     train(paths, text_model, CONFIG)
-    write_text(paths.settings_env, f"URGENCY_SPEECH_MODEL={speech_model.folder}\nURGENCY_RECOGNISER=none\n")
+    write_text(paths.settings_env, f"URGENCY_SPEECH_MODEL={speech_model.folder}\nURGENCY_RECOGNISER={recogniser}\n")
     evaluate(paths, EvaluationConfig(device="cpu", bootstrap_resamples=10))
     return SpokenRoot(paths, speech_model)
 
 
 def _members(
-    build: Builder, archive: str, count: int, rng: np.random.Generator
+    build: Builder, archive: str, count: int, rng: np.random.Generator, record: Callable[[int], bytes]
 ) -> tuple[dict[str, bytes], dict[str, bytes]]:
     audio, labels = {}, {}
     for number in range(count):
         call_id = build.call_id(sum(map(ord, archive)) * 1000 + number)
-        audio[f"{call_id}_20230101.wav"] = build.wav(6000, seed=number, **SHAPES[number % len(SHAPES)])
+        audio[f"{call_id}_20230101.wav"] = record(number)
         labels[f"{call_id}_20230101.json"] = build.json(_label(build, call_id, number, rng))
     return audio, labels
 

@@ -6,10 +6,23 @@ from urgency_dagster.listening.recognition.ctc import load_ctc_recogniser
 from urgency_dagster.listening.recognition.recogniser import Recogniser
 from urgency_dagster.listening.recognition.server import ServerRecogniser
 from urgency_dagster.listening.recognition.whisper import load_whisper_recogniser
-from urgency_dagster.pretrained import find_pretrained
+from urgency_dagster.pretrained import find_pretrained, model_identity
 from urgency_dagster.settings import recogniser_parts
 
 VARIABLE = "URGENCY_RECOGNISER"
+
+
+def recogniser_identity(name: str) -> str:
+    """The identity of a recogniser: its kind and that of its model. The model behind a URL is not known.
+
+    Args:
+        name: see `settings.recogniser_parts`.
+
+    Raises:
+        SettingsError: the name is none of a recogniser.
+    """
+    kind, target = recogniser_parts(name)
+    return f"{kind}:{model_identity(target)}"
 
 
 def load_recogniser(name: str, speech: calls.SpeechModel, device: str) -> Recogniser | None:

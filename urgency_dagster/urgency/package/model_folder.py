@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.extras import require_extra
-from urgency_dagster.listening import Listening, SpeakerModel, load_speaker_model
+from urgency_dagster.listening import SpeakerModel, load_speaker_model
 from urgency_dagster.urgency.data.labels import Labels
 from urgency_dagster.urgency.package.cards import card_text
 from urgency_dagster.urgency.package.engines import OPENVINO, TORCH, Engine
@@ -36,9 +36,6 @@ LEVELS = ("utterance", "call")
 
 NO_TEMPERATURES = {"urgency": 1.0, "sentiment": 1.0}
 
-LABEL: Listening = "label"
-"""The way of listening of the training: texts of the labels."""
-
 Temperatures = Mapping[str, Mapping[str, float]]
 """The temperature by level and task."""
 
@@ -56,8 +53,6 @@ class UrgencyModel:
         temperatures: by level (`utterance` or `call`) and task, what divides its logits before the softmax.
         thresholds: thresholds for the urgency of a call whose text is that of labels, see `thresholds.fit_thresholds`;
             empty without a calibration set.
-        thresholds_by_listening: the same for other ways of listening, such as `ctc`. A threshold holds for the texts
-            that it was fitted on.
         speaker: tells who speaks; None if the training calls did not name two speakers.
     """
 
@@ -68,12 +63,7 @@ class UrgencyModel:
     max_length: int
     temperatures: Temperatures = field(default_factory=lambda: _same_for_all_levels(NO_TEMPERATURES))
     thresholds: dict[str, float] = field(default_factory=dict)
-    thresholds_by_listening: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     speaker: SpeakerModel | None = None
-
-    def thresholds_of(self, listening: Listening) -> Mapping[str, float]:
-        """The thresholds for a way of listening; empty if none were fitted for it."""
-        return self.thresholds if listening == LABEL else self.thresholds_by_listening.get(listening, {})
 
 
 def save_urgency_model(folder: Path, model: UrgencyModel, card: dict[str, Any]) -> None:
@@ -94,7 +84,6 @@ def save_urgency_model(folder: Path, model: UrgencyModel, card: dict[str, Any]) 
         "max_length": model.max_length,
         "temperatures": model.temperatures,
         "thresholds": model.thresholds,
-        "thresholds_by_listening": model.thresholds_by_listening,
     }
     with replacing_folder(folder) as temporary:
         save_file(weights, temporary / WEIGHTS, metadata={"format": "pt"})
@@ -134,11 +123,7 @@ def load_urgency_model(folder: Path, engine: Engine = TORCH) -> UrgencyModel:
         config = ModelConfig.from_stored(stored["network"])
         tokenizer = AutoTokenizer.from_pretrained(folder / TEXT_ENCODER, local_files_only=True)
         network = _openvino_network(folder) if engine == OPENVINO else _torch_network(folder, config)
-        fitted = (
-            _stored_temperatures(stored["temperatures"]),
-            stored.get("thresholds", {}),
-            stored.get("thresholds_by_listening", {}),
-        )
+        fitted = _stored_temperatures(stored["temperatures"]), stored.get("thresholds", {})
         labels = Labels.from_json(stored["labels"])
         speaker = load_speaker_model(folder / SPEAKER)
         model = UrgencyModel(network.eval(), tokenizer, labels, config, stored["max_length"], *fitted, speaker=speaker)

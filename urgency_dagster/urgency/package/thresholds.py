@@ -89,7 +89,7 @@ def _fit(values: "NDArray[np.float64]", share_below: float, min_calls: int) -> T
     return ThresholdFit(float(np.sort(values)[below]), count, (low, high), count >= min_calls)
 
 
-def offered(fits: Mapping[str, ThresholdFit]) -> dict[str, float]:
+def offered_thresholds(fits: Mapping[str, ThresholdFit]) -> dict[str, float]:
     """The thresholds that the model uses, by name."""
     return {name: fit.threshold for name, fit in fits.items() if fit.offered}
 

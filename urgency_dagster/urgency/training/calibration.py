@@ -12,7 +12,7 @@ from urgency_dagster.urgency.data.dataset import first_rows
 from urgency_dagster.urgency.data.labels import Labels
 from urgency_dagster.urgency.network.inference import TaskLogits, mean_by_call, predict_logits
 from urgency_dagster.urgency.package.model_folder import NO_TEMPERATURES, UrgencyModel
-from urgency_dagster.urgency.package.thresholds import ThresholdFit, fit_thresholds, offered
+from urgency_dagster.urgency.package.thresholds import ThresholdFit, fit_thresholds, offered_thresholds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,7 @@ def calibrate(
         "call": _temperatures(model.labels, call_logits, urgency, sentiment) if enough else dict(NO_TEMPERATURES),
     }
     fits = _thresholds(model.labels, call_logits, temperatures["call"]["urgency"], urgency, config)
-    return replace(model, temperatures=temperatures, thresholds=offered(fits)), fits
+    return replace(model, temperatures=temperatures, thresholds=offered_thresholds(fits)), fits
 
 
 def _thresholds(

@@ -11,7 +11,7 @@ from urgency_dagster.urgency.package.thresholds import (
     ThresholdFit,
     evaluate_thresholds,
     fit_thresholds,
-    offered,
+    offered_thresholds,
     threshold_text,
 )
 
@@ -28,7 +28,7 @@ def drawn(calls: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def fit(
     probabilities: np.ndarray, true: np.ndarray, deferral_rate: float = 0.1, alarm_recall: float = 0.9
 ) -> dict[str, float]:
-    return offered(fits_of(probabilities, true, deferral_rate, alarm_recall))
+    return offered_thresholds(fits_of(probabilities, true, deferral_rate, alarm_recall))
 
 
 def fits_of(
@@ -132,8 +132,8 @@ def test_a_threshold_from_too_few_calls_is_not_offered(of_high: int, *, alarm: b
     true = np.where(np.arange(40) < of_high, HIGH, 0)
     fits = fits_of(probabilities, true, min_calls=20)
     assert (fits["alarm_from"].calls, fits["answer_from"].calls) == (of_high, 40)
-    assert ("alarm_from" in offered(fits)) == alarm
-    assert "answer_from" in offered(fits)
+    assert ("alarm_from" in offered_thresholds(fits)) == alarm
+    assert "answer_from" in offered_thresholds(fits)
 
 
 def test_the_text_says_what_a_threshold_stands_on() -> None:
