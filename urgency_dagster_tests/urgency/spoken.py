@@ -31,6 +31,9 @@ WORDS = {"하": "문의", "중": "아파", "상": "호흡"}
 SHAPES: list[dict[str, Any]] = [{}, {"rate": 44_100}, {"channels": 2}, {"rate": 16_000, "subtype": "FLOAT"}]
 """Rate, channels and format of the recordings, in turn."""
 
+Recorder = Callable[[str, int], bytes]
+"""Returns a WAV of 6 s for an archive and the number of a call in it."""
+
 CONFIG = TrainingConfig(epochs=2, learning_rate=5e-3, min_calibration_calls=1, device="cpu")
 
 
@@ -69,7 +72,7 @@ def write_spoken_root(
     text_model: PretrainedModel,
     *,
     audio_tokens: int = 1,
-    record: Callable[[int], bytes] | None = None,
+    record: Recorder | None = None,
     speech_model: PretrainedModel | None = None,
     recogniser: str = "none",
 ) -> SpokenRoot:
@@ -80,7 +83,7 @@ def write_spoken_root(
         build: writes the archives.
         text_model: the text model.
         audio_tokens: vectors per utterance.
-        record: the WAV of the call of a number, 6 s long; None for noise that differs in rate, channels and format.
+        record: makes the recordings; None for noise that differs in rate, channels and format.
         speech_model: None for a tiny one without a CTC head.
         recogniser: the recogniser in the settings of the root.
     """
@@ -89,7 +92,7 @@ def write_spoken_root(
         save_speech_model(folder / "speech", LAYER)
         speech_model = find_pretrained(str(folder / "speech"), "URGENCY_SPEECH_MODEL")
 
-    def noise(number: int) -> bytes:
+    def noise(archive: str, number: int) -> bytes:
         return build.wav(6000, seed=number, **SHAPES[number % len(SHAPES)])
 
     for archive, count in SPOKEN_ARCHIVES.items():
@@ -106,12 +109,12 @@ def write_spoken_root(
 
 
 def _members(
-    build: Builder, archive: str, count: int, rng: np.random.Generator, record: Callable[[int], bytes]
+    build: Builder, archive: str, count: int, rng: np.random.Generator, record: Recorder
 ) -> tuple[dict[str, bytes], dict[str, bytes]]:
     audio, labels = {}, {}
     for number in range(count):
         call_id = build.call_id(sum(map(ord, archive)) * 1000 + number)
-        audio[f"{call_id}_20230101.wav"] = record(number)
+        audio[f"{call_id}_20230101.wav"] = record(archive, number)
         labels[f"{call_id}_20230101.json"] = build.json(_label(build, call_id, number, rng))
     return audio, labels
 
