@@ -39,6 +39,7 @@ from urgency_dagster.defs.reports import report_page
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
 from urgency_dagster.operations.gpus import take_gpu
 from urgency_dagster.operations.placement import CPU_TAGS, GPU_POOL, GPU_TAGS
+from urgency_dagster.provenance.keys import LABEL_FREE_GAP
 from urgency_dagster.provenance.manifests import partitions_with_manifest
 from urgency_dagster.provenance.record import CheckedEvent, Record
 from urgency_dagster.scoring import CODE_VERSIONS as SCORING_VERSIONS
@@ -202,26 +203,33 @@ class GapOptions(dagster_config(GapConfig)):  # type: ignore[misc]
     """How the cost of missing labels is measured."""
 
 
-@steps.asset(
-    group_name=GROUP,
-    deps=[training_set, urgency_model, urgency_evaluation],
-    owners=CALLS_TEAM,
-    tags=FIGURES | ON_DEMAND,
-    code_version=SCORING_VERSIONS["label_free_gap"],
+# A step of a single asset may leave out the asset and not its check. Of a `multi_asset` it may leave out both.
+@steps.multi_asset(
+    name=LABEL_FREE_GAP.path[0],
+    specs=[
+        dg.AssetSpec(
+            LABEL_FREE_GAP,
+            group_name=GROUP,
+            deps=[training_set, urgency_model, urgency_evaluation],
+            skippable=True,
+            owners=CALLS_TEAM,
+            tags=FIGURES | ON_DEMAND,
+            code_version=SCORING_VERSIONS["label_free_gap"],
+            kinds={"pytorch", "markdown"},
+            description="What missing labels cost: the validation calls with the turns and text of their labels, and "
+            "without them. It also fits the thresholds for calls without labels, on the calibration set. It is made on "
+            "demand and by the weekly evaluation. *Materialize all* leaves it out.",
+        )
+    ],
+    can_subset=True,
     op_tags=GPU_TAGS,
     pool=GPU_POOL,
-    kinds={"pytorch", "markdown"},
-    output_required=False,
     check_specs=[SAME_AS_EVALUATION],
 )
 def label_free_gap(
     context: dg.AssetExecutionContext, config: GapOptions, storage: StorageResource, models: ModelsResource
 ) -> Iterator[CheckedEvent]:
-    """What missing labels cost: the validation calls with the turns and text of their labels, and without them.
-
-    It also fits the thresholds for calls without labels, on the calibration set. It is made on demand and by the weekly
-    evaluation. *Materialize all* leaves it out.
-    """
+    """Hears the held-out calls with and without their labels, and compares the answers."""
     if not is_asked_for(context):
         context.log.info(LEFT_OUT)
         return

@@ -87,3 +87,15 @@ def test_the_macro_f1_of_present_classes_is_scikit_learns() -> None:
     matrix = confusion_matrix(true, predicted, 4)
     assert f1_macro_of_present(matrix) == pytest.approx(f1_score(true, predicted, average="macro"))
     assert f1_macro_of_present(matrix) == pytest.approx(f1_macro(matrix) * 4 / 3)
+
+
+def test_groups_without_a_row_take_part_in_the_samples() -> None:
+    """The samples of two models stay paired, although one has no row of the last group."""
+    config = BootstrapConfig(100, 1)
+    true, groups = np.array([0, 1, 1]), np.array([0, 1, 2])
+    whole = resampled_matrices(true, true, groups, 2, config)
+    part = resampled_matrices(true[:2], true[:2], groups[:2], 2, config, 3)
+    without_last = whole[:, 1, 1] - part[:, 1, 1]
+    assert (whole[:, 0, 0] == part[:, 0, 0]).all()
+    assert without_last.min() >= 0
+    assert without_last.max() > 0

@@ -75,6 +75,7 @@ def write_spoken_root(
     record: Recorder | None = None,
     speech_model: PretrainedModel | None = None,
     recogniser: str = "none",
+    training: TrainingConfig = CONFIG,
 ) -> SpokenRoot:
     """Lands, embeds, trains and evaluates some calls.
 
@@ -86,6 +87,7 @@ def write_spoken_root(
         record: makes the recordings; None for noise that differs in rate, channels and format.
         speech_model: None for a tiny one without a CTC head.
         recogniser: the recogniser in the settings of the root.
+        training: the hyper-parameters.
     """
     paths, rng = StoragePaths(folder / "root"), np.random.default_rng(0)
     if speech_model is None:
@@ -102,7 +104,7 @@ def write_spoken_root(
         embed_archive(paths, archive, speech_model, options)
         write_processed_data(paths, archive)
     build_training_set(paths, list(SPOKEN_ARCHIVES), SplitConfig())
-    train(paths, text_model, CONFIG)
+    train(paths, text_model, training)
     write_text(paths.settings_env, f"URGENCY_SPEECH_MODEL={speech_model.folder}\nURGENCY_RECOGNISER={recogniser}\n")
     evaluate(paths, EvaluationConfig(device="cpu", bootstrap_resamples=10))
     return SpokenRoot(paths, speech_model)

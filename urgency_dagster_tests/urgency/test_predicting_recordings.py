@@ -17,7 +17,7 @@ from urgency_dagster.errors import AudioError, InputError, ModelError, NoSpeechE
 from urgency_dagster.listening import Turn
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.statistics.calibration import probabilities
-from urgency_dagster.urgency import RecordingPrediction, RejectedRecording
+from urgency_dagster.urgency import LabelFreeGap, RecordingPrediction, RejectedRecording
 from urgency_dagster.urgency.predictor import Predictor
 from urgency_dagster_tests.calls.conftest import LAYER, save_speech_model
 from urgency_dagster_tests.conftest import Builder
@@ -221,13 +221,11 @@ def test_numbers_of_numpy_are_milliseconds(predictor: Predictor, call: Validatio
     assert json.dumps(dataclasses.asdict(answer.utterances[0].turn))
 
 
-def test_thresholds_belong_to_a_way_of_listening(spoken: SpokenRoot, tmp_path: Path, call: ValidationCall) -> None:
-    """The thresholds of the training hold for the text of labels. Others can be added to the folder later."""
-    folder = Path(shutil.copytree(spoken.model, tmp_path / "model"))
-    stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    stored["thresholds_by_listening"] = {"ctc": {"answer_from": 1.1, "alarm_from": 0.0}}
-    (folder / "config.json").write_text(json.dumps(stored), encoding="utf-8")
-    predictor = urgency.load_model(folder, "cpu", speech_model=spoken.speech_model.folder, recogniser="none")
+def test_thresholds_belong_to_a_way_of_listening(predictor: Predictor) -> None:
+    """The thresholds of the training hold for the text of labels. Others are measured without labels."""
+    thresholds = {"answer_from": 1.1, "alarm_from": 0.0}
+    gap = LabelFreeGap("ctc", thresholds, "urgency", with_labels=1, without_labels=1, interval=None, calls=1)
+    predictor = dataclasses.replace(predictor, label_free_gap=gap)
     heard = predictor.listener.listen(np.zeros(96_000, np.float32), [Turn(0, 900, "네")])
     answers = {
         way: predictor.predict_heard(dataclasses.replace(heard, listening=way)) for way in ("label", "ctc", "http")

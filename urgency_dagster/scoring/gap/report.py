@@ -181,6 +181,6 @@ def gap_line(predictor: "Predictor", listening: Iterable["Listening"]) -> str:
     between = f"{gap.interval[0]:+.3f} to {gap.interval[1]:+.3f}" if gap.interval else "not defined"
     return (
         f"what missing labels cost ({ways}): macro-F1 of the {gap.task} by call is {gap.without_labels:.3f} instead of "
-        f"{gap.with_labels:.3f}, a difference of {gap.without_labels - gap.with_labels:+.3f} "
+        f"{gap.with_labels:.3f} with labels, a difference of {gap.without_labels - gap.with_labels:+.3f} "
         f"(95 % interval {between}), on {gap.calls} validation calls"
     )

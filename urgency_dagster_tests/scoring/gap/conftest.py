@@ -16,6 +16,7 @@ from urgency_dagster.scoring import GapConfig, load_predictor, measure_label_fre
 from urgency_dagster_tests.conftest import Builder
 from urgency_dagster_tests.listening.conftest import save_ctc_model
 from urgency_dagster_tests.listening.syllables import RATE, silence, syllables
+from urgency_dagster_tests.urgency.spoken import CONFIG as CONFIG_OF_TRAINING
 from urgency_dagster_tests.urgency.spoken import SPOKEN_ARCHIVES, SpokenRoot, write_spoken_root
 
 CONFIG = GapConfig(device="cpu", bootstrap_resamples=50)
@@ -37,7 +38,15 @@ def speaking(tmp_path_factory: pytest.TempPathFactory, build: Builder, text_mode
     (folder / "speech").mkdir()
     save_ctc_model(folder / "speech")
     model = find_pretrained(str(folder / "speech"), "URGENCY_SPEECH_MODEL")
-    return write_spoken_root(folder, build, text_model, record=speech, speech_model=model, recogniser="ctc")
+    return write_spoken_root(
+        folder,
+        build,
+        text_model,
+        record=speech,
+        speech_model=model,
+        recogniser="ctc",
+        training=CONFIG_OF_TRAINING.changed(epochs=15),  # so that the text matters to the model
+    )
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,8 @@ class TestWays:
         assert metrics["speech"]["covered_utterances"] > 0.7
         assert metrics["character_error_rate"]["label_turns"]["rate"] > 0.5, "a random CTC head understands nothing"
         assert metrics["ways"]["found_turns"]["call"]["urgency"]["n"] == 8
+        for way in ("label_turns", "found_turns"):
+            assert metrics["differences"][way]["call"]["urgency"]["f1_macro"] < 0, "the text matters to this model"
 
     def test_the_same_input_gives_the_same_bytes(self, copied: StoragePaths, once: Measured) -> None:
         measured(copied)
