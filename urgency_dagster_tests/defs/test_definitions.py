@@ -18,7 +18,8 @@ from urgency_dagster.settings import Settings
 HEAVY = ("torch", "transformers", "ray", "librosa", "sklearn", "imblearn", "lightgbm", "xgboost")
 MODELS = ("lgbm", "logreg", "rf", "voting", "xgb")
 ACCELERATED = {
-    *("utterance_embeddings", "urgency_model", "urgency_evaluation", "urgency_leak_gap", "scored_utterances")
+    *("utterance_embeddings", "urgency_model", "urgency_evaluation", "urgency_leak_gap", "label_free_gap"),
+    "scored_utterances",
 }
 
 
@@ -37,7 +38,8 @@ def test_asset_keys_and_groups(definitions: dg.Definitions) -> None:
             *("utterance_embeddings", "utterances"),
         ],
         "urgency": [
-            *("full_table", "training_set", "urgency_evaluation", "urgency_export", "urgency_leak_gap", "urgency_model")
+            *("full_table", "label_free_gap", "training_set", "urgency_evaluation", "urgency_export"),
+            *("urgency_leak_gap", "urgency_model"),
         ],
         "attention": sorted(
             ["attention_audit", "attention_features", "attention_leaderboard", "attention_source"]
@@ -69,6 +71,7 @@ def test_jobs_sensors_and_checks(definitions: dg.Definitions) -> None:
         "training_set:split_by_call": True,
         "urgency_evaluation:beats_majority": True,
         "urgency_evaluation:not_worse_than_before": False,
+        "label_free_gap:same_as_evaluation": True,
         "attention_audit:no_leak": True,
         "attention_audit:no_suspicion": False,
         "attention_leaderboard:plausible_scores": False,
@@ -165,4 +168,4 @@ def test_the_catalogue_has_the_options_of_every_step(definitions: dg.Definitions
         for item in _assets(definitions)
         if getattr(item.op.config_schema.as_field().config_type, "fields", None)
     }
-    assert configured - {"urgency_leak_gap"} == CATALOGUE.options.keys()
+    assert configured - {"urgency_leak_gap", "label_free_gap"} == CATALOGUE.options.keys()

@@ -49,7 +49,7 @@ def test_it_evaluates_only_models_that_exist(settings: Settings, tmp_path: Path)
     asked = requested(settings, tmp_path / "home")
     assert isinstance(asked, dg.RunRequest)
     names = {key.to_user_string() for key in asked.asset_selection or ()}
-    assert names == {"urgency_evaluation", "urgency_leak_gap"}
+    assert names == {"urgency_evaluation", "urgency_leak_gap", "label_free_gap"}
     made(settings, "attention_features")
     asked = requested(settings, tmp_path / "home")
     assert isinstance(asked, dg.RunRequest)
