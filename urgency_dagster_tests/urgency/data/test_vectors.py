@@ -59,7 +59,7 @@ def test_an_unknown_revision_fits_every_other_with_a_warning(paths: StoragePaths
     assert build_training_set(paths, NAMES, SplitConfig()).warning == ""
     with_revision(paths, NAMES[0], "")
     summary = build_training_set(paths, NAMES, SplitConfig())
-    assert summary.speech_model == {"name": "speech", "revision": "1"}
+    assert summary.speech_model == {"name": "speech", "revision": "1", "weights_sha256": "0" * 64}
     assert summary.warning == (
         f"{NAMES[0]}: the revision of the speech model is not known, and assumed to be the same as that of the other "
         "archives."
