@@ -10,15 +10,21 @@ from typing import Any
 import dagster as dg
 import pyarrow.parquet as pq
 import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver
+from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.loader import LoadingContextForTest
 
+from urgency_dagster.definitions import build_definitions
 from urgency_dagster.defs.catalogue import CATALOGUE
 from urgency_dagster.defs.partitions import scoring_archives
 from urgency_dagster.defs.resources import resources
 from urgency_dagster.defs.scoring_assets import SCORING_ASSETS
+from urgency_dagster.operations.history import report_history
 from urgency_dagster.operations.planning import PlannedRun, Planner
 from urgency_dagster.operations.summary import summary_lines
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.provenance.keys import name_of
+from urgency_dagster.provenance.keys import CALL_ARCHIVES, SCORING_ARCHIVES, name_of
+from urgency_dagster.provenance.landed import LandedContent
 from urgency_dagster.provenance.manifests import Manifest, completed, write_manifest
 from urgency_dagster.scoring import write_recordings
 from urgency_dagster.settings import Settings
@@ -223,16 +229,36 @@ class TestPlan:
         assert scoring.names() == ["scored_utterances", "scored_calls"]
 
 
+def test_a_new_history_shows_the_scores_as_fresh(scoring: Scoring) -> None:
+    scoring.materialise()
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert report_history(instance, LandedContent(scoring.paths)) == len([*ASSETS, "urgency_model"])
+        assert instance.get_dynamic_partitions(SCORING_ARCHIVES) == ["calls"]
+        assert instance.get_dynamic_partitions(CALL_ARCHIVES) == []
+        graph = build_definitions(scoring.settings).get_repository_def().asset_graph
+        with partition_loading_context(dynamic_partitions_store=instance):
+            resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
+            states = {name: resolver.get_status(dg.AssetKey(name), "calls").value for name in ASSETS}
+    assert states == dict.fromkeys(ASSETS, "FRESH")
+
+
 def test_recordings_without_a_label_have_a_row_or_a_reason(scoring: Scoring, build: Builder) -> None:
     for path in scoring.landed.folder.iterdir():
         path.unlink()
-    scoring.landed.land("noise.wav", build.wav(3000))
-    scoring.landed.land("short.wav", build.wav(30))
+    kinds = {
+        "noise": build.wav(3000),
+        "stereo": build.wav(3000, rate=44_100, channels=2),
+        "short": build.wav(30),
+        "silence": build.wav(3000)[:44] + bytes(48_000),
+        "empty": b"",
+    }
+    for name, content in kinds.items():
+        scoring.landed.land(f"{name}.wav", content)
     assert scoring.materialise().success
     files = scoring.paths.scoring("calls")
     named = {row["file"] for row in pq.read_table(files.calls).to_pylist()}
     named |= {row["member"] for row in pq.read_table(files.rejects).to_pylist()}
-    assert named == {"calls/noise.wav", "calls/short.wav"}
+    assert named == {f"calls/{name}.wav" for name in kinds}
 
 
 def test_a_run_without_a_model_says_what_is_missing(scoring: Scoring) -> None:

@@ -17,6 +17,7 @@ from urgency_dagster.scoring import (
     SCORED_UTTERANCES,
     RejectReason,
     count_scored,
+    scan_scoring,
     score_archive,
     write_recordings,
     write_scored_calls,
@@ -99,6 +100,18 @@ class TestAnswers:
         for field in (*SCORED_UTTERANCES, *SCORED_CALLS):
             assert field.metadata[b"description"].endswith(b".")
             assert field.metadata[b"unit"] in (b"none", b"1", b"ms")
+
+    def test_a_zip_gives_the_answers_of_its_folder(self, landed: Landed, predictor: Predictor, build: Builder) -> None:
+        scored(landed, predictor)
+        members = {f"x/{path.name}": path.read_bytes() for path in sorted(landed.folder.iterdir())}
+        build.zip(landed.paths.landing_scoring / "packed.zip", members)
+        packed = scan_scoring(landed.paths.landing_scoring).archives["packed"]
+        write_recordings(landed.paths, packed)
+        score_archive(landed.paths, packed, predictor)
+        tables = [pq.read_table(landed.paths.scoring(name).utterances) for name in ("calls", "packed")]
+        one, other = (table.drop_columns(["archive", "file"]) for table in tables)
+        assert one.equals(other)
+        assert {str(name).rpartition("/")[0] for name in tables[1]["file"].to_pylist()} == {"packed.zip/x"}
 
 
 class TestRejects:
