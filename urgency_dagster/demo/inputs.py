@@ -101,16 +101,17 @@ def _contents(paths: StoragePaths, pairs: tuple[DemoPair, ...], samples: int, se
     models = paths.root / "models" / "demo"
     lines = texts([drawn for drawn in pairs if drawn.pair.split == "T"])
     with own_process() as beside:
-        zips = beside.submit(zip_pairs, pairs)
+        zips, recordings = beside.submit(zip_pairs, pairs), beside.submit(unlabelled_recordings, seed)
         contents = {
             paths.settings_env: SETTINGS_ENV.encode(),
             paths.run_config: RUN_CONFIG.encode(),
             **{models / "speech" / name: content for name, content in speech_model(lines, seed).items()},
             **{models / "text" / name: content for name, content in text_model(lines, seed).items()},
             paths.attention_pickle: attention_pickle(samples, seed),
-            **{paths.landing_scoring / name: content for name, content in unlabelled_recordings(seed).items()},
         }
-        return contents | {paths.landing_calls / name: content for name, content in zips.result().items()}
+        landed = {paths.landing_calls / name: content for name, content in zips.result().items()}
+        landed |= {paths.landing_scoring / name: content for name, content in recordings.result().items()}
+        return contents | landed
 
 
 def _put(paths: StoragePaths, contents: Mapping[Path, bytes]) -> int:

@@ -34,10 +34,15 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_others() -> None:
     assert all(soundfile.read(io.BytesIO(content))[0].std() > 0.01 for content in first.values())
 
 
+def no_recordings(_seed: int) -> dict[str, bytes]:
+    """What another process makes instead of the recordings."""
+    return {}
+
+
 def test_the_other_files_are_the_same_without_them(
     demo_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inputs, "unlabelled_recordings", lambda _seed: {})
+    monkeypatch.setattr(inputs, "unlabelled_recordings", no_recordings)
     write_demo(tmp_path, calls=MIN_CALLS, samples=MIN_SAMPLES)
     files = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file() and path.name != "demo.json"]
     assert len(files) > 10
