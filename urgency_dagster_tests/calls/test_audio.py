@@ -132,10 +132,13 @@ def test_a_recording_whose_writer_was_stopped_is_whole(wav: WriteWav, build: Bui
 
 
 @pytest.mark.parametrize("name", [b"LIST", b"id3 "])
-def test_what_follows_a_recording_without_samples_is_no_sound(wav: WriteWav, build: Builder, name: bytes) -> None:
-    header = build.wav(0)
+@pytest.mark.parametrize("left", [400, 100])
+def test_what_follows_a_recording_without_samples_is_no_sound(
+    wav: WriteWav, build: Builder, name: bytes, left: int
+) -> None:
+    """Also if it is cut off."""
     with pytest.raises(AudioError, match="no samples"):
-        decode(wav(header + name + (400).to_bytes(4, "little") + bytes(400)))
+        decode(wav(build.wav(0) + name + (400).to_bytes(4, "little") + bytes(left)))
 
 
 @pytest.mark.parametrize("first", [b"abcd", b"AB  ", b"WAVE", b"\x30\x31\x32\x33"])
