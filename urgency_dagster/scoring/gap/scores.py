@@ -144,7 +144,8 @@ def _classes(
 def _turn_answers(call: ComparedCall, way: str, task: str) -> "NDArray[np.int64]":
     """The predicted class of each turn with a label."""
     logits: NDArray[np.float32] = getattr(call.logits[way], task)
-    return np.argmax(logits[call.labelled[way]], axis=1)
+    answers: NDArray[np.int64] = np.argmax(logits[call.labelled[way]], axis=1)
+    return answers
 
 
 def _call_answer(call: ComparedCall, way: str, task: str) -> "NDArray[np.int64]":
