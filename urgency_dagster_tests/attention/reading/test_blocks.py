@@ -82,6 +82,27 @@ def test_a_column_that_tells_the_label_is_no_sign_of_replicates(honest: Attentio
     assert numbers(turned) is None
 
 
+def paired(honest: AttentionData, y: np.ndarray, pairs: int) -> AttentionData:
+    """The rows in a random order, with a column in which so many pairs of a participant's rows are equal."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=480).astype("float32")
+    for person in range(12):
+        rows = 40 * person + np.argsort(y[40 * person : 40 * (person + 1)], kind="stable")
+        values[rows[1 : 2 * pairs : 2]] = values[rows[: 2 * pairs : 2]]
+    order = rng.permutation(480)
+    X = honest.X.assign(**{"BAT_TMP#AVG#H03": values}).iloc[order]
+    return dataclasses.replace(honest, X=X, y=y[order], groups=honest.groups[order])
+
+
+@pytest.mark.parametrize(("rare", "pairs", "found"), [(20, 20, True), (2, 20, False), (20, 9, False)])
+def test_equal_values_must_be_many_and_of_labels_that_differ(
+    honest: AttentionData, rare: int, pairs: int, found: bool
+) -> None:
+    """With two zeros among forty labels, most pairs have one label by chance. Replication covers every prompt."""
+    y = (np.arange(480) % 40 >= rare).astype(np.int64)
+    assert (numbers(paired(honest, y, pairs)) is not None) == found
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_honest_rows_in_a_random_order_are_no_replicates(seed: int) -> None:
     data = honest_data(seed=seed, persistence=0.9)
