@@ -17,6 +17,7 @@ from urgency_dagster.errors import ArtefactError, RecognitionError
 from urgency_dagster.listening import HeardCall, Listener, Listening, Segment, Transcript, Turn
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.scoring import load_predictor, measure_label_free_gap
+from urgency_dagster.scoring.archive import scored_with
 from urgency_dagster.urgency import GAP_METRICS, Predictor, read_held_out_calls, read_metrics
 from urgency_dagster.writing import read_json, write_json, write_table
 from urgency_dagster_tests.conftest import Builder
@@ -268,6 +269,11 @@ class TestAskingTheModelAfterwards:
         assert labelled.urgency
         own = predictor.model.thresholds["answer_from"]
         assert labelled.abstain == (max(labelled.urgency.probabilities.values()) < own)
+
+    def test_new_thresholds_score_archives_again(self, once: Measured, speaking: SpokenRoot) -> None:
+        before, after = (load_predictor(root.paths.root) for root in (speaking, once))
+        assert scored_with(before) != scored_with(after)
+        assert scored_with(after) == scored_with(load_predictor(once.paths.root))
 
     def test_it_knows_the_gap_of_its_recogniser_only(self, once: Measured, again: StoragePaths) -> None:
         metrics, gap = once.metrics, load_predictor(again.root).label_free_gap
