@@ -100,6 +100,13 @@ def test_the_report_has_no_section_about_urgency(made: Made) -> None:
     assert "urgency by" not in (folder / "classification_report.txt").read_text(encoding="utf-8")
 
 
+def test_the_model_has_no_thresholds(made: Made) -> None:
+    facts = read_card(made.paths.urgency.model)
+    assert facts["thresholds"] == facts["threshold_fits"] == {}
+    assert facts["temperatures"]["utterance"]["urgency"] == 1
+    assert urgency.load_model(made.paths.urgency.model, "cpu").model.thresholds == {}
+
+
 def test_the_card_says_it(made: Made) -> None:
     card = (made.paths.urgency.model / "README.md").read_text(encoding="utf-8")
     assert SENTENCE in card
