@@ -170,6 +170,11 @@ class ScoringPaths:
         return self.folder / "scored_calls.parquet"
 
     @property
+    def monitored(self) -> Path:
+        """What monitoring compares of each scored call."""
+        return self.folder / "monitored_calls.parquet"
+
+    @property
     def rejects(self) -> Path:
         """Every file, label, recording and turn that is not scored, with a reason."""
         return self.folder / "rejects.parquet"

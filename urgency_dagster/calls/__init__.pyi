@@ -50,6 +50,7 @@ from .table.funnel import total_funnel as total_funnel
 from .table.intervals import MIN_DURATION_MS as MIN_DURATION_MS
 from .table.intervals import kept_interval as kept_interval
 from .table.labels import MAX_LABEL_BYTES as MAX_LABEL_BYTES
+from .table.quality import RecordingQuality as RecordingQuality
 from .table.turns import LabelTurns as LabelTurns
 from .table.turns import read_turns as read_turns
 from .table.utterances import build_utterance_table as build_utterance_table

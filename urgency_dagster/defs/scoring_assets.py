@@ -128,7 +128,8 @@ def scored_utterances(
         **column_metadata("scored_utterances"),
     }
     checks = [all_scored(counts), few_unscored(counts, options, files.rejects)]
-    yield from record.close_checked([files.utterances, files.csv(files.utterances), files.rejects], metadata, checks)
+    outputs = [files.utterances, files.csv(files.utterances), files.rejects, files.monitored]
+    yield from record.close_checked(outputs, metadata, checks)
 
 
 @steps.asset(

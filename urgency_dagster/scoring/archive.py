@@ -23,7 +23,7 @@ from urgency_dagster.scoring.landing import ScoringArchive
 from urgency_dagster.scoring.prediction import PredictedRecording, predict_recordings
 from urgency_dagster.scoring.recordings.reading import find_recordings
 from urgency_dagster.scoring.rejects import Rejection
-from urgency_dagster.scoring.tables import SCORED_UTTERANCES, answer_columns
+from urgency_dagster.scoring.tables import MONITORED_CALLS, SCORED_UTTERANCES, answer_columns
 from urgency_dagster.scoring.versions import CODE_VERSIONS
 from urgency_dagster.urgency import Predictor
 from urgency_dagster.writing import file_hash, replacing, table_sink, text_hash
@@ -37,7 +37,7 @@ Rows = list[dict[str, Any]]
 def score_archive(
     paths: StoragePaths, archive: ScoringArchive, predictor: Predictor, progress: Progress = no_progress
 ) -> int:
-    """Writes `scored_utterances.parquet`, `scored_utterances.csv` and `rejects.parquet` of an archive.
+    """Writes the scored utterances of an archive as Parquet and CSV, its rejects, and `monitored_calls.parquet`.
 
     Args:
         paths: the storage root.
@@ -60,18 +60,21 @@ def score_archive(
     former = FormerScores.read(files, identity, hashes)
     found = find_recordings(archive.sources, archive.top)
     asked = tuple(item for item in found.audio if item.name in hashes and item.name not in former.slices)
-    answers = predict_recordings(predictor, replace(found, audio=asked, rejected=()), progress)
+    answers = predict_recordings(predictor, replace(found, audio=asked, rejected=()), progress, measured=True)
     with ExitStack() as stack:
         scored = stack.enter_context(table_sink(files.utterances, SCORED_UTTERANCES))  # in place last
         rejects = stack.enter_context(table_sink(files.rejects, REJECTS))
+        monitored = stack.enter_context(table_sink(files.monitored, MONITORED_CALLS))
         rejects.add(_rejects_of(recordings))
         for name in hashes:
             if name in former.slices:
                 scored.add(former.rows(name))
+                monitored.add([former.measures[name]])
                 rejects.add(former.rejects.get(name, []))
             else:
                 answer = next(answers)
                 scored.add(list(_scored_rows(archive.name, answer, hashes[name], predictor, identity)))
+                monitored.add(list(_measured_rows(answer, hashes[name], identity)))
                 rejects.add(list(_rejected_rows(archive.name, answer)))
         next(answers, None)  # reports the progress of the last one
     write_table_csv(files, files.utterances)
@@ -146,6 +149,18 @@ def _scored_rows(
             "speaker": turn.speaker,
             "text": turn.text,
             **answer_columns(utterance.urgency, utterance.sentiment),
+        }
+
+
+def _measured_rows(answer: PredictedRecording | Rejection, content: Hashes, identity: str) -> Iterator[dict[str, Any]]:
+    if isinstance(answer, PredictedRecording) and answer.measures:
+        yield {
+            "file": answer.file,
+            **dict(zip(("file_sha256", "label_sha256"), content, strict=True)),
+            "scored_with": identity,
+            "vector": answer.measures.vector,
+            "unknown_tokens": answer.measures.unknown_tokens,
+            **answer.measures.flags,
         }
 
 

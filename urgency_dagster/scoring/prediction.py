@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from urgency_dagster.errors import AudioError, NoSpeechError, UrgencyError
 from urgency_dagster.progress import Progress, no_progress
+from urgency_dagster.scoring.monitoring.measures import CallMeasures
 from urgency_dagster.scoring.rejects import Rejection, RejectReason
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class PredictedRecording:
         prediction: urgency and sentiment of the recording and its turns.
         rejected: why its label, or utterances of it, are not used.
         utterance_ids: the ids in the label, in the order of the turns of the prediction; empty without a label.
+        measures: what monitoring compares; None if it was not asked for.
     """
 
     file: str
@@ -32,10 +34,11 @@ class PredictedRecording:
     prediction: "RecordingPrediction" = field(repr=False)
     rejected: tuple[Rejection, ...] = ()
     utterance_ids: tuple[str, ...] = ()
+    measures: CallMeasures | None = field(default=None, repr=False, compare=False)
 
 
 def predict_recordings(
-    predictor: "Predictor", found: "FoundRecordings", progress: Progress = no_progress
+    predictor: "Predictor", found: "FoundRecordings", progress: Progress = no_progress, *, measured: bool = False
 ) -> Iterator[PredictedRecording | Rejection]:
     """Every file that is no recording, then an answer or a rejection for each recording.
 
@@ -45,27 +48,29 @@ def predict_recordings(
         predictor: the model.
         found: the recordings.
         progress: receives the number of finished recordings.
+        measured: whether to take what monitoring compares. It decodes each recording a second time.
 
     Raises:
         MissingExtraError, ModelError, SettingsError: see `Predictor.listener`.
     """
     if len(found):
         predictor.listener  # noqa: B018 - an unusable speech model is no fault of a recording
-    return _answers(predictor, found, progress)
+    return _answers(predictor, found, progress, measured)
 
 
 def _answers(
-    predictor: "Predictor", found: "FoundRecordings", progress: Progress
+    predictor: "Predictor", found: "FoundRecordings", progress: Progress, measured: bool
 ) -> Iterator[PredictedRecording | Rejection]:
     yield from found.rejected
     for done, recording in enumerate(found.read(), start=1):
-        yield recording if isinstance(recording, Rejection) else _answer(predictor, recording)
+        yield recording if isinstance(recording, Rejection) else _answer(predictor, recording, measured)
         progress(done, len(found))
 
 
-def _answer(predictor: "Predictor", recording: "Recording") -> PredictedRecording | Rejection:
+def _answer(predictor: "Predictor", recording: "Recording", measured: bool) -> PredictedRecording | Rejection:
     try:
-        prediction = predictor.predict(recording.audio, recording.turns)
+        heard = predictor.listen(recording.audio, recording.turns)
+        prediction = predictor.predict_heard(heard)
     except UrgencyError as error:
         return Rejection(recording.file, reason_of(error), str(error), recording.id)
     ids: dict[Turn, list[str]] = defaultdict(list)  # two utterances of a label can be equal
@@ -73,7 +78,8 @@ def _answer(predictor: "Predictor", recording: "Recording") -> PredictedRecordin
         ids[turn].append(utterance_id)
     kept = tuple(ids[utterance.turn].pop(0) for utterance in prediction.utterances if recording.turns)
     refused = tuple(_refused_turn(recording, turn, reason, ids[turn]) for turn, reason in prediction.rejected)
-    return PredictedRecording(recording.file, recording.id, prediction, recording.rejected + refused, kept)
+    measures = CallMeasures.of(predictor, recording.audio, heard) if measured else None
+    return PredictedRecording(recording.file, recording.id, prediction, recording.rejected + refused, kept, measures)
 
 
 def reason_of(error: UrgencyError) -> RejectReason:

@@ -118,6 +118,30 @@ SCORED_CALLS = pa.schema(
 )
 """One row per scored call, in the order of files."""
 
+MONITORED_CALLS = pa.schema(
+    [
+        FILE,
+        FILE_SHA256,
+        LABEL_SHA256,
+        _field("scored_with", pa.string(), "As in the rows of the utterances of the call."),
+        _field("vector", pa.list_(pa.float32()), "Mean of the audio vectors of the utterances, weighted by duration."),
+        _field(
+            "unknown_tokens",
+            pa.bool_(),
+            "Whether the text model does not know a token of the text. Null if an utterance has no text.",
+            nullable=True,
+        ),
+        *(
+            _field(name, pa.bool_(), f"{meaning} Null for a recording that is not analysed.", nullable=True)
+            for name, meaning in (
+                ("clipped", "Whether the audio of an utterance is cut off at full scale."),
+                ("tone_660hz", "Whether the audio of an utterance has a steady tone of 660 Hz."),
+            )
+        ),
+    ]
+)
+"""One row per scored call with what monitoring compares, in the order of files."""
+
 
 def answer_columns(
     urgency: ClassProbabilities | None, sentiment: ClassProbabilities | None, prefix: str = ""

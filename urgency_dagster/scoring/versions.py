@@ -2,7 +2,7 @@
 
 CODE_VERSIONS = {
     "scoring_recordings": "1",
-    "scored_utterances": "1",
-    "scored_calls": "1",
+    "scored_utterances": "2",
+    "scored_calls": "2",
     "label_free_gap": "1",
 }

@@ -1,4 +1,4 @@
-"""The percentile interval of a score, from its values on bootstrap samples."""
+"""Intervals: the percentile interval of a score from bootstrap samples, and the exact interval of a share."""
 
 import math
 from collections.abc import Iterable
@@ -36,3 +36,22 @@ def percentile_interval(
         return None
     low, high = np.percentile(defined, percentiles)
     return float(low), float(high)
+
+
+def share_interval(part: int, whole: int, confidence: float) -> tuple[float, float]:
+    """The exact interval of a share of independent units. It also holds for a share of 0 or 1, and for one unit.
+
+    Args:
+        part: units that are counted.
+        whole: all units, at least 1.
+        confidence: minimum probability that the interval contains the true share.
+
+    Source: Clopper and Pearson, The Use of Confidence or Fiducial Limits Illustrated in the Case of the Binomial
+    (1934).
+    """
+    from scipy.stats import beta
+
+    tail = (1 - confidence) / 2
+    low = float(beta.ppf(tail, part, whole - part + 1)) if part else 0.0
+    high = float(beta.ppf(1 - tail, part + 1, whole - part)) if part < whole else 1.0
+    return low, high

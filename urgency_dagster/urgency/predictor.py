@@ -21,6 +21,7 @@ from urgency_dagster.statistics.calibration import probabilities
 from urgency_dagster.tables import HIGH
 from urgency_dagster.urgency.data.batches import Inputs, tokenise
 from urgency_dagster.urgency.data.labels import TASKS
+from urgency_dagster.urgency.data.unknown_tokens import any_unknown
 from urgency_dagster.urgency.inputs import Turns, blocks_of, check_texts, check_vectors, checked_turns
 from urgency_dagster.urgency.network.inference import TaskLogits, mean_by_call, predict_logits
 from urgency_dagster.urgency.package.engines import TORCH, Engine, engine_device
@@ -115,7 +116,11 @@ class Predictor:
             InputError: the audio or a turn is of another type.
             MissingExtraError, ModelError, SettingsError: see `listener`.
         """
-        return self.predict_heard(self.listener.listen(blocks_of(audio), checked_turns(turns)))
+        return self.predict_heard(self.listen(audio, turns))
+
+    def listen(self, audio: "Audio", turns: Turns | None = None) -> HeardCall:
+        """The turns of a recording with their vectors, for `predict_heard`. Arguments and errors: see `predict`."""
+        return self.listener.listen(blocks_of(audio), checked_turns(turns))
 
     def predict_many(
         self, recordings: "Iterable[tuple[Audio, Turns | None]]"
@@ -191,6 +196,10 @@ class Predictor:
         """The logits of N utterances, before temperatures. Arguments and errors: see `predict_utterances`."""
         inputs = _Utterances(*self._checked(texts, vectors))
         return predict_logits(self.model.network, inputs, batch_size=self.batch_size, device=self.device)
+
+    def has_unknown_token(self, texts: Sequence[str]) -> bool:
+        """Whether the text model does not know a token of some texts."""
+        return bool(any_unknown(texts, self.model.tokenizer, self.model.max_length).any())
 
     def _checked(self, texts: Sequence[str], vectors: "NDArray[np.float32]") -> "tuple[Tokens, NDArray[np.float32]]":
         import pyarrow as pa

@@ -89,13 +89,13 @@ class RecordingQuality:
         self._tone_from = tone_blocks(waveform, sample_rate)
 
     @classmethod
-    def read(cls, path: Path) -> "RecordingQuality":
-        """Decodes a recording.
+    def read(cls, recording: Path | bytes) -> "RecordingQuality":
+        """Decodes a recording: the path of a file, or the bytes of one.
 
         Raises:
             AudioError: see `audio.decode`.
         """
-        with opened(path) as file:
+        with opened(recording) as file:
             sample_rate = int(file.samplerate)
             blocks = list(_analysed(sample_blocks(file)))
         waveforms, damaged_at, clipped_at = zip(*blocks, strict=True) if blocks else ((), (), ())

@@ -1,0 +1,1 @@
+"""What arrives after training, compared with the calls of the training set."""
