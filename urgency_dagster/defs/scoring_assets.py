@@ -13,6 +13,7 @@ from urgency_dagster.defs.columns import column_metadata, declared_columns
 from urgency_dagster.defs.configuration import dagster_config
 from urgency_dagster.defs.figures import timing
 from urgency_dagster.defs.labels import CALLS_TEAM, PERSONAL
+from urgency_dagster.defs.monitoring_checks import NO_DRIFT, SAME_SHARES, no_drift, shares_as_in_validation
 from urgency_dagster.defs.partitions import scoring_archives
 from urgency_dagster.defs.progress import shown_progress
 from urgency_dagster.defs.resources import ModelsResource, StorageResource
@@ -35,6 +36,7 @@ from urgency_dagster.scoring import (
     CODE_VERSIONS,
     ScoringConfig,
     count_scored,
+    monitor_archive,
     score_archive,
     write_recordings,
     write_scored_calls,
@@ -142,15 +144,18 @@ def scored_utterances(
     metadata=declared_columns("scored_calls"),
     op_tags=CPU_TAGS,
     kinds={"parquet", "csv"},
+    check_specs=[NO_DRIFT, SAME_SHARES],
 )
-def scored_calls(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
-    """Urgency, sentiment, abstention and alarm of each call, without text."""
+def scored_calls(context: dg.AssetExecutionContext, storage: StorageResource) -> Iterator[CheckedEvent]:
+    """Urgency, sentiment, abstention and alarm of each call, without text. They are compared with the training set."""
     record = Record.open(context, storage.paths)
     write_scored_calls(storage.paths, context.partition_key)
     files = storage.paths.scoring(context.partition_key)
     counts = count_scored(storage.paths, context.partition_key)
     metadata = {**call_metadata(counts), **column_metadata("scored_calls")}
-    return record.close([files.calls, files.csv(files.calls)], metadata)
+    monitoring = monitor_archive(storage.paths, context.partition_key)
+    checks = [no_drift(monitoring), shares_as_in_validation(monitoring)]
+    yield from record.close_checked([files.calls, files.csv(files.calls)], metadata, checks)
 
 
 SCORING_ASSETS = (scoring_archive, scoring_recordings, scored_utterances, scored_calls)

@@ -12,6 +12,10 @@ from .landing import ScoringArchive as ScoringArchive
 from .landing import ScoringLanding as ScoringLanding
 from .landing import scan_scoring as scan_scoring
 from .model import load_predictor as load_predictor
+from .monitoring.archive import Monitoring as Monitoring
+from .monitoring.archive import monitor_archive as monitor_archive
+from .monitoring.drift import Drift as Drift
+from .monitoring.shares import ShareComparison as ShareComparison
 from .output import FORMATS as FORMATS
 from .output import Format as Format
 from .output import call_object as call_object
@@ -23,6 +27,7 @@ from .recordings.reading import Recording as Recording
 from .recordings.reading import find_recordings as find_recordings
 from .rejects import Rejection as Rejection
 from .rejects import RejectReason as RejectReason
+from .tables import MONITORED_CALLS as MONITORED_CALLS
 from .tables import RECORDINGS as RECORDINGS
 from .tables import SCORED_CALLS as SCORED_CALLS
 from .tables import SCORED_UTTERANCES as SCORED_UTTERANCES

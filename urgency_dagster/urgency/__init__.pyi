@@ -13,6 +13,11 @@ from .evaluation.held_out import HeldOutCalls as HeldOutCalls
 from .evaluation.held_out import read_held_out_calls as read_held_out_calls
 from .evaluation.leak_gap import LeakGap as LeakGap
 from .evaluation.leak_gap import measure_leak_gap as measure_leak_gap
+from .evaluation.reference import COMPARED_FLAGS as COMPARED_FLAGS
+from .evaluation.reference import CallCount as CallCount
+from .evaluation.reference import call_vector as call_vector
+from .evaluation.reference import count_validation_calls as count_validation_calls
+from .evaluation.reference import training_call_vectors as training_call_vectors
 from .evaluation.report import draw_history as draw_history
 from .network.inference import TaskLogits as TaskLogits
 from .network.inference import mean_by_call as mean_by_call

@@ -78,6 +78,8 @@ def test_jobs_sensors_and_checks(definitions: dg.Definitions) -> None:
         "scoring_archive:every_file_is_used": False,
         "scored_utterances:counts_add_up": True,
         "scored_utterances:few_rejects": False,
+        "scored_calls:no_drift": False,
+        "scored_calls:shares_as_in_validation": False,
     }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from urgency_dagster.calls import RecordingQuality
 from urgency_dagster.errors import AudioError
+from urgency_dagster.urgency import COMPARED_FLAGS, call_vector
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
     from urgency_dagster.listening import HeardCall, Turn
     from urgency_dagster.urgency import Predictor
-
-FLAGS = ("clipped", "tone_660hz")
-"""The flags of the audio that are compared."""
 
 MAX_ANALYSED_MS = 600_000
 """Longer recordings are not analysed for flags, to bound the memory. The longest call of the data set has 180 s."""
@@ -31,7 +29,7 @@ class CallMeasures:
     Attributes:
         vector: mean of the audio vectors of the utterances, weighted by duration, float32, (T * D,).
         unknown_tokens: whether the text model does not know a token of the text; None if an utterance has no text.
-        flags: whether an utterance has each of FLAGS; None for a recording that is not analysed.
+        flags: whether an utterance has each of COMPARED_FLAGS; None for a recording that is not analysed.
     """
 
     vector: "NDArray[np.float32]" = field(repr=False)
@@ -50,30 +48,18 @@ class CallMeasures:
         texts = [turn.text for turn in heard.turns if turn.text is not None]
         durations = [min(turn.end_ms, heard.duration_ms) - turn.start_ms for turn in heard.turns]
         return cls(
-            vector=weighted_mean(heard.vectors, np.array(durations, np.float64)),
+            vector=call_vector(heard.vectors, np.array(durations, np.float64)),
             unknown_tokens=predictor.has_unknown_token(texts) if len(texts) == len(heard.turns) else None,
             flags=_flags(audio, heard.turns, heard.duration_ms),
         )
 
 
-def weighted_mean(vectors: "NDArray[np.float32]", durations: "NDArray[np.float64]") -> "NDArray[np.float32]":
-    """The mean vector of a call, float32, (T * D,).
-
-    Weights of duration make it depend little on where a recording is cut into utterances.
-
-    Args:
-        vectors: the vectors of its utterances, float32, (N, T, D).
-        durations: the length of each utterance in any unit, positive, (N,).
-    """
-    return np.average(vectors, axis=0, weights=durations).ravel().astype(np.float32)
-
-
 def _flags(audio: "Path | bytes", turns: "Sequence[Turn]", duration_ms: int) -> dict[str, bool | None]:
     if duration_ms > MAX_ANALYSED_MS:
-        return dict.fromkeys(FLAGS)
+        return dict.fromkeys(COMPARED_FLAGS)
     try:
         quality = RecordingQuality.read(audio)
     except AudioError:  # the file was heard and has changed since
-        return dict.fromkeys(FLAGS)
+        return dict.fromkeys(COMPARED_FLAGS)
     of_turns = [quality.flags(turn.start_ms, turn.end_ms) for turn in turns]
-    return {name: any(flags[name] for flags in of_turns) for name in FLAGS}
+    return {name: any(flags[name] for flags in of_turns) for name in COMPARED_FLAGS}

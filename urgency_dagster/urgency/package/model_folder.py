@@ -66,6 +66,17 @@ class UrgencyModel:
     speaker: SpeakerModel | None = None
 
 
+@dataclass(frozen=True)
+class AnswerRules:
+    """What turns logits into answers: a model without its network. The attributes are those of `UrgencyModel`."""
+
+    tokenizer: "PreTrainedTokenizerBase"
+    labels: Labels
+    max_length: int
+    temperatures: Temperatures
+    thresholds: Mapping[str, float]
+
+
 def save_urgency_model(folder: Path, model: UrgencyModel, card: dict[str, Any]) -> None:
     """Writes the folder; the same model and card give the same bytes.
 
@@ -134,6 +145,31 @@ def load_urgency_model(folder: Path, engine: Engine = TORCH) -> UrgencyModel:
             "train the model again",
         ) from error
     return model
+
+
+def load_answer_rules(folder: Path) -> AnswerRules:
+    """The rules of a model folder, without loading its network.
+
+    Raises:
+        ArtefactError: a file is missing or damaged.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        stored = read_json(folder / CONFIG)
+        return AnswerRules(
+            tokenizer=AutoTokenizer.from_pretrained(folder / TEXT_ENCODER, local_files_only=True),
+            labels=Labels.from_json(stored["labels"]),
+            max_length=stored["max_length"],
+            temperatures=_stored_temperatures(stored["temperatures"]),
+            thresholds=stored.get("thresholds", {}),
+        )
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ArtefactError(
+            f"the model folder {folder} cannot be loaded ({type(error).__name__})",
+            f"{CONFIG} and {TEXT_ENCODER}/ as training wrote them",
+            "train the model again",
+        ) from error
 
 
 def _torch_network(folder: Path, config: "ModelConfig") -> "KoElectraCrossModal":
