@@ -4,7 +4,7 @@ from typing import Any
 
 from docs.generate.tables import table
 from urgency_dagster.calls import ProsodyConfig, prosody_schema
-from urgency_dagster.scoring import RECORDINGS, SCORED_CALLS, SCORED_UTTERANCES
+from urgency_dagster.scoring import MONITORED_CALLS, RECORDINGS, SCORED_CALLS, SCORED_UTTERANCES
 
 DESCRIPTION, UNIT = b"description", b"unit"
 
@@ -26,6 +26,11 @@ def scored_call_columns() -> str:
 def scored_utterance_columns() -> str:
     """The columns of the scored utterances."""
     return _typed_columns(SCORED_UTTERANCES)
+
+
+def monitored_call_columns() -> str:
+    """The columns of what monitoring compares."""
+    return _typed_columns(MONITORED_CALLS)
 
 
 def scoring_recording_columns() -> str:

@@ -16,6 +16,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": commands.command_reference,
     "doors": modules.door_tables,
     "import rules": modules.import_rules,
+    "monitored calls columns": columns.monitored_call_columns,
     "modules": modules.module_tables,
     "prosody columns": columns.prosody_columns,
     "scored calls columns": columns.scored_call_columns,

@@ -34,7 +34,7 @@ def no_drift(monitoring: Monitoring) -> dg.AssetCheckResult:
     """Warns when the calls differ from the training calls. It passes when that cannot be measured, and says so."""
     drift = monitoring.drift
     if drift is None:
-        return _result(NO_DRIFT, True, f"Not measured: {monitoring.no_drift}.", {"measured": False})
+        return _result(NO_DRIFT, True, f"Not measured: {monitoring.no_drift.rstrip('.')}.", {"measured": False})
     above = "above" if drift.drifted else "at most"
     words = f"AUROC {drift.auroc:.3f}{_interval_words(drift)}, {above} the threshold {drift.threshold:.3f}."
     figures: dict[str, Any] = {
@@ -52,7 +52,10 @@ def no_drift(monitoring: Monitoring) -> dg.AssetCheckResult:
 def shares_as_in_validation(monitoring: Monitoring) -> dg.AssetCheckResult:
     """Warns when the intervals of a share are apart. Shares that cannot be compared are named, and never warn."""
     apart = [share for share in monitoring.shares if share.apart]
-    words = " ".join(_sentence(share) for share in apart) or f"{len(monitoring.shares)} shares agree."
+    words = (
+        " ".join(_sentence(share) for share in apart)
+        or f"The intervals of all shares overlap ({len(monitoring.shares)})."
+    )
     if not monitoring.shares:
         words = "Not measured: no share can be compared."
     metadata = {

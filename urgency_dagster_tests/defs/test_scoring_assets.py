@@ -116,6 +116,7 @@ class TestOneRun:
             "scored_calls.parquet",
             "scored_calls.csv",
             "rejects.parquet",
+            "monitored_calls.parquet",
         }
         assert scoring.plan() is None
 
@@ -138,7 +139,16 @@ class TestOneRun:
 
     def test_the_checks_pass(self, scoring: Scoring) -> None:
         evaluations = scoring.materialise().get_asset_check_evaluations()
-        assert {item.check_name: item.passed for item in evaluations} == {"counts_add_up": True, "few_rejects": True}
+        assert {item.check_name: item.passed for item in evaluations} == dict.fromkeys(
+            ("counts_add_up", "few_rejects", "no_drift", "shares_as_in_validation"), True
+        )
+
+    def test_without_a_training_set_nothing_is_compared(self, scoring: Scoring) -> None:
+        evaluations = {item.check_name: item for item in scoring.materialise().get_asset_check_evaluations()}
+        for name in ("no_drift", "shares_as_in_validation"):
+            assert str(evaluations[name].description).startswith("Not measured: "), name
+            assert evaluations[name].metadata["measured"].value is False
+            assert evaluations[name].partition == "calls"
 
     def test_a_rejected_archive_warns_and_is_stored(self, scoring: Scoring) -> None:
         for wav in scoring.landed.folder.glob("*.wav"):
