@@ -44,7 +44,7 @@ Members = Mapping[str, bytes] | Iterable[tuple[str | zipfile.ZipInfo, bytes]]
 QUICK = "not slow"
 """The marker expression of `make quick`."""
 
-SLOW_FIXTURES = {"demo", "demo_root", "ray_session", "ray_cluster", "forked", "first_run"}
+SLOW_FIXTURES = {"summary", "demo_root", "ray_session", "ray_cluster", "forked", "first_run"}
 """Fixtures that start processes: the demo's speech synthesis, Ray, commands. Tests that use one are `slow`."""
 
 

@@ -23,7 +23,8 @@ def call_vectors(seed: int, count: int, shift: float = 0.0) -> NDArray[np.float3
     rng = np.random.default_rng(seed)
     directions = np.random.default_rng(99).normal(size=(8, WIDTH))
     calls = rng.normal(size=(count, 8)) @ directions + 0.3 * rng.normal(size=(count, WIDTH)) + 5
-    return (calls + shift * directions[0]).astype(np.float32)
+    shifted: NDArray[np.float32] = (calls + shift * directions[0]).astype(np.float32)
+    return shifted
 
 
 class TestDrift:
