@@ -10,6 +10,7 @@ import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.definitions.data_version import (
     DATA_VERSION_TAG,
+    NULL_DATA_VERSION,
     NULL_EVENT_POINTER,
     get_input_data_version_tag,
     get_input_event_pointer_tag,
@@ -25,6 +26,7 @@ from urgency_dagster.provenance.events import AssetEvent, stored_events, version
 from urgency_dagster.provenance.keys import (
     LANDED,
     LANDED_OF_PARTITIONS,
+    NOT_MADE,
     PARTITIONED,
     PARTITIONS,
     PRETRAINED_INPUT,
@@ -136,7 +138,7 @@ def _input_tags(instance: dg.DagsterInstance, manifest: Manifest) -> dict[str, s
     tags = {}
     for key, version in _input_keys(manifest).items():
         made = _newest(instance, key, manifest.partition if key in PARTITIONED else None)
-        tags[get_input_data_version_tag(key)] = version
+        tags[get_input_data_version_tag(key)] = NULL_DATA_VERSION.value if version == NOT_MADE else version
         tags[get_input_event_pointer_tag(key)] = str(made.storage_id) if made else NULL_EVENT_POINTER
     return tags
 
