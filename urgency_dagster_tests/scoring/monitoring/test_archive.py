@@ -187,6 +187,13 @@ class TestMeasures:
         assert {found.no_shares["clipped"], found.no_shares["tone_660hz"]} == {"no call of the archive has it"}
 
 
+def test_the_vector_of_a_call_depends_on_durations_and_not_on_cuts() -> None:
+    whole, parts = np.array([[[0.0]], [[1.0]]], np.float32), np.array([[[0.0]], [[0.0]], [[1.0]]], np.float32)
+    vectors = call_vector(whole, np.array([3.0, 1.0])), call_vector(parts, np.array([2.0, 1.0, 1.0]))
+    assert [vector.tolist() for vector in vectors] == [[0.25], [0.25]]
+    assert vectors[0].dtype == np.float32
+
+
 def test_the_training_calls_are_drawn_by_seed(spoken: SpokenRoot) -> None:
     drawn, again, other = (training_call_vectors(spoken.paths, 5, seed) for seed in (0, 0, 1))
     assert len(drawn) == 5
