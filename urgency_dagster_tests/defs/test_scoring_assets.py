@@ -150,6 +150,18 @@ class TestOneRun:
             assert evaluations[name].metadata["measured"].value is False
             assert evaluations[name].partition == "calls"
 
+    def test_calls_of_the_validation_side_have_its_shares(self, scoring: Scoring, spoken: SpokenRoot) -> None:
+        for folder in ("training_set", "evaluation"):
+            shutil.copytree(spoken.paths.urgency.folder / folder, scoring.paths.urgency.folder / folder)
+        shutil.copytree(spoken.paths.root / "calls", scoring.paths.root / "calls")
+        evaluations = {item.check_name: item for item in scoring.materialise().get_asset_check_evaluations()}
+        shares = evaluations["shares_as_in_validation"]
+        assert shares.passed
+        assert "of 8 calls" in str(shares.metadata["shares"].value)
+        assert "the archive has 8 different recordings" in str(evaluations["no_drift"].description)
+        texts = {str(row["text"]).strip() for row in spoken.rows()}
+        assert not [text for text in texts if text in repr(evaluations)]
+
     def test_a_rejected_archive_warns_and_is_stored(self, scoring: Scoring) -> None:
         for wav in scoring.landed.folder.glob("*.wav"):
             wav.write_bytes(b"RIFF")

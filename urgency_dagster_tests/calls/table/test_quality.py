@@ -101,6 +101,13 @@ class TestRead:
         quality.flags(500, 1000)
         assert len(opened) == 1
 
+    def test_the_bytes_of_a_file_are_read_like_the_file(self, tmp_path: Path) -> None:
+        soundfile.write(tmp_path / "a.wav", noise(), RATE)
+        of_file, of_bytes = (
+            RecordingQuality.read(it) for it in (tmp_path / "a.wav", (tmp_path / "a.wav").read_bytes())
+        )
+        assert of_file.audio_sha256 == of_bytes.audio_sha256
+
     @pytest.mark.parametrize("content", [b"", b"not sound at all" * 99, b"RIFF\x00\x00\x00\x00WAVE"])
     def test_what_cannot_be_decoded_is_refused(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "a.wav").write_bytes(content)
