@@ -6,7 +6,7 @@ The caller sets the options of the process, such as cuBLAS's workspace and the n
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,15 +52,38 @@ def matmul_gflops(device: str, precision: str, size: int = MATMUL_SIZE, runs: in
         size: rows and columns.
         runs: number of timed products, after one warm-up.
     """
+    return 2 * size**3 / _fastest_product_s(device, precision, size, runs, time.perf_counter) / 1e9
+
+
+def core_gflops(precision: str, size: int = MATMUL_SIZE, runs: int = 9) -> float:
+    """The throughput in GFLOP per second of one CPU core, by its processor time: other processes hardly change it.
+
+    Args:
+        precision: a torch dtype, e.g. `bfloat16`.
+        size: rows and columns.
+        runs: number of timed products, after one warm-up.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return 2 * size**3 / _fastest_product_s("cpu", precision, size, runs, time.thread_time) / 1e9
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _fastest_product_s(device: str, precision: str, size: int, runs: int, clock: Callable[[], float]) -> float:
+    """The seconds of the fastest of several square matrix products, after one warm-up."""
     import torch
 
     matrix = torch.ones(size, size, device=device, dtype=getattr(torch, precision))
     seconds = []
     for _ in range(runs + 1):
-        start = time.perf_counter()
+        start = clock()
         float((matrix @ matrix)[0, 0])  # reading a number waits until a GPU has finished
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / min(seconds[1:]) / 1e9
+        seconds.append(clock() - start)
+    return min(seconds[1:])
 
 
 @contextmanager

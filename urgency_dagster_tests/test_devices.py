@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from urgency_dagster.devices import full_float32, matmul_gflops, reproducible, resolve_device
+from urgency_dagster.devices import core_gflops, full_float32, matmul_gflops, reproducible, resolve_device
 from urgency_dagster.errors import SettingsError
 
 DETERMINISTIC: Any = torch.utils.deterministic
@@ -71,7 +71,10 @@ def test_an_unknown_device_is_refused(name: str) -> None:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_throughput_is_plausible(precision: str) -> None:
     # No core does less than 10 MFLOP/s or more than 10 TFLOP/s.
+    threads = torch.get_num_threads()
     assert 0.01 < matmul_gflops("cpu", precision, size=128, runs=2) < 10_000
+    assert 0.01 < core_gflops(precision, size=128, runs=2) < 10_000
+    assert torch.get_num_threads() == threads
 
 
 def test_tf32_is_disabled_only_inside() -> None:

@@ -12,15 +12,15 @@ from urgency_dagster.calls.embedding.configuration import EncoderConfig
 from urgency_dagster.calls.embedding.encoder import BFLOAT16, FLOAT16, FLOAT32, OPENVINO, TORCH, Encoder
 from urgency_dagster.calls.embedding.speech_model import SpeechModel
 from urgency_dagster.calls.embedding.torch_encoder import TorchEncoder
-from urgency_dagster.devices import AUTO, matmul_gflops, resolve_device
+from urgency_dagster.devices import AUTO, core_gflops, resolve_device
 from urgency_dagster.errors import ModelError, SettingsError
 from urgency_dagster.writing import read_json, write_json
 
 MIN_BFLOAT16_SPEEDUP = 1.25
 """Minimum speed-up of a bfloat16 matmul over float32 at which bfloat16 is chosen on a CPU.
 
-Measured speed-ups are 0.4 to 0.6 on one processor and 4 on another. The threshold is far from both, so that the choice
-is the same on a busy machine.
+Measured speed-ups are 0.4 to 0.6 on one processor and 2.3 to 4 on others. The threshold is far from both. Processor time
+of one core is compared, so that the choice is the same on a busy machine.
 """
 
 
@@ -141,7 +141,7 @@ def native_reduced_precision(device: str) -> str | None:
 
 
 def _bfloat16_is_faster() -> bool:
-    return matmul_gflops("cpu", BFLOAT16) > MIN_BFLOAT16_SPEEDUP * matmul_gflops("cpu", FLOAT32)
+    return core_gflops(BFLOAT16) > MIN_BFLOAT16_SPEEDUP * core_gflops(FLOAT32)
 
 
 def openvino_is_installed() -> bool:

@@ -23,7 +23,7 @@ from urgency_dagster.calls.embedding.configuration import EncoderConfig
 from urgency_dagster.calls.embedding.speech_model import SpeechModel, load_speech_model
 from urgency_dagster.calls.embedding.torch_encoder import TorchEncoder
 from urgency_dagster.calls.embedding.verification import MAX_DIFFERENCE, verify
-from urgency_dagster.devices import matmul_gflops
+from urgency_dagster.devices import core_gflops
 from urgency_dagster.errors import SettingsError
 from urgency_dagster.openvino_runtime import import_openvino
 from urgency_dagster_tests.calls.conftest import GROUP, HUBERT, LAYER, WAVLM, WIDE, SpeechModels, save_speech_model
@@ -186,7 +186,7 @@ class TestChoice:
         flags = Path("/proc/cpuinfo").read_text().split()
         native = "avx512_bf16" in flags or "amx_bf16" in flags
         # Without the instructions a product in bfloat16 takes minutes, and no rate would choose it.
-        rates = [matmul_gflops("cpu", name, 2048) for name in ("bfloat16", "float32")] if native else [0.0, 1.0]
+        rates = [core_gflops(name, 2048) for name in ("bfloat16", "float32")] if native else [0.0, 1.0]
         gains = rates[0] > MIN_BFLOAT16_SPEEDUP * rates[1]
         assert native_reduced_precision("cpu") == ("bfloat16" if gains else None)
         assert native_reduced_precision("mps") is None
@@ -204,9 +204,7 @@ class TestChoice:
         self, monkeypatch: pytest.MonkeyPatch, native: bool, bfloat16: float, found: str | None
     ) -> None:
         rates = {"float32": 211.0, "bfloat16": bfloat16}
-        monkeypatch.setattr(
-            "urgency_dagster.calls.embedding.choice.matmul_gflops", lambda device, precision: rates[precision]
-        )
+        monkeypatch.setattr("urgency_dagster.calls.embedding.choice.core_gflops", lambda precision: rates[precision])
         monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": native})
         assert native_reduced_precision("cpu") == found
 
