@@ -21,6 +21,9 @@ MAX_RETRIES = 5
 Ray's default is 3, or RAY_TASK_MAX_RETRIES. A task that raises an exception is not repeated.
 """
 
+QUIET: Mapping[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
+"""Options of a connection: Ray neither prints nor changes the logging of this process."""
+
 FoldWork = tuple[Fold, Sequence[str]]
 """A fold, and the models to fit in it."""
 
@@ -91,26 +94,42 @@ def connected(address: str | None, num_cpus: int | None = None) -> Iterator[None
 
     if ray.is_initialized():
         yield
-        return
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
-    if address:
-        _join(address, quiet)
+    elif address is None:
+        with _private_cluster(num_cpus):
+            yield
     else:
-        with _home_without_cloud():
+        _join(address)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _private_cluster(num_cpus: int | None = None) -> Iterator[None]:
+    """A block in which this process is connected to a Ray cluster of its own on this machine.
+
+    Args:
+        num_cpus: its cores; None for all cores of the machine.
+    """
+    import ray
+
+    with _home_without_cloud() as home:
+        with _environment_home(home):
             # With None instead of "local", Ray would join a cluster that already runs on this machine.
-            ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **quiet)
-    try:
-        yield
-    finally:
-        ray.shutdown()
+            ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **QUIET)
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
-def _join(address: str, options: Mapping[str, Any]) -> None:
+def _join(address: str) -> None:
     import ray
     from ray.exceptions import AuthenticationError
 
     try:
-        ray.init(address=address, **options)
+        ray.init(address=address, **QUIET)
     except AuthenticationError as error:
         raise token_error(address, error) from error
     except ConnectionError as error:
@@ -120,20 +139,28 @@ def _join(address: str, options: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _home_without_cloud() -> Iterator[None]:
-    """A block with a temporary home directory, in which Ray's head node sends no request to a cloud metadata service.
+def _home_without_cloud() -> Iterator[Path]:
+    """A temporary home directory, with which Ray's head node sends no request to a cloud metadata service.
 
     Ray's head node sends the request at every start, even with usage statistics off, unless its home directory holds a
-    cluster's bootstrap file. The token in the real home directory is linked: later starts need the same token.
+    cluster's bootstrap file. The token in the real home directory is linked: later starts need the same token. The
+    folder lasts as long as the cluster: a worker that starts later reads the token, too, or dies and is started again
+    for ever.
     """
     real = Path.home()
     (real / ".ray").mkdir(exist_ok=True)
     with TemporaryDirectory(prefix="ray-home-") as folder:
         (Path(folder) / "ray_bootstrap_config.yaml").write_text("{}\n")
         (Path(folder) / ".ray").symlink_to(real / ".ray")
-        before = os.environ.get("HOME")
-        os.environ["HOME"] = folder
-        try:
-            yield
-        finally:
-            os.environ.pop("HOME") if before is None else os.environ.update(HOME=before)
+        yield Path(folder)
+
+
+@contextmanager
+def _environment_home(home: Path) -> Iterator[None]:
+    """A block in which HOME names another folder."""
+    before = os.environ.get("HOME")
+    os.environ["HOME"] = str(home)
+    try:
+        yield
+    finally:
+        os.environ.pop("HOME") if before is None else os.environ.update(HOME=before)

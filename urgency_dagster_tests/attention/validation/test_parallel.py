@@ -1,12 +1,14 @@
 """Cross-validation on a private Ray cluster."""
 
 import dataclasses
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from urgency_dagster.attention.reading.pickles import AttentionData
@@ -128,3 +130,16 @@ def test_a_private_cluster_has_the_cores_of_the_option(monkeypatch: pytest.Monke
         pass
     assert received["num_cpus"] == num_cpus
     assert received["address"] == "local"
+
+
+def test_a_worker_that_starts_late_joins_a_private_cluster() -> None:
+    """A worker reads the token of the cluster when it starts, long after the cluster has started."""
+    import ray
+
+    with connected(None, 1):
+        pid = ray.remote(lambda: os.getpid())
+        first = ray.get(pid.remote(), timeout=60)
+        for process in psutil.Process().children(recursive=True):
+            if process.cmdline() and process.cmdline()[0].startswith("ray::IDLE"):
+                process.kill()
+        assert ray.get(pid.options(max_retries=5).remote(), timeout=60) != first
