@@ -19,8 +19,8 @@ from urgency_dagster.writing import read_json, write_json
 MIN_BFLOAT16_SPEEDUP = 1.25
 """Minimum speed-up of a bfloat16 matmul over float32 at which bfloat16 is chosen on a CPU.
 
-Measured speed-ups are 0.4 to 0.6 on one processor and 2.3 to 4 on others. The threshold is far from both. Processor time
-of one core is compared, so that the choice is the same on a busy machine.
+Measured speed-ups are 0.4 to 0.6 on one processor and 2.3 to 4 on others. The threshold is far from both. The processor
+time of one core is compared, so that the choice is the same on a busy machine.
 """
 
 
