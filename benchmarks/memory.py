@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 ARCHIVE = "T_bench_memory"
 
+WORKERS = os.cpu_count() or 1
+"""Worker processes of every measured step. By default a small archive has none, which could not be compared."""
+
 SAMPLING_INTERVAL_S = 0.02
 """Seconds between two measurements of the processes. Decoding one call takes longer."""
 
@@ -142,8 +145,8 @@ def _member(kind: str, name: str) -> dict[str, Any]:
 
 
 def make_table(root: str) -> None:
-    """Builds the utterance table with the default number of processes."""
-    build_utterance_table(StoragePaths(Path(root)), ARCHIVE)
+    """Builds the utterance table."""
+    build_utterance_table(StoragePaths(Path(root)), ARCHIVE, workers=WORKERS)
 
 
 def model_folder(paths: StoragePaths) -> Path:
@@ -158,7 +161,7 @@ def _model(paths: StoragePaths) -> PretrainedModel:
 def embed(root: str) -> None:
     """Runs the complete embedding step."""
     paths = StoragePaths(Path(root))
-    embed_archive(paths, ARCHIVE, _model(paths), EmbeddingConfig())
+    embed_archive(paths, ARCHIVE, _model(paths), EmbeddingConfig(workers=WORKERS))
 
 
 def analyse(root: str) -> None:
@@ -173,7 +176,7 @@ def cut_segments(root: str) -> None:
     paths = StoragePaths(Path(root))
     speech = load_speech_model(_model(paths))
     prepared = PreparedEncoder(NoEncoder(speech), [], np.empty((0, speech.width), dtype=np.float32))
-    embed_rows(paths, ARCHIVE, utterance_rows(paths, ARCHIVE), prepared, EmbeddingConfig())
+    embed_rows(paths, ARCHIVE, utterance_rows(paths, ARCHIVE), prepared, EmbeddingConfig(workers=WORKERS))
 
 
 class NoEncoder:

@@ -8,6 +8,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import yaml
+
 from benchmarks.growth import GrowthSize, cost_of_one_more
 from benchmarks.measure import Side, in_turns
 from benchmarks.process import WITH_DAGSTER, Process
@@ -83,10 +85,11 @@ def process_calls(root: str) -> None:
     settings = Settings.load(Path(root))
     paths = StoragePaths(settings.storage)
     model = find_pretrained(settings.speech_model, "URGENCY_SPEECH_MODEL")
+    embedding = EmbeddingConfig(**yaml.safe_load(paths.run_config.read_text(encoding="utf-8"))["utterance_embeddings"])
     for archive, pair in scan_landing(paths.landing_calls).pairs.items():
         extract_pair(pair, paths.archive(archive), ExtractionConfig())
         build_utterance_table(paths, archive)
-        embed_archive(paths, archive, model, EmbeddingConfig())
+        embed_archive(paths, archive, model, embedding)
         write_processed_data(paths, archive)
         write_prosody(paths, archive, ProsodyConfig())
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from urgency_dagster.operations.groups import GROUPS
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster_tests.defs.conftest import COMMAND, environment
 
@@ -73,7 +74,7 @@ def test_the_ui_shows_the_runs_and_starts_new_ones(finished_root: Path, audit: d
         location = server.wait_for(SENSORS, lambda data: data["repositoriesOrError"].get("nodes"))
         repository = location["repositoriesOrError"]["nodes"][0]
         assert repository["location"]["name"] == "urgency_dagster"
-        assert {group["groupName"] for group in repository["assetGroups"]} == {"calls", "urgency", "attention"}
+        assert {group["groupName"] for group in repository["assetGroups"]} == {*GROUPS}
         assert repository["sensors"] == [{"name": "landing_sensor", "sensorState": {"status": "RUNNING"}}]
         runs = server.ask(RUNS)["runsOrError"]["results"]
         assert sorted(run["jobName"] for run in runs) == ["attention_job", *["calls_job"] * 3, "urgency_job"]

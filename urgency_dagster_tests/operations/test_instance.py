@@ -39,14 +39,7 @@ GONE = {PROCESS_TAG: json.dumps([DEAD, None])}
 @pytest.fixture
 def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """The environment without the variables of the project. It is restored afterwards."""
-    for name in (
-        *STEP_ENVIRONMENT,
-        "DAGSTER_HOME",
-        "URGENCY_STORAGE",
-        "URGENCY_SPEECH_MODEL",
-        "URGENCY_TEXT_MODEL",
-        "URGENCY_GPUS",
-    ):
+    for name in (*STEP_ENVIRONMENT, "DAGSTER_HOME", *Settings.load(environment={}).environment()):
         monkeypatch.setenv(name, "before")
         monkeypatch.delenv(name)
     monkeypatch.setenv("URGENCY_EXECUTOR", "local")

@@ -92,7 +92,9 @@ class TestRecordings:
         (run,) = planner.planned_runs("scoring")
         assert names(run) == ["scoring_archive", "scoring_recordings", "scored_utterances", "scored_calls"]
         assert (run.job, run.partition, run.reason) == ("scoring_job", "loose_recordings", "loose_recordings is new")
-        assert {check.name for check in run.checks} == {"counts_add_up", "few_rejects"}
+        assert {check.name for check in run.checks} == {
+            *("counts_add_up", "few_rejects", "no_drift", "shares_as_in_validation")
+        }
         assert planner.unscored() == 0
 
     def test_they_are_no_archive_pair(self, planner: Planner) -> None:
