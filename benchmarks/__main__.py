@@ -12,6 +12,7 @@ from benchmarks.decode import DecodeSize, compare_decoding
 from benchmarks.embed import EmbedSize, compare_embedding
 from benchmarks.overhead import OverheadSize, compare_overhead
 from benchmarks.report import HEADER, Comparison, machine, row, write_comparison
+from benchmarks.score import ScoreSize, compare_scoring
 from benchmarks.train import TrainSize, compare_training
 from urgency_dagster.errors import UrgencyError
 from urgency_dagster.paths import StoragePaths
@@ -22,6 +23,7 @@ BENCHMARKS: Mapping[str, Callable[[], Comparison]] = {
     "embed": partial(compare_embedding, EmbedSize()),
     "train": partial(compare_training, TrainSize()),
     "cv": partial(compare_cross_validation, CvSize()),
+    "score": partial(compare_scoring, ScoreSize()),
     "overhead": partial(compare_overhead, OverheadSize()),
 }
 

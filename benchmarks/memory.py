@@ -111,14 +111,15 @@ def write_extracted(paths: StoragePaths, recordings: Sequence[Recording], calls:
         recording = recordings[call % len(recordings)]
         stem = f"{call:024x}_20230101"
         os.link(recording.path, files.audio / f"{stem}.wav")
-        (files.labels / f"{stem}.json").write_text(json.dumps(_label(call, recording), ensure_ascii=False), "utf-8")
+        (files.labels / f"{stem}.json").write_text(json.dumps(label_of(call, recording), ensure_ascii=False), "utf-8")
         members += [_member("audio", f"{stem}.wav"), _member("label", f"{stem}.json")]
         utterances += len(recording.times_ms)
     write_table(files.members, pa.Table.from_pylist(members, schema=MEMBERS))
     return utterances
 
 
-def _label(call: int, recording: Recording) -> dict[str, Any]:
+def label_of(call: int, recording: Recording) -> dict[str, Any]:
+    """The label of a call whose utterances have the times of a recording."""
     times = enumerate(recording.times_ms)
     return {
         "_id": f"{call:024x}",

@@ -31,8 +31,8 @@ def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return partial(CliRunner().invoke, command.main)
 
 
-def test_there_are_five_benchmarks() -> None:
-    assert list(command.BENCHMARKS) == ["decode", "embed", "train", "cv", "overhead"]
+def test_there_are_six_benchmarks() -> None:
+    assert list(command.BENCHMARKS) == ["decode", "embed", "train", "cv", "score", "overhead"]
 
 
 @pytest.mark.slow
