@@ -14,6 +14,8 @@ from urgency_dagster.tables import SENTIMENTS, URGENCY_LEVELS
 from urgency_dagster.urgency import Predictor
 from urgency_dagster_tests.conftest import Builder
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*slated for removal:DeprecationWarning")  # librosa.load itself
+
 SMALL = ScoreSize(calls=12, original=1, runs=1)
 
 
