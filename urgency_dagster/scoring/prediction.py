@@ -73,13 +73,18 @@ def _answer(predictor: "Predictor", recording: "Recording", measured: bool) -> P
         prediction = predictor.predict_heard(heard)
     except UrgencyError as error:
         return Rejection(recording.file, reason_of(error), str(error), recording.id)
-    ids: dict[Turn, list[str]] = defaultdict(list)  # two utterances of a label can be equal
+    # A heard turn has the times of the label's turn; its text or speaker can be new. Two turns can have equal times.
+    ids: dict[tuple[int, int], list[str]] = defaultdict(list)
     for turn, utterance_id in zip(recording.turns or (), recording.utterance_ids, strict=True):
-        ids[turn].append(utterance_id)
-    kept = tuple(ids[utterance.turn].pop(0) for utterance in prediction.utterances if recording.turns)
-    refused = tuple(_refused_turn(recording, turn, reason, ids[turn]) for turn, reason in prediction.rejected)
+        ids[_times(turn)].append(utterance_id)
+    kept = tuple(ids[_times(utterance.turn)].pop(0) for utterance in prediction.utterances if recording.turns)
+    refused = tuple(_refused_turn(recording, turn, reason, ids[_times(turn)]) for turn, reason in prediction.rejected)
     measures = CallMeasures.of(predictor, recording.audio, heard) if measured else None
     return PredictedRecording(recording.file, recording.id, prediction, recording.rejected + refused, kept, measures)
+
+
+def _times(turn: "Turn") -> tuple[int, int]:
+    return turn.start_ms, turn.end_ms
 
 
 def reason_of(error: UrgencyError) -> RejectReason:

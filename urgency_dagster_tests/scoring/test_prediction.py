@@ -71,6 +71,24 @@ def test_an_utterance_that_cannot_be_used_is_named_with_its_id(predictor: Predic
     assert refused.file == answer.file
 
 
+def test_a_label_without_speakers_keeps_its_ids(predictor: Predictor, calls: Path, tmp_path: Path) -> None:
+    """The model fills in who speaks: a heard turn is not the turn of the label."""
+    folder = tmp_path / "calls"
+    folder.mkdir()
+    recording = min(calls.glob("*.wav"))
+    label = next(path for path in calls.glob("*.json") if path.stem.startswith(recording.stem.partition("_")[0]))
+    content = json.loads(label.read_text(encoding="utf-8"))
+    for utterance in content["utterances"]:
+        del utterance["speaker"]
+    (folder / recording.name).write_bytes(recording.read_bytes())
+    (folder / label.name).write_text(json.dumps(content), encoding="utf-8")
+    (expected,) = predicted(predictor, recording).values()
+    found = answers(predictor, folder)
+    (answer,) = [item for item in found if isinstance(item, PredictedRecording)]
+    assert answer.utterance_ids == expected.utterance_ids
+    assert len(answer.utterance_ids) == len(answer.prediction.utterances)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -1,7 +1,5 @@
 """Keeps one row of each prompt that is replicated at several times."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from urgency_dagster.attention.reading.pickles import AttentionData
@@ -28,11 +26,4 @@ def first_of_each_prompt(data: AttentionData) -> AttentionData:
     warnings = [f"{dropped} of {len(numbers)} rows are replicates of another row's prompt and were dropped"]
     if data.t_s is None and (np.diff(numbers) < 0).any():
         warnings.append("the rows have no times and were shuffled: a kept row need not be the earliest of its prompt")
-    return replace(
-        data,
-        X=data.X.iloc[first].reset_index(drop=True),
-        y=data.y[first],
-        groups=data.groups[first],
-        t_s=None if data.t_s is None else data.t_s[first],
-        warnings=(*data.warnings, *(warnings if dropped else [])),
-    )
+    return data.taken(first, *(warnings if dropped else []))

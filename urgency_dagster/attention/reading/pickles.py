@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,17 @@ class AttentionData:
     def participants(self) -> int:
         """Number of different participants."""
         return len(np.unique(self.groups))
+
+    def taken(self, rows: np.ndarray, *warnings: str) -> "AttentionData":
+        """Some rows, by their int64 positions, with more warnings."""
+        return replace(
+            self,
+            X=self.X.iloc[rows].reset_index(drop=True),
+            y=self.y[rows],
+            groups=self.groups[rows],
+            t_s=None if self.t_s is None else self.t_s[rows],
+            warnings=(*self.warnings, *warnings),
+        )
 
 
 def load_attention_pickle(

@@ -1,7 +1,5 @@
 """Draws the rows that the original notebook cross-validates: nine tenths of them, whoever their participants are."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from urgency_dagster.attention.reading.pickles import AttentionData
@@ -29,11 +27,4 @@ def drawn_by_the_original(data: AttentionData) -> AttentionData:
         received = f"{np.bincount(data.y).tolist()} rows of the labels 0 and 1"
         raise AttentionError(received, "enough of both to draw a tenth of them", "use protocol: honest") from error
     warning = f"{len(data.y) - len(kept)} of {len(data.y)} rows were set aside at random, as in the original"
-    return replace(
-        data,
-        X=data.X.iloc[kept].reset_index(drop=True),
-        y=data.y[kept],
-        groups=data.groups[kept],
-        t_s=None if data.t_s is None else data.t_s[kept],
-        warnings=(*data.warnings, warning),
-    )
+    return data.taken(kept, warning)
