@@ -154,7 +154,15 @@ class Predictor:
         """
         if not heard.turns:
             raise _nothing_heard(heard)
-        logits = self.logits([turn.text or "" for turn in heard.turns], heard.vectors)
+        return self.answer(heard, self.logits([turn.text or "" for turn in heard.turns], heard.vectors))
+
+    def answer(self, heard: HeardCall, logits: TaskLogits) -> RecordingPrediction:
+        """Urgency and sentiment of a recording, from the logits of its turns.
+
+        Args:
+            heard: the recording with N turns, at least one.
+            logits: what `logits` gave for the N turns, in their order.
+        """
         answers = self._class_probabilities(logits, "utterance")
         (call,) = self._calls(logits, [0] * len(heard.turns), heard.listening)
         return RecordingPrediction(

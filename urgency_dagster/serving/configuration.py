@@ -1,0 +1,46 @@
+"""Where the server listens, who may ask, and how much one client may ask for."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of what one request or connection may ask for.
+
+    Attributes:
+        body_bytes: size of a request body.
+        audio_s: length of a recording in seconds.
+        utterances: utterances of a request.
+        rows: rows of an attention request.
+        connections: simultaneous streams.
+        request_s: time for a request in seconds.
+        decoders: recordings that are decoded and heard at the same time.
+    """
+
+    body_bytes: int = 256 * 1024 * 1024
+    audio_s: int = 3 * 60 * 60
+    utterances: int = 2_000
+    rows: int = 10_000
+    connections: int = 64
+    request_s: int = 600
+    decoders: int = 2
+
+
+@dataclass(frozen=True)
+class ServingConfig:
+    """How the models of a storage root are served.
+
+    Attributes:
+        storage: the storage root; None for URGENCY_STORAGE or the default.
+        host: address to listen on.
+        port: port to listen on.
+        token: the secret that every request must carry; None if none is needed, which only loopback allows.
+        limits: see `Limits`.
+    """
+
+    storage: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token: str | None = field(default=None, repr=False)
+    limits: Limits = field(default_factory=Limits)
