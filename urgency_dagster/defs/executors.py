@@ -14,6 +14,7 @@ from urgency_dagster.defs.steps import MEMORY_REMEDY, NO_MEMORY_LEFT
 from urgency_dagster.operations.environment import STEP_ENVIRONMENT
 from urgency_dagster.operations.gpus import follow_gpus, gpu_limit
 from urgency_dagster.operations.placement import living_gpus
+from urgency_dagster.operations.pool_slots import take_slots_alone
 from urgency_dagster.operations.preloading import EVERY_STEP
 from urgency_dagster.operations.processes import RUN_PROCESS_VARIABLE, memory_kills, name_run_process, process_tags
 from urgency_dagster.operations.ray_steps import talking_executor
@@ -27,7 +28,7 @@ class IdentifiedExecutor(dg.Executor):
     """An executor that writes down which process executes the run, before the first step starts.
 
     The run gets the tag `PROCESS_TAG`; the step processes get the variable `RUN_PROCESS_VARIABLE`. The limit of the GPU
-    pool follows the GPUs that there are now.
+    pool follows the GPUs that there are now, and no two runs take the same slot of it.
     """
 
     def __init__(self, executor: dg.Executor, settings: Settings) -> None:
@@ -51,6 +52,7 @@ class IdentifiedExecutor(dg.Executor):
         name_run_process()
         plan_context.instance.add_run_tags(plan_context.run_id, process_tags(plan_context.run_id))
         follow_gpus(plan_context.instance, gpu_limit(self._settings))
+        take_slots_alone(plan_context.instance)
         kills = memory_kills()
         for event in self._executor.execute(plan_context, execution_plan):
             yield event

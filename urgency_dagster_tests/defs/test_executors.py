@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -14,7 +15,9 @@ from urgency_dagster.defs import executors
 from urgency_dagster.defs.executors import executor, local_executor
 from urgency_dagster.defs.steps import NO_MEMORY_LEFT
 from urgency_dagster.errors import SettingsError
-from urgency_dagster.operations.placement import GPU_TAGS, RAY_CONFIG, check_ray_cluster
+from urgency_dagster.operations.gpus import follow_gpus
+from urgency_dagster.operations.placement import GPU_POOL, GPU_TAGS, RAY_CONFIG, check_ray_cluster
+from urgency_dagster.operations.pool_slots import LOCK
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import Settings
 from urgency_dagster_tests.child_process import child_process
@@ -89,23 +92,35 @@ sys.exit(not result.success)
 """
 
 
+def steps_of_pool(instance: dg.DagsterInstance) -> int:
+    """The steps that hold a slot of the GPU pool or wait for one."""
+    return len(instance.event_log_storage.get_concurrency_info(GPU_POOL).pending_steps)
+
+
 @pytest.mark.slow
 def test_accelerated_steps_of_two_runs_take_turns(storage_root: Path, forked: CommandServer) -> None:
-    # A first look registers the partitions and the pool; nothing lands for attention, so nothing is made.
+    # A first look registers the partitions; nothing lands for attention, so nothing is made.
     assert forked.run(storage_root, "--only", "urgency").returncode == 0
     home = {"DAGSTER_HOME": str(StoragePaths(storage_root).dagster_home)}
     env = {**environment(storage_root, **home), **Settings.load(storage_root, environment={}).environment()}
     with ExitStack() as stack:
+        instance = stack.enter_context(instance_of(storage_root))
+        follow_gpus(instance, 1)
+        # The only slot is taken, so that both runs wait for it at the same moment.
+        assert instance.event_log_storage.claim_concurrency_slot(GPU_POOL, "test", "test").is_claimed
         runs = [
             stack.enter_context(child_process([BIN / "python", "-c", LAUNCH, archive], env=env))
             for archive in ("T_광주_구급", "T_서울_화재")
         ]
-        assert [run.wait(timeout=200) for run in runs] == [0, 0]
+        while steps_of_pool(instance) < 1 + len(runs):
+            assert [run.poll() for run in runs] == [None, None]
+            time.sleep(0.2)
+        assert "utterance_embeddings" not in "".join(executed_steps(storage_root))
+        instance.event_log_storage.free_concurrency_slot_for_step("test", "test")
+        assert [run.wait(timeout=500) for run in runs] == [0, 0]
     (_, first_end), (second_start, _) = step_times(storage_root, "utterance_embeddings")
     assert second_start >= first_end
-    # The runs themselves did overlap, so it was the pool that kept these steps apart.
-    (_, first_end), (second_start, _) = step_times(storage_root, "utterances")
-    assert second_start < step_times(storage_root, "utterance_embeddings")[0][1]
+    assert (StoragePaths(storage_root).dagster_home / LOCK).exists()  # the runs took their slots one at a time
 
 
 LIST_JOBS = """
