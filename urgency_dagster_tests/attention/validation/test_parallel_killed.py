@@ -64,8 +64,9 @@ def test_a_lost_node_does_not_change_the_results(many: AttentionData, undisturbe
     import ray
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    node = cluster.add_node(num_cpus=1)
+    # The head has no processor, so every task is on the node until another node takes its place.
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    node = cluster.add_node(num_cpus=2)
     raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
     lost = []
 
@@ -73,6 +74,7 @@ def test_a_lost_node_does_not_change_the_results(many: AttentionData, undisturbe
         if done == 3:
             lost.extend(until(lambda: busy(raylet, FIT, PREPARATION)))
             cluster.remove_node(node, allow_graceful=False)
+            cluster.add_node(num_cpus=2)
 
     try:
         found = cross_validate(many, MODELS, CrossValidationConfig(address=cluster.address), remove_node)
