@@ -61,6 +61,7 @@ class Held:
     process: psutil.Process
     parts: Parts
     done: int
+    suspended: tuple[psutil.Process, ...] = ()
 
     def family(self, *names: str) -> list[psutil.Process]:
         """The descendants whose first word begins with one of some names; without names all."""
@@ -68,15 +69,17 @@ class Held:
             return [child for child in self.process.children(recursive=True) if _word(child).startswith(names or "")]
         return []
 
-    def suspend(self) -> None:
-        """Stops the process. Ray would compute on without it."""
-        for process in (self.process, *self.family("ray::")):
+    def suspend(self) -> tuple[psutil.Process, ...]:
+        """Stops the process and its Ray workers, which would compute on without it; returns them."""
+        suspended = (self.process, *self.family("ray::"))
+        for process in suspended:
             with suppress(psutil.NoSuchProcess):
                 process.suspend()
+        return suspended
 
     def resume(self) -> None:
-        """Lets what is left of it go on."""
-        for process in (*self.family("ray::"), self.process):
+        """Lets what is left of it go on, also workers that have lost their parents: a stopped one would never end."""
+        for process in reversed(self.suspended):
             with suppress(psutil.NoSuchProcess):
                 process.resume()
 
@@ -122,7 +125,7 @@ class Matrix:
             for held in self._working(stage):
                 while _works(held.process):
                     if len(stage.parts(self.paths).items() - before.items()) >= parts:
-                        held.suspend()
+                        held = replace(held, suspended=held.suspend())
                         return replace(held, parts=stage.parts(self.paths), done=stage.done(self.paths))
                     time.sleep(0.003)
             time.sleep(0.2)
@@ -176,11 +179,11 @@ class Matrix:
         identity = process_of(run)
         worker = local_process(identity) if identity else None
         assert worker is not None
-        family = [held.process, *held.family()]
+        family = {*held.suspended, *held.family()}
         worker.kill()
         held.resume()
         while alive := [process for process in family if _works(process)]:
-            assert time.monotonic() < start + 60, alive
+            assert time.monotonic() < start + PATIENCE_S, alive
             time.sleep(0.02)
         return self._following(f"run worker (its step ended after {time.monotonic() - start:.1f} s)", held, start)
 
@@ -208,6 +211,16 @@ class Matrix:
         while not all(self._repetition_ended(run_id) for run_id in launched):
             assert time.monotonic() < deadline
             time.sleep(0.5)
+
+    def wait_for_silence(self) -> None:
+        """Waits until no process works on the storage root.
+
+        What has lost its Ray ends by itself, but not at once: Ray's agents first try for a minute to report it.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        while alive := of_root(self.paths.root):
+            assert time.monotonic() < deadline, [(process.status(), _word(process)) for process in alive]
+            time.sleep(0.2)
 
     def _repetition_ended(self, run_id: str) -> bool:
         repetitions = self.instance.get_runs(dg.RunsFilter(tags={PARENT_RUN_ID_TAG: run_id}))
