@@ -19,16 +19,24 @@ def create_app(config: ServingConfig) -> "FastAPI":
     """
     from fastapi import FastAPI
 
+    from urgency_dagster.serving.openapi import describe
+    from urgency_dagster.serving.problems import add_problem_handlers
+    from urgency_dagster.serving.request_limits import RequestLimits
+    from urgency_dagster.serving.routes import attention, calls, health, models, open_inference, utterances
+    from urgency_dagster.serving.security import Security
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.models = ServedModels(config)
         yield
 
-    app = FastAPI(title="urgency_dagster", lifespan=lifespan)
+    # The pages of FastAPI's documentation load their scripts from another server.
+    app = FastAPI(title="urgency_dagster", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.config = config
-
-    @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
+    for routes in (calls, utterances, attention, models, health, open_inference):
+        app.include_router(routes.router)
+    add_problem_handlers(app)
+    app.add_middleware(RequestLimits, limits=config.limits)
+    app.add_middleware(Security, config=config)
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     return app

@@ -1,7 +1,10 @@
 """Where the server listens, who may ask, and how much one client may ask for."""
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True)
@@ -9,19 +12,23 @@ class Limits:
     """Bounds of what one request or connection may ask for.
 
     Attributes:
-        body_bytes: size of a request body.
+        body_bytes: size of a request body with audio, which is stored in a file.
+        json_bytes: size of any other request body, which is parsed in memory.
         audio_s: length of a recording in seconds.
         utterances: utterances of a request.
         rows: rows of an attention request.
+        requests: simultaneous requests.
         connections: simultaneous streams.
         request_s: time for a request in seconds.
         decoders: recordings that are decoded and heard at the same time.
     """
 
     body_bytes: int = 256 * 1024 * 1024
+    json_bytes: int = 48 * 1024 * 1024
     audio_s: int = 3 * 60 * 60
     utterances: int = 2_000
     rows: int = 10_000
+    requests: int = 64
     connections: int = 64
     request_s: int = 600
     decoders: int = 2
@@ -44,3 +51,13 @@ class ServingConfig:
     port: int = 8000
     token: str | None = field(default=None, repr=False)
     limits: Limits = field(default_factory=Limits)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address to listen on."""
+    if host in LOOPBACK_NAMES:
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,105 @@
+"""Limits of one request: bytes of its body, time, and how many are answered at once. Unexpected errors end here."""
+
+import asyncio
+from contextlib import suppress
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from urgency_dagster.serving.configuration import Limits
+from urgency_dagster.serving.problems import BODY_TOO_LARGE, BUSY, SLOW_BODY, TOO_SLOW, Problem, of_unexpected
+
+RETRY_AFTER_S = 1
+
+
+class RequestLimits:
+    """ASGI middleware that bounds each HTTP request.
+
+    Args:
+        app: the application.
+        limits: the bounds.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+        self._app, self._limits = app, limits
+        self._running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes a request on and ends it at a bound with a problem document."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if self._running >= self._limits.requests:
+            await _busy().response()(scope, receive, send)
+            return
+        self._running += 1
+        try:
+            await _BoundedRequest(self._app, self._limits, receive, send).answer(scope)
+        finally:
+            self._running -= 1
+
+
+class _BoundedRequest:
+    """One request."""
+
+    def __init__(self, app: ASGIApp, limits: Limits, receive: Receive, send: Send) -> None:
+        self._app, self._limits, self._receive, self._send = app, limits, receive, send
+        self._received_bytes, self._is_received, self._is_answered = 0, False, False
+        self._max_bytes = 0
+
+    async def answer(self, scope: Scope) -> None:
+        """Runs the application; answers in its place where it does not."""
+        headers = Headers(scope=scope)
+        self._max_bytes = max_body_bytes(headers.get("content-type", ""), self._limits)
+        problem: Problem | None = None
+        try:
+            self._count(_stated_bytes(headers))
+            self._received_bytes = 0
+            async with asyncio.timeout(self._limits.request_s):
+                await self._app(scope, self._receive_bounded, self._send_noted)
+        except Problem as found:
+            problem = found
+        except TimeoutError:
+            kind = TOO_SLOW if self._is_received else SLOW_BODY
+            problem = Problem(kind, f"A request may take {self._limits.request_s} s.")
+        except ClientDisconnect:
+            return
+        except Exception as error:  # noqa: BLE001 - the server must go on, and say nothing of the request
+            problem = of_unexpected(error)
+        if problem and not self._is_answered:
+            with suppress(OSError):  # the client is gone
+                await problem.response()(scope, self._receive, self._send)
+
+    async def _receive_bounded(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._is_received = not message.get("more_body", False)
+            self._count(len(message.get("body", b"")))
+        return message
+
+    async def _send_noted(self, message: Message) -> None:
+        self._is_answered = True
+        await self._send(message)
+
+    def _count(self, received: int) -> None:
+        self._received_bytes += received
+        if self._received_bytes > self._max_bytes:
+            detail = f"A body of this media type may have {self._max_bytes} bytes."
+            raise Problem(BODY_TOO_LARGE, detail, headers={"connection": "close"})
+
+
+def max_body_bytes(media_type: str, limits: Limits) -> int:
+    """Maximum bytes of a body. Audio goes to a file; everything else is parsed in memory, which takes a multiple."""
+    kind = media_type.partition(";")[0].strip().lower()
+    return limits.body_bytes if kind.startswith("audio/") or kind == "multipart/form-data" else limits.json_bytes
+
+
+def _stated_bytes(headers: Headers) -> int:
+    length = headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() else 0
+
+
+def _busy() -> Problem:
+    detail = "As many requests are answered as the server allows. Ask again later."
+    return Problem(BUSY, detail, headers={"retry-after": str(RETRY_AFTER_S)})

@@ -1,0 +1,9 @@
+"""The rules of every request: no unknown field, no conversion between types, no NaN."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class StrictModel(BaseModel):
+    """A part of a request or an answer."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True)
