@@ -100,6 +100,10 @@ class BusyError(UrgencyError):
     """The storage root is in use by another run."""
 
 
+class OverloadError(UrgencyError):
+    """The server has as many requests as it can queue. The same request can be sent again later."""
+
+
 class ServiceError(UrgencyError):
     """A process of the `dev` command fails again and again."""
 

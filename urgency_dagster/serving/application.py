@@ -27,8 +27,9 @@ def create_app(config: ServingConfig) -> "FastAPI":
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.models = ServedModels(config)
-        yield
+        async with ServedModels(config) as models:
+            app.state.models = models
+            yield
 
     # The pages of FastAPI's documentation load their scripts from another server.
     app = FastAPI(title="urgency_dagster", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)

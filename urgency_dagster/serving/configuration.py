@@ -21,6 +21,7 @@ class Limits:
         connections: simultaneous streams.
         request_s: time for a request in seconds.
         decoders: recordings that are decoded and heard at the same time.
+        waiting: recordings that wait for that; utterances of calls in progress wait in a queue of their own.
     """
 
     body_bytes: int = 256 * 1024 * 1024
@@ -32,6 +33,7 @@ class Limits:
     connections: int = 64
     request_s: int = 600
     decoders: int = 2
+    waiting: int = 64
 
 
 @dataclass(frozen=True)

@@ -86,13 +86,24 @@ def check_texts(texts: Sequence[str]) -> None:
     """Checks the texts of utterances.
 
     Raises:
-        InputError: they are no list, there are none, or one is no string.
+        InputError: they are no list, there are none, one is no string, or one holds half of a surrogate pair.
     """
     if isinstance(texts, str) or not len(texts):
         raise InputError("no list of texts" if len(texts) else "no utterance", "at least one text", "pass a list")
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(f"text {position} is a {type(text).__name__}", "a string", "pass the transcript")
+        if not _is_unicode(text):
+            raise InputError(f"text {position} holds half of a surrogate pair", "Unicode text", "correct its encoding")
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text can be written as UTF-8. JSON can hold half of a surrogate pair, which no text encoding can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_vectors(vectors: "NDArray[np.float32]", count: int, tokens: int, width: int) -> None:

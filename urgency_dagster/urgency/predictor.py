@@ -202,21 +202,25 @@ class Predictor:
 
     def logits(self, texts: Sequence[str], vectors: "NDArray[np.float32]") -> TaskLogits:
         """The logits of N utterances, before temperatures. Arguments and errors: see `predict_utterances`."""
-        inputs = _Utterances(*self._checked(texts, vectors))
+        self.check(texts, vectors)
+        of_tokens = vectors.reshape(len(texts), -1, self.model.config.audio_width)
+        inputs = _Utterances(self._tokens(texts), of_tokens)
         return predict_logits(self.model.network, inputs, batch_size=self.batch_size, device=self.device)
+
+    def check(self, texts: Sequence[str], vectors: "NDArray[np.float32]") -> None:
+        """Checks the arguments of `logits`. Arguments and errors: see `predict_utterances`."""
+        check_texts(texts)
+        check_vectors(vectors, len(texts), self.model.config.audio_tokens, self.model.config.audio_width)
 
     def has_unknown_token(self, texts: Sequence[str]) -> bool:
         """Whether the text model does not know a token of some texts."""
         return bool(any_unknown(texts, self.model.tokenizer, self.model.max_length).any())
 
-    def _checked(self, texts: Sequence[str], vectors: "NDArray[np.float32]") -> "tuple[Tokens, NDArray[np.float32]]":
+    def _tokens(self, texts: Sequence[str]) -> "Tokens":
         import pyarrow as pa
 
-        check_texts(texts)
-        check_vectors(vectors, len(texts), self.model.config.audio_tokens, self.model.config.audio_width)
         column = pa.chunked_array([pa.array(list(texts), pa.string())])
-        tokens = tokenise(column, self.model.tokenizer, self.model.max_length)
-        return tokens, vectors.reshape(len(texts), -1, self.model.config.audio_width)
+        return tokenise(column, self.model.tokenizer, self.model.max_length)
 
     def _calls(self, logits: TaskLogits, calls: Sequence[Hashable], listening: Listening) -> tuple[CallPrediction, ...]:
         if not calls:

@@ -145,6 +145,7 @@ TEXTS, VECTORS = ["여기 호흡", "네"], np.zeros((2, 12), np.float32)
         (TEXTS, VECTORS.tolist(), None, "type list.*float32"),
         (TEXTS, np.full((2, 12), np.nan, np.float32), None, "NaN"),
         (TEXTS, np.full((2, 12), np.inf, np.float32), None, "infinite"),
+        (["네", "\ud800"], VECTORS, None, "text 1 holds half of a surrogate pair"),
         (TEXTS, VECTORS, ["a"], "2 texts and 1 calls"),
     ],
 )
