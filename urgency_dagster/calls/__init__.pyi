@@ -2,7 +2,9 @@ from .audio import SAMPLE_RATE as SAMPLE_RATE
 from .audio import Audio as Audio
 from .audio import cut as cut
 from .audio import load_waveform as load_waveform
+from .audio import pcm16_samples as pcm16_samples
 from .audio import sample_at as sample_at
+from .audio_blocks import Resampler as Resampler
 from .audio_blocks import waveform_blocks as waveform_blocks
 from .embedding.archive import embed_archive as embed_archive
 from .embedding.configuration import EmbeddingConfig as EmbeddingConfig

@@ -253,6 +253,19 @@ def mixed(samples: "np.ndarray") -> "np.ndarray":
     return mono
 
 
+def pcm16_samples(content: bytes) -> "np.ndarray":
+    """The samples of raw PCM16, little endian and mono: float32 of shape (samples,), full scale 1.
+
+    Raises:
+        AudioError: the number of bytes is odd.
+    """
+    import numpy as np
+
+    if len(content) % 2:
+        raise AudioError(f"{len(content)} bytes of 16-bit samples", "an even number", "send whole samples")
+    return mixed(np.frombuffer(content, "<i2").astype(np.int16, copy=False)[:, None])
+
+
 def joined(arrays: "Sequence[np.ndarray]") -> "np.ndarray":
     """Concatenates one array per block.
 

@@ -49,24 +49,49 @@ def waveform_blocks(audio: Audio) -> "Iterator[np.ndarray]":
 
 
 def _resampled(blocks: "Iterable[np.ndarray]", sample_rate: int) -> "Iterator[np.ndarray]":
-    """Yields the blocks at 16 kHz.
+    """Yields the blocks at 16 kHz."""
+    resampler = Resampler(sample_rate)
+    for block, is_last in _with_last(blocks):
+        yield resampler.add(block, is_last=is_last)
+    if not resampler.read:
+        raise no_samples()
+
+
+class Resampler:
+    """Resamples a recording to 16 kHz while it arrives. All its output is bit-equal to that of the whole recording.
+
+    Attributes:
+        read: number of samples that were added.
 
     Source: see `audio._resampled` for the quality and the length.
     """
-    import numpy as np
-    import soxr
 
-    stream = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
-    read = written = 0
-    for block, is_last in _with_last(blocks):
-        resampled = block if sample_rate == SAMPLE_RATE else stream.resample_chunk(block, last=is_last)
-        read, written = read + len(block), written + len(resampled)
-        if is_last:
-            missing = math.ceil(read * (SAMPLE_RATE / sample_rate)) - written  # soxr rounds to the nearest
-            resampled = np.pad(resampled, (0, missing)) if missing else resampled
-        yield resampled
-    if not read:
-        raise no_samples()
+    def __init__(self, sample_rate: int) -> None:
+        import soxr
+
+        self.read = self._written = 0
+        self._sample_rate = sample_rate
+        self._stream = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+
+    def add(self, samples: "np.ndarray", *, is_last: bool = False) -> "np.ndarray":
+        """The next samples at 16 kHz, float32 of shape (samples,), possibly none. Some need later samples.
+
+        Args:
+            samples: the next samples at the rate of the recording, mono float32.
+            is_last: whether no samples follow.
+        """
+        self.read += len(samples)
+        if self._sample_rate == SAMPLE_RATE:
+            return samples
+        resampled: np.ndarray = self._stream.resample_chunk(samples, last=is_last)
+        self._written += len(resampled)
+        return self._completed(resampled) if is_last else resampled
+
+    def _completed(self, resampled: "np.ndarray") -> "np.ndarray":
+        import numpy as np
+
+        missing = math.ceil(self.read * (SAMPLE_RATE / self._sample_rate)) - self._written  # soxr rounds to the nearest
+        return np.pad(resampled, (0, missing)) if missing else resampled
 
 
 def _with_last(blocks: "Iterable[np.ndarray]") -> "Iterator[tuple[np.ndarray, bool]]":

@@ -1,3 +1,6 @@
+from .audio_buffer import AudioBuffer as AudioBuffer
+from .cutting import FoundTurns as FoundTurns
+from .given_turns import ArrivingTurns as ArrivingTurns
 from .listener import Listener as Listener
 from .listener import load_listener as load_listener
 from .recognition.choice import recogniser_identity as recogniser_identity
@@ -8,5 +11,7 @@ from .speaker import SpeakerModel as SpeakerModel
 from .speaker import load_speaker_model as load_speaker_model
 from .turns import Character as Character
 from .turns import HeardCall as HeardCall
+from .turns import HeardTurns as HeardTurns
 from .turns import Listening as Listening
 from .turns import Turn as Turn
+from .turns import TurnAudio as TurnAudio

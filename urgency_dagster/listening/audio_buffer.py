@@ -1,7 +1,6 @@
 """The part of a recording that is still needed, so that a long recording need not fit in memory."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from urgency_dagster import calls
@@ -28,12 +27,15 @@ class AudioBuffer:
         """Length of the recording so far, in whole ms."""
         return self.samples * 1000 // calls.SAMPLE_RATE
 
-    def filling(self, blocks: "Iterable[NDArray[np.float32]]") -> "Iterator[NDArray[np.float32]]":
-        """Yields the blocks of a recording after adding each of them."""
-        for block in blocks:
-            self._blocks.append(block)
-            self.samples += len(block)
-            yield block
+    @property
+    def kept_from_ms(self) -> int:
+        """Start of the audio that is still there, in whole ms, rounded up."""
+        return -(-self._start * 1000 // calls.SAMPLE_RATE)
+
+    def add(self, block: "NDArray[np.float32]") -> None:
+        """Adds the next block of the recording."""
+        self._blocks.append(block)
+        self.samples += len(block)
 
     def cut(self, start_ms: int, end_ms: int) -> "NDArray[np.float32]":
         """A copy of what `calls.cut` returns for the whole recording. A view would keep the blocks in memory.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urgency_dagster import calls
 from urgency_dagster.listening.audio_buffer import AudioBuffer
 from urgency_dagster.listening.turns import Turn, TurnAudio
-from urgency_dagster.listening.voice_activity import WINDOW_MS, Window, speech_windows
+from urgency_dagster.listening.voice_activity import WINDOW_MS, VoiceActivity, Window
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,13 +57,62 @@ def cut_at_pauses(audio: AudioBuffer, blocks: "Iterable[NDArray[np.float32]]") -
         audio: an empty buffer. It takes the blocks and keeps those that are still needed.
         blocks: the recording in consecutive blocks of any length, mono float32 at 16 kHz.
     """
-    cutter = Cutter()
-    for window in speech_windows(audio.filling(blocks)):
-        if interval := cutter.add(window):
-            yield TurnAudio(Turn(*interval), audio.cut(*interval))
-        audio.forget(cutter.needed_from_ms)
-    if interval := cutter.finish(audio.duration_ms):
-        yield TurnAudio(Turn(*interval), audio.cut(*interval))
+    found = FoundTurns(audio)
+    for block in blocks:
+        yield from found.add(block)
+    yield from found.finish()
+
+
+class FoundTurns:
+    """The segments of a recording that arrives in pieces. They are those of `cut_at_pauses` for the whole recording.
+
+    An iterator that a method returns has to be read to its end before the next call.
+
+    Args:
+        audio: an empty buffer. It takes the recording and keeps what is still needed.
+    """
+
+    def __init__(self, audio: AudioBuffer) -> None:
+        self._audio, self._activity, self._cutter = audio, VoiceActivity(), Cutter()
+
+    @property
+    def started_ms(self) -> Sequence[int]:
+        """Start of the segment that is being spoken; none while it may still be a click."""
+        started_ms = self._cutter.started_ms
+        return () if started_ms is None else (started_ms,)
+
+    def add(self, block: "NDArray[np.float32]") -> Iterator[TurnAudio]:
+        """Takes the next block, and yields the segments that are complete in whole blocks of `VoiceActivity`."""
+        self._audio.add(block)
+        yield from self._cut(self._activity.add(block))
+
+    def arrived(self) -> Iterator[TurnAudio]:
+        """Yields the segments that are complete by now, for a recording in progress. It costs a pass of the network."""
+        if self._activity.unjudged:
+            yield from self._cut(self._activity.arrived())
+
+    def commit(self) -> Iterator[TurnAudio]:
+        """Ends the segment that is being spoken now, and yields the segments that are complete."""
+        yield from self.arrived()
+        yield from self._ended()
+
+    def finish(self) -> Iterator[TurnAudio]:
+        """Yields the last segments of the recording."""
+        yield from self._cut(self._activity.finish())
+        yield from self._ended()
+
+    def _cut(self, windows: Iterable[Window]) -> Iterator[TurnAudio]:
+        for window in windows:
+            if interval := self._cutter.add(window):
+                yield self._taken(interval)
+            self._audio.forget(self._cutter.needed_from_ms)
+
+    def _ended(self) -> Iterator[TurnAudio]:
+        if interval := self._cutter.finish(self._audio.duration_ms):
+            yield self._taken(interval)
+
+    def _taken(self, interval: tuple[int, int]) -> TurnAudio:
+        return TurnAudio(Turn(*interval), self._audio.cut(*interval))
 
 
 @dataclass
@@ -86,6 +135,13 @@ class Cutter:
     def needed_from_ms(self) -> int:
         """Start of the audio that a later segment can hold."""
         return max(self.last_end_ms, self._start_ms - MIN_SEGMENT_MS)
+
+    @property
+    def started_ms(self) -> int | None:
+        """Start of the open segment with its margin; None if none is open, or its speech is too short so far."""
+        speech = len(self.windows) if self.pause is None else self.pause
+        is_short = speech * WINDOW_MS < MIN_SPEECH_MS
+        return None if is_short else max(self._start_ms - MARGIN_MS, self.last_end_ms)
 
     def add(self, window: Window) -> tuple[int, int] | None:
         """The start and the end in ms of the segment that this window completes; None if it completes none."""

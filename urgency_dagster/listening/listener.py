@@ -13,7 +13,7 @@ from urgency_dagster.listening.given_turns import cut_turns, turn_reject
 from urgency_dagster.listening.recognition.choice import load_recogniser
 from urgency_dagster.listening.recognition.recogniser import Recogniser, Segment, Transcript
 from urgency_dagster.listening.speaker import SpeakerModel
-from urgency_dagster.listening.turns import Character, HeardCall, Listening, Turn, TurnAudio
+from urgency_dagster.listening.turns import Character, HeardCall, HeardTurns, Listening, Turn, TurnAudio
 from urgency_dagster.pretrained import PretrainedModel
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Listener:
         """
         audio, blocks = AudioBuffer(), _checked_blocks(waveform)
         cuts = cut_at_pauses(audio, blocks) if turns is None else cut_turns(audio, blocks, turns)
-        heard = [self._heard(some) for some in _batches(cuts)]
+        heard = list(self.hear(cuts))
         return HeardCall(
             turns=tuple(turn for part in heard for turn in part.turns),
             vectors=self._joined([part.vectors for part in heard]),
@@ -68,17 +68,28 @@ class Listener:
             characters=tuple(characters for part in heard for characters in part.characters),
         )
 
-    def _heard(self, cuts: Sequence[TurnAudio]) -> "_HeardTurns":
+    def hear(self, cuts: Iterable[TurnAudio]) -> Iterator[HeardTurns]:
+        """Yields the turns with their vectors, and the text and speaker they lack, some at a time.
+
+        Args:
+            cuts: turns with their audio.
+
+        Raises:
+            InputError, ModelError, RecognitionError: see `listen`.
+        """
+        yield from map(self._heard, _batches(cuts))
+
+    def _heard(self, cuts: Sequence[TurnAudio]) -> HeardTurns:
         heard = self._recognised(cuts)
         if self.speaker_model is None:
             return heard
         named = zip(heard.turns, self.speaker_model.speakers(heard.vectors), strict=True)
         return replace(heard, turns=[replace(turn, speaker=turn.speaker or speaker) for turn, speaker in named])
 
-    def _recognised(self, cuts: Sequence[TurnAudio]) -> "_HeardTurns":
+    def _recognised(self, cuts: Sequence[TurnAudio]) -> HeardTurns:
         turns, segments = [cut.turn for cut in cuts], [cut.waveform for cut in cuts]
         if self.recogniser is None or not _without_text(turns):
-            return _HeardTurns(turns, self.encoder.embed(segments), [()] * len(turns))
+            return HeardTurns(turns, self.encoder.embed(segments), [()] * len(turns))
         if self.recogniser.needs_tokens:
             vectors, tokens = self.encoder.embed_with_tokens(segments)
             parts = [Segment(*of_turn) for of_turn in zip(segments, tokens, strict=True)]
@@ -87,7 +98,7 @@ class Listener:
         missing = _without_text(turns)
         recognised = self.recogniser.transcripts([parts[position] for position in missing])
         transcripts = dict(zip(missing, recognised, strict=True))
-        return _HeardTurns(
+        return HeardTurns(
             [_with_text(turn, transcripts.get(position)) for position, turn in enumerate(turns)],
             vectors,
             [_on_the_call(turn, transcripts.get(position)) for position, turn in enumerate(turns)],
@@ -102,15 +113,6 @@ class Listener:
         if turns is not None and not _without_text([turn for turn in turns if not turn_reject(turn, duration_ms)]):
             return "label"
         return self.recogniser.listening if self.recogniser else "none"
-
-
-@dataclass(frozen=True)
-class _HeardTurns:
-    """Some turns with their text, vectors and characters."""
-
-    turns: Sequence[Turn]
-    vectors: "NDArray[np.float32]"
-    characters: Sequence[tuple[Character, ...]]
 
 
 def _without_text(turns: Sequence[Turn]) -> list[int]:

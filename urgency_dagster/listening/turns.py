@@ -1,5 +1,6 @@
 """What is heard in a recording: turns with their text and speaker, and the vector of each turn."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -53,6 +54,21 @@ class Character:
     text: str
     start_ms: int
     end_ms: int
+
+
+@dataclass(frozen=True)
+class HeardTurns:
+    """Some turns of a recording with their vectors.
+
+    Attributes:
+        turns: the N turns.
+        vectors: audio vectors, float32 of shape (N, T, D).
+        characters: see `HeardCall.characters`.
+    """
+
+    turns: Sequence[Turn]
+    vectors: "NDArray[np.float32]"
+    characters: Sequence[tuple[Character, ...]]
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,14 @@ WINDOW_MS = 32
 CONTEXT_SAMPLES = 64
 """Samples before a window that the model reads too. Source: `context_size_samples` of silero-vad."""
 
-WINDOWS_AT_ONCE = 256
-"""Windows that are judged together, about 8 s. It is fixed, because the last digit depends on it."""
+WINDOWS_AT_ONCE = 32
+"""Windows that the network judges together, about 1 s. It is fixed, because the last digit depends on it.
+
+Measured on 217 s of demo calls, processor time for 256, 64, 32, 16 and 8 windows: 0.18, 0.21, 0.28, 0.43 and 0.70 s. A
+call in progress judges an open block again as it fills, which is cheaper the shorter the block is.
+"""
+
+BLOCK_SAMPLES = WINDOWS_AT_ONCE * WINDOW_SAMPLES
 
 
 class Window(NamedTuple):
@@ -46,30 +52,80 @@ def speech_windows(blocks: "Iterable[NDArray[np.float32]]") -> Iterator[Window]:
     Args:
         blocks: the recording in consecutive blocks of any length, mono float32 at 16 kHz.
     """
-    import numpy as np
-
-    network, state = _silero_vad(), None
-    context = np.zeros(CONTEXT_SAMPLES, np.float32)
-    for samples in _chunks(blocks):
-        probabilities, state = network.probabilities(np.concatenate([context, samples]), state)
-        levels = np.sqrt(np.square(samples.reshape(-1, WINDOW_SAMPLES)).mean(axis=1)).tolist()
-        context = samples[-CONTEXT_SAMPLES:]
-        yield from map(Window, probabilities, levels)
-
-
-def _chunks(blocks: "Iterable[NDArray[np.float32]]") -> "Iterator[NDArray[np.float32]]":
-    """Yields the samples of WINDOWS_AT_ONCE windows, and in the end those of the windows that remain."""
-    import numpy as np
-
-    remainder, at_once = np.empty(0, np.float32), WINDOWS_AT_ONCE * WINDOW_SAMPLES
+    activity = VoiceActivity()
     for block in blocks:
-        for start in range(0, len(block), at_once):
-            remainder = np.concatenate([remainder, block[start : start + at_once]])
-            if len(remainder) >= at_once:
-                yield remainder[:at_once]
-                remainder = remainder[at_once:]
-    if len(remainder):
-        yield np.pad(remainder, (0, -len(remainder) % WINDOW_SAMPLES))
+        yield from activity.add(block)
+    yield from activity.finish()
+
+
+class VoiceActivity:
+    """The windows of a recording that arrives in pieces. They do not depend on the pieces.
+
+    The network always judges WINDOWS_AT_ONCE windows. Silence stands for those that have not arrived, and the block is
+    judged again when they have. The windows before do not depend on it.
+
+    An iterator that a method returns has to be read to its end before the next call.
+    """
+
+    def __init__(self) -> None:
+        import numpy as np
+
+        self._network = _silero_vad()
+        self._state: tuple[Tensor, Tensor] | None = None
+        self._context, self._block = np.zeros(CONTEXT_SAMPLES, np.float32), np.empty(0, np.float32)
+        self._yielded = 0
+
+    @property
+    def unjudged(self) -> int:
+        """Number of complete windows that were not yielded yet."""
+        return len(self._block) // WINDOW_SAMPLES - self._yielded
+
+    def add(self, samples: "NDArray[np.float32]") -> Iterator[Window]:
+        """Takes the next samples, and yields the windows of the blocks that they complete.
+
+        Args:
+            samples: mono float32 at 16 kHz.
+        """
+        import numpy as np
+
+        for start in range(0, len(samples), BLOCK_SAMPLES):
+            self._block = np.concatenate([self._block, samples[start : start + BLOCK_SAMPLES]])
+            if len(self._block) >= BLOCK_SAMPLES:
+                yield from self._complete_block()
+
+    def arrived(self) -> Iterator[Window]:
+        """Yields the complete windows that were not yielded yet."""
+        if self.unjudged:
+            yield from self._new_windows(len(self._block) // WINDOW_SAMPLES)
+
+    def finish(self) -> Iterator[Window]:
+        """Yields the windows that were not yielded yet. Silence completes the last one."""
+        count = -(-len(self._block) // WINDOW_SAMPLES)
+        if count > self._yielded:
+            yield from self._new_windows(count)
+
+    def _complete_block(self) -> Iterator[Window]:
+        block, self._block = self._block[:BLOCK_SAMPLES], self._block[BLOCK_SAMPLES:]
+        windows, self._state = self._judged(block)
+        self._context = block[-CONTEXT_SAMPLES:]
+        yielded, self._yielded = self._yielded, 0
+        yield from windows[yielded:]
+
+    def _new_windows(self, count: int) -> Iterator[Window]:
+        """Yields the windows of the open block that were not yielded yet, up to a number of them."""
+        import numpy as np
+
+        windows, _ = self._judged(np.pad(self._block, (0, BLOCK_SAMPLES - len(self._block))))
+        yielded, self._yielded = self._yielded, count
+        yield from windows[yielded:count]
+
+    def _judged(self, block: "NDArray[np.float32]") -> "tuple[list[Window], tuple[Tensor, Tensor]]":
+        """The windows of a whole block, and the state after it."""
+        import numpy as np
+
+        probabilities, state = self._network.probabilities(np.concatenate([self._context, block]), self._state)
+        levels = np.sqrt(np.square(block.reshape(-1, WINDOW_SAMPLES)).mean(axis=1)).tolist()
+        return list(map(Window, probabilities, levels)), state
 
 
 class _Network(NamedTuple):

@@ -19,6 +19,7 @@ from .evaluation.reference import call_vector as call_vector
 from .evaluation.reference import count_validation_calls as count_validation_calls
 from .evaluation.reference import training_call_vectors as training_call_vectors
 from .evaluation.report import draw_history as draw_history
+from .network.inference import RunningMean as RunningMean
 from .network.inference import TaskLogits as TaskLogits
 from .network.inference import mean_by_call as mean_by_call
 from .network.text_encoder import load_text_model as load_text_model
@@ -36,6 +37,7 @@ from .package.thresholds import evaluate_thresholds as evaluate_thresholds
 from .package.thresholds import fit_thresholds as fit_thresholds
 from .package.thresholds import offered_thresholds as offered_thresholds
 from .package.thresholds import threshold_text as threshold_text
+from .prediction import CallPrediction as CallPrediction
 from .prediction import ClassProbabilities as ClassProbabilities
 from .prediction import Prediction as Prediction
 from .prediction import Provenance as Provenance

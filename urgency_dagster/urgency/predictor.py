@@ -15,7 +15,7 @@ from urgency_dagster.calls import Audio
 from urgency_dagster.devices import AUTO, resolve_device
 from urgency_dagster.errors import InputError, NoSpeechError, UrgencyError
 from urgency_dagster.extras import require_extra
-from urgency_dagster.listening import HeardCall, Listener, Listening, Recogniser, load_listener
+from urgency_dagster.listening import HeardCall, Listener, Listening, Recogniser, Turn, load_listener
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.statistics.calibration import probabilities
 from urgency_dagster.tables import HIGH
@@ -163,8 +163,7 @@ class Predictor:
             heard: the recording with N turns, at least one.
             logits: what `logits` gave for the N turns, in their order.
         """
-        answers = self._class_probabilities(logits, "utterance")
-        (call,) = self._calls(logits, [0] * len(heard.turns), heard.listening)
+        call = self.answer_call(mean_by_call(logits, np.zeros(len(heard.turns), np.int64)), heard.listening)
         return RecordingPrediction(
             urgency=call.urgency,
             sentiment=call.sentiment,
@@ -172,10 +171,25 @@ class Predictor:
             alarm=call.alarm,
             listening=heard.listening,
             duration_ms=heard.duration_ms,
-            utterances=tuple(TurnPrediction(turn, *answer) for turn, answer in zip(heard.turns, answers, strict=True)),
+            utterances=self.answer_turns(heard.turns, logits),
             rejected=heard.rejected,
             provenance=self.provenance,
         )
+
+    def answer_turns(self, turns: Sequence[Turn], logits: TaskLogits) -> tuple[TurnPrediction, ...]:
+        """Urgency and sentiment of N turns, from what `logits` gave for them."""
+        answers = self._class_probabilities(logits, "utterance")
+        return tuple(TurnPrediction(turn, *answer) for turn, answer in zip(turns, answers, strict=True))
+
+    def answer_call(self, mean: TaskLogits, listening: Listening) -> CallPrediction:
+        """Urgency and sentiment of a call whose turns need not be in memory any more.
+
+        Args:
+            mean: the mean logits of its turns, as one row.
+            listening: where their text comes from. It chooses the thresholds.
+        """
+        (call,) = self._calls(mean, [0], listening)
+        return call
 
     def predict_utterances(
         self, texts: Sequence[str], vectors: "NDArray[np.float32]", calls: Sequence[Hashable] | None = None
@@ -198,7 +212,7 @@ class Predictor:
             UtterancePrediction(urgency, sentiment)
             for urgency, sentiment in self._class_probabilities(logits, "utterance")
         )
-        return Prediction(utterances, self._calls(logits, calls or (), LABEL), self.provenance)
+        return Prediction(utterances, self._by_call(logits, calls), self.provenance)
 
     def logits(self, texts: Sequence[str], vectors: "NDArray[np.float32]") -> TaskLogits:
         """The logits of N utterances, before temperatures. Arguments and errors: see `predict_utterances`."""
@@ -222,16 +236,19 @@ class Predictor:
         column = pa.chunked_array([pa.array(list(texts), pa.string())])
         return tokenise(column, self.model.tokenizer, self.model.max_length)
 
-    def _calls(self, logits: TaskLogits, calls: Sequence[Hashable], listening: Listening) -> tuple[CallPrediction, ...]:
+    def _by_call(self, logits: TaskLogits, calls: Sequence[Hashable] | None) -> tuple[CallPrediction, ...]:
         if not calls:
             return ()
         codes: dict[Hashable, int] = {}
         ids = np.array([codes.setdefault(call, len(codes)) for call in calls])
-        answers = self._class_probabilities(mean_by_call(logits, ids), "call")
-        thresholds = self._thresholds(listening)
+        return self._calls(mean_by_call(logits, ids), codes, LABEL)
+
+    def _calls(self, means: TaskLogits, calls: Iterable[Hashable], listening: Listening) -> tuple[CallPrediction, ...]:
+        """The answers for some calls, from a row of mean logits for each."""
+        answers, thresholds = self._class_probabilities(means, "call"), self._thresholds(listening)
         return tuple(
             CallPrediction(call, urgency, sentiment, _abstains(urgency, thresholds), _alarms(urgency, thresholds))
-            for call, (urgency, sentiment) in zip(codes, answers, strict=True)
+            for call, (urgency, sentiment) in zip(calls, answers, strict=True)
         )
 
     def _thresholds(self, listening: Listening) -> Mapping[str, float]:

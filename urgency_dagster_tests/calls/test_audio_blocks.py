@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from urgency_dagster.calls import audio, audio_blocks
-from urgency_dagster.calls.audio import load_waveform
-from urgency_dagster.calls.audio_blocks import waveform_blocks
+from urgency_dagster.calls.audio import load_waveform, pcm16_samples
+from urgency_dagster.calls.audio_blocks import Resampler, waveform_blocks
 from urgency_dagster.errors import AudioError
 
 
@@ -57,6 +57,21 @@ def test_the_length_is_that_of_the_waveform(count: int, rate: int, size: int) ->
         patched.setattr(audio_blocks, "BLOCK_SAMPLES", size)
         blocks = list(waveform_blocks(recording))
     assert np.concatenate(blocks).tobytes() == load_waveform(recording).tobytes()
+
+
+@given(sizes=st.lists(st.integers(1, 3000), min_size=1, max_size=8), rate=st.sampled_from([8000, 16_000, 44_100]))
+def test_a_recording_that_arrives_in_pieces_is_resampled_as_a_whole(sizes: list[int], rate: int) -> None:
+    pcm16 = (samples(sum(sizes))[:, 0] * 32_767).astype(np.int16)
+    resampler, ends = Resampler(rate), np.cumsum(sizes)
+    pieces = [pcm16[end - size : end].astype("<i2").tobytes() for size, end in zip(sizes, ends, strict=True)]
+    resampled = [resampler.add(pcm16_samples(piece)) for piece in pieces]
+    resampled.append(resampler.add(np.empty(0, np.float32), is_last=True))
+    assert np.concatenate(resampled).tobytes() == load_waveform((pcm16, rate)).tobytes()
+
+
+def test_half_a_sample_is_refused() -> None:
+    with pytest.raises(AudioError, match="3 bytes of 16-bit samples"):
+        pcm16_samples(b"abc")
 
 
 def test_damaged_samples_are_silence(tmp_path: Path, small_blocks: Callable[[int], None]) -> None:

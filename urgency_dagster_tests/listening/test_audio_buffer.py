@@ -15,7 +15,8 @@ def test_a_cut_is_that_of_the_whole_recording(sizes: list[int], forgotten: int, 
     waveform = np.arange(sum(sizes), dtype=np.float32)
     audio = AudioBuffer()
     blocks = np.split(waveform, np.cumsum(sizes)[:-1]) if sizes else []
-    assert [len(block) for block in audio.filling(blocks)] == sizes
+    for block in blocks:
+        audio.add(block)
     audio.forget(forgotten)
     start_ms = max(start, forgotten)
     np.testing.assert_array_equal(audio.cut(start_ms, start_ms + length), cut(waveform, start_ms, start_ms + length))
@@ -24,10 +25,10 @@ def test_a_cut_is_that_of_the_whole_recording(sizes: list[int], forgotten: int, 
 
 def test_a_block_is_forgotten_after_its_end() -> None:
     audio = AudioBuffer()
-    blocks = [np.zeros(1600, np.float32) for _ in range(3)]
-    assert len(list(audio.filling(blocks))) == 3
+    for _ in range(3):
+        audio.add(np.zeros(1600, np.float32))
     audio.forget(199)
     assert len(audio._blocks) == 2
     audio.forget(200)
     assert len(audio._blocks) == 1
-    assert audio.duration_ms == 300
+    assert (audio.kept_from_ms, audio.duration_ms) == (200, 300)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from urgency_dagster.listening import TurnAudio
 from urgency_dagster.listening.audio_buffer import AudioBuffer
 from urgency_dagster.listening.cutting import (
     MAX_SEGMENT_MS,
@@ -20,6 +21,7 @@ from urgency_dagster.listening.cutting import (
     SPEECH_PROBABILITY,
     SPLIT_WINDOWS,
     Cutter,
+    FoundTurns,
     cut_at_pauses,
 )
 from urgency_dagster.listening.voice_activity import WINDOW_MS, Window
@@ -203,3 +205,53 @@ def test_segments_follow_each_other_without_a_gap_in_speech_without_a_pause() ->
     found = segments(np.concatenate([silence(500), syllables(35_000), silence(500)]))
     assert len(found) >= 4
     assert sum(before[1] == after[0] for before, after in pairwise(found)) >= 3
+
+
+ARRIVING = np.concatenate(
+    [silence(300), syllables(13_000), silence(900), syllables(200), silence(80), syllables(700, seed=2), silence(123)]
+)
+
+
+@given(st.lists(st.integers(1, 30_000), min_size=1, max_size=60), st.booleans())
+@settings(max_examples=25)
+def test_a_recording_that_arrives_in_any_pieces_has_the_segments_of_the_whole(sizes: list[int], ask: bool) -> None:
+    found = FoundTurns(AudioBuffer())
+    heard: list[TurnAudio] = []
+    for piece in np.split(ARRIVING, np.cumsum(sizes).clip(max=len(ARRIVING))):
+        heard += found.add(piece)
+        heard += found.arrived() if ask else ()
+    heard += found.finish()
+    whole = list(cut_at_pauses(AudioBuffer(), [ARRIVING]))
+    assert [turn for turn, _ in heard] == [turn for turn, _ in whole]
+    assert all(np.array_equal(ours.waveform, theirs.waveform) for ours, theirs in zip(heard, whole, strict=True))
+
+
+def test_a_segment_of_a_recording_in_progress_is_there_soon_after_its_end() -> None:
+    found, piece = FoundTurns(AudioBuffer()), RATE // 10
+    waveform = np.concatenate([silence(500), syllables(2000), silence(3000)])
+    for start in range(0, len(waveform), piece):
+        segments = [*found.add(waveform[start : start + piece]), *found.arrived()]
+        if segments:
+            break
+    assert segments[0].turn.end_ms <= (start + piece) * 1000 // RATE <= segments[0].turn.end_ms + 250
+
+
+def test_a_start_is_known_once_the_sound_is_no_click() -> None:
+    found = FoundTurns(AudioBuffer())
+    assert not [*found.add(silence(500)), *found.arrived()]
+    assert not found.started_ms
+    assert not [*found.add(syllables(1000)), *found.arrived()]
+    (started_ms,) = found.started_ms
+    (segment,) = [*found.add(silence(500)), *found.arrived()]
+    assert segment.turn.start_ms == started_ms
+    assert not found.started_ms
+
+
+def test_a_commit_ends_the_segment_that_is_being_spoken() -> None:
+    found = FoundTurns(AudioBuffer())
+    assert not [*found.add(syllables(1500)), *found.arrived()]
+    (first,) = found.commit()
+    assert not list(found.commit())
+    (second,) = [*found.add(syllables(1500, seed=1)), *found.finish()]
+    assert first.turn.end_ms == second.turn.start_ms == 1500
+    assert second.turn.end_ms == 3000

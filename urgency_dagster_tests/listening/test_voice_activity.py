@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from urgency_dagster.listening.voice_activity import CONTEXT_SAMPLES, WINDOW_SAMPLES, speech_windows
+from urgency_dagster.listening.voice_activity import CONTEXT_SAMPLES, WINDOW_SAMPLES, VoiceActivity, speech_windows
 from urgency_dagster_tests.listening.syllables import silence, syllables
 
 
@@ -54,6 +54,18 @@ def test_windows_do_not_depend_on_the_blocks(sizes: list[int]) -> None:
     starts = np.cumsum([0, *sizes * (len(waveform) // sum(sizes) + 1)])
     blocks = [waveform[start:end] for start, end in pairwise(starts)]
     assert list(speech_windows(blocks)) == list(speech_windows([waveform]))
+
+
+@pytest.mark.parametrize("size", [160, 1600, 5000, 20_000])
+def test_windows_that_are_asked_for_early_are_those_of_the_whole_recording(size: int) -> None:
+    waveform, activity = spoken(), VoiceActivity()
+    heard = []
+    for start in range(0, len(waveform), size):
+        heard += [*activity.add(waveform[start : start + size]), *activity.arrived()]
+        assert len(heard) == min(start + size, len(waveform)) // WINDOW_SAMPLES
+        assert activity.unjudged == 0
+    heard += activity.finish()
+    assert heard == list(speech_windows([waveform]))
 
 
 def test_two_recordings_at_a_time_do_not_disturb_each_other() -> None:

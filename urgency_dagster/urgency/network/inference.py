@@ -82,3 +82,27 @@ def mean_by_call(logits: TaskLogits, calls: "NDArray[np.int64]") -> TaskLogits:
         return (sums / counts).astype(np.float32)
 
     return TaskLogits(mean(logits.urgency), mean(logits.sentiment))
+
+
+class RunningMean:
+    """The mean logits of a call in progress. It keeps sums, whatever the length of the call.
+
+    Attributes:
+        count: number of utterances so far.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._urgency = self._sentiment = np.zeros(1)
+
+    def add(self, logits: TaskLogits) -> None:
+        """Adds the logits of the next utterances."""
+        self.count += len(logits.urgency)
+        self._urgency = self._urgency + logits.urgency.sum(axis=0, dtype=np.float64)
+        self._sentiment = self._sentiment + logits.sentiment.sum(axis=0, dtype=np.float64)
+
+    @property
+    def logits(self) -> TaskLogits:
+        """The mean so far as one row, as `mean_by_call` gives it for the same utterances; there is at least one."""
+        urgency, sentiment = ((sums / self.count).astype(np.float32)[None] for sums in (self._urgency, self._sentiment))
+        return TaskLogits(urgency, sentiment)
