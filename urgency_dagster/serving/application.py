@@ -22,7 +22,8 @@ def create_app(config: ServingConfig) -> "FastAPI":
     from urgency_dagster.serving.openapi import describe
     from urgency_dagster.serving.problems import add_problem_handlers
     from urgency_dagster.serving.request_limits import RequestLimits
-    from urgency_dagster.serving.routes import attention, calls, health, models, open_inference, utterances
+    from urgency_dagster.serving.routes import attention, calls, health, models, open_inference, reports, utterances
+    from urgency_dagster.serving.routes.dashboard import add_dashboard
     from urgency_dagster.serving.security import Security
 
     @asynccontextmanager
@@ -34,8 +35,9 @@ def create_app(config: ServingConfig) -> "FastAPI":
     # The pages of FastAPI's documentation load their scripts from another server.
     app = FastAPI(title="urgency_dagster", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.config = config
-    for routes in (calls, utterances, attention, models, health, open_inference):
+    for routes in (calls, utterances, attention, models, reports, health, open_inference):
         app.include_router(routes.router)
+    add_dashboard(app)
     add_problem_handlers(app)
     app.add_middleware(RequestLimits, limits=config.limits)
     app.add_middleware(Security, config=config)

@@ -1,1 +1,1 @@
-"""The routes of the API, a file per group."""
+"""The routes of the server, one file for each subject."""
