@@ -6,6 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+PATIENCE_S = 300.0
+"""Maximum seconds to wait for an end that is certain, on a machine that does much else."""
+
 
 @contextmanager
 def child_process(command: Sequence[str | Path], **options: Any) -> Iterator[subprocess.Popen[str]]:

@@ -9,8 +9,7 @@ import pytest
 
 from urgency_dagster.calls.workers import AHEAD_PER_WORKER, MAX_CALLS_ALONE, one_ahead, ordered_map, processes_for
 from urgency_dagster.errors import AudioError
-
-PATIENCE_S = 30.0
+from urgency_dagster_tests.child_process import PATIENCE_S
 
 
 def square(number: int) -> int:

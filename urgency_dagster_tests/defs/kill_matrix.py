@@ -13,11 +13,11 @@ from dagster._core.storage.tags import PARENT_RUN_ID_TAG
 
 from urgency_dagster.operations.processes import local_process, process_of
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster_tests.child_process import PATIENCE_S
 from urgency_dagster_tests.defs.conftest import instance_of
 from urgency_dagster_tests.defs.test_dev import processes
 from urgency_dagster_tests.defs.test_server import Server
 
-PATIENCE_S = 300.0
 AFTER_RAY = 5
 """Fits after the kill of a process of Ray until the step counts as going on. Fits that were under way may still end."""
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster_tests.child_process import PATIENCE_S
 from urgency_dagster_tests.defs.conftest import COMMAND, environment
-
-PATIENCE_S = 120.0
 
 
 class Pollable(Protocol):

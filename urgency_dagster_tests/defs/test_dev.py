@@ -15,7 +15,7 @@ import pytest
 from urgency_dagster.operations.dev_server import SERVER_FILE
 from urgency_dagster.operations.processes import local_process
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster_tests.child_process import child_process
+from urgency_dagster_tests.child_process import PATIENCE_S, child_process
 from urgency_dagster_tests.defs.conftest import COMMAND, environment
 from urgency_dagster_tests.defs.test_server import Server
 
@@ -105,7 +105,7 @@ def test_sigint_ends_dev_although_the_shell_ignores_it(storage_root: Path) -> No
             time.sleep(0.2)
         started = processes(storage_root)
         dev.send_signal(signal.SIGINT)
-        assert dev.wait(timeout=20) == 0
+        assert dev.wait(timeout=PATIENCE_S) == 0
     assert not [process for process in started if process.is_running()]
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster_tests.child_process import PATIENCE_S
 from urgency_dagster_tests.conftest import Builder
 from urgency_dagster_tests.defs.command_server import CommandServer
-from urgency_dagster_tests.defs.killing import PATIENCE_S, archive_files, wait
+from urgency_dagster_tests.defs.killing import archive_files, wait
 
 ARCHIVE = "T_광주_구급"
 CALLS, SPOKEN = 2000, 4

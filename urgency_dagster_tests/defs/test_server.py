@@ -14,6 +14,7 @@ import pytest
 
 from urgency_dagster.operations.groups import GROUPS
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster_tests.child_process import PATIENCE_S
 from urgency_dagster_tests.defs.conftest import COMMAND, environment
 
 
@@ -55,7 +56,7 @@ class Server:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=PATIENCE_S)
 
 
 RUNS = "{runsOrError{... on Runs{results{jobName status}}}}"

@@ -15,9 +15,9 @@ from urgency_dagster.operations.dev_server import SERVER_FILE, STOPPED, _end_lef
 from urgency_dagster.operations.instance import report_killed
 from urgency_dagster.operations.processes import PROCESS_TAG, process_identity
 from urgency_dagster.settings import Settings
-from urgency_dagster_tests.child_process import child_process
+from urgency_dagster_tests.child_process import PATIENCE_S, child_process
 
-SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 OF_CODE_SERVER = {GRPC_INFO_TAG: json.dumps({"host": "localhost", "socket": "/tmp/code.sock"})}
 
 
@@ -58,7 +58,7 @@ def test_the_runs_of_a_code_server_end_with_dev(
 ) -> None:
     run_id = started(instance, job, sleeper, **OF_CODE_SERVER)
     end_runs(instance)
-    assert sleeper.wait(timeout=5) == -9
+    assert sleeper.wait(timeout=PATIENCE_S) == -9
     assert status(instance, run_id) == dg.DagsterRunStatus.FAILURE
     messages = [str(entry.get_dagster_event().message) for entry in instance.all_logs(run_id)]
     assert any(STOPPED in message for message in messages)
@@ -90,6 +90,6 @@ def test_the_processes_of_a_killed_dev_are_ended(tmp_path: Path, sleeper: psutil
         reused = json.dumps([host, pid, 1.0])
         (tmp_path / SERVER_FILE).write_text(json.dumps({"processes": [process_identity(sleeper), reused]}))
         _end_leftovers(tmp_path)
-        assert sleeper.wait(timeout=5) == -9
+        assert sleeper.wait(timeout=PATIENCE_S) == -9
         assert other.poll() is None
         other.kill()

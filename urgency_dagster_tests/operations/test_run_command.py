@@ -16,6 +16,7 @@ from urgency_dagster.attention import load_model
 from urgency_dagster.attention.reading.features import read_features
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.urgency.package.model_folder import load_urgency_model
+from urgency_dagster_tests.child_process import PATIENCE_S
 from urgency_dagster_tests.defs.command_server import CommandServer
 from urgency_dagster_tests.defs.conftest import COMMAND, FirstRun, executed_steps, instance_of, run_command
 from urgency_dagster_tests.defs.killing import running, wait
@@ -216,7 +217,7 @@ class TestPartsAndFailures:
         with running(storage_root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             wait(process, StoragePaths(storage_root).manifest("call_recordings", ARCHIVES[0]).exists)
             os.killpg(process.pid, signal.SIGINT)
-            output, _ = process.communicate(timeout=60)
+            output, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 1
         assert output.endswith("Aborted!\n")
         assert not StoragePaths(storage_root).manifest("call_recordings", ARCHIVES[1]).exists()

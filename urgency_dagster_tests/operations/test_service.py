@@ -1,8 +1,10 @@
 """A process that is started again when it ends, and a process that ends with another one."""
 
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -11,17 +13,17 @@ import pytest
 from urgency_dagster.errors import ServiceError
 from urgency_dagster.operations.processes import process_identity
 from urgency_dagster.operations.service import MAX_FAILED_STARTS, Service
-from urgency_dagster_tests.child_process import child_process
+from urgency_dagster_tests.child_process import PATIENCE_S, child_process
 
-SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 STEP = """
 import subprocess, sys, time
 from urgency_dagster.operations.processes import end_with
-worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 end_with(sys.argv[1], lambda: False)
 print(worker.pid, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 """A step with a worker process of its own."""
 
@@ -86,5 +88,9 @@ def test_a_step_ends_with_the_process_of_its_run() -> None:
             assert step.poll() is None
             run.kill()
             run.wait()
-            step.wait(timeout=5)
-            assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+            assert step.wait(timeout=PATIENCE_S) == -signal.SIGKILL
+            deadline = time.monotonic() + PATIENCE_S
+            with suppress(psutil.NoSuchProcess):
+                while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE:  # it is killed, but ends later
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)

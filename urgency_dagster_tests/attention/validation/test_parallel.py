@@ -19,6 +19,7 @@ from urgency_dagster.attention.validation.parallel import connected, fit_on_ray
 from urgency_dagster.attention.validation.protocol import BASELINE, MODEL_NAMES, CrossValidationConfig, Protocol
 from urgency_dagster.errors import AttentionError
 from urgency_dagster.paths import AttentionPaths
+from urgency_dagster_tests.child_process import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -138,8 +139,8 @@ def test_a_worker_that_starts_late_joins_a_private_cluster() -> None:
 
     with connected(None, 1):
         pid = ray.remote(lambda: os.getpid())
-        first = ray.get(pid.remote(), timeout=60)
+        first = ray.get(pid.remote(), timeout=PATIENCE_S)
         for process in psutil.Process().children(recursive=True):
             if process.cmdline() and process.cmdline()[0].startswith("ray::IDLE"):
                 process.kill()
-        assert ray.get(pid.options(max_retries=5).remote(), timeout=60) != first
+        assert ray.get(pid.options(max_retries=5).remote(), timeout=PATIENCE_S) != first

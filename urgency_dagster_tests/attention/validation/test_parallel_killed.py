@@ -13,11 +13,11 @@ from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.cross_validation import cross_validate
 from urgency_dagster.attention.validation.protocol import CrossValidationConfig, ModelResult
 from urgency_dagster_tests.attention.conftest import make_data
+from urgency_dagster_tests.child_process import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
 MODELS = ("rf", "lgbm", "logreg")
-PATIENCE_S = 120.0
 FIT, PREPARATION = "ray::fit_and_predict", "ray::prepare_fold"
 """How Ray calls a worker while it runs one of the tasks."""
 

@@ -20,10 +20,10 @@ from urgency_dagster.calls.unpacking.configuration import ExtractionConfig
 from urgency_dagster.calls.unpacking.extraction import extract_pair
 from urgency_dagster.paths import ArchivePaths, StoragePaths
 from urgency_dagster_tests.calls.extracting import ARCHIVE, contents
+from urgency_dagster_tests.child_process import PATIENCE_S
 from urgency_dagster_tests.conftest import Builder
 
 KILLS = 8
-WAIT_S = 30.0
 
 EXTRACT = """
 import json, os, shutil, signal, sys
@@ -278,7 +278,7 @@ def test_workers_end_with_the_process_that_started_them(
     tmp_path: Path, pairs: list[ArchivePair], killed: Killed
 ) -> None:
     with killed.begun(tmp_path / "storage") as process:
-        deadline = time.monotonic() + WAIT_S
+        deadline = time.monotonic() + PATIENCE_S
         while len(killed.alive(process.pid)) < 5 and time.monotonic() < deadline:  # itself, two helpers, two workers
             time.sleep(0.01)
         assert len(killed.alive(process.pid)) == 5
