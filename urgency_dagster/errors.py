@@ -8,6 +8,8 @@ UrgencyError
 │   └── NoSpeechError     a recording without a turn that can be used
 ├── RecognitionError  a call whose text cannot be recognised
 ├── ModelError        a pretrained model that cannot be loaded
+│   ├── NoRecogniserError a recogniser that cannot be loaded, although text is missing
+│   └── DeviceMemoryError a segment of audio for which the device has no memory
 ├── TrainingDataError rows on which no model can be trained or evaluated
 ├── AttentionError    an attention pickle, table or exported model that is refused
 │   └── NoFeatureError    a selector that keeps no feature
@@ -70,6 +72,14 @@ class RecognitionError(UrgencyError):
 
 class ModelError(UrgencyError):
     """A pretrained model is neither cached, nor reachable, nor a usable folder."""
+
+
+class NoRecogniserError(ModelError):
+    """The recogniser cannot be loaded, although a turn has no text. No recording is at fault."""
+
+
+class DeviceMemoryError(ModelError):
+    """The device has no memory for one segment of audio. Shorter ones can be embedded."""
 
 
 class TrainingDataError(UrgencyError):

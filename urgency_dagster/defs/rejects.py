@@ -87,6 +87,8 @@ SCORING_REMEDIES: dict[str, str] = {
     ScoringReason.ENCRYPTED: "unlock the ZIP, and land it without a password",
     ScoringReason.NO_SPEECH: "none, if the recordings hold no speech; otherwise land a label with their turns",
     ScoringReason.NOT_RECOGNISED: "set URGENCY_RECOGNISER, or land labels with turns; then materialize it again",
+    ScoringReason.OUT_OF_MEMORY: "free memory on the device, or choose another `device`; then materialize it again",
+    ScoringReason.UNUSABLE_VECTORS: "see if the speech model is damaged: it gives NaN",
 }
 """What to do, by reason. Others have the remedy LOOK_AT_SCORING."""
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from urgency_dagster import calls
 from urgency_dagster.devices import AUTO
-from urgency_dagster.errors import InputError
+from urgency_dagster.errors import InputError, ModelError, NoRecogniserError
 from urgency_dagster.listening.audio_buffer import AudioBuffer
 from urgency_dagster.listening.cutting import cut_at_pauses
 from urgency_dagster.listening.given_turns import cut_turns, turn_reject
 from urgency_dagster.listening.recognition.choice import load_recogniser
-from urgency_dagster.listening.recognition.recogniser import Recogniser, Segment, Transcript
+from urgency_dagster.listening.recognition.recogniser import LazyRecogniser, Recogniser, Segment, Transcript
 from urgency_dagster.listening.speaker import SpeakerModel
 from urgency_dagster.listening.turns import Character, HeardCall, HeardTurns, Listening, Turn, TurnAudio
 from urgency_dagster.pretrained import PretrainedModel
@@ -43,6 +43,20 @@ class Listener:
     recogniser: Recogniser | None = None
     speaker_model: SpeakerModel | None = None
 
+    def load_recogniser(self) -> None:
+        """Loads the recogniser now. Otherwise the first turn without text loads it.
+
+        Raises:
+            NoRecogniserError: it cannot be loaded, or the speech model has no CTC head for it.
+        """
+        try:
+            if self.recogniser and self.recogniser.needs_tokens:
+                self.encoder.speech.check_head()
+            if isinstance(self.recogniser, LazyRecogniser):
+                self.recogniser.load()
+        except ModelError as error:
+            raise NoRecogniserError(*error.args) from error
+
     def listen(self, waveform: Waveform, turns: Sequence[Turn] | None = None) -> HeardCall:
         """The vectors of the turns of one recording by the rules of the pipeline, and the text and speaker they lack.
 
@@ -53,7 +67,8 @@ class Listener:
         Raises:
             AudioError: the blocks of the recording cannot be read.
             InputError: the waveform has another shape or dtype, or the speaker model is of another speech model.
-            ModelError: the device has no memory for one turn.
+            DeviceMemoryError: the device has no memory for one turn.
+            NoRecogniserError: a turn has no text, and the recogniser cannot be loaded.
             RecognitionError: the recogniser gives no text of this call. Other calls can go on.
         """
         audio, blocks = AudioBuffer(), _checked_blocks(waveform)
@@ -90,6 +105,7 @@ class Listener:
         turns, segments = [cut.turn for cut in cuts], [cut.waveform for cut in cuts]
         if self.recogniser is None or not _without_text(turns):
             return HeardTurns(turns, self.encoder.embed(segments), [()] * len(turns))
+        self.load_recogniser()
         if self.recogniser.needs_tokens:
             vectors, tokens = self.encoder.embed_with_tokens(segments)
             parts = [Segment(*of_turn) for of_turn in zip(segments, tokens, strict=True)]
@@ -151,11 +167,12 @@ def load_listener(
         engine: `torch`, `openvino`, or `auto` for the faster one here.
         precision: of the arithmetic. With the engine and precision of an archive, its turns have the same vectors:
             within 1e-6 in float32, and within 1e-4 in bfloat16. Between the two precisions it is 1e-2.
-        recogniser: `ctc`, `whisper:<hub id or folder>`, `http:<url>`, `none`, or your own.
+        recogniser: `ctc`, `whisper:<hub id or folder>`, `http:<url>`, `none`, or your own. Its model is loaded with the
+            first turn without text, see `Listener.load_recogniser`.
         speaker_model: the speaker model of the urgency model, see `load_speaker_model`.
 
     Raises:
-        ModelError: the speech model cannot be used, it has no CTC head for `ctc`, or the Whisper model cannot be used.
+        ModelError: the speech model cannot be used.
         SettingsError: the recogniser is unknown, this machine has no such device, engine or precision, or the shortest
             turn has fewer frames than `audio_tokens`.
     """

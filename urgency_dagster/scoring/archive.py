@@ -50,7 +50,7 @@ def score_archive(
 
     Raises:
         ArtefactError: the archive has no `recordings.parquet`, or the model was replaced.
-        MissingExtraError, ModelError, SettingsError: see `Predictor.listener`.
+        MissingExtraError, ModelError, SettingsError: see `predict_recordings`.
     """
     files = paths.scoring(archive.name)
     if not files.recordings.is_file():

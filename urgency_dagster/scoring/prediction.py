@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from urgency_dagster.errors import AudioError, NoSpeechError, UrgencyError
+from urgency_dagster.errors import (
+    AudioError,
+    DeviceMemoryError,
+    InputError,
+    NoSpeechError,
+    RecognitionError,
+    UrgencyError,
+)
 from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.scoring.monitoring.measures import CallMeasures
 from urgency_dagster.scoring.rejects import Rejection, RejectReason
@@ -14,6 +21,15 @@ if TYPE_CHECKING:
     from urgency_dagster.listening import Turn
     from urgency_dagster.scoring.recordings.reading import FoundRecordings, Recording
     from urgency_dagster.urgency import Predictor, RecordingPrediction
+
+REASONS: dict[type[UrgencyError], RejectReason] = {
+    NoSpeechError: RejectReason.NO_SPEECH,
+    AudioError: RejectReason.UNREADABLE_AUDIO,
+    RecognitionError: RejectReason.NOT_RECOGNISED,
+    DeviceMemoryError: RejectReason.OUT_OF_MEMORY,
+    InputError: RejectReason.UNUSABLE_VECTORS,
+}
+"""The errors that cost one recording its answer. A subclass comes before its class. Every other error ends the run."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +58,8 @@ def predict_recordings(
 ) -> Iterator[PredictedRecording | Rejection]:
     """Every file that is no recording, then an answer or a rejection for each recording.
 
-    The speech model is loaded at once, the recordings one by one as the result is read.
+    The speech model is loaded at once, and the recogniser too if a recording has no usable label. The recordings are
+    read one by one with the result.
 
     Args:
         predictor: the model.
@@ -52,9 +69,13 @@ def predict_recordings(
 
     Raises:
         MissingExtraError, ModelError, SettingsError: see `Predictor.listener`.
+        NoRecogniserError: a recording has no usable label, and the recogniser cannot be loaded.
     """
+    # An unusable model is no fault of a recording: it is said before the first answer.
     if len(found):
-        predictor.listener  # noqa: B018 - an unusable speech model is no fault of a recording
+        predictor.listener  # noqa: B018
+    if found.need_recogniser():
+        predictor.listener.load_recogniser()
     return _answers(predictor, found, progress, measured)
 
 
@@ -71,7 +92,7 @@ def _answer(predictor: "Predictor", recording: "Recording", measured: bool) -> P
     try:
         heard = predictor.listen(recording.audio, recording.turns)
         prediction = predictor.predict_heard(heard)
-    except UrgencyError as error:
+    except tuple(REASONS) as error:
         return Rejection(recording.file, reason_of(error), str(error), recording.id)
     # A heard turn has the times of the label's turn; its text or speaker can be new. Two turns can have equal times.
     ids: dict[tuple[int, int], list[str]] = defaultdict(list)
@@ -88,10 +109,8 @@ def _times(turn: "Turn") -> tuple[int, int]:
 
 
 def reason_of(error: UrgencyError) -> RejectReason:
-    """The reason for a recording without an answer."""
-    if isinstance(error, NoSpeechError):
-        return RejectReason.NO_SPEECH
-    return RejectReason.UNREADABLE_AUDIO if isinstance(error, AudioError) else RejectReason.NOT_RECOGNISED
+    """The reason for a recording without an answer. The error is one of REASONS."""
+    return next(reason for kind, reason in REASONS.items() if isinstance(error, kind))
 
 
 def _refused_turn(recording: "Recording", turn: "Turn", reason: str, ids: list[str]) -> Rejection:

@@ -28,8 +28,9 @@ class RejectReason(StrEnum):
     TOO_SHORT = "too_short"
     UNREADABLE_AUDIO = "unreadable_audio"
     NO_SPEECH = "no_speech"
-    NO_TEXT = "no_text"
     NOT_RECOGNISED = "not_recognised"
+    OUT_OF_MEMORY = "out_of_memory"
+    UNUSABLE_VECTORS = "unusable_vectors"
 
 
 OF_LABELS = frozenset(

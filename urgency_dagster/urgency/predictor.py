@@ -13,7 +13,7 @@ import numpy as np
 
 from urgency_dagster.calls import Audio
 from urgency_dagster.devices import AUTO, resolve_device
-from urgency_dagster.errors import InputError, NoSpeechError, UrgencyError
+from urgency_dagster.errors import InputError, ModelError, NoRecogniserError, NoSpeechError, UrgencyError
 from urgency_dagster.extras import require_extra
 from urgency_dagster.listening import HeardCall, Listener, Listening, Recogniser, Turn, load_listener
 from urgency_dagster.pretrained import PretrainedModel
@@ -85,20 +85,21 @@ class Predictor:
 
         Raises:
             MissingExtraError: the extra `predict` is not installed.
-            ModelError: the speech model cannot be found or loaded, it has other weights than that of the training, or
-                no CTC head for the recogniser `ctc`.
+            ModelError: the speech model cannot be found or loaded, or it is another one than that of the training.
             SettingsError: the card names a local folder as speech model, and neither the settings nor the caller name
                 one.
         """
         require_extra("predict")
         source = find_speech_model(self.speech_model, self.provenance.speech_model)
-        return load_listener(
+        listener = load_listener(
             source,
             audio_tokens=self.provenance.audio_tokens,
             device=self.device,
             recogniser=self.recogniser,
             speaker_model=self.model.speaker,
         )
+        _check_width(listener, self.provenance)
+        return listener
 
     def predict(self, audio: "Audio", turns: Turns | None = None) -> RecordingPrediction:
         """Urgency and sentiment of a recording and of its turns.
@@ -114,6 +115,8 @@ class Predictor:
             AudioError: the recording cannot be read; NoSpeechError if it has no turn that can be used.
             RecognitionError: the recogniser gives no text.
             InputError: the audio or a turn is of another type.
+            NoRecogniserError: a turn has no text, and the recogniser cannot be loaded.
+            DeviceMemoryError: the device has no memory for one turn.
             MissingExtraError, ModelError, SettingsError: see `listener`.
         """
         return self.predict_heard(self.listen(audio, turns))
@@ -127,13 +130,15 @@ class Predictor:
     ) -> Iterator[RecordingPrediction | RejectedRecording]:
         """Yields the answer for each recording, in order; only one recording is in memory at a time.
 
-        A recording without an answer costs only itself. Errors of the speech model are raised before the first answer.
+        A recording without an answer costs only itself. Errors of the speech model are raised before the first answer,
+        those of the recogniser at the first recording that needs it.
 
         Args:
             recordings: the arguments of `predict` for each.
 
         Raises:
             MissingExtraError, ModelError, SettingsError: see `listener`.
+            NoRecogniserError: see `predict`.
         """
         self.listener  # noqa: B018 - an unusable speech model is no fault of a recording
         for audio, turns in recordings:
@@ -142,6 +147,8 @@ class Predictor:
     def _answer_or_reason(self, audio: "Audio", turns: Turns | None) -> RecordingPrediction | RejectedRecording:
         try:
             return self.predict(audio, turns)
+        except NoRecogniserError:  # no recording is at fault
+            raise
         except UrgencyError as error:
             return RejectedRecording(str(error))  # the error itself would keep the recording in memory
 
@@ -359,6 +366,21 @@ def _predictor(
         recogniser=hearing,
         label_free_gap=read_label_free_gap(weights.parent, provenance.weights_sha256, hearing),
     )
+
+
+def _check_width(listener: Listener, expected: Provenance) -> None:
+    """Checks the vectors of a speech model. The card of an old checkpoint has no hash of its weights.
+
+    Raises:
+        ModelError: they have another width than in the training.
+    """
+    speech = listener.encoder.speech
+    if speech.width != expected.audio_width:
+        raise ModelError(
+            f"the speech model {speech.source.name} makes vectors of {speech.width} values",
+            f"{expected.audio_width} values, as in the training",
+            "name the speech model of the training",
+        )
 
 
 @dataclass(frozen=True)

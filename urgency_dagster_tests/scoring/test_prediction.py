@@ -1,17 +1,32 @@
 """The recordings of some sources are answered one by one, or rejected with a reason."""
 
+import dataclasses
 import gc
 import json
+import shutil
 import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
 from urgency_dagster import scoring
-from urgency_dagster.errors import ArtefactError, SettingsError
+from urgency_dagster.errors import (
+    ArtefactError,
+    AudioError,
+    DeviceMemoryError,
+    InputError,
+    NoRecogniserError,
+    NoSpeechError,
+    RecognitionError,
+    SettingsError,
+    UrgencyError,
+)
+from urgency_dagster.listening import HeardCall
 from urgency_dagster.scoring import PredictedRecording, Rejection, RejectReason, find_recordings, predict_recordings
 from urgency_dagster.statistics.calibration import probabilities
 from urgency_dagster.urgency import Predictor, load_model
@@ -141,6 +156,75 @@ def test_a_label_without_urgency_is_enough(predictor: Predictor, calls: Path, tm
     assert [answer.prediction for answer in predicted(predictor, tmp_path).values()] == [
         answer.prediction for answer in predicted(predictor, recording).values()
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (NoSpeechError("it"), RejectReason.NO_SPEECH),
+        (AudioError("it"), RejectReason.UNREADABLE_AUDIO),
+        (RecognitionError("it"), RejectReason.NOT_RECOGNISED),
+        (DeviceMemoryError("it"), RejectReason.OUT_OF_MEMORY),
+        (InputError("it"), RejectReason.UNUSABLE_VECTORS),
+    ],
+)
+def test_an_error_of_a_recording_has_its_own_reason(
+    predictor: Predictor, calls: Path, monkeypatch: pytest.MonkeyPatch, error: UrgencyError, reason: RejectReason
+) -> None:
+    listen = Predictor.listen
+
+    def first_fails(self: Predictor, *given: Any) -> HeardCall:
+        monkeypatch.setattr(Predictor, "listen", listen)
+        raise error
+
+    monkeypatch.setattr(Predictor, "listen", first_fails)
+    first, *others = answers(predictor, calls)
+    assert first == Rejection(min(calls.glob("*.wav")).as_posix(), reason, "it", first.id)
+    assert {type(answer) for answer in others} == {PredictedRecording}
+
+
+def test_an_error_of_no_recording_ends_the_run(
+    predictor: Predictor, calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: Predictor, *given: Any) -> HeardCall:
+        raise ArtefactError("the model was replaced")
+
+    monkeypatch.setattr(Predictor, "listen", fails)
+    with pytest.raises(ArtefactError, match="was replaced"):
+        answers(predictor, calls)
+
+
+class TestARecogniserThatCannotBeLoaded:
+    """It is no fault of a recording: it is said once, before the first answer, and only if a recording needs it."""
+
+    @pytest.fixture
+    def headless(self, spoken: SpokenRoot) -> Predictor:
+        return load_model(spoken.model, "cpu", speech_model=spoken.speech_model.folder, recogniser="ctc")
+
+    @pytest.fixture
+    def folder(self, calls: Path, tmp_path: Path) -> Path:
+        return Path(shutil.copytree(calls, tmp_path / "calls"))
+
+    def test_is_not_needed_if_every_recording_has_its_label(
+        self, headless: Predictor, predictor: Predictor, folder: Path
+    ) -> None:
+        assert answers(headless, folder) == answers(predictor, folder)
+        (folder / "notes.txt").write_text("text", encoding="utf-8")
+        assert [entry.reason for entry in rejections(headless, folder)] == [RejectReason.UNKNOWN_TYPE]
+
+    @pytest.mark.parametrize("change", [Path.unlink, lambda label: label.write_text("no label", encoding="utf-8")])
+    def test_ends_the_run_before_the_first_answer(
+        self, headless: Predictor, folder: Path, change: Callable[[Path], object]
+    ) -> None:
+        change(max(folder.glob("*.json")))
+        with pytest.raises(NoRecogniserError, match="has no CTC head"):
+            predict_recordings(headless, find_recordings([folder]))
+
+    def test_is_not_needed_by_another_recording_that_is_not_asked(self, headless: Predictor, folder: Path) -> None:
+        max(folder.glob("*.json")).unlink()
+        found = find_recordings([folder])
+        asked = dataclasses.replace(found, audio=found.audio[:-1])
+        assert len(list(predict_recordings(headless, asked))) == 7
 
 
 def test_other_files_are_rejected_first(predictor: Predictor, tmp_path: Path, build: Builder) -> None:

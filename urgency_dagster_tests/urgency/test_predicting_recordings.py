@@ -13,7 +13,14 @@ import soundfile
 from numpy.typing import NDArray
 
 from urgency_dagster import urgency
-from urgency_dagster.errors import AudioError, InputError, ModelError, NoSpeechError, SettingsError
+from urgency_dagster.errors import (
+    AudioError,
+    InputError,
+    ModelError,
+    NoRecogniserError,
+    NoSpeechError,
+    SettingsError,
+)
 from urgency_dagster.listening import Turn
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.statistics.calibration import probabilities
@@ -303,12 +310,29 @@ class TestTheSpeechModelIsFoundAgain:
         with pytest.raises(ModelError, match=message):  # it is no fault of a recording
             next(predictor.predict_many([(call.recording, call.turns)]))
 
-    def test_a_speech_model_without_a_ctc_head_names_the_setting(
-        self, spoken: SpokenRoot, call: ValidationCall
+    def test_a_speech_model_without_a_ctc_head_is_refused_where_text_is_missing(
+        self, spoken: SpokenRoot, call: ValidationCall, predictor: Predictor
     ) -> None:
         model = urgency.load_model(spoken.model, "cpu", speech_model=spoken.speech_model.folder, recogniser="ctc")
-        with pytest.raises(ModelError, match=r"has no CTC head.*set URGENCY_RECOGNISER to `none`"):
-            model.predict(call.recording, call.turns)
+        message = r"has no CTC head.*set URGENCY_RECOGNISER to `none`"
+        with_text = (call.recording, call.turns)
+        assert model.predict(*with_text) == predictor.predict(*with_text)
+        with pytest.raises(NoRecogniserError, match=message):
+            model.predict(call.recording, [(0, 900, None)])
+        answers = model.predict_many([with_text, (call.recording, [(0, 900, None)]), with_text])
+        assert isinstance(next(answers), RecordingPrediction)
+        with pytest.raises(NoRecogniserError, match=message):  # it is no fault of a recording
+            next(answers)
+
+    def test_vectors_of_another_width_are_refused_before_the_first_answer(
+        self, spoken: SpokenRoot, call: ValidationCall, tmp_path: Path
+    ) -> None:
+        """An old checkpoint does not name the weights of its speech model."""
+        other = save_speech_model(tmp_path / "speech", LAYER, hidden_size=32)
+        model = urgency.load_model(spoken.model, "cpu", speech_model=other.folder, recogniser="none")
+        model = dataclasses.replace(model, provenance=dataclasses.replace(model.provenance, speech_model={}))
+        with pytest.raises(ModelError, match="the speech model speech makes vectors of 32 values; expected 16 values"):
+            next(model.predict_many([(call.recording, call.turns)]))
 
     def test_no_folder_is_refused(self, spoken: SpokenRoot, call: ValidationCall, tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=r"holds no config\.json"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from urgency_dagster.calls.audio import SAMPLE_RATE
 from urgency_dagster.calls.embedding.encoder import Observer, Piece, unobserved
-from urgency_dagster.errors import ModelError
+from urgency_dagster.errors import DeviceMemoryError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,10 +37,10 @@ class Budget:
             longest: samples of the longest piece that is not embedded yet.
 
         Raises:
-            ModelError: that piece was already in a batch of its own.
+            DeviceMemoryError: that piece was already in a batch of its own.
         """
         if self.samples <= longest:
-            raise ModelError(
+            raise DeviceMemoryError(
                 f"the device has no memory for {longest / SAMPLE_RATE:.1f} s of audio",
                 "memory for one segment",
                 "free memory on the device, lower `segment_max_s`, or choose another `device`",

@@ -44,7 +44,7 @@ class SegmentEncoder:
             segments: N waveforms, mono float32 at 16 kHz, each of at least 500 ms.
 
         Raises:
-            ModelError: the device has no memory for one segment.
+            DeviceMemoryError: the device has no memory for one segment.
         """
         return self._embedded(segments)
 
@@ -55,8 +55,10 @@ class SegmentEncoder:
             segments: see `embed`.
 
         Raises:
-            ModelError: the device has no memory for one segment.
+            DeviceMemoryError: the device has no memory for one segment.
+            ModelError: there is no CTC head.
         """
+        self.speech.check_head()
         reader = TokenReader(self.speech)
         vectors = self._embedded(segments, reader.read)
         return vectors, [reader.tokens(number) for number in range(len(segments))]
@@ -81,10 +83,10 @@ def load_segment_encoder(
     Args:
         source: the speech model.
         config: the options. Vectors of another engine, precision or padding than the default's are not verified.
-        ctc_head: whether to load the CTC head too, which `embed_with_tokens` needs.
+        ctc_head: whether to load the CTC head too, if there is one. `embed_with_tokens` needs it.
 
     Raises:
-        ModelError: the speech model cannot be used, or has no CTC head.
+        ModelError: the speech model cannot be used.
         SettingsError: the device, engine or precision is not available here, or an utterance has fewer frames than
             `audio_tokens`.
     """

@@ -50,7 +50,7 @@ class SpeechModel:
         network: the model in eval mode, float32, on the CPU.
         extractor: normalises and pads waveforms as in the model's training.
         may_pad: whether padding has not been found to change the vectors, see `unpadded`.
-        head: the CTC head, from a frame to the logits of the tokens; None if it was not loaded.
+        head: the CTC head, from a frame to the logits of the tokens; None if the model has none, or it was not loaded.
     """
 
     source: PretrainedModel
@@ -90,6 +90,17 @@ class SpeechModel:
         for kernel, stride in zip(self.network.config.conv_kernel, self.network.config.conv_stride, strict=True):
             samples = (samples - kernel) // stride + 1
         return samples
+
+    def check_head(self) -> None:
+        """Checks that there is a CTC head.
+
+        Raises:
+            ModelError: there is none.
+        """
+        if self.head is None:
+            raise ModelError(
+                f"{self.source.name} has no CTC head", "a model that was trained to recognise speech", NO_HEAD
+            )
 
     @property
     def head_tokens(self) -> int:
@@ -141,11 +152,11 @@ def load_speech_model(source: PretrainedModel, *, ctc_head: bool = False) -> Spe
 
     Args:
         source: the folder and the identity of the model.
-        ctc_head: whether to load the CTC head too. The network is the same.
+        ctc_head: whether to load the CTC head too, if there is one. The network is the same.
 
     Raises:
-        ModelError: the folder has no usable speech model, the model lacks weights or the CTC head, or the number of
-            its frames cannot be computed.
+        ModelError: the folder has no usable speech model, the model lacks weights, or the number of its frames cannot
+            be computed.
     """
     extractor, network, head = _load(source, ctc_head=ctc_head)
     config = network.config
@@ -156,11 +167,11 @@ def load_speech_model(source: PretrainedModel, *, ctc_head: bool = False) -> Spe
             f"a wav2vec2-family encoder without an adapter, for {SAMPLE_RATE} Hz",
             "set URGENCY_SPEECH_MODEL to one",
         )
-    return SpeechModel(source, network.eval(), extractor, head=head.eval() if ctc_head else None)
+    return SpeechModel(source, network.eval(), extractor, head=head.eval() if head is not None else None)
 
 
 def _load(source: PretrainedModel, *, ctc_head: bool) -> tuple[Any, Any, Any]:
-    """The feature extractor, the network and the CTC head of a folder.
+    """The feature extractor, the network and the CTC head of a folder; None for a head that is not there or not asked.
 
     Raises:
         ModelError: a file is missing or damaged, or the model lacks weights. transformers would fill them with random
@@ -181,9 +192,13 @@ def _load(source: PretrainedModel, *, ctc_head: bool) -> tuple[Any, Any, Any]:
         raise ModelError(
             f"{source.name} cannot be loaded as a speech model ({type(error).__name__})", *expected
         ) from error
-    network, head = model.base_model, getattr(model, HEAD, None)
+    network = model.base_model
     missing = {key.removeprefix(f"{model.base_model_prefix}.") for key in report["missing_keys"]}
-    if ctc_head and (head is None or any(key.startswith(f"{HEAD}.") for key in missing)):
-        raise ModelError(f"{source.name} has no CTC head", "a model that was trained to recognise speech", NO_HEAD)
-    check_weights(source.name, network, {**report, "missing_keys": missing}, unused=MASK_ONLY, remedy=expected[1])
-    return extractor, network, head
+    has_head = ctc_head and not any(_of_head(key) for key in missing)
+    of_network = {**report, "missing_keys": {key for key in missing if not _of_head(key)}}
+    check_weights(source.name, network, of_network, unused=MASK_ONLY, remedy=expected[1])
+    return extractor, network, getattr(model, HEAD, None) if has_head else None
+
+
+def _of_head(key: str) -> bool:
+    return key.startswith(f"{HEAD}.")

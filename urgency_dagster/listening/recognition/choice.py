@@ -3,7 +3,7 @@
 from urgency_dagster import calls
 from urgency_dagster.devices import resolve_device
 from urgency_dagster.listening.recognition.ctc import load_ctc_recogniser
-from urgency_dagster.listening.recognition.recogniser import Recogniser
+from urgency_dagster.listening.recognition.recogniser import LazyRecogniser, Recogniser
 from urgency_dagster.listening.recognition.server import ServerRecogniser
 from urgency_dagster.listening.recognition.whisper import load_whisper_recogniser
 from urgency_dagster.pretrained import find_pretrained, model_identity
@@ -26,7 +26,7 @@ def recogniser_identity(name: str) -> str:
 
 
 def load_recogniser(name: str, speech: calls.SpeechModel, device: str) -> Recogniser | None:
-    """The recogniser of a name, or None for `none`.
+    """The recogniser of a name, or None for `none`. Its model is loaded with the first turn that needs it.
 
     Args:
         name: the value of the setting URGENCY_RECOGNISER, see `settings.recogniser_parts`.
@@ -34,12 +34,12 @@ def load_recogniser(name: str, speech: calls.SpeechModel, device: str) -> Recogn
         device: `auto` or a torch device.
 
     Raises:
-        ModelError: the model of the recogniser cannot be used.
         SettingsError: the name is none of a recogniser, or this machine has no such device.
     """
     kind, target = recogniser_parts(name)
     if kind == "ctc":
-        return load_ctc_recogniser(speech)
+        return LazyRecogniser("ctc", lambda: load_ctc_recogniser(speech), needs_tokens=True)
     if kind == "whisper":
-        return load_whisper_recogniser(find_pretrained(target, VARIABLE), resolve_device(device))
+        place = resolve_device(device)
+        return LazyRecogniser("whisper", lambda: load_whisper_recogniser(find_pretrained(target, VARIABLE), place))
     return ServerRecogniser(target) if kind == "http" else None

@@ -46,8 +46,9 @@ def load_ctc_recogniser(speech: calls.SpeechModel) -> CtcRecogniser:
     """The recogniser of a speech model with its CTC head.
 
     Raises:
-        ModelError: the folder of the model has no tokenizer for this head.
+        ModelError: there is no such head, or the folder of the model has no tokenizer for it.
     """
+    speech.check_head()
     from transformers import AutoTokenizer
 
     no_vocabulary: tuple[type[Exception], ...] = (*loading_errors(), AttributeError)  # vocab.json holds something else

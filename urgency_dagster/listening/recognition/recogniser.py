@@ -1,8 +1,9 @@
-"""What every recogniser takes and returns."""
+"""What every recogniser takes and returns, and a recogniser that is loaded with the first turn that needs it."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 from urgency_dagster import calls
@@ -56,6 +57,35 @@ class Recogniser(Protocol):
         Raises:
             RecognitionError: no text can be had for this call.
         """
+
+
+class LazyRecogniser:
+    """A recogniser that is loaded at its first use. Recordings whose turns all have text need none.
+
+    Args:
+        listening: see `Recogniser`.
+        needs_tokens: see `Recogniser`.
+        load: loads the recogniser. It raises ModelError if it cannot.
+    """
+
+    def __init__(self, listening: Listening, load: "Callable[[], Recogniser]", *, needs_tokens: bool = False) -> None:
+        self.listening, self.needs_tokens = listening, needs_tokens
+        self._load, self._lock = load, Lock()
+        self._loaded: Recogniser | None = None
+
+    def load(self) -> Recogniser:
+        """The recogniser, loaded once.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
+        with self._lock:
+            self._loaded = self._loaded or self._load()
+        return self._loaded
+
+    def transcripts(self, segments: Sequence[Segment]) -> Sequence[Transcript]:
+        """See `Recogniser.transcripts`."""
+        return self.load().transcripts(segments)
 
 
 def composed(text: str) -> str:

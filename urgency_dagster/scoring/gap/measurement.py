@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from urgency_dagster.devices import reproducible
-from urgency_dagster.errors import ArtefactError, AudioError, RecognitionError
+from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.scoring.configuration import GapConfig
@@ -22,7 +22,7 @@ from urgency_dagster.scoring.gap.labelled_calls import LabelledCall, labelled_ca
 from urgency_dagster.scoring.gap.listening_ways import ComparedCall, call_logits, compared_call, heard_alone
 from urgency_dagster.scoring.gap.report import REPORT, report_text
 from urgency_dagster.scoring.gap.scores import gap_scores, heard_shares
-from urgency_dagster.scoring.prediction import reason_of
+from urgency_dagster.scoring.prediction import REASONS, reason_of
 from urgency_dagster.urgency import (
     GAP_METRICS,
     HeldOutCalls,
@@ -79,10 +79,11 @@ def measure_label_free_gap(
 
     Raises:
         ArtefactError: see `urgency.read_held_out_calls`; or no validation call can be heard.
-        MissingExtraError, ModelError, SettingsError: see `Predictor.listener`.
+        MissingExtraError, ModelError, SettingsError: see `Predictor.listener`; NoRecogniserError if the recogniser
+            cannot be loaded.
     """
     held_out = read_held_out_calls(paths)
-    predictor.listener  # noqa: B018 - an unusable speech model is no fault of a call
+    predictor.listener.load_recogniser()  # an unusable model is no fault of a call
     sets = {"calibration": held_out.calibration, "validation": held_out.validation}
     heard = {name: Heard(len(pc.unique(rows["_id"]))) for name, rows in sets.items()}
     done = _Done(sum(of_set.asked for of_set in heard.values()), progress)
@@ -139,7 +140,7 @@ def _heard(
     for call in labelled_calls(paths, rows):
         try:
             result = hear(call)
-        except (AudioError, RecognitionError) as error:
+        except tuple(REASONS) as error:
             reason = str(reason_of(error))
             heard.left_out[reason] = heard.left_out.get(reason, 0) + 1
         else:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from urgency_dagster.calls import MAX_LABEL_BYTES, ExtractionConfig, LandedZip, ZipReader, read_turns
+from urgency_dagster.calls import MAX_LABEL_BYTES, ExtractionConfig, LabelTurns, LandedZip, ZipReader, read_turns
 from urgency_dagster.errors import ArchiveError, Rejected
 from urgency_dagster.listening import Turn
 from urgency_dagster.scoring.recordings.discovery import FoundFile, find_files
@@ -80,6 +80,15 @@ class FoundRecordings:
             for file in self.audio:
                 yield _recording(file, self.labels.get(file), contents)
 
+    def need_recogniser(self) -> bool:
+        """Whether a recording has no usable label, so that its text must be recognised.
+
+        Labels are read until one cannot be used. A usable one has the text of each utterance.
+        """
+        labels = [self.labels.get(file) for file in self.audio]
+        with _Contents(self.config) as contents:
+            return None in labels or any(_unusable(label, contents) for label in labels if label)
+
 
 def find_recordings(
     sources: Sequence[Path], relative_to: Path | None = None, config: ExtractionConfig = ZIP_LIMITS
@@ -105,8 +114,7 @@ def _recording(file: FoundFile, label: FoundFile | None, contents: "_Contents") 
     if label is None:
         return Recording(file.name, file.id, audio)
     try:
-        content = contents.label(label)
-        label_turns = read_turns(content, label.id)
+        content, label_turns = _read_label(label, contents)
     except Rejected as rejected:
         refused = Rejection(label.name, RejectReason(rejected.reason), rejected.detail, label.id)
         return Recording(file.name, file.id, audio, rejected=(refused,))
@@ -119,6 +127,24 @@ def _recording(file: FoundFile, label: FoundFile | None, contents: "_Contents") 
     )
     ids = tuple(item.id for item in label_turns.utterances)
     return Recording(file.name, file.id, audio, turns, ids, hashlib.sha256(content).hexdigest(), bad)
+
+
+def _read_label(label: FoundFile, contents: "_Contents") -> tuple[bytes, LabelTurns]:
+    """The bytes of a label and its utterances.
+
+    Raises:
+        Rejected: it cannot be used.
+    """
+    content = contents.label(label)
+    return content, read_turns(content, label.id)
+
+
+def _unusable(label: FoundFile, contents: "_Contents") -> bool:
+    try:
+        _read_label(label, contents)
+    except Rejected:
+        return True
+    return False
 
 
 def _speaker(role: int | None) -> str | None:

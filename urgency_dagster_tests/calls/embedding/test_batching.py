@@ -18,7 +18,7 @@ from urgency_dagster.calls.embedding.batching import (
 from urgency_dagster.calls.embedding.encoder import Observer, Piece, padded_weights, unobserved
 from urgency_dagster.calls.embedding.speech_model import load_speech_model
 from urgency_dagster.calls.embedding.torch_encoder import TorchEncoder
-from urgency_dagster.errors import ModelError
+from urgency_dagster.errors import DeviceMemoryError
 from urgency_dagster_tests.calls.conftest import GROUP, LAYER, SpeechModels
 from urgency_dagster_tests.calls.one_by_one import OneByOne, segments, span_means
 
@@ -169,5 +169,5 @@ class TestOutOfMemory:
         self, speech_model: SpeechModels, spoken: list[np.ndarray]
     ) -> None:
         device = FullDevice(TorchEncoder(load_speech_model(speech_model(LAYER))), 20_000)
-        with pytest.raises(ModelError, match=r"no memory for 1\.4 s of audio.*lower `segment_max_s`"):
+        with pytest.raises(DeviceMemoryError, match=r"no memory for 1\.4 s of audio.*lower `segment_max_s`"):
             embed_segments(device, spoken, 30, Budget(10))

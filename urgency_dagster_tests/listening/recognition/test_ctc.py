@@ -14,17 +14,20 @@ from hypothesis import strategies as st
 from transformers import AutoFeatureExtractor, AutoTokenizer, Wav2Vec2ForCTC
 
 from urgency_dagster import calls
-from urgency_dagster.errors import ModelError
+from urgency_dagster.errors import ModelError, NoRecogniserError
 from urgency_dagster.listening import HeardCall, Segment, Turn, load_listener
 from urgency_dagster.listening.recognition.ctc import CtcRecogniser, load_ctc_recogniser
 from urgency_dagster.pretrained import PretrainedModel
-from urgency_dagster_tests.calls.conftest import LAYER
+from urgency_dagster_tests.calls.conftest import GROUP, LAYER
 from urgency_dagster_tests.listening.conftest import BLANK, SPACE, TOKENS, UNKNOWN, Noise, save_ctc_model
+from urgency_dagster_tests.listening.syllables import syllables
 
 ENGINES: tuple[Literal["torch"], Literal["openvino"]] = ("torch", "openvino")
 
 TURNS = [Turn(0, 900), Turn(1000, 2503), Turn(2000, 2600), Turn(2900, 33_000)]
 """The last one is longer than one forward pass."""
+
+GIVEN = [Turn(0, 900, "네")]
 
 
 @pytest.fixture(scope="module")
@@ -166,26 +169,43 @@ def test_decomposed_hangul_is_composed() -> None:
 
 
 class TestRefusals:
-    def test_a_model_without_a_head(self, models: dict[str, PretrainedModel]) -> None:
-        with pytest.raises(ModelError, match=r"has no CTC head.*URGENCY_RECOGNISER"):
-            load_listener(models[LAYER], device="cpu", recogniser="ctc")
+    """They come with the first turn without text, and no turn with text is refused."""
+
+    @pytest.mark.parametrize("kind", [LAYER, GROUP])
+    def test_a_model_without_a_head(self, models: dict[str, PretrainedModel], noise: Noise, kind: str) -> None:
+        listener = load_listener(models[kind], device="cpu", recogniser="ctc")
+        plain = load_listener(models[kind], device="cpu").listen(noise(3000), GIVEN)
+        heard = listener.listen(noise(3000), GIVEN)
+        assert (heard.turns, heard.listening) == (plain.turns, "label")
+        np.testing.assert_array_equal(heard.vectors, plain.vectors)
+        for turns in (None, [*GIVEN, Turn(1000, 2000)]):
+            with pytest.raises(NoRecogniserError, match=r"has no CTC head.*URGENCY_RECOGNISER"):
+                listener.listen(syllables(3000), turns)
+        assert listener.listen(np.zeros(48_000, np.float32)).turns == (), "silence needs no recogniser"
+
+    def test_a_model_without_a_head_for_tokens(self, models: dict[str, PretrainedModel]) -> None:
+        encoder = calls.load_segment_encoder(models[LAYER], ctc_head=True)
+        with pytest.raises(ModelError, match="has no CTC head"):
+            encoder.embed_with_tokens([syllables(1000)])
 
     def test_a_model_without_its_tokenizer(self, ctc_model: PretrainedModel, tmp_path: Path) -> None:
         folder = tmp_path / "model"
         shutil.copytree(ctc_model.folder, folder)
         for name in ("vocab.json", "tokenizer_config.json"):
             (folder / name).unlink()
-        with pytest.raises(ModelError, match="no tokenizer for its CTC head"):
-            load_listener(PretrainedModel("model", folder, "local"), device="cpu", recogniser="ctc")
+        listener = load_listener(PretrainedModel("model", folder, "local"), device="cpu", recogniser="ctc")
+        with pytest.raises(NoRecogniserError, match="no tokenizer for its CTC head"):
+            listener.load_recogniser()
 
     def test_a_head_with_more_tokens_than_its_tokenizer(self, tmp_path: Path) -> None:
         model = save_ctc_model(tmp_path, vocab_size=40)
-        with pytest.raises(ModelError, match="40 tokens"):
-            load_listener(model, device="cpu", recogniser="ctc")
+        with pytest.raises(NoRecogniserError, match="40 tokens"):
+            load_listener(model, device="cpu", recogniser="ctc").load_recogniser()
 
     def test_a_damaged_tokenizer(self, ctc_model: PretrainedModel, tmp_path: Path) -> None:
         folder = tmp_path / "model"
         shutil.copytree(ctc_model.folder, folder)
         (folder / "vocab.json").write_text(json.dumps(["no", "vocabulary"]))
-        with pytest.raises(ModelError, match="no tokenizer for its CTC head"):
-            load_listener(PretrainedModel("model", folder, "local"), device="cpu", recogniser="ctc")
+        listener = load_listener(PretrainedModel("model", folder, "local"), device="cpu", recogniser="ctc")
+        with pytest.raises(NoRecogniserError, match="no tokenizer for its CTC head"):
+            listener.load_recogniser()

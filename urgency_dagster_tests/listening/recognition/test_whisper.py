@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
-from urgency_dagster.errors import ModelError
+from urgency_dagster.errors import ModelError, NoRecogniserError
 from urgency_dagster.listening import Segment, Turn, load_listener
 from urgency_dagster.listening.recognition.whisper import WhisperRecogniser, load_whisper_recogniser
 from urgency_dagster.pretrained import PretrainedModel
@@ -79,8 +79,10 @@ class TestRefusals:
             load_whisper_recogniser(ctc_model, "cpu")
 
     def test_a_folder_that_does_not_exist(self, models: dict[str, PretrainedModel], tmp_path: Path) -> None:
-        with pytest.raises(ModelError, match=r"URGENCY_RECOGNISER names the folder .*config\.json"):
-            load_listener(models[LAYER], device="cpu", recogniser=f"whisper:{tmp_path / 'absent'}")
+        listener = load_listener(models[LAYER], device="cpu", recogniser=f"whisper:{tmp_path / 'absent'}")
+        assert listener.listen(np.zeros(16_000, np.float32), [Turn(0, 900, "네")]).listening == "label"
+        with pytest.raises(NoRecogniserError, match=r"URGENCY_RECOGNISER names the folder .*config\.json"):
+            listener.listen(np.zeros(16_000, np.float32), [Turn(0, 900)])
 
     def test_damaged_weights(self, whisper_model: PretrainedModel, tmp_path: Path) -> None:
         folder = tmp_path / "model"
