@@ -68,6 +68,7 @@ NO_SPEECH = ProblemType("no-speech", 422, "The recording has no turn that can be
 UNUSABLE_INPUT = ProblemType("unusable-input", 422, "The input does not fit the model")
 UNUSABLE_ROWS = ProblemType("unusable-rows", 422, "The rows do not fit the model")
 UNKNOWN_MODEL = ProblemType("unknown-model", 404, "There is no model of this name")
+NO_REPORT = ProblemType("no-report", 404, "There is no such report")
 NOT_RECOGNISED = ProblemType("not-recognised", 503, "The recogniser gives no text")
 NO_MODEL = ProblemType("no-model", 503, "No model can answer now")
 UNAUTHORISED = ProblemType("unauthorised", 401, "The request carries no valid token")

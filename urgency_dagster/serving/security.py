@@ -11,14 +11,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from urgency_dagster.serving.configuration import LOOPBACK_NAMES, ServingConfig
 from urgency_dagster.serving.problems import FOREIGN_HOST, FOREIGN_ORIGIN, UNAUTHORISED, Fault, Problem
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
-"""Paths without a token: probes of an orchestrator carry none, and the answers hold no data."""
+OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
+"""Paths without a token: probes of an orchestrator and the start of the dashboard carry none, and get no data."""
+
+OPEN_FOLDER = "/page/"
+"""The files of the dashboard, which asks for the token."""
 
 TOKEN_PROTOCOL = "bearer."  # noqa: S105 - the name of a subprotocol
 """Start of the WebSocket subprotocol that carries the token in base64url. A browser can set no header there."""
 
 CONTENT_SECURITY_POLICY = (
-    "default-src 'self'; media-src 'self' blob:; img-src 'self' data:; "
+    "default-src 'self'; media-src 'self' blob:; img-src 'self' blob: data:; "
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 """A page may load only what this server sends it."""
@@ -78,7 +81,7 @@ class Security:
             return Problem(FOREIGN_HOST, "The header Host names another host.", [Fault("another host", None, "Host")])
         if _is_foreign(headers):
             return Problem(FOREIGN_ORIGIN, "Pages of other origins may not ask.", [Fault("foreign", None, "Origin")])
-        if self._token is None or scope["path"] in OPEN_PATHS or self._holds_token(headers):
+        if self._token is None or _is_open(scope["path"]) or self._holds_token(headers):
             return None
         detail = "A token is needed: `Authorization: Bearer <token>`."
         faults = [Fault("no valid token", None, "Authorization")]
@@ -91,6 +94,10 @@ class Security:
         protocols = headers.get("sec-websocket-protocol", "").split(",")
         offered += [_decoded(name.strip()) for name in protocols if name.strip().startswith(TOKEN_PROTOCOL)]
         return any(hmac.compare_digest(candidate, self._token or b"") for candidate in offered)
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
 
 
 def _decoded(protocol: str) -> bytes:

@@ -1,23 +1,34 @@
-"""The reports of the storage root, read only: evaluation, leaderboard, audit, and monitoring of scored archives."""
+"""`GET /v1/reports`: evaluation, leaderboard, audit, and monitoring of scored archives. All are read only."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse
 
+from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.serving.problems import NO_REPORT, Problem
+from urgency_dagster.serving.schemas.problems import ProblemAnswer
 from urgency_dagster.serving.stored_reports import AttentionReport, ReportNames, StoredReports, UrgencyReport
 from urgency_dagster.settings import Settings
 
-router = APIRouter(prefix="/v1/reports", tags=["reports"])
+router = APIRouter(
+    prefix="/v1/reports",
+    tags=["reports"],
+    responses={status: {"model": ProblemAnswer} for status in (401, 404, 503)},
+)
 
 
-def stored_reports(request: Request) -> StoredReports:
-    """The reports of the storage root that is served."""
-    return StoredReports(StoragePaths(Settings.load(request.app.state.config.storage).storage))
+def _stored_reports(request: Request) -> Iterator[StoredReports]:
+    """The reports of the storage root that is served. What is not there is a problem of the request."""
+    try:
+        yield StoredReports(StoragePaths(Settings.load(request.app.state.config.storage).storage))
+    except ArtefactError as error:
+        raise Problem(NO_REPORT, str(error)) from error
 
 
-Reports = Annotated[StoredReports, Depends(stored_reports)]
+Reports = Annotated[StoredReports, Depends(_stored_reports)]
 
 
 @router.get("", summary="Name the reports and the scored archives")
@@ -38,7 +49,12 @@ def attention_report(reports: Reports) -> AttentionReport:
     return reports.attention()
 
 
-@router.get("/{report}/pictures/{name}", summary="Get a picture of a report", response_class=FileResponse)
+@router.get(
+    "/{report}/pictures/{name}",
+    summary="Get a picture of a report",
+    response_class=FileResponse,
+    responses={200: {"content": {"image/png": {}}}},
+)
 def picture(reports: Reports, report: str, name: str) -> FileResponse:
     """A picture of a report, as PNG."""
     return FileResponse(reports.picture(report, name), media_type="image/png")
@@ -46,7 +62,7 @@ def picture(reports: Reports, report: str, name: str) -> FileResponse:
 
 @router.get("/scoring", summary="Count the calls of every scored archive")
 def scored_archives(reports: Reports) -> list[dict[str, Any]]:
-    """The counts of each scored archive: calls by class, abstained, alarmed, rejected. No row is about one call."""
+    """The counts of each scored archive: calls by class, abstained, alarmed, rejected. None is about a single call."""
     return reports.scored()
 
 
