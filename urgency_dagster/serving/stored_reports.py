@@ -101,7 +101,7 @@ class StoredReports:
         self._folder(ATTENTION)
         files = self._paths.attention
         return AttentionReport(
-            leaderboard=pd.read_csv(files.leaderboard).to_dict("records"),
+            leaderboard=json.loads(pd.read_csv(files.leaderboard).to_json(orient="records")),
             report=_text(files.report),
             counts=json.loads(_text(files.audit))["counts"] if files.audit.is_file() else None,
             audit=_text(files.audit_report),

@@ -82,13 +82,22 @@ class Pages:
 @contextmanager
 def browsing(address: str) -> Iterator[Pages]:
     """Opens a browser; skips the test where there is none."""
-    browser_file = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser_file is None:
-        pytest.skip(f"there is no browser to see the pages: none of {', '.join(BROWSERS)} is installed")
-    without_sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_file, args=without_sandbox)
+        browser = playwright.chromium.launch(executable_path=browser_file(), args=without_sandbox())
         page = browser.new_page(viewport={"width": 1400, "height": 900}, locale="en-GB")
         page.set_default_timeout(WAIT_MS)
         yield Pages(page, address)
         browser.close()
+
+
+def browser_file() -> str:
+    """The program of a browser; skips the test where there is none."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"there is no browser to see the pages: none of {', '.join(BROWSERS)} is installed")
+    return found
+
+
+def without_sandbox() -> list[str]:
+    """The options of a browser that root starts."""
+    return ["--no-sandbox"] if os.geteuid() == 0 else []

@@ -1,5 +1,7 @@
 /** The requests of the page. Every address is relative to the page, so that a proxy may put it below a path. */
 
+const STREAM_PROTOCOL = "urgency-stream.v1";
+
 /** What the server says when it has no answer (RFC 9457). */
 export class Problem extends Error {
   /** @param {number} status 0 if the server was not reached @param {Record<string, any>} document */
@@ -66,7 +68,7 @@ export class Api {
   stream() {
     const address = new URL("v1/calls/stream", document.baseURI);
     address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
-    return new WebSocket(address, this.tokens.protocols());
+    return new WebSocket(address, [STREAM_PROTOCOL, ...this.tokens.protocols()]);
   }
 
   /** @param {string} path @param {RequestInit} [options] */

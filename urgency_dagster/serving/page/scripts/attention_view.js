@@ -88,7 +88,7 @@ export class AttentionView {
   #card(name, { threshold, explanation }, { label, probability, reasons }) {
     const title = this.words.say("attention.probability");
     return element("article", { class: "model-card", "aria-label": this.words.name("model", name) },
-      element("h3", {}, this.words.name("model", name)),
+      element("h2", {}, this.words.name("model", name)),
       element("p", { class: "answer" }, this.words.say(`attention.class_${label}`), element("span", {}, this.words.percent(probability))),
       shareBar(probability, title),
       element("p", { class: "muted small" }, this.words.say("attention.threshold", { threshold: this.words.percent(threshold) })),

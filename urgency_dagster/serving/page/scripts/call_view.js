@@ -1,5 +1,4 @@
 import { playAlarm } from "./alarm_sound.js";
-import { Problem } from "./api.js";
 import { CallDisplay } from "./call_display.js";
 import { CallIntake } from "./call_intake.js";
 import { clock } from "./clock.js";
@@ -117,8 +116,12 @@ export class CallView {
   #watch(live) {
     live.addEventListener("change", () => this.live && this.#showLive(live));
     live.addEventListener("moment", () => this.intake.showLength(clock(live.duration_ms)));
-    live.addEventListener("slow", () => this.#notify(() => message("note", this.words.say("stream.slow"))));
-    live.addEventListener("problem", ({ detail }) => this.#end(live, detail));
+    for (const state of ["slow", "again"]) {
+      live.addEventListener(state, () => this.#notify(() => message("note", this.words.say(`stream.${state}`))));
+    }
+    live.addEventListener("well", () => this.#notify(null));
+    live.addEventListener("problem", ({ detail }) => this.#notify(() => errorMessage(this.words, detail)));
+    live.addEventListener("failed", ({ detail }) => this.#end(live, detail));
   }
 
   /** @param {LiveCall} live */
@@ -128,12 +131,12 @@ export class CallView {
     if (live.call.alarm && !hadAlarm) this.#soundAlarm();
   }
 
+  /** Ends the call from the microphone, once, whoever asks. */
   #stop() {
     const { live } = this;
-    return this.#attempt("stream.ending", async () => {
-      const audio = await live.stop();
-      await this.#keep(live, audio);
-    });
+    this.stopping ??= this.#attempt("stream.ending", async () => this.#keep(live, await live.stop()))
+      .finally(() => { this.stopping = null; });
+    return this.stopping;
   }
 
   /** Shows a finished call from the microphone like one from a file. @param {LiveCall} live @param {File} audio */
@@ -146,13 +149,10 @@ export class CallView {
     await this.display.load(audio);
   }
 
-  /** Ends a live call whose server said an error or was lost. The recording stays. */
-  async #end(live, problem) {
-    const error = new Problem(problem?.status ?? 0, problem ?? {});
-    if (this.live === live) {
-      await live.recorder.stop();
-      await this.#attempt("stream.ending", () => this.#keep(live, live.recording()));
-    }
+  /** Ends a live call that failed at the server. The recording stays. @param {LiveCall} live @param {unknown} error */
+  async #end(live, error) {
+    if (this.live !== live) return;
+    await this.#stop();
     this.#notify(() => errorMessage(this.words, error));
   }
 

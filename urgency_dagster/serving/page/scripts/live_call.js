@@ -1,10 +1,12 @@
+import { Problem } from "./api.js";
 import { CallStream } from "./call_stream.js";
 import { SAMPLE_RATE, Recorder } from "./recorder.js";
 import { wavOf } from "./wav.js";
 
 /**
- * A call from the microphone while it goes on. It sends `change` with the call by now, `moment` for each piece of
- * sound, `slow` when the server cannot keep up, and `problem` with an error of the server.
+ * A call from the microphone while it goes on. It sends `change` when the call has changed, `moment` for each piece of
+ * sound, `slow`, `again` and `well` about the connection, `problem` when something was left out, and `failed` at an end
+ * that was not asked for, the last two with a `Problem`.
  */
 export class LiveCall extends EventTarget {
   /** @param {import("./api.js").Api} api */
@@ -19,21 +21,22 @@ export class LiveCall extends EventTarget {
     this.#listen();
   }
 
-  /** Opens the stream, then the microphone. @returns {Promise<MediaStream>} */
+  /** Opens the microphone, then the stream. @returns {Promise<MediaStream>} */
   async start() {
-    await this.stream.open();
-    return this.recorder.start();
+    const sound = await this.recorder.start();
+    try {
+      await this.stream.open();
+    } catch (error) {
+      await this.recorder.stop();
+      throw error;
+    }
+    return sound;
   }
 
   /** Ends the call. @returns {Promise<File>} the recording */
   async stop() {
     await this.recorder.stop();
     await this.stream.finish();
-    return this.recording();
-  }
-
-  /** What was recorded by now. @returns {File} */
-  recording() {
     return wavOf(this.pieces, SAMPLE_RATE);
   }
 
@@ -48,17 +51,19 @@ export class LiveCall extends EventTarget {
     on("session.created", ({ model }) => this.#change({ model }));
     on("utterance.scored", (utterance) => this.#change({ utterances: [...this.call.utterances, utterance] }));
     on("call.scored", (event) => this.#score(event));
-    on("backpressure", () => this.dispatchEvent(new Event("slow")));
-    on("error", (problem) => this.dispatchEvent(new CustomEvent("problem", { detail: problem })));
-    this.stream.addEventListener("lost", () => this.dispatchEvent(new CustomEvent("problem", { detail: null })));
+    on("backpressure", ({ state }) => this.#say(state === "slow" ? "slow" : "well"));
+    on("again", () => this.#say("again"));
+    on("session.resumed", () => this.#say("well"));
+    on("error", ({ fatal, problem }) => !fatal && this.#say("problem", new Problem(problem.status, problem)));
+    on("failed", (problem) => this.#say("failed", problem));
   }
 
   /** @param {Int16Array} piece */
   #take(piece) {
     this.pieces.push(piece);
     this.samples += piece.length;
-    if (!this.stream.push(piece)) this.dispatchEvent(new Event("slow"));
-    this.dispatchEvent(new Event("moment"));
+    this.stream.push(piece);
+    this.#say("moment");
   }
 
   #score({ as_of_ms, urgency, sentiment, abstain, alarm, listening }) {
@@ -68,7 +73,12 @@ export class LiveCall extends EventTarget {
 
   #change(facts) {
     this.call = { ...this.call, ...facts, duration_ms: this.duration_ms };
-    this.dispatchEvent(new Event("change"));
+    this.#say("change");
+  }
+
+  /** @param {string} type @param {unknown} [detail] */
+  #say(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
 

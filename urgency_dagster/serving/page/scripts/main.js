@@ -2,7 +2,7 @@ import { Api, Problem } from "./api.js";
 import { AttentionView } from "./attention_view.js";
 import { CallView } from "./call_view.js";
 import { ModelsView } from "./models_view.js";
-import { remember, remembered, shownTheme } from "./preferences.js";
+import { onThemeChange, remember, remembered, shownTheme } from "./preferences.js";
 import { ReportsView } from "./reports_view.js";
 import { ServedModels } from "./served_models.js";
 import { TokenKeeper } from "./token.js";
@@ -31,6 +31,7 @@ function start() {
   words.addEventListener("change", write);
   addEventListener("hashchange", () => openView(views));
   connectSwitches(words);
+  onThemeChange(() => writeTheme(words));
   write();
   openView(views);
   readModels(context).then(write);
@@ -73,7 +74,6 @@ function connectSwitches(words) {
   byId("theme").addEventListener("click", () => {
     document.documentElement.dataset.theme = shownTheme() === "dark" ? "light" : "dark";
     remember("theme", document.documentElement.dataset.theme);
-    writeTheme(words);
   });
 }
 

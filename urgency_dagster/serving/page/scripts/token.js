@@ -17,7 +17,7 @@ export class TokenKeeper {
     return token ? { Authorization: `Bearer ${token}` } : {};
   }
 
-  /** The subprotocols of a WebSocket. A browser can send no header there, so the token is one of them. */
+  /** The subprotocols of a WebSocket beside its own: a browser can send no header there, so the token is one. */
   protocols() {
     const token = sessionStorage.getItem(KEY);
     return token ? [`bearer.${base64url(token)}`] : [];

@@ -39,6 +39,7 @@ export default {
   "microphone.insecure": "The microphone cannot be used at this address. Open the page by HTTPS or on this machine.",
   "stream.ending": "Completing the call…",
   "stream.slow": "The server is behind, so scores may come late.",
+  "stream.again": "The connection is lost and is being made again. The recording goes on.",
 
   "summary.urgency": "Urgency of the call",
   "summary.sentiment": "Sentiment of the call",

@@ -39,6 +39,7 @@ export default {
   "microphone.insecure": "이 주소에서는 마이크를 쓸 수 없습니다. HTTPS나 이 컴퓨터의 주소로 여십시오.",
   "stream.ending": "통화를 마무리하고 있습니다…",
   "stream.slow": "서버가 밀려 있어 점수가 늦게 나올 수 있습니다.",
+  "stream.again": "연결이 끊겨 다시 연결하고 있습니다. 녹음은 계속됩니다.",
 
   "summary.urgency": "통화 긴급도",
   "summary.sentiment": "통화 감정",

@@ -1,0 +1,61 @@
+"""A call from the microphone: over the stream while it goes on, and like a recording afterwards."""
+
+import pytest
+from playwright.sync_api import expect
+
+from urgency_dagster_tests.defs.browsing import WAIT_MS
+from urgency_dagster_tests.serving.page.conftest import Open
+from urgency_dagster_tests.serving.page.dashboard import Dashboard
+
+pytestmark = pytest.mark.slow
+
+SPEECH_MS = 7_000
+"""Time after which the microphone has heard the whole speech."""
+
+
+def recorded(dashboard: Dashboard) -> None:
+    """Records the speech, and waits for the end of the call."""
+    dashboard.button("intake.record").click()
+    stop = dashboard.button("intake.stop")
+    expect(stop).to_be_enabled(timeout=WAIT_MS)
+    dashboard.page.wait_for_function(
+        "at_least => document.querySelector('[role=timer]').textContent >= at_least", arg=f"0:0{SPEECH_MS / 1000:.1f}"
+    )
+    stop.click()
+    expect(dashboard.page.locator(".player button")).to_be_enabled(timeout=WAIT_MS)
+
+
+def test_what_the_microphone_hears_is_scored_utterance_by_utterance(open_page: Open, language: str) -> None:
+    dashboard = open_page(language)
+    recorded(dashboard)
+    dashboard.wait_for_rows(2)
+    assert all(cells[3].startswith(("상", "중", "하")) for cells in dashboard.cells())
+    assert not dashboard.page.get_by_role("alert").count()
+
+
+def test_the_recording_plays_and_can_be_asked_about_again(open_page: Open) -> None:
+    dashboard = open_page()
+    recorded(dashboard)
+    dashboard.rows.first.focus()
+    dashboard.page.keyboard.press("Enter")
+    expect(dashboard.button("player.pause")).to_be_visible()
+    with dashboard.page.expect_response("**/v1/calls?text=true") as answered:
+        dashboard.page.get_by_role("switch", name=dashboard.say("utterances.text")).click()
+    assert answered.value.ok
+
+
+def test_a_refused_microphone_is_said(open_page: Open, language: str) -> None:
+    dashboard = open_page(language)
+    dashboard.page.evaluate("navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('no'))")
+    dashboard.button("intake.record").click()
+    dashboard.sees(dashboard.say("microphone.refused"))
+    expect(dashboard.button("intake.record")).to_be_enabled()
+
+
+def test_the_sound_of_the_alarm_is_off_by_default_and_remembered(open_page: Open) -> None:
+    dashboard = open_page()
+    switch = dashboard.page.get_by_role("switch", name=dashboard.say("call.sound"))
+    expect(switch).not_to_be_checked()
+    switch.click()
+    dashboard.page.reload()
+    expect(switch).to_be_checked()
