@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.scoring import load_predictor
@@ -122,18 +122,18 @@ class TestKeyboard:
         page.keyboard.press("Enter")
         _tab_to(dashboard.page, "#file-audio")
         with page.expect_file_chooser() as choosing:
-            page.keyboard.press("Enter")
+            page.keyboard.press("Space")
         choosing.value.set_files(call[0])
         _tab_to(page, ".drop .primary")
         page.keyboard.press("Enter")
         expect(page.locator(".player button")).to_be_visible()
 
 
-def _tab_to(page: object, selector: str, limit: int = 20) -> None:
+def _tab_to(page: Page, selector: str, limit: int = 20) -> None:
     """Presses Tab until an element has the focus."""
     for _ in range(limit):
-        page.keyboard.press("Tab")  # type: ignore[attr-defined]
-        if page.evaluate("selector => document.activeElement.matches(selector)", selector):  # type: ignore[attr-defined]
+        page.keyboard.press("Tab")
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
             return
     raise AssertionError(f"{selector} is not reached by the keyboard")
 

@@ -51,11 +51,11 @@ export class LiveCall extends EventTarget {
     on("session.created", ({ model }) => this.#change({ model }));
     on("utterance.scored", (utterance) => this.#change({ utterances: [...this.call.utterances, utterance] }));
     on("call.scored", (event) => this.#score(event));
-    on("backpressure", ({ state }) => this.#say(state === "slow" ? "slow" : "well"));
-    on("again", () => this.#say("again"));
-    on("session.resumed", () => this.#say("well"));
-    on("error", ({ fatal, problem }) => !fatal && this.#say("problem", new Problem(problem.status, problem)));
-    on("failed", (problem) => this.#say("failed", problem));
+    on("backpressure", ({ state }) => this.#tell(state === "slow" ? "slow" : "well"));
+    on("again", () => this.#tell("again"));
+    on("session.resumed", () => this.#tell("well"));
+    on("error", ({ fatal, problem }) => !fatal && this.#tell("problem", new Problem(problem.status, problem)));
+    on("failed", (problem) => this.#tell("failed", problem));
   }
 
   /** @param {Int16Array} piece */
@@ -63,7 +63,7 @@ export class LiveCall extends EventTarget {
     this.pieces.push(piece);
     this.samples += piece.length;
     this.stream.push(piece);
-    this.#say("moment");
+    this.#tell("moment");
   }
 
   #score({ as_of_ms, urgency, sentiment, abstain, alarm, listening }) {
@@ -73,11 +73,11 @@ export class LiveCall extends EventTarget {
 
   #change(facts) {
     this.call = { ...this.call, ...facts, duration_ms: this.duration_ms };
-    this.#say("change");
+    this.#tell("change");
   }
 
   /** @param {string} type @param {unknown} [detail] */
-  #say(type, detail) {
+  #tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
