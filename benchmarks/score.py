@@ -5,14 +5,14 @@ Both sides read the same recordings, the same speech and text model, and the sam
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.embed import SpeechShape
 from benchmarks.measure import Side, in_turns
 from benchmarks.report import Comparison, by_rate
-from benchmarks.scoring_memory import memory_of_scoring
+from benchmarks.scoring_memory import MemorySize, memory_of_scoring
 from benchmarks.scoring_models import TINY_TEXT, ModelFiles, write_models
 from benchmarks.train import ORIGINAL_LENGTH, TextShape
 from urgency_dagster.calls import SAMPLE_RATE
@@ -52,8 +52,7 @@ class ScoreSize:
         speech: shape of the speech model; None for the tiny one of the demo.
         text: shape of the text encoder.
         runs: number of timed runs of each side.
-        few: calls of the smaller archive of the memory measurement, with tiny models.
-        many: calls of the larger archive.
+        memory: recordings of the memory measurement, with tiny models.
     """
 
     calls: int = 2 * MIN_CALLS
@@ -61,8 +60,7 @@ class ScoreSize:
     speech: SpeechShape | None = None
     text: TextShape = TINY_TEXT
     runs: int = 3
-    few: int = 500
-    many: int = 2_000
+    memory: MemorySize = field(default_factory=MemorySize)
 
 
 FULL_SIZE = ScoreSize(calls=MIN_CALLS, original=3, speech=SpeechShape(), text=TextShape())
@@ -89,7 +87,7 @@ def compare_scoring(size: ScoreSize) -> Comparison:
             Side(lambda: [original.answer_call(call) for call in of_reference], size.runs),
         )
         loaded, _ = in_turns(Side(lambda: answers(predictor, calls), size.runs), Side(lambda: None, 1))
-        memory = memory_of_scoring(size.few, size.many, Path(folder) / "memory")
+        memory = memory_of_scoring(size.memory, Path(folder) / "memory")
     audio_s, reference_s = (sum(call.duration_s for call in side) for side in (calls, of_reference))
     rates = timed.rate(audio_s), timed_reference.rate(reference_s)
     details = {

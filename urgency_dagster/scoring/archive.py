@@ -28,8 +28,8 @@ from urgency_dagster.scoring.versions import CODE_VERSIONS
 from urgency_dagster.urgency import Predictor
 from urgency_dagster.writing import file_hash, replacing, table_sink, text_hash
 
-BATCH_ROWS = 4096
-"""Rows in memory at a time."""
+BATCH_ROWS = 512
+"""Rows in memory at a time. As Python objects and as text they need some kB each."""
 
 Rows = list[dict[str, Any]]
 

@@ -39,13 +39,13 @@ def call(build: Builder, tmp_path: Path) -> Call:
 @pytest.mark.slow
 def test_the_benchmark_runs_and_both_sides_answer_equally(monkeypatch: pytest.MonkeyPatch) -> None:
     # Memory is measured in `test_scoring_memory`.
-    monkeypatch.setattr("benchmarks.score.memory_of_scoring", lambda few, many, folder: {"calls": [few, many]})
+    monkeypatch.setattr("benchmarks.score.memory_of_scoring", lambda size, folder: {"calls": [size.few, size.many]})
     comparison = compare_scoring(SMALL)
     assert (comparison.name, comparison.unit) == ("score", "x real time")
     assert (comparison.ours.runs, comparison.reference.runs) == (1, 1)
     assert comparison.ratio == comparison.ours.median / comparison.reference.median
     assert comparison.details["calls"] == {"ours": 10, "reference": 1}, "12 labels, of which two calls are damaged"
-    assert comparison.details["memory"] == {"calls": [500, 2000]}
+    assert comparison.details["memory"] == {"calls": [100, 2000]}
     assert comparison.details["loaded_x_real_time"]["median"] > 0
     assert not comparison.details["full_size"]
 
