@@ -1,6 +1,6 @@
 """One loaded urgency model that answers many requests at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,7 @@ from urgency_dagster.serving.batching import MicroBatcher
 from urgency_dagster.serving.configuration import Limits
 from urgency_dagster.serving.probing import blank_vectors, check_finite
 from urgency_dagster.serving.worker_pool import WorkerPool
-from urgency_dagster.urgency import Predictor, RecordingPrediction, TaskLogits
+from urgency_dagster.urgency import Prediction, Predictor, RecordingPrediction, TaskLogits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +75,15 @@ class ServedUrgency:
         """The logits of N utterances. Arguments and errors: see `urgency.Predictor.predict_utterances`."""
         self.predictor.check(texts, vectors)  # here, so that it fails alone
         return await self.batcher.logits(texts, vectors.reshape(len(texts), -1, vectors.shape[-1]))
+
+    async def predict_utterances(
+        self, texts: Sequence[str], vectors: "NDArray[np.float32]", calls: Sequence[Hashable] | None = None
+    ) -> Prediction:
+        """Urgency and sentiment of N utterances and of their calls.
+
+        Arguments and errors: see `urgency.Predictor.predict_utterances`.
+        """
+        return self.predictor.answer_utterances(await self.logits(texts, vectors), calls)
 
     async def predict(self, audio: "Audio", turns: "Sequence[Turn] | None" = None) -> RecordingPrediction:
         """Urgency and sentiment of a recording. Arguments and errors: see `listen`."""

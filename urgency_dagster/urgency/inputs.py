@@ -1,6 +1,6 @@
 """What a caller gives to a predictor, checked and in one form: recordings, turns, texts and vectors."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -104,6 +104,16 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def check_calls(calls: Sequence[Hashable] | None, count: int) -> None:
+    """Checks the calls of utterances.
+
+    Raises:
+        InputError: there are not as many calls as utterances.
+    """
+    if calls is not None and len(calls) != count:
+        raise InputError(f"{count} texts and {len(calls)} calls", "one call per text", "pass as many of both")
 
 
 def check_vectors(vectors: "NDArray[np.float32]", count: int, tokens: int, width: int) -> None:

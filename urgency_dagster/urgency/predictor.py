@@ -13,7 +13,7 @@ import numpy as np
 
 from urgency_dagster.calls import Audio
 from urgency_dagster.devices import AUTO, resolve_device
-from urgency_dagster.errors import InputError, ModelError, NoRecogniserError, NoSpeechError, UrgencyError
+from urgency_dagster.errors import ModelError, NoRecogniserError, NoSpeechError, UrgencyError
 from urgency_dagster.extras import require_extra
 from urgency_dagster.listening import HeardCall, Listener, Listening, Recogniser, Turn, load_listener
 from urgency_dagster.pretrained import PretrainedModel
@@ -22,7 +22,7 @@ from urgency_dagster.tables import HIGH
 from urgency_dagster.urgency.data.batches import Inputs, tokenise
 from urgency_dagster.urgency.data.labels import TASKS
 from urgency_dagster.urgency.data.unknown_tokens import any_unknown
-from urgency_dagster.urgency.inputs import Turns, blocks_of, check_texts, check_vectors, checked_turns
+from urgency_dagster.urgency.inputs import Turns, blocks_of, check_calls, check_texts, check_vectors, checked_turns
 from urgency_dagster.urgency.network.inference import TaskLogits, mean_by_call, predict_logits
 from urgency_dagster.urgency.package.engines import TORCH, Engine, engine_device
 from urgency_dagster.urgency.package.label_free_gap import LabelFreeGap, read_label_free_gap
@@ -212,9 +212,20 @@ class Predictor:
             InputError: there is no utterance, lengths differ, a text is no string, or vectors have another dtype,
                 another shape than the model's, or a value that is not finite.
         """
-        if calls is not None and len(calls) != len(texts):
-            raise InputError(f"{len(texts)} texts and {len(calls)} calls", "one call per text", "pass as many of both")
-        logits = self.logits(texts, vectors)
+        check_calls(calls, len(texts))
+        return self.answer_utterances(self.logits(texts, vectors), calls)
+
+    def answer_utterances(self, logits: TaskLogits, calls: Sequence[Hashable] | None = None) -> Prediction:
+        """Urgency and sentiment of N utterances and of their calls, from the logits of the utterances.
+
+        Args:
+            logits: what `logits` gave for the N utterances.
+            calls: see `predict_utterances`.
+
+        Raises:
+            InputError: there are not N calls.
+        """
+        check_calls(calls, len(logits.urgency))
         utterances = tuple(
             UtterancePrediction(urgency, sentiment)
             for urgency, sentiment in self._class_probabilities(logits, "utterance")

@@ -13,7 +13,7 @@ from urgency_dagster.listening import Turn
 from urgency_dagster.scoring import load_predictor
 from urgency_dagster.serving.configuration import Limits
 from urgency_dagster.serving.served_urgency import ServedUrgency, UrgencyWorkers
-from urgency_dagster.urgency import Predictor, TaskLogits
+from urgency_dagster.urgency import Prediction, Predictor, TaskLogits
 from urgency_dagster_tests.urgency.spoken import SpokenRoot
 
 TEXTS = ["네 호흡", "여기 지금 우리 집 앞 사람 아파", "", "문의 " * 40, "의식", "네 예 여기"]
@@ -51,6 +51,22 @@ def test_logits_of_joined_requests_are_those_of_each_alone(served: ServedUrgency
     assert served.batcher.batches < len(TEXTS)
     for row, (text, joined) in enumerate(zip(TEXTS, together, strict=True)):
         assert difference(joined, served.predictor.logits([text], vectors[row : row + 1])) <= 1e-6
+
+
+def test_utterances_of_many_requests_are_answered_as_by_the_predictor_alone(served: ServedUrgency) -> None:
+    vectors, calls = drawn_vectors(served.predictor, len(TEXTS)), ["a", "a", "b", "b", "b", "a"]
+
+    async def all_at_once() -> list[Prediction]:
+        return await asyncio.gather(*(served.predict_utterances(TEXTS, vectors, calls) for _ in range(8)))
+
+    expected = served.predictor.predict_utterances(TEXTS, vectors, calls)
+    alone = [*expected.utterances, *expected.calls]
+    for answer in asyncio.run(all_at_once()):
+        assert [call.call for call in answer.calls] == ["a", "b"]
+        for found, one in zip([*answer.utterances, *answer.calls], alone, strict=True):
+            assert found.urgency is not None
+            assert one.urgency is not None
+            assert found.urgency.probabilities == pytest.approx(one.urgency.probabilities, abs=1e-6)
 
 
 @pytest.mark.parametrize("text", [None, "\ud800"])
