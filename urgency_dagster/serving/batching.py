@@ -33,22 +33,17 @@ class MicroBatcher:
     A request that comes while nothing is computed is computed at once. Requests that come during a forward pass share
     the next one. A long request is computed in pieces, so that short requests come in between.
 
-    Attributes:
-        batches: number of finished forward passes.
-        utterances: number of utterances in them.
-
     Args:
         compute: its inputs were checked before.
         thread: an executor of one thread.
         size: maximum utterances of a forward pass.
+        finished: receives the number of utterances of each finished forward pass.
     """
 
-    def __init__(self, compute: Compute, thread: Executor, size: int) -> None:
-        self._compute, self._thread, self._size = compute, thread, size
+    def __init__(self, compute: Compute, thread: Executor, size: int, finished: Callable[[int], None]) -> None:
+        self._compute, self._thread, self._size, self._finished = compute, thread, size, finished
         self._waiting: deque[_Request] = deque()
         self._work: asyncio.Task[None] | None = None
-        self.batches = 0
-        self.utterances = 0
 
     @property
     def waiting(self) -> int:
@@ -96,7 +91,7 @@ class MicroBatcher:
         vectors = np.concatenate([request.vectors for request in batch])
         work = asyncio.get_running_loop().run_in_executor(self._thread, self._compute, texts, vectors)
         await asyncio.wait([work])  # does not raise what the work raises
-        self.batches, self.utterances = self.batches + 1, self.utterances + len(texts)
+        self._finished(len(texts))
         start = 0
         for request in batch:
             end = start + len(request.texts)

@@ -18,6 +18,7 @@ from urgency_dagster.serving.configuration import ServingConfig
 from urgency_dagster.serving.model_slot import ModelSlot, files_below
 from urgency_dagster.serving.probing import ask_zeros, hear_noise
 from urgency_dagster.serving.served_urgency import ServedUrgency, UrgencyWorkers
+from urgency_dagster.serving.tally import Tally
 from urgency_dagster.settings import Settings
 
 LOOK_INTERVAL_S = 1.0
@@ -52,13 +53,18 @@ class ServedModels:
     A lent model stays as it is until it is given back, whatever happens in storage. Memory of a former model returns
     when the last request gives it back. Use it as an asynchronous context manager.
 
+    Attributes:
+        paths: the storage root.
+        workers: the threads of the urgency models.
+        tally: counts what is scored.
+
     Args:
         config: the storage root and the limits.
     """
 
     def __init__(self, config: ServingConfig) -> None:
         self.paths = StoragePaths(Settings.load(config.storage).storage)
-        self.workers = UrgencyWorkers(config.limits)
+        self.workers, self.tally = UrgencyWorkers(config.limits), Tally()
         self._urgency = ModelSlot(URGENCY, self._urgency_files, self._load_urgency)
         self._attention: dict[str, ModelSlot[attention.Predictor]] = {}
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="models")
@@ -144,7 +150,7 @@ class ServedModels:
     def _load_urgency(self) -> ServedUrgency:
         predictor = load_predictor(self.paths.root)
         hear_noise(predictor)
-        return ServedUrgency(predictor, self.workers)
+        return ServedUrgency(predictor, self.workers, self.tally)
 
 
 def _attention_slot(file: Path) -> ModelSlot[attention.Predictor]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urgency_dagster.serving.batching import MicroBatcher
 from urgency_dagster.serving.configuration import Limits
 from urgency_dagster.serving.probing import blank_vectors, check_finite
+from urgency_dagster.serving.tally import Tally
 from urgency_dagster.serving.worker_pool import WorkerPool
 from urgency_dagster.urgency import Prediction, Predictor, RecordingPrediction, TaskLogits
 
@@ -50,17 +51,19 @@ class ServedUrgency:
 
     Attributes:
         predictor: the model.
-        batcher: joins the utterances of requests.
+        tally: counts what is scored.
 
     Args:
         predictor: see above.
         workers: the threads.
+        tally: see above.
     """
 
-    def __init__(self, predictor: Predictor, workers: UrgencyWorkers) -> None:
-        self.predictor = predictor
-        self.batcher = MicroBatcher(predictor.logits, workers.network, predictor.batch_size)
-        self._workers = workers
+    def __init__(self, predictor: Predictor, workers: UrgencyWorkers, tally: Tally) -> None:
+        self.predictor, self.tally, self._workers = predictor, tally, workers
+        self._batcher = MicroBatcher(
+            predictor.logits, workers.network, predictor.batch_size, tally.add_forward_pass
+        )
 
     async def listen(self, audio: "Audio", turns: "Sequence[Turn] | None" = None) -> "HeardCall":
         """The turns of a recording with their vectors. Arguments and errors: see `urgency.Predictor.predict`.
@@ -74,7 +77,7 @@ class ServedUrgency:
     async def logits(self, texts: Sequence[str], vectors: "NDArray[np.float32]") -> TaskLogits:
         """The logits of N utterances. Arguments and errors: see `urgency.Predictor.predict_utterances`."""
         self.predictor.check(texts, vectors)  # here, so that it fails alone
-        return await self.batcher.logits(texts, vectors.reshape(len(texts), -1, vectors.shape[-1]))
+        return await self._batcher.logits(texts, vectors.reshape(len(texts), -1, vectors.shape[-1]))
 
     async def predict_utterances(
         self, texts: Sequence[str], vectors: "NDArray[np.float32]", calls: Sequence[Hashable] | None = None
@@ -90,7 +93,10 @@ class ServedUrgency:
         heard = await self.listen(audio, turns)
         if not heard.turns:
             return self.predictor.predict_heard(heard)  # raises that nothing was heard
-        return self.predictor.answer(heard, await self.logits([turn.text or "" for turn in heard.turns], heard.vectors))
+        logits = await self.logits([turn.text or "" for turn in heard.turns], heard.vectors)
+        answer = self.predictor.answer(heard, logits)
+        self.tally.add_call(answer)
+        return answer
 
     async def probe(self) -> None:
         """Has the network score an empty text, behind the requests that wait.

@@ -46,6 +46,10 @@ def thread() -> Iterator[ThreadPoolExecutor]:
         yield executor
 
 
+def uncounted(utterances: int) -> None:
+    """Ignores a forward pass."""
+
+
 def vectors(count: int) -> NDArray[np.float32]:
     return np.arange(count, dtype=np.float32).reshape(count, 1, 1)
 
@@ -67,14 +71,14 @@ async def queued(batcher: MicroBatcher, utterances: int) -> None:
 
 def test_a_lone_request_does_not_wait(network: Network, thread: ThreadPoolExecutor) -> None:
     network.gate.set()
-    batcher = MicroBatcher(network.compute, thread, SIZE)
+    batcher = MicroBatcher(network.compute, thread, SIZE, uncounted)
     asyncio.run(ask(batcher, "alone"))
     assert network.batches == [["alone"]]
 
 
 def test_requests_that_come_during_a_batch_share_the_next(network: Network, thread: ThreadPoolExecutor) -> None:
     async def scenario() -> list[TaskLogits]:
-        batcher = MicroBatcher(network.compute, thread, SIZE)
+        batcher = MicroBatcher(network.compute, thread, SIZE, uncounted)
         first = asyncio.create_task(ask(batcher, "first"))
         await begun(network)
         others = [asyncio.create_task(ask(batcher, "a" * number, "b")) for number in range(1, 4)]
@@ -91,7 +95,7 @@ def test_requests_that_come_during_a_batch_share_the_next(network: Network, thre
 
 def test_a_short_request_comes_between_the_pieces_of_a_long_one(network: Network, thread: ThreadPoolExecutor) -> None:
     async def scenario() -> None:
-        batcher = MicroBatcher(network.compute, thread, SIZE)
+        batcher = MicroBatcher(network.compute, thread, SIZE, uncounted)
         long = asyncio.create_task(ask(batcher, *["long"] * (3 * SIZE)))
         await begun(network)
         short = asyncio.create_task(ask(batcher, "short"))
@@ -106,7 +110,7 @@ def test_a_short_request_comes_between_the_pieces_of_a_long_one(network: Network
 
 def test_a_cancelled_request_does_not_harm_its_batch(network: Network, thread: ThreadPoolExecutor) -> None:
     async def scenario() -> TaskLogits:
-        batcher = MicroBatcher(network.compute, thread, SIZE)
+        batcher = MicroBatcher(network.compute, thread, SIZE, uncounted)
         computed = asyncio.create_task(ask(batcher, "computed"))
         await begun(network)
         dropped, kept = (asyncio.create_task(ask(batcher, text)) for text in ("dropped", "kept"))
@@ -123,7 +127,7 @@ def test_a_cancelled_request_does_not_harm_its_batch(network: Network, thread: T
 
 def test_an_error_reaches_its_batch_and_no_other(network: Network, thread: ThreadPoolExecutor) -> None:
     async def scenario() -> TaskLogits:
-        batcher = MicroBatcher(network.compute, thread, SIZE)
+        batcher = MicroBatcher(network.compute, thread, SIZE, uncounted)
         bad = asyncio.create_task(ask(batcher, "bad"))
         await begun(network)
         good = asyncio.create_task(ask(batcher, "good"))
@@ -142,7 +146,7 @@ def test_every_request_gets_its_own_rows(lengths: list[int]) -> None:
     network.gate.set()
 
     async def scenario(thread: ThreadPoolExecutor) -> list[TaskLogits]:
-        batcher = MicroBatcher(network.compute, thread, SIZE)
+        batcher = MicroBatcher(network.compute, thread, SIZE, uncounted)
         return await asyncio.gather(*(ask(batcher, *["x" * length] * length) for length in lengths))
 
     with ThreadPoolExecutor(1) as thread:

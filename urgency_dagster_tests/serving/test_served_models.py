@@ -237,7 +237,7 @@ def test_a_probe_tells_which_model_fails(config: ServingConfig, monkeypatch: pyt
     async def scenario() -> None:
         async with ServedModels(config) as models:
             with models.urgency() as served:
-                monkeypatch.setattr(served.batcher, "_compute", lambda texts, vectors: 1 / 0)
+                monkeypatch.setattr(served._batcher, "_compute", lambda texts, vectors: 1 / 0)
             assert await models.probe() == {"urgency": "ZeroDivisionError"}
 
     asyncio.run(scenario())

@@ -13,6 +13,7 @@ from urgency_dagster.listening import Turn
 from urgency_dagster.scoring import load_predictor
 from urgency_dagster.serving.configuration import Limits
 from urgency_dagster.serving.served_urgency import ServedUrgency, UrgencyWorkers
+from urgency_dagster.serving.tally import Tally
 from urgency_dagster.urgency import Prediction, Predictor, TaskLogits
 from urgency_dagster_tests.urgency.spoken import SpokenRoot
 
@@ -27,7 +28,7 @@ def predictor(spoken: SpokenRoot) -> Predictor:
 @pytest.fixture
 def served(predictor: Predictor) -> Iterator[ServedUrgency]:
     workers = UrgencyWorkers(Limits(decoders=1, waiting=1))
-    yield ServedUrgency(predictor, workers)
+    yield ServedUrgency(predictor, workers, Tally())
     workers.close()
 
 
@@ -40,6 +41,12 @@ def difference(one: TaskLogits, other: TaskLogits) -> float:
     return max(float(np.abs(getattr(one, task) - getattr(other, task)).max()) for task in ("urgency", "sentiment"))
 
 
+def urgencies(answer: Prediction) -> list[dict[str, float]]:
+    """The probabilities of each utterance, then of each call."""
+    found = [utterance.urgency for utterance in answer.utterances] + [call.urgency for call in answer.calls]
+    return [urgency.probabilities for urgency in found if urgency]
+
+
 def test_logits_of_joined_requests_are_those_of_each_alone(served: ServedUrgency) -> None:
     vectors = drawn_vectors(served.predictor, len(TEXTS))
 
@@ -48,7 +55,7 @@ def test_logits_of_joined_requests_are_those_of_each_alone(served: ServedUrgency
         return await asyncio.gather(*asked)
 
     together = asyncio.run(all_at_once())
-    assert served.batcher.batches < len(TEXTS)
+    assert served.tally.forward_passes.total() < len(TEXTS)
     for row, (text, joined) in enumerate(zip(TEXTS, together, strict=True)):
         assert difference(joined, served.predictor.logits([text], vectors[row : row + 1])) <= 1e-6
 
@@ -60,13 +67,11 @@ def test_utterances_of_many_requests_are_answered_as_by_the_predictor_alone(serv
         return await asyncio.gather(*(served.predict_utterances(TEXTS, vectors, calls) for _ in range(8)))
 
     expected = served.predictor.predict_utterances(TEXTS, vectors, calls)
-    alone = [*expected.utterances, *expected.calls]
+    alone = urgencies(expected)
     for answer in asyncio.run(all_at_once()):
         assert [call.call for call in answer.calls] == ["a", "b"]
-        for found, one in zip([*answer.utterances, *answer.calls], alone, strict=True):
-            assert found.urgency is not None
-            assert one.urgency is not None
-            assert found.urgency.probabilities == pytest.approx(one.urgency.probabilities, abs=1e-6)
+        for found, one in zip(urgencies(answer), alone, strict=True):
+            assert found == pytest.approx(one, abs=1e-6)
 
 
 @pytest.mark.parametrize("text", [None, "\ud800"])
@@ -116,4 +121,4 @@ def test_recordings_beyond_the_queue_are_refused_and_utterances_are_not(
 
 def test_the_probe_asks_the_network(served: ServedUrgency) -> None:
     asyncio.run(served.probe())
-    assert served.batcher.utterances == 1
+    assert served.tally.forward_passes == {1: 1}
