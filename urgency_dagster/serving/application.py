@@ -19,6 +19,7 @@ def create_app(config: ServingConfig) -> "FastAPI":
     """
     from fastapi import FastAPI
 
+    from urgency_dagster.serving.metrics import add_metrics
     from urgency_dagster.serving.openapi import describe
     from urgency_dagster.serving.problems import add_problem_handlers
     from urgency_dagster.serving.request_limits import RequestLimits
@@ -41,5 +42,6 @@ def create_app(config: ServingConfig) -> "FastAPI":
     add_problem_handlers(app)
     app.add_middleware(RequestLimits, limits=config.limits)
     app.add_middleware(Security, config=config)
+    add_metrics(app)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     return app

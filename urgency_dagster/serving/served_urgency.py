@@ -61,9 +61,7 @@ class ServedUrgency:
 
     def __init__(self, predictor: Predictor, workers: UrgencyWorkers, tally: Tally) -> None:
         self.predictor, self.tally, self._workers = predictor, tally, workers
-        self._batcher = MicroBatcher(
-            predictor.logits, workers.network, predictor.batch_size, tally.add_forward_pass
-        )
+        self._batcher = MicroBatcher(predictor.logits, workers.network, predictor.batch_size, tally.add_forward_pass)
 
     async def listen(self, audio: "Audio", turns: "Sequence[Turn] | None" = None) -> "HeardCall":
         """The turns of a recording with their vectors. Arguments and errors: see `urgency.Predictor.predict`.

@@ -1,6 +1,5 @@
 """`POST /v1/utterances`: urgency and sentiment of utterances that the client has cut and embedded itself."""
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,9 +36,7 @@ async def score_utterances(body: UtterancesInput, models: Models, limits: Server
         raise Problem(INVALID_REQUEST, f"A request has up to {limits.utterances} utterances.", [fault])
     with models.urgency() as served, at_field("#/utterances"):
         texts, vectors = [utterance.text for utterance in body.utterances], _vectors(body.utterances)
-        prediction = await asyncio.to_thread(
-            served.predictor.predict_utterances, texts, vectors, _calls(body.utterances)
-        )
+        prediction = await served.predict_utterances(texts, vectors, _calls(body.utterances))
     return json_answer(_answer(prediction))
 
 
