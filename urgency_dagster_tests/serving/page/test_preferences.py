@@ -10,7 +10,7 @@ from urgency_dagster_tests.serving.page.dashboard import words_of
 
 pytestmark = pytest.mark.slow
 
-TOKEN = "a secret of this test/+"  # noqa: S105 - it opens the server of this test alone
+TOKEN = "a secret of this test/+"
 
 
 def test_the_language_of_the_browser_is_taken_and_a_choice_is_remembered(open_page: Open) -> None:

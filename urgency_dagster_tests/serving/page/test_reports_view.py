@@ -74,7 +74,8 @@ def test_text_of_a_report_is_never_html(open_page: Open) -> None:
     found = dashboard.page.evaluate(
         """async () => {
             const { reportText } = await import("./page/scripts/report_text.js");
-            const text = reportText("# <img src=x>\\n\\n| a | <b>b</b> |\\n| --- | --- |\\n| `<i>` | [x](y) |\\n\\n- <u>\\n  c");
+            const table = "| a | <b>b</b> |\\n| --- | --- |\\n| `<i>` | [x](y) |";
+            const text = reportText(`# <img src=x>\\n\\n${table}\\n\\n- <u>\\n  c`);
             return [text.querySelectorAll("img, b, i, u").length, text.innerText];
         }"""
     )
