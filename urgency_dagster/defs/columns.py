@@ -66,7 +66,7 @@ OF_CALLS = {
     "row": "Row of the utterance in wav2vec2_embeddings.npy of its archive, from 0.",
     "urgency_id": "True class id of the urgency: 하 0, 중 1, 상 2.",
     "sentiment_id": "True class id of the sentiment: position in the sorted names.",
-    "side": "Side of the split: train or validation.",
+    "side": "Side of the split: train, development or validation.",
     "urgency_predicted": "Predicted class id of the urgency.",
     "urgency_logits": "Logits of the urgency classes, without unit.",
     "sentiment_predicted": "Predicted class id of the sentiment.",

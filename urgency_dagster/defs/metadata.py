@@ -137,10 +137,11 @@ def training_metadata(summary: TrainingSummary, config: TrainingConfig, seconds:
     speaker = summary.speaker or {}
     return {
         "best_epoch": f"{summary.best.epoch} of {len(summary.history)}",
+        "chosen_on": f"{summary.selection} side",
         **rounded(scores),
         **rounded({"speaker_accuracy": speaker["accuracy"]} if "accuracy" in speaker else {}),
         "who_speaks": speaker_text(summary.speaker),
-        "history": history_picture([asdict(epoch) for epoch in summary.history]),
+        "history": history_picture([asdict(epoch) for epoch in summary.history], summary.selection),
         "hyper_parameters": option_table(config.model_dump(exclude={"device"})),
         **timing(seconds),
         "parameters": summary.parameters,
@@ -176,7 +177,7 @@ def gap_metadata(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **tables,
         "heard": share(calls["validation"]["measured"], calls["validation"]["asked"], "validation calls"),
-        "calibration": share(calls["calibration"]["measured"], calls["calibration"]["asked"], "calls"),
+        "development": share(calls["development"]["measured"], calls["development"]["asked"], "calls"),
         "listening": metrics["listening"],
         "character_error_rate": figure_table({way: rate["rate"] for way, rate in errors.items()}),
         "missed_speech": figure(metrics["speech"]["missed"]),

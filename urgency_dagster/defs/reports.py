@@ -44,11 +44,11 @@ def pictures(*files: Path) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md("\n\n".join(map(_embedded, files)))
 
 
-def history_picture(history: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
-    """The scores of the epochs of a training as a picture."""
+def history_picture(history: Sequence[Mapping[str, Any]], side: str) -> dg.MarkdownMetadataValue:
+    """The scores of the epochs of a training, on the side that chose the best one, as a picture."""
     with TemporaryDirectory() as folder:
         drawing = Path(folder, "history.png")
-        draw_history(drawing, history)
+        draw_history(drawing, history, side)
         return pictures(drawing)
 
 

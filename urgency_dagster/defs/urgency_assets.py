@@ -63,7 +63,7 @@ GROUP = "urgency"
 
 
 class SplitOptions(dagster_config(SplitConfig)):  # type: ignore[misc]
-    """How utterances are divided into a training and a validation side."""
+    """How utterances are divided into a training, a development and a validation side."""
 
 
 @steps.asset(
@@ -217,7 +217,7 @@ class GapOptions(dagster_config(GapConfig)):  # type: ignore[misc]
             code_version=SCORING_VERSIONS["label_free_gap"],
             kinds={"pytorch", "markdown"},
             description="What missing labels cost: the validation calls with the turns and text of their labels, and "
-            "without them. It also fits the thresholds for calls without labels, on the calibration set. It is made on "
+            "without them. It also fits the thresholds for calls without labels on the development side. It is made on "
             "demand and by the weekly evaluation. *Materialize all* leaves it out.",
         )
     ],

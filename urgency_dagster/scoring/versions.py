@@ -4,5 +4,5 @@ CODE_VERSIONS = {
     "scoring_recordings": "1",
     "scored_utterances": "2",
     "scored_calls": "2",
-    "label_free_gap": "1",
+    "label_free_gap": "2",
 }

@@ -12,8 +12,9 @@ from urgency_dagster.tables import URGENCY_LEVELS
 
 SplitMode = Literal["official", "call", "utterance"]
 Protocol = Literal["honest", "original"]
+Selection = Literal["development", "validation"]
 
-ORIGINAL_CHOICES = {"calibration_share": 0.0, "attention_dropout": 0.0, "mixed_precision": "no"}
+ORIGINAL_CHOICES = {"attention_dropout": 0.0, "mixed_precision": "no"}
 """Hyper-parameters that `protocol: original` fixes. The defaults of the others are the original's."""
 
 COST_MATRIX = ((0.0, 1.0, 2.0), (2.0, 0.0, 1.0), (10.0, 4.0, 0.0))
@@ -21,11 +22,12 @@ COST_MATRIX = ((0.0, 1.0, 2.0), (2.0, 0.0, 1.0), (10.0, 4.0, 0.0))
 
 
 class SplitConfig(Configuration):
-    """How utterances are divided into a training and a validation side."""
+    """How utterances are divided into a training, a development and a validation side."""
 
     protocol: Protocol = "honest"
     """`original` makes the choices of the original pipeline, in the split and in the training that follows: a random
-    split by utterance, no calibration set, class weights of all rows. Scores are inflated. `mode` is not used."""
+    split by utterance, the best epoch chosen on the validation side, class weights of all rows. Scores are inflated.
+    `mode` and `selection` are not used."""
 
     mode: SplitMode = "official"
     """`official` keeps AI Hub's Training/Validation border; if only one of them is present, it works as `call`.
@@ -34,8 +36,21 @@ class SplitConfig(Configuration):
     validation_share: float = Field(0.15, gt=0, lt=1)
     """Share of calls or utterances drawn for validation; not used by `official`."""
 
+    selection: Selection = "development"
+    """The side on which the best epoch is chosen. `development` draws whole calls for it; temperatures and thresholds
+    are fitted on them too. `validation` is the original's: there is no development side, no temperature and no
+    threshold, and the scores are slightly too high."""
+
+    development_share: float = Field(0.15, gt=0, lt=1)
+    """Share of calls drawn for development: with `official` of the calls of AI Hub's Training, else of all calls."""
+
     seed: int = 42
-    """Seed of the draw."""
+    """Seed of the draws."""
+
+    @property
+    def selection_side(self) -> Selection:
+        """The side on which the best epoch is chosen, under the protocol."""
+        return "validation" if self.protocol == "original" else self.selection
 
     @model_validator(mode="after")
     def _check_protocol(self) -> Self:
@@ -43,11 +58,21 @@ class SplitConfig(Configuration):
             raise ValueError("the default of `mode`, because `protocol: original` splits by utterance")
         return self
 
+    @model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        if self.selection_side == "development" and self.validation_share + self.development_share >= 1:
+            raise ValueError("a sum of `validation_share` and `development_share` below 1")
+        return self
+
 
 class TrainingConfig(Configuration):
-    """The hyper-parameters of a training. Defaults are the original pipeline's, except `calibration_share`."""
+    """The hyper-parameters of a training. Defaults are the original pipeline's."""
 
-    renamed: ClassVar[Mapping[str, str]] = {"person_share": "deferral_rate", "high_recall": "alarm_recall"}
+    renamed: ClassVar[Mapping[str, str]] = {
+        "person_share": "deferral_rate",
+        "high_recall": "alarm_recall",
+        "min_calibration_calls": "min_development_calls",
+    }
 
     machine: ClassVar[frozenset[str]] = frozenset({"device"})
 
@@ -91,17 +116,14 @@ class TrainingConfig(Configuration):
     """Maximum share of unknown tokens in the training texts; above it the text model is refused. The default is
     assumed, not measured."""
 
-    calibration_share: float = Field(0.1, ge=0, lt=1)
-    """Share of the training calls in the calibration set, which fits temperatures and thresholds."""
-
     deferral_rate: float = Field(0.1, ge=0, lt=1)
-    """Share of the calibration calls below the confidence threshold. A person decides calls below it."""
+    """Share of the development calls below the confidence threshold. A person decides calls below it."""
 
     alarm_recall: float = Field(0.95, gt=0, lt=1)
-    """Share of the calibration calls of high urgency at or above the alarm threshold."""
+    """Share of the development calls of high urgency at or above the alarm threshold."""
 
-    min_calibration_calls: int = Field(20, gt=0)
-    """Minimum number of calibration calls to fit a temperature or a threshold for calls. The alarm threshold counts
+    min_development_calls: int = Field(20, gt=0)
+    """Minimum number of development calls to fit a temperature or a threshold for calls. The alarm threshold counts
     calls of high urgency only. With fewer calls the temperature for calls is 1, and there is no such threshold."""
 
     seed: int = Field(42, ge=0)
@@ -121,9 +143,10 @@ class TrainingConfig(Configuration):
     def from_stored(cls, values: Mapping[str, Any]) -> Self:
         """The configuration on a model card; former option names are taken as their new ones.
 
-        On a card from before the option `attention_dropout`, its value is that of `dropout`.
+        On a card from before the option `attention_dropout`, its value is that of `dropout`. `calibration_share` was
+        an option of the training before it became `development_share` of the split.
         """
-        present = {cls.renamed.get(name, name): value for name, value in values.items()}
+        present = {cls.renamed.get(name, name): value for name, value in values.items() if name != "calibration_share"}
         return cls(**{"attention_dropout": present.get("dropout", 0.0), **present})
 
 

@@ -102,7 +102,7 @@ def test_vectors_must_be_finite(made: Settings, paths: StoragePaths) -> None:
     assert not vectors_fit_rows(paths, ARCHIVE).passed
 
 
-def test_no_call_on_both_sides(paths: StoragePaths) -> None:
+def test_no_call_is_on_two_sides(paths: StoragePaths) -> None:
     rows = paths.urgency.rows
     sounds = {"audio_sha256": ["1", "1", "2"]}
     write_table(rows, pa.table({"_id": ["a", "a", "b"], **sounds, "side": ["train", "train", "validation"]}))
@@ -111,10 +111,14 @@ def test_no_call_on_both_sides(paths: StoragePaths) -> None:
     write_table(rows, pa.table({"_id": ["a", "a", "b"], "audio_sha256": ["1", "2", "3"], **both_sides}))
     assert not split_by_call(rows, "official").passed
     assert split_by_call(rows, "utterance").passed
+    chosen_on = {"audio_sha256": ["1", "2", "3"], "side": ["train", "development", "validation"]}
+    write_table(rows, pa.table({"_id": ["a", "a", "b"], **chosen_on}))
+    assert not split_by_call(rows, "official").passed
+    assert not split_by_call(rows, "utterance").passed
     write_table(rows, pa.table({"_id": ["a", "b", "c"], "audio_sha256": ["1", "1", "3"], **both_sides}))
     copied = split_by_call(rows, "call")
     assert not copied.passed
-    assert (copied.metadata["calls_on_both_sides"].value, copied.metadata["recordings_on_both_sides"].value) == (0, 1)
+    assert (copied.metadata["calls_on_two_sides"].value, copied.metadata["recordings_on_two_sides"].value) == (0, 1)
 
 
 @pytest.mark.parametrize(("model", "passed"), [(0.5, True), (0.2, False), (0.1, False)])

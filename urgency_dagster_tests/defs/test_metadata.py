@@ -33,11 +33,11 @@ def test_prosody_says_how_many_utterances_have_no_f0() -> None:
 
 def test_a_training_shows_its_hyper_parameters_and_time_and_urgency_first() -> None:
     epochs = tuple(EpochScores(number, 0.9, 2e-5, 0.51234, 0.41234, 0.71234, 0.61234) for number in (1, 2, 3))
-    sizes = {"training": {"calls": 9, "utterances": 90}, "validation": {"calls": 2, "utterances": 20}}
+    sizes = {"training": {"calls": 9, "utterances": 90}, "measured": {"calls": 2, "utterances": 20}}
     speaker = {**sizes, "accuracy": 0.87654, "accuracy_interval": [0.8, 0.9], "majority": 0.55}
-    summary = TrainingSummary(epochs[1], epochs, 1000, "cpu", "data", "split", speaker)
+    summary = TrainingSummary(epochs[1], epochs, 1000, "cpu", "data", "split", "development", speaker)
     page = training_metadata(summary, TrainingConfig(), seconds=252.1)
-    assert page["best_epoch"] == "2 of 3"
+    assert (page["best_epoch"], page["chosen_on"]) == ("2 of 3", "development side")
     names = list(page)
     assert names.index("best_urgency_f1_macro") < names.index("best_sentiment_f1_macro")
     assert page["best_urgency_f1_macro"] == 0.6123
@@ -50,7 +50,7 @@ def test_a_training_shows_its_hyper_parameters_and_time_and_urgency_first() -> N
 
 def test_a_training_without_speakers_says_so() -> None:
     epoch = EpochScores(1, 0.9, 2e-5, 0.5, 0.4, 0.7, 0.6)
-    summary = TrainingSummary(epoch, (epoch,), 1000, "cpu", "data", "split", None)
+    summary = TrainingSummary(epoch, (epoch,), 1000, "cpu", "data", "split", "development", None)
     page = training_metadata(summary, TrainingConfig(), seconds=1)
     assert "speaker_accuracy" not in page
     assert page["who_speaks"] == "not told: the training side does not have both values of `speaker`"

@@ -30,7 +30,7 @@ FILLERS = ["네", "예", "여기", "지금", "우리", "집", "앞", "사람"]
 AUDIO_WIDTH = 12
 ARCHIVES = {"T_광주_구급": 30, "T_서울_화재": 20, "V_광주_구급": 20}
 
-FAST = TrainingConfig(epochs=4, learning_rate=5e-3, min_calibration_calls=1, device="cpu")
+FAST = TrainingConfig(epochs=4, learning_rate=5e-3, min_development_calls=1, device="cpu")
 """Overrides that a tiny model needs to learn within seconds, and its few calls to have thresholds."""
 
 

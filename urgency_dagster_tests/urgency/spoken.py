@@ -34,7 +34,7 @@ SHAPES: list[dict[str, Any]] = [{}, {"rate": 44_100}, {"channels": 2}, {"rate": 
 Recorder = Callable[[str, int], bytes]
 """Returns a WAV of 6 s for an archive and the number of a call in it."""
 
-CONFIG = TrainingConfig(epochs=2, learning_rate=5e-3, min_calibration_calls=1, device="cpu")
+CONFIG = TrainingConfig(epochs=2, learning_rate=5e-3, min_development_calls=1, device="cpu")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from urgency_dagster.errors import SettingsError
 from urgency_dagster.urgency.configuration import EvaluationConfig, SplitConfig, TrainingConfig
 
 
-@pytest.mark.parametrize(("former", "name"), [("person_share", "deferral_rate"), ("high_recall", "alarm_recall")])
+@pytest.mark.parametrize(("former", "name"), list(TrainingConfig.renamed.items()))
 def test_a_former_name_is_refused_with_the_new_one(former: str, name: str) -> None:
     with pytest.raises(SettingsError, match=name):
         TrainingConfig(**{former: 0.5})
@@ -16,6 +16,12 @@ def test_a_stored_configuration_may_have_former_names() -> None:
     stored = {**TrainingConfig(deferral_rate=0.3, alarm_recall=0.8, epochs=2).model_dump()}
     stored["person_share"], stored["high_recall"] = stored.pop("deferral_rate"), stored.pop("alarm_recall")
     assert TrainingConfig.from_stored(stored) == TrainingConfig(deferral_rate=0.3, alarm_recall=0.8, epochs=2)
+
+
+def test_a_stored_configuration_of_before_may_have_a_calibration_share() -> None:
+    stored = TrainingConfig(min_development_calls=7).model_dump() | {"calibration_share": 0.1}
+    stored["min_calibration_calls"] = stored.pop("min_development_calls")
+    assert TrainingConfig.from_stored(stored) == TrainingConfig(min_development_calls=7)
 
 
 def test_a_stored_configuration_of_before_has_its_attention_dropout() -> None:
@@ -42,7 +48,7 @@ def test_a_stored_configuration_of_before_has_its_attention_dropout() -> None:
         {"dropout": float("nan")},
         {"attention_dropout": 1.0},
         {"max_length": 0},
-        {"calibration_share": 1.0},
+        {"min_development_calls": 0},
         {"deferral_rate": 1.0},
         {"deferral_rate": -0.1},
         {"alarm_recall": 0.0},
@@ -58,7 +64,17 @@ def test_a_wrong_training_option_is_refused(wrong: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"mode": "banana"}, {"validation_share": 0}, {"validation_share": 1}, {"validation_share": float("nan")}]
+    "wrong",
+    [
+        {"mode": "banana"},
+        {"validation_share": 0},
+        {"validation_share": 1},
+        {"validation_share": float("nan")},
+        {"selection": "test"},
+        {"development_share": 1},
+        {"development_share": 0.85},
+    ],
+    ids=str,
 )
 def test_a_wrong_split_option_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=next(iter(wrong))):

@@ -1,4 +1,4 @@
-"""The thresholds for calls without labels: fitted on the calibration set, judged on the validation side."""
+"""The thresholds for calls without labels: fitted on the development side, judged on the validation side."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,14 +27,14 @@ HeardCalls = Sequence[tuple[int, TaskLogits]]
 
 
 def fit_label_free_thresholds(
-    model: UrgencyModel, held_out: HeldOutCalls, calibration: HeardCalls
+    model: UrgencyModel, held_out: HeldOutCalls, development: HeardCalls
 ) -> dict[str, ThresholdFit]:
     """The thresholds for the urgency of a call whose turns were found and whose text was recognised.
 
     Args:
         model: the model. Its temperature for calls stays.
         held_out: the calls that the model was not trained on, for the options of the training.
-        calibration: the calls of the calibration set. One without a turn has no answer, and does not count.
+        development: the calls of the development side. One without a turn has no answer, and does not count.
 
     Returns:
         See `thresholds.fit_thresholds`; empty if urgency is left out.
@@ -43,11 +43,11 @@ def fit_label_free_thresholds(
         return {}
     config = held_out.config
     return fit_thresholds(
-        *_answered(model, calibration),
+        *_answered(model, development),
         high=model.labels.urgency.index(HIGH),
         deferral_rate=config.deferral_rate,
         alarm_recall=config.alarm_recall,
-        min_calls=config.min_calibration_calls,
+        min_calls=config.min_development_calls,
     )
 
 

@@ -50,10 +50,10 @@ NO_RECOGNISER = (
 
 @dataclass
 class Heard:
-    """The calls of one held-out set that were asked for, and why some have no answer.
+    """The calls of one side that were asked for, and why some have no answer.
 
     Attributes:
-        asked: number of calls of the set.
+        asked: number of calls of the side.
         measured: number of calls that were heard.
         left_out: calls that could not be heard, by reason.
     """
@@ -84,13 +84,13 @@ def measure_label_free_gap(
     """
     held_out = read_held_out_calls(paths)
     predictor.listener.load_recogniser()  # an unusable model is no fault of a call
-    sets = {"calibration": held_out.calibration, "validation": held_out.validation}
-    heard = {name: Heard(len(pc.unique(rows["_id"]))) for name, rows in sets.items()}
+    sides = {"development": held_out.development, "validation": held_out.validation}
+    heard = {side: Heard(len(pc.unique(rows["_id"]))) for side, rows in sides.items()}
     done = _Done(sum(of_set.asked for of_set in heard.values()), progress)
     with reproducible(config.seed, predictor.device):
         fitted_on = [
             (call.urgency, logits)
-            for call, logits in _heard(paths, held_out.calibration, _hear_alone(predictor), heard["calibration"], done)
+            for call, logits in _heard(paths, held_out.development, _hear_alone(predictor), heard["development"], done)
         ]
         compare = _compare(predictor)
         compared = [call for _, call in _heard(paths, held_out.validation, compare, heard["validation"], done)]
@@ -109,13 +109,13 @@ def measure_label_free_gap(
         "bootstrap_resamples": config.bootstrap_resamples,
     }
     with replacing_folder(paths.urgency.label_free_gap) as folder:
-        write_text(folder / REPORT, report_text(metrics, held_out.config.min_calibration_calls))
+        write_text(folder / REPORT, report_text(metrics, held_out.config.min_development_calls))
         write_json(folder / GAP_METRICS, metrics)
     return metrics
 
 
 class _Done:
-    """The number of calls done, over both sets."""
+    """The number of calls done, over both sides."""
 
     def __init__(self, total: int, progress: Progress) -> None:
         self._done, self._total, self._progress = 0, total, progress

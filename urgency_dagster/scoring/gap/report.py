@@ -39,7 +39,7 @@ def report_text(metrics: Mapping[str, Any], min_calls: int) -> str:
 
     Args:
         metrics: the content of `metrics.json`.
-        min_calls: `min_calibration_calls` of the training.
+        min_calls: `min_development_calls` of the training.
     """
     sections = (
         _introduction(metrics),
@@ -133,7 +133,7 @@ letters and digits only."""
 
 
 def _threshold_section(metrics: Mapping[str, Any], min_calls: int) -> str:
-    calls, effects = metrics["calls"]["calibration"], metrics["threshold_effects"]
+    calls, effects = metrics["calls"]["development"], metrics["threshold_effects"]
     fits = [
         f"- {name}: {threshold_text(key, metrics['threshold_fits'], min_calls)}" for key, name in THRESHOLDS.items()
     ]
@@ -149,7 +149,7 @@ def _threshold_section(metrics: Mapping[str, Any], min_calls: int) -> str:
     return f"""\
 ## Thresholds without labels
 
-Fitted on {calls["measured"]} of {calls["asked"]} calls of the calibration set, heard without labels\
+Fitted on {calls["measured"]} of {calls["asked"]} calls of the development side, heard without labels\
 {_left_out(calls["left_out"])}. No validation call is among them.
 
 {chr(10).join(fits)}{table}"""

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 from urgency_dagster.errors import ArtefactError, TrainingDataError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.tables import URGENCY_LEVELS, UTTERANCES
-from urgency_dagster.urgency.configuration import Protocol, SplitConfig
+from urgency_dagster.urgency.configuration import Protocol, Selection, SplitConfig
 from urgency_dagster.urgency.data.labels import Labels, labels_of, left_out_sentence
 from urgency_dagster.urgency.data.splits import Split, split_rows
-from urgency_dagster.urgency.data.tables import TRAIN, TRAINING_ROWS, VALIDATION
+from urgency_dagster.urgency.data.tables import SIDES, TRAIN, TRAINING_ROWS, VALIDATION
 from urgency_dagster.urgency.data.vectors import VectorKind, common_kind, open_vectors
 from urgency_dagster.writing import file_hash, read_json, replacing_folder, text_hash, write_json, write_table
 
@@ -50,6 +50,8 @@ class TrainingSetSummary:
         utterances: number of utterances on each side.
         class_counts: utterances per class name, by side and task.
         protocol: `honest` or `original`, for the split and the training.
+        selection: the side on which the best epoch is chosen. With `validation` there is no development side.
+        development_share: the configured share of calls for development.
         left_out: why a task is not trained and what is absent without it; empty if both are trained.
         warning: which archives do not name the revision of their speech model; empty if all do.
     """
@@ -68,6 +70,8 @@ class TrainingSetSummary:
     utterances: dict[str, int]
     class_counts: dict[str, dict[str, dict[str, int]]]
     protocol: Protocol = "honest"
+    selection: Selection = "validation"
+    development_share: float = 0.15
     left_out: str = ""
     warning: str = ""
 
@@ -119,9 +123,9 @@ def build_training_set(paths: StoragePaths, archives: Sequence[str], config: Spl
     rows, sentiments = _with_ids(utterances)
     _check_one_label_per_call(rows)
     split = split_rows(rows, config)
-    rows = rows.append_column("side", pa.array(np.where(split.validation, VALIDATION, TRAIN)))
+    rows = rows.append_column("side", pa.array(split.sides))
     rows = rows.select(TRAINING_ROWS.names).cast(TRAINING_ROWS)
-    _check_sides(rows)
+    _check_sides(rows, config)
     return _write(paths, rows, names, config, split, labels_of(rows, sentiments), vectors, warning)
 
 
@@ -211,13 +215,19 @@ def _check_one_label_per_call(rows: pa.Table) -> None:
         )
 
 
-def _check_sides(rows: pa.Table) -> None:
+def _check_sides(rows: pa.Table, config: SplitConfig) -> None:
     present = set(pc.unique(rows["side"]).to_pylist())
     for side in (TRAIN, VALIDATION):
         if side not in present:
             raise TrainingDataError(
-                f"no row is on the {side} side", "rows on both sides", "add calls, or change the split"
+                f"no row is on the {side} side", "rows on each side", "add calls, or change the split"
             )
+    if config.selection_side not in present:
+        raise TrainingDataError(
+            "no call is left for the development side",
+            "an urgency with two calls that are not on the validation side",
+            "add calls, or choose the best epoch on the validation side with `selection: validation`",
+        )
 
 
 def _write(
@@ -231,7 +241,7 @@ def _write(
     warning: str,
 ) -> TrainingSetSummary:
     urgency = paths.urgency
-    call_ids = {side: _call_ids(rows, side) for side in (TRAIN, VALIDATION)}
+    call_ids = {side: _call_ids(rows, side) for side in SIDES}
     with replacing_folder(urgency.training_set) as folder:
         write_table(folder / urgency.rows.name, rows)
         summary = TrainingSetSummary(
@@ -249,6 +259,8 @@ def _write(
             utterances={side: pc.sum(pc.equal(rows["side"], side)).as_py() for side in call_ids},
             class_counts={side: _class_counts(rows, side, labels) for side in call_ids},
             protocol=config.protocol,
+            selection=config.selection_side,
+            development_share=config.development_share,
             left_out=left_out_sentence(rows, labels),
             warning=warning,
         )

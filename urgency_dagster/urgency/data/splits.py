@@ -1,4 +1,8 @@
-"""The split into a training and a validation side: AI Hub's border, a draw by call, or a draw by utterance."""
+"""The split into a training, a development and a validation side.
+
+The validation side is AI Hub's, a draw of calls, or a draw of utterances. The development side is a draw of calls from
+the rows that are left.
+"""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -11,7 +15,7 @@ import pyarrow.compute as pc
 from urgency_dagster.errors import TrainingDataError
 from urgency_dagster.tables import URGENCY_LEVELS
 from urgency_dagster.urgency.configuration import SplitConfig, SplitMode
-from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
+from urgency_dagster.urgency.data.tables import DEVELOPMENT, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,13 +37,13 @@ class Split:
     Attributes:
         mode: the mode in effect, which may differ from the configured one.
         note: why it differs; empty if it does not.
-        validation: True for rows of the validation side, bool, (N,), in the order of the given rows.
+        sides: the side of each row, str, (N,), in the order of the given rows.
         sha256: SHA-256 over every row and its side; the order of the rows does not matter.
     """
 
     mode: SplitMode
     note: str
-    validation: "NDArray[np.bool_]"
+    sides: "NDArray[np.str_]"
     sha256: str
 
 
@@ -48,37 +52,40 @@ def split_rows(rows: "pa.Table", config: SplitConfig) -> Split:
 
     Args:
         rows: columns `archive, row, _id, audio_sha256, urgency_id`; (archive, row) identifies a row.
-        config: the mode, the share and the seed.
+        config: the mode, the selection, the shares and the seed.
 
     Raises:
         TrainingDataError: the mode is `official` and an archive's name starts neither with T_ nor with V_, or the
             original's draw is not possible.
     """
     if config.protocol == ORIGINAL:
-        validation = _as_the_original(rows, config)
-        return Split(UTTERANCE, "because the protocol is the original's", validation, _hash(rows, validation))
+        sides = np.where(_as_the_original(rows, config), VALIDATION, TRAIN)
+        return Split(UTTERANCE, "because the protocol is the original's", sides, _hash(rows, sides))
     mode, note = _mode_used(pc.unique(rows["archive"]).to_pylist(), config.mode)
     if mode == OFFICIAL:
         validation = _by_archive(rows)
     elif mode == CALL:
-        validation = _by_call(rows, config)
+        validation = _by_call(rows, config.validation_share, config.seed)
     else:
         validation = _by_utterance(rows, config)
-    return Split(mode, note, validation, _hash(rows, validation))
+    sides = np.where(validation, VALIDATION, TRAIN)
+    if config.selection == DEVELOPMENT:
+        sides = _with_development(rows, sides, config, mode)
+    return Split(mode, note, sides, _hash(rows, sides))
 
 
-def calibration_calls(rows: "pa.Table", share: float, seed: int) -> "NDArray[np.bool_]":
-    """True for the rows of the calibration set, bool, (N,). It is drawn by whole calls.
-
-    Args:
-        rows: rows of the training side, columns as in `split_rows`.
-        share: share of the calls of every urgency; 0 for an empty calibration set.
-        seed: seed of the draw.
-    """
-    if not share:
-        return np.zeros(rows.num_rows, bool)
-    # The prefix "held out" makes this draw independent of the draw of the sides.
-    return _by_call(rows, SplitConfig(mode=CALL, validation_share=share, seed=seed), purpose="held out")
+def _with_development(
+    rows: "pa.Table", sides: "NDArray[np.str_]", config: SplitConfig, mode: SplitMode
+) -> "NDArray[np.str_]":
+    """The sides after drawing whole calls for development from the rows of the training side."""
+    training = np.flatnonzero(sides == TRAIN)
+    if not len(training):
+        return sides
+    # The share is one of all calls, and the calls for validation are gone.
+    share = config.development_share / (1.0 if mode == OFFICIAL else 1.0 - config.validation_share)
+    # The prefix makes this draw independent of the draw for validation.
+    drawn = _by_call(rows.take(training), share, config.seed, purpose=DEVELOPMENT)
+    return np.where(np.isin(np.arange(len(sides)), training[drawn]), DEVELOPMENT, sides)
 
 
 def _side_of(archive: str) -> str:
@@ -109,7 +116,7 @@ def _by_archive(rows: "pa.Table") -> "NDArray[np.bool_]":
     return np.fromiter((archive in validating for archive in rows["archive"].to_pylist()), bool, rows.num_rows)
 
 
-def _by_call(rows: "pa.Table", config: SplitConfig, purpose: str = "") -> "NDArray[np.bool_]":
+def _by_call(rows: "pa.Table", share: float, seed: int, purpose: str = "") -> "NDArray[np.bool_]":
     """Draws whole calls. Copies of one recording under several ids count as one call."""
     recordings = rows["audio_sha256"].combine_chunks().dictionary_encode()
     codes = recordings.indices.to_numpy()
@@ -117,12 +124,12 @@ def _by_call(rows: "pa.Table", config: SplitConfig, purpose: str = "") -> "NDArr
     calls = first_ids["_id_min"].take(pc.index_in(recordings.dictionary, first_ids["audio_sha256"].combine_chunks()))
     strata = np.full(len(calls), -1)
     np.maximum.at(strata, codes, rows["urgency_id"].to_numpy())
-    drawn: NDArray[np.bool_] = _draw([f"{purpose}{call}" for call in calls.to_pylist()], strata, config)[codes]
+    drawn: NDArray[np.bool_] = _draw([f"{purpose}{call}" for call in calls.to_pylist()], strata, share, seed)[codes]
     return drawn
 
 
 def _by_utterance(rows: "pa.Table", config: SplitConfig) -> "NDArray[np.bool_]":
-    return _draw(list(_row_keys(rows)), rows["urgency_id"].to_numpy(), config)
+    return _draw(list(_row_keys(rows)), rows["urgency_id"].to_numpy(), config.validation_share, config.seed)
 
 
 def _as_the_original(rows: "pa.Table", config: SplitConfig) -> "NDArray[np.bool_]":
@@ -153,19 +160,19 @@ def _row_keys(rows: "pa.Table") -> Iterable[str]:
     return (f"{archive}\t{row}" for archive, row in pairs)
 
 
-def _draw(keys: Sequence[str], strata: "NDArray[np.int64]", config: SplitConfig) -> "NDArray[np.bool_]":
+def _draw(keys: Sequence[str], strata: "NDArray[np.int64]", share: float, seed: int) -> "NDArray[np.bool_]":
     """True for the keys drawn, the same share of every stratum, bool, (N,).
 
     Keys are ranked by a hash of seed and key. So the draw depends on no library and on no order of the keys, and a
     call keeps its rank when archives are added.
     """
-    digests = (hashlib.sha256(f"{config.seed}\t{key}".encode()).digest()[:8] for key in keys)
+    digests = (hashlib.sha256(f"{seed}\t{key}".encode()).digest()[:8] for key in keys)
     ranks = np.fromiter((int.from_bytes(digest) for digest in digests), np.uint64, len(keys))
     order = np.lexsort((np.asarray(keys), ranks))
     drawn = np.zeros(len(keys), bool)
     for stratum in np.unique(strata):
         members = order[strata[order] == stratum]
-        drawn[members[: _draw_count(len(members), config.validation_share)]] = True
+        drawn[members[: _draw_count(len(members), share)]] = True
     return drawn
 
 
@@ -174,9 +181,8 @@ def _draw_count(members: int, share: float) -> int:
     return min(max(round(members * share), 1), members - 1)
 
 
-def _hash(rows: "pa.Table", validation: "NDArray[np.bool_]") -> str:
-    sides = (VALIDATION if of_row else TRAIN for of_row in validation)
-    lines = zip(_row_keys(rows), rows["_id"].to_pylist(), sides, strict=True)
+def _hash(rows: "pa.Table", sides: "NDArray[np.str_]") -> str:
+    lines = zip(_row_keys(rows), rows["_id"].to_pylist(), sides.tolist(), strict=True)
     digest = hashlib.sha256()
     for key, call, side in sorted(lines):
         digest.update(f"{key}\t{call}\t{side}\n".encode())

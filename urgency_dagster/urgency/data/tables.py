@@ -2,8 +2,10 @@
 
 import pyarrow as pa
 
-TRAIN, VALIDATION = "train", "validation"
-"""Values of `side` in the training set."""
+TRAIN, DEVELOPMENT, VALIDATION = "train", "development", "validation"
+"""Values of `side` in the training set: calls that train, calls on which is chosen, calls that judge."""
+
+SIDES = (TRAIN, DEVELOPMENT, VALIDATION)
 
 TRAINING_ROWS = pa.schema(
     [

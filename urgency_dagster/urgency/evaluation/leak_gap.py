@@ -65,7 +65,8 @@ def measure_leak_gap(
             "materialize urgency_evaluation with the split mode `official` or `call`",
         )
     other = _scratch(paths)
-    build_training_set(other, summary.archives, SplitConfig(mode=UTTERANCE))
+    split = SplitConfig(mode=UTTERANCE, selection=summary.selection, development_share=summary.development_share)
+    build_training_set(other, summary.archives, split)
     train(other, text_model, TrainingConfig.from_stored(card["config"]), progress)
     gap = _gap(metrics, evaluate(other, config))
     write_json(paths.urgency.leak_gap, asdict(gap))

@@ -13,9 +13,10 @@ from urgency_dagster.pictures import BLUE, GREY, ORANGE, picture
 from urgency_dagster.statistics.calibration import BINS
 from urgency_dagster.tables import ENGLISH
 from urgency_dagster.urgency.data.labels import TASKS, Labels
-from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
+from urgency_dagster.urgency.data.tables import DEVELOPMENT, TRAIN, VALIDATION
 from urgency_dagster.urgency.evaluation.predictions import Predictions
 from urgency_dagster.urgency.evaluation.slices import MIN_CALLS
+from urgency_dagster.urgency.package.cards import selection_of
 from urgency_dagster.urgency.package.thresholds import ALARM_THRESHOLD, CONFIDENCE_THRESHOLD, threshold_text
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ def draw_confusions(
     return names
 
 
-def draw_history(target: Path, history: "Sequence[Mapping[str, Any]]") -> None:
-    """Draws the training loss and the validation scores of every epoch."""
+def draw_history(target: Path, history: "Sequence[Mapping[str, Any]]", side: str) -> None:
+    """Draws the training loss and the scores of every epoch on the side on which the best one is chosen."""
     epochs = [scores["epoch"] for scores in history]
     lines = (
         ("loss", "training loss", GREY),
@@ -58,7 +59,7 @@ def draw_history(target: Path, history: "Sequence[Mapping[str, Any]]") -> None:
         axes.set_ylim(bottom=0)
         axes.set_xticks(epochs)
         axes.set_xlabel("epoch")
-        axes.set_title("Training loss and validation scores by epoch", fontsize=10)
+        axes.set_title(f"Training loss and scores of the {side} side by epoch", fontsize=10)
         axes.legend(frameon=False, fontsize=8)
 
 
@@ -104,10 +105,20 @@ def _data_section(card: Mapping[str, Any]) -> str:
 # Urgency model: evaluation
 
 Scores are those of the validation side: {utterances[VALIDATION]} utterances of {calls[VALIDATION]} calls. The training
-side has {utterances[TRAIN]} utterances of {calls[TRAIN]} calls; {card["held_out"]["calls"]} of these calls are the
-calibration set, which fits temperatures and thresholds. Archives: {", ".join(card["archives"])}.
+side has {utterances[TRAIN]} utterances of {calls[TRAIN]} calls. {_selection_text(card)} Archives:
+{", ".join(card["archives"])}.
 
 {_remarks(card)}{_split_text(split)} Split sha256 `{split["sha256"]}`, data sha256 `{card["data_sha256"]}`."""
+
+
+def _selection_text(card: Mapping[str, Any]) -> str:
+    """Which calls chose what."""
+    if selection_of(card) == VALIDATION:
+        return "The validation side chose the best epoch too."
+    return (
+        f"The development side has {card['utterances'][DEVELOPMENT]} utterances of {card['calls'][DEVELOPMENT]} calls. "
+        "It chose the best epoch, the temperatures and the thresholds. The validation side chose nothing."
+    )
 
 
 def _score_section(metrics: Mapping[str, Any]) -> str:
@@ -148,7 +159,7 @@ def _calibration_section(calibration: Mapping[str, Any]) -> str:
 
 {_calibration_table(calibration)}
 
-The temperatures were fitted on the calibration set, one for each level and task. They change probabilities, but no
+The temperatures were fitted on the development side, one for each level and task. They change probabilities, but no
 prediction. The error is the expected calibration error, in {BINS} bins of confidence. It is too high with few calls, so
 its interval may lie above it. NLL is the mean negative log-likelihood. Lower is better for both.
 
@@ -185,12 +196,18 @@ def _limit_section(card: Mapping[str, Any]) -> str:
     return f"""\
 ## Limits of these scores
 
-- The best epoch ({card["epoch"]} of {card["config"]["epochs"]}) was chosen on the same rows, so the scores are slightly
-  too high.
+- {_epoch_limit(card)}
 - Labels belong to calls. A score by utterance compares one sentence with the label of the whole call.
 - The intervals cover the choice of calls. They do not cover the seed, other regions or other categories.
 - A score without an interval has too few calls. An interval without width means that the score was the same in every
   bootstrap sample, not that it is certain."""
+
+
+def _epoch_limit(card: Mapping[str, Any]) -> str:
+    best = f"The best epoch ({card['epoch']} of {card['config']['epochs']}) was chosen on"
+    if selection_of(card) == VALIDATION:
+        return f"{best} the same rows, so the scores are slightly too high."
+    return f"{best} other calls. Whoever compares several trainings by this report chooses on the validation side."
 
 
 def _draw_confusion(axes: "Axes", matrix: "NDArray[np.int64]", classes: list[str]) -> None:
@@ -213,7 +230,7 @@ def _remarks(card: Mapping[str, Any]) -> str:
     remarks = [card.get("left_out", "")]
     if card.get("protocol") == "original":
         remarks.append(
-            "Trained with `protocol: original`, without a calibration set and with class weights of all rows."
+            "Trained with `protocol: original`: the validation side chose the epoch, and all rows weight the classes."
         )
     return "".join(f"**{remark}** " for remark in remarks if remark)
 
@@ -336,7 +353,7 @@ def _fit_text(card: Mapping[str, Any]) -> str:
     """What the thresholds stand on; nothing for a card of a version that did not say it."""
     if "threshold_fits" not in card:
         return ""
-    needed = card["config"]["min_calibration_calls"]
+    needed = card["config"]["min_development_calls"]
     names = {CONFIDENCE_THRESHOLD: "Confidence threshold", ALARM_THRESHOLD: "Alarm threshold"}
     fits = [f"- {title}: {threshold_text(name, card['threshold_fits'], needed)}." for name, title in names.items()]
     return "\n".join(fits)

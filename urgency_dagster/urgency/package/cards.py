@@ -13,7 +13,7 @@ from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.tables import ENGLISH
 from urgency_dagster.urgency.data.dataset import TrainingSetSummary
 from urgency_dagster.urgency.data.labels import Labels
-from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
+from urgency_dagster.urgency.data.tables import DEVELOPMENT, TRAIN, VALIDATION
 from urgency_dagster.urgency.package.thresholds import ALARM_THRESHOLD, CONFIDENCE_THRESHOLD, threshold_text
 
 ARCHITECTURE = "KoElectraCrossModal"
@@ -65,7 +65,12 @@ def training_facts(
         "audio_tokens": summary.audio_tokens,
         "max_length": max_length,
         "config": config,
-        "split": {"mode_asked": summary.mode_asked, "mode_used": summary.mode_used, "sha256": summary.sha256},
+        "split": {
+            "mode_asked": summary.mode_asked,
+            "mode_used": summary.mode_used,
+            "selection": summary.selection,
+            "sha256": summary.sha256,
+        },
         "protocol": summary.protocol,
         "data_sha256": summary.data_sha256,
         "versions": {library: version(library) for library in LIBRARIES},
@@ -101,10 +106,16 @@ def check_same_data(card: Mapping[str, Any], summary: TrainingSetSummary) -> Non
         )
 
 
+def selection_of(card: Mapping[str, Any]) -> str:
+    """The side on which the best epoch was chosen. A card of a version without a development side does not say it."""
+    side: str = card["split"].get("selection", VALIDATION)
+    return side
+
+
 def card_text(card: dict[str, Any]) -> str:
     """The card as Markdown, with the metadata of a model card of the Hugging Face Hub in front."""
     labels = Labels.from_json(card["labels"])
-    metrics = card["metrics"]
+    metrics, selection = card["metrics"], selection_of(card)
     return f"""\
 ---
 {_hub_metadata(card)}
@@ -123,26 +134,26 @@ Urgency and sentiment of a Korean emergency-call utterance from its transcript a
 | maximum tokens of a text | {card["max_length"]} |
 | unknown tokens of the training texts | {card["unknown_tokens"]:.2%} |
 | audio vectors | {_audio(card["audio_tokens"], card["audio_width"])} |
-| training side | {card["utterances"][TRAIN]} utterances of {card["calls"][TRAIN]} calls |
-| calibration set, part of these | {card["held_out"]["utterances"]} utterances of {card["held_out"]["calls"]} calls |
+| training side, for the weights | {_side_size(card, TRAIN)} |
+| development side, for what is chosen | {_side_size(card, DEVELOPMENT)} |
+| validation side, for the evaluation | {_side_size(card, VALIDATION)} |
+| best epoch | {card["epoch"]} of {card["config"]["epochs"]}, chosen on {_side_size(card, selection)} ({selection}) |
 | temperatures for an utterance | {_temperatures(card["temperatures"]["utterance"], labels)} |
 | temperatures for a call | {_temperatures(card["temperatures"]["call"], labels)}{_why_not_fitted(card)} |
 | confidence threshold for a call | {_threshold(CONFIDENCE_THRESHOLD, card)} |
 | alarm threshold for a call | {_threshold(ALARM_THRESHOLD, card)} |
 | who speaks | {speaker_text(card["speaker"])} |
-| validation rows | {card["utterances"][VALIDATION]} utterances of {card["calls"][VALIDATION]} calls |
 | protocol | {card["protocol"]} |
 | split | {card["split"]["mode_used"]}, sha256 `{card["split"]["sha256"]}` |
 | training data | sha256 `{card["data_sha256"]}` |{_openvino(card)}
-| best epoch | {card["epoch"]} of {card["config"]["epochs"]} |
 
-| validation, by utterance | accuracy | macro-F1 |
+| {selection} side, by utterance | accuracy | macro-F1 |
 | --- | --- | --- |
 | urgency | {_score(metrics["urg_acc"])} | {_score(metrics["urg_f1"])} |
 | sentiment | {_score(metrics["sent_acc"])} | {_score(metrics["sent_f1"])} |
 
 {card["left_out"]}
-The epoch was chosen on the same rows, so these scores are slightly too high.
+The epoch was chosen on the same rows, so these scores are slightly too high.{_where_scores_are(selection)}
 
 ## Intended use
 
@@ -173,6 +184,16 @@ def _hub_metadata(card: Mapping[str, Any]) -> str:
     return metadata
 
 
+def _side_size(card: Mapping[str, Any], side: str) -> str:
+    return f"{card['utterances'][side]} utterances of {card['calls'][side]} calls"
+
+
+def _where_scores_are(selection: str) -> str:
+    if selection == VALIDATION:
+        return ""
+    return " The evaluation report has those of the validation side, which chose nothing."
+
+
 def _score(value: float | None) -> str:
     return "left out" if value is None else f"{value:.3f}"
 
@@ -190,8 +211,8 @@ def speaker_text(scores: Mapping[str, Any] | None) -> str:
     if scores is None:
         return "not told: the training side does not have both values of `speaker`"
     if "accuracy" not in scores:
-        return "caller or call-taker, not measured: the validation side does not name a speaker"
-    rows, interval = scores["validation"], scores["accuracy_interval"]
+        return "caller or call-taker, not measured: the other calls do not name a speaker"
+    rows, interval = scores["measured"], scores["accuracy_interval"]
     between = f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
     return (
         f"caller or call-taker, accuracy {scores['accuracy']:.3f}{between} on {rows['utterances']} utterances of "
@@ -200,14 +221,14 @@ def speaker_text(scores: Mapping[str, Any] | None) -> str:
 
 
 def _why_not_fitted(card: Mapping[str, Any]) -> str:
-    calls, needed = card["held_out"]["calls"], card["config"]["min_calibration_calls"]
-    return f", not fitted: the calibration set has {calls} calls, {needed} are needed" if calls < needed else ""
+    calls, needed = card["calls"][DEVELOPMENT], card["config"]["min_development_calls"]
+    return f", not fitted: the development side has {calls} calls, {needed} are needed" if calls < needed else ""
 
 
 def _threshold(name: str, card: Mapping[str, Any]) -> str:
     if "urgency" in Labels.from_json(card["labels"]).left_out:
         return "not offered: urgency is left out"
-    return threshold_text(name, card["threshold_fits"], card["config"]["min_calibration_calls"])
+    return threshold_text(name, card["threshold_fits"], card["config"]["min_development_calls"])
 
 
 def _audio(tokens: int, width: int) -> str:

@@ -52,7 +52,7 @@ class UrgencyModel:
         max_length: maximum number of tokens of a text.
         temperatures: by level (`utterance` or `call`) and task, what divides its logits before the softmax.
         thresholds: thresholds for the urgency of a call whose text is that of labels, see `thresholds.fit_thresholds`;
-            empty without a calibration set.
+            empty without a development side.
         speaker: tells who speaks; None if the training calls did not name two speakers.
     """
 

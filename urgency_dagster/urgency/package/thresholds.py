@@ -1,6 +1,6 @@
 """Thresholds for the urgency of a call: when a person should decide, and when to raise an alarm.
 
-Both are fitted on the calibration set, on calibrated probabilities.
+Both are fitted on the development side, on calibrated probabilities.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ CONFIDENCE_THRESHOLD, ALARM_THRESHOLD = "answer_from", "alarm_from"
 """Stored names of the thresholds, in the model folder and in `metrics.json`."""
 
 WHICH = {CONFIDENCE_THRESHOLD: "calls", ALARM_THRESHOLD: "calls of 상 (high)"}
-"""The calls of the calibration set that each threshold is fitted on."""
+"""The calls of the development side that each threshold is fitted on."""
 
 EFFECT = {CONFIDENCE_THRESHOLD: "answers", ALARM_THRESHOLD: "raises an alarm for"}
 """What a threshold does to such calls at or above it."""
@@ -100,19 +100,19 @@ def threshold_text(name: str, stored: Mapping[str, Mapping[str, Any]], min_calls
     Args:
         name: CONFIDENCE_THRESHOLD or ALARM_THRESHOLD.
         stored: the fits on the model card: the attributes of `ThresholdFit` by name of the threshold.
-        min_calls: `min_calibration_calls` of the training.
+        min_calls: `min_development_calls` of the training.
     """
     which, effect = WHICH[name], EFFECT[name]
     if name not in stored:
-        return f"not offered: the calibration set has no {which}"
+        return f"not offered: the development side has no {which}"
     fit = stored[name]
     low, high = fit["interval"]
     does = f"{effect} {low:.1%} to {high:.1%} of them (95 % interval)"
     if fit["offered"]:
         return f"{fit['threshold']:.3f}, fitted on {fit['calls']} {which}: it {does}"
     return (
-        f"not offered: the calibration set has only {fit['calls']} {which}, and at least {min_calls} are needed "
-        f"(`min_calibration_calls`); a threshold from these {does}"
+        f"not offered: the development side has only {fit['calls']} {which}, and at least {min_calls} are needed "
+        f"(`min_development_calls`); a threshold from these {does}"
     )
 
 

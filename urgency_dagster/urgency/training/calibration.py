@@ -1,4 +1,4 @@
-"""Fitting temperatures and thresholds on the calibration set, each on the level where it is used."""
+"""Fitting temperatures and thresholds on the development side, each on the level where it is used."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    model: UrgencyModel, calibration: UtteranceDataset | None, config: TrainingConfig, device: str
+    model: UrgencyModel, development: UtteranceDataset | None, config: TrainingConfig, device: str
 ) -> tuple[UrgencyModel, dict[str, ThresholdFit]]:
     """The model with temperatures and thresholds, and every threshold that was fitted, offered or not.
 
-    Without a calibration set the model is returned as it is.
+    Without a development side the model is returned as it is.
 
     Args:
         model: the trained model, on the device.
-        calibration: the calibration set.
+        development: the development side.
         config: the hyper-parameters.
         device: a torch device.
     """
-    if calibration is None:
+    if development is None:
         return model, {}
-    logits = predict_logits(model.network, calibration, batch_size=config.batch_size, device=device)
-    first = first_rows(calibration.calls)
+    logits = predict_logits(model.network, development, batch_size=config.batch_size, device=device)
+    first = first_rows(development.calls)
     call_logits, urgency, sentiment = (
-        mean_by_call(logits, calibration.calls),
-        calibration.urgency[first],
-        calibration.sentiment[first],
+        mean_by_call(logits, development.calls),
+        development.urgency[first],
+        development.sentiment[first],
     )
-    enough = len(first) >= config.min_calibration_calls
+    enough = len(first) >= config.min_development_calls
     temperatures = {
-        "utterance": _temperatures(model.labels, logits, calibration.urgency, calibration.sentiment),
+        "utterance": _temperatures(model.labels, logits, development.urgency, development.sentiment),
         "call": _temperatures(model.labels, call_logits, urgency, sentiment) if enough else dict(NO_TEMPERATURES),
     }
     fits = _thresholds(model.labels, call_logits, temperatures["call"]["urgency"], urgency, config)
@@ -62,7 +62,7 @@ def _thresholds(
         high=labels.urgency.index(HIGH),
         deferral_rate=config.deferral_rate,
         alarm_recall=config.alarm_recall,
-        min_calls=config.min_calibration_calls,
+        min_calls=config.min_development_calls,
     )
 
 

@@ -1,4 +1,4 @@
-"""Training the network on the training side; the best epoch is chosen on the validation side.
+"""Training the network on the training side; the best epoch is chosen on the development side.
 
 `learner` holds the steps of an epoch, `resume` what an interrupted training continues from.
 """
@@ -9,18 +9,17 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from urgency_dagster.devices import reproducible, resolve_device
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.statistics.confusion import accuracy, confusion_matrix, f1_macro, f1_macro_of_present
-from urgency_dagster.urgency.configuration import Protocol, TrainingConfig
+from urgency_dagster.urgency.configuration import Protocol, Selection, TrainingConfig
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.data.dataset import TrainingSet, read_training_set
-from urgency_dagster.urgency.data.splits import ORIGINAL, calibration_calls
-from urgency_dagster.urgency.data.tables import TRAIN, VALIDATION
+from urgency_dagster.urgency.data.splits import ORIGINAL
+from urgency_dagster.urgency.data.tables import DEVELOPMENT, TRAIN
 from urgency_dagster.urgency.data.unknown_tokens import check_unknown_share, unknown_share
 from urgency_dagster.urgency.network.text_encoder import load_text_model, usable_length
 from urgency_dagster.urgency.package.cards import model_card, training_facts
@@ -31,25 +30,22 @@ from urgency_dagster.urgency.training.precision import current_device
 from urgency_dagster.urgency.training.resume import resume_training, save_best, save_epoch, take_best
 from urgency_dagster.urgency.training.speaker import fit_speaker_model
 
-CALIBRATION = "calibration"
-"""The calibration set: calls of the training side on which temperatures and thresholds are fitted."""
-
 TRAINING_COLUMNS = ("archive", "row", "_id", "text", "urgency_id", "sentiment_id", "audio_sha256")
 """The columns of the training set that a training reads."""
 
 
 @dataclass(frozen=True)
 class EpochScores:
-    """The scores of one epoch.
+    """The scores of one epoch, by utterance, on the side on which the best epoch is chosen.
 
     Attributes:
         epoch: its number, from 1.
         loss: mean training loss of its steps.
         learning_rate: learning rate of its steps.
-        sent_acc: validation accuracy of the sentiment, by utterance; None if it is left out.
-        sent_f1: validation macro-F1 of the sentiment, by utterance; None if it is left out.
-        urg_acc: validation accuracy of the urgency, by utterance; None if it is left out.
-        urg_f1: validation macro-F1 of the urgency, by utterance; None if it is left out.
+        sent_acc: accuracy of the sentiment; None if it is left out.
+        sent_f1: macro-F1 of the sentiment; None if it is left out.
+        urg_acc: accuracy of the urgency; None if it is left out.
+        urg_f1: macro-F1 of the urgency; None if it is left out.
     """
 
     epoch: int
@@ -78,6 +74,7 @@ class TrainingSummary:
         device: the device of the training.
         data_sha256: SHA-256 of the training set.
         split_sha256: SHA-256 of its split.
+        selection: the side on which the best epoch was chosen.
         speaker: the scores of the speaker model; None without one.
     """
 
@@ -87,6 +84,7 @@ class TrainingSummary:
     device: str
     data_sha256: str
     split_sha256: str
+    selection: Selection
     speaker: dict[str, Any] | None
 
 
@@ -95,6 +93,8 @@ def train(
 ) -> TrainingSummary:
     """Trains a model, writes `best_model.pt` and the model folder, and returns a summary.
 
+    The best epoch, temperatures and thresholds are chosen on the development side. No row of the validation side is
+    read. With `selection: validation` the best epoch is chosen on the validation side, and nothing else is fitted.
     An interrupted training continues after its last complete epoch; the result is the same.
 
     Args:
@@ -118,15 +118,15 @@ def train(
     device = resolve_device(config.device)
     with reproducible(config.seed, device), current_device(device):
         model = untrained_model(training_set, text_model, config)
-        data = _datasets(paths, training_set, model, config)
+        data = _datasets(paths, training_set, model)
         facts = training_facts(training_set.summary, text_model, model.max_length, config.model_dump())
         unknown = unknown_share(data[TRAIN], model.tokenizer)
         check_unknown_share(unknown, config.unknown_tokens_max, text_model)
-        facts |= {"held_out": _size(data.get(CALIBRATION)), "unknown_tokens": unknown}
-        history = _fit(_learner(model, data, config, device, protocol), data, paths, facts, progress)
+        facts["unknown_tokens"] = unknown
+        history = _fit(_learner(model, data, config, device, training_set), data, paths, facts, progress)
         best = take_best(paths.urgency.unfinished_training, paths.urgency.checkpoint)
         model.network.load_state_dict(best["model_state_dict"])
-        model, fits = calibrate(model, data.get(CALIBRATION), config, device)
+        model, fits = calibrate(model, data.get(DEVELOPMENT), config, device)
         model = replace(model, speaker=fit_speaker_model(paths, training_set, config.seed))
     scores = history[best["epoch"] - 1]
     card = model_card(facts, training_set.summary, asdict(scores), [asdict(epoch) for epoch in history])
@@ -135,7 +135,8 @@ def train(
     shutil.rmtree(paths.urgency.unfinished_training)
     parameters = sum(parameter.numel() for parameter in model.network.parameters())
     summary = training_set.summary
-    return TrainingSummary(scores, tuple(history), parameters, device, summary.data_sha256, summary.sha256, speaker)
+    hashes = (summary.data_sha256, summary.sha256)
+    return TrainingSummary(scores, tuple(history), parameters, device, *hashes, summary.selection, speaker)
 
 
 def untrained_model(training_set: TrainingSet, text_model: PretrainedModel, config: TrainingConfig) -> UrgencyModel:
@@ -159,31 +160,21 @@ def untrained_model(training_set: TrainingSet, text_model: PretrainedModel, conf
 
 
 def _learner(
-    model: UrgencyModel, data: dict[str, UtteranceDataset], config: TrainingConfig, device: str, protocol: Protocol
+    model: UrgencyModel, data: dict[str, UtteranceDataset], config: TrainingConfig, device: str, trained_on: TrainingSet
 ) -> Learner:
-    original = protocol == ORIGINAL
-    weighted_by = [data[VALIDATION]] if original else []
+    original = trained_on.summary.protocol == ORIGINAL
+    weighted_by = [data[trained_on.summary.selection]] if original else []
     return Learner(model, data[TRAIN], config, device, weighted_by=weighted_by, by_length=not original)
 
 
-def _datasets(
-    paths: StoragePaths, training_set: TrainingSet, model: UrgencyModel, config: TrainingConfig
-) -> dict[str, UtteranceDataset]:
-    """The utterances to train on, of the calibration set (absent if it is empty), and of the validation side."""
-    training = training_set.side(TRAIN, TRAINING_COLUMNS)
-    calibration = calibration_calls(training, config.calibration_share, config.seed)
+def _datasets(paths: StoragePaths, training_set: TrainingSet, model: UrgencyModel) -> dict[str, UtteranceDataset]:
+    """The utterances to train on, and those of the side on which the best epoch is chosen; no others are read."""
 
-    def dataset(rows: pa.Table) -> UtteranceDataset:
+    def dataset(side: str) -> UtteranceDataset:
+        rows = training_set.side(side, TRAINING_COLUMNS)
         return UtteranceDataset(paths, rows, tokenise(rows["text"], model.tokenizer, model.max_length))
 
-    data = {CALIBRATION: dataset(training.filter(pa.array(calibration)))} if calibration.any() else {}
-    data[TRAIN] = dataset(training.filter(pa.array(~calibration)))
-    return data | {VALIDATION: dataset(training_set.side(VALIDATION, TRAINING_COLUMNS))}
-
-
-def _size(dataset: UtteranceDataset | None) -> dict[str, int]:
-    calls = len(np.unique(dataset.calls)) if dataset else 0
-    return {"calls": calls, "utterances": len(dataset) if dataset else 0}
+    return {side: dataset(side) for side in (TRAIN, training_set.summary.selection)}
 
 
 def _fit(
@@ -202,7 +193,7 @@ def _fit(
             losses.append(loss)
             progress((epoch - 1) * steps + len(losses), config.epochs * steps, loss=loss, lr=rate)
         learner.scheduler.step()
-        metrics = _validation_metrics(learner, data[VALIDATION], facts["protocol"])
+        metrics = _selection_metrics(learner, data[facts["split"]["selection"]], facts["protocol"])
         history.append(_epoch_scores(epoch, float(np.mean(losses)), rate, metrics))
         if max(history, key=lambda scores: scores.average_f1) is history[-1]:
             best = {"epoch": epoch, "best_val_f1": history[-1].average_f1, "val_metrics": metrics}
@@ -211,13 +202,13 @@ def _fit(
     return history
 
 
-def _validation_metrics(learner: Learner, validation: UtteranceDataset, protocol: Protocol) -> dict[str, Any]:
-    """Scores and class ids of the validation side, under the original's names; no scores of a task left out."""
-    logits = learner.predict(validation)
+def _selection_metrics(learner: Learner, chosen_on: UtteranceDataset, protocol: Protocol) -> dict[str, Any]:
+    """Scores and class ids of the side that chooses, under the original's names; no scores of a task left out."""
+    logits = learner.predict(chosen_on)
     metrics: dict[str, Any] = {}
     macro_f1 = f1_macro_of_present if protocol == ORIGINAL else f1_macro
     for task, name in (("sentiment", "sent"), ("urgency", "urg")):
-        scores, true = getattr(logits, task), getattr(validation, task)
+        scores, true = getattr(logits, task), getattr(chosen_on, task)
         predicted = scores.argmax(axis=1)
         metrics |= dict.fromkeys((f"{name}_acc", f"{name}_f1"))
         if task in learner.labels.tasks:

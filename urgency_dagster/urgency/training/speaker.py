@@ -37,30 +37,31 @@ def fit_speaker_model(paths: StoragePaths, training_set: TrainingSet, seed: int)
 
     Args:
         paths: the storage root, for the archives' vectors.
-        training_set: the rows and their sides. If the sides share calls, whole calls are drawn for validation instead.
+        training_set: the rows and their sides. The model is fitted on the training side and measured on the side on
+            which the best epoch is chosen. If both share calls, whole calls are drawn for the measurement instead.
         seed: seed of the draws and of the bootstrap.
 
     Raises:
         ArtefactError: the vectors of an archive cannot be read.
     """
-    training, validation = _sides(training_set, seed)
+    training, measured = _sides(training_set, seed)
     if len(pc.unique(training["speaker"])) < len(ROLES):
         return None
     weights, bias = _fitted(paths, _drawn(training, seed))
     fitted = SpeakerModel(weights, bias, {})
-    scores = {"training": _size(training), "validation": _size(validation)}
-    return SpeakerModel(weights, bias, scores | _scores(paths, fitted, validation, seed))
+    scores = {"training": _size(training), "measured": _size(measured)}
+    return SpeakerModel(weights, bias, scores | _scores(paths, fitted, measured, seed))
 
 
 def _sides(training_set: TrainingSet, seed: int) -> tuple[pa.Table, pa.Table]:
-    """The rows with a known speaker to fit on and to validate on. No call is in both."""
-    rows = pa.concat_tables([training_set.side(side, COLUMNS) for side in (TRAIN, VALIDATION)])
-    if training_set.summary.mode_used == UTTERANCE:
-        validation = pa.array(split_rows(rows, SplitConfig(mode=CALL, seed=seed)).validation)
-    else:
-        validation = pc.equal(rows["side"], VALIDATION)
-    known = pc.is_in(rows["speaker"], pa.array(list(ROLES)))
-    return rows.filter(pc.and_not(known, validation)), rows.filter(pc.and_(known, validation))
+    """The rows with a known speaker to fit on and to measure on. No call is in both."""
+    summary = training_set.summary
+    rows = pa.concat_tables([training_set.side(side, COLUMNS) for side in (TRAIN, summary.selection)])
+    sides = rows["side"]
+    if (summary.mode_used, summary.selection) == (UTTERANCE, VALIDATION):
+        sides = pa.array(split_rows(rows, SplitConfig(mode=CALL, selection=VALIDATION, seed=seed)).sides)
+    known, to_fit = pc.is_in(rows["speaker"], pa.array(list(ROLES))), pc.equal(sides, TRAIN)
+    return rows.filter(pc.and_(known, to_fit)), rows.filter(pc.and_not(known, to_fit))
 
 
 def _drawn(rows: pa.Table, seed: int) -> pa.Table:

@@ -19,7 +19,7 @@ from urgency_dagster.urgency.data.dataset import (
     first_rows,
     read_training_set,
 )
-from urgency_dagster.urgency.data.tables import TRAIN, TRAINING_ROWS, VALIDATION
+from urgency_dagster.urgency.data.tables import DEVELOPMENT, SIDES, TRAIN, TRAINING_ROWS, VALIDATION
 from urgency_dagster.writing import write_table
 from urgency_dagster_tests.urgency.conftest import (
     ARCHIVES,
@@ -46,7 +46,7 @@ def test_every_utterance_is_kept_with_its_row_and_side(paths: StoragePaths) -> N
         assert here["row"].to_pylist() == list(range(utterances.num_rows))
         for column in ("_id", "utterance_id", "text", "startAt", "endAt", "speaker"):
             assert here[column].to_pylist() == utterances[column].to_pylist()
-        assert set(here["side"].to_pylist()) == {VALIDATION if archive.startswith("V_") else TRAIN}
+        assert set(here["side"].to_pylist()) == ({VALIDATION} if archive.startswith("V_") else {TRAIN, DEVELOPMENT})
 
 
 def test_ids_follow_the_stored_label_orders(paths: StoragePaths) -> None:
@@ -68,16 +68,15 @@ def test_ids_follow_the_stored_label_orders(paths: StoragePaths) -> None:
 def test_the_split_file_accounts_for_calls_and_classes(paths: StoragePaths) -> None:
     summary = build_training_set(paths, NAMES, SplitConfig(mode="call"))
     stored = json.loads(paths.urgency.split.read_text(encoding="utf-8"))
-    training, validation = stored["call_ids"][TRAIN], stored["call_ids"][VALIDATION]
-    assert not set(training) & set(validation)
-    assert len(training) + len(validation) == sum(ARCHIVES.values())
-    assert stored["calls"] == {TRAIN: len(training), VALIDATION: len(validation)}
+    of_sides = [stored["call_ids"][side] for side in SIDES]
+    assert len(set().union(*of_sides)) == sum(map(len, of_sides)) == sum(ARCHIVES.values())
+    assert stored["calls"] == {side: len(ids) for side, ids in zip(SIDES, of_sides, strict=True)}
     rows = stored_rows(paths)
-    for side in (TRAIN, VALIDATION):
+    for side in SIDES:
         here = rows.filter(pc.equal(rows["side"], side))
         assert stored["utterances"][side] == here.num_rows
         for task in ("urgency", "sentiment"):
-            counts = np.bincount(here[f"{task}_id"].to_numpy())
+            counts = np.bincount(here[f"{task}_id"].to_numpy(), minlength=len(getattr(summary.labels, task)))
             assert list(summary.class_counts[side][task].values()) == counts.tolist()
     assert stored["mode_asked"] == stored["mode_used"] == "call"
 
@@ -86,7 +85,7 @@ def test_the_split_file_accounts_for_calls_and_classes(paths: StoragePaths) -> N
 def test_a_side_is_read_in_the_stored_order(paths: StoragePaths, mode: SplitMode) -> None:
     build_training_set(paths, NAMES, SplitConfig(mode=mode))
     training_set, rows = read_training_set(paths), stored_rows(paths)
-    for side in (TRAIN, VALIDATION):
+    for side in SIDES:
         expected = rows.filter(pc.equal(rows["side"], side))
         assert training_set.side(side).equals(expected)
         assert training_set.side(side, ("text", "row")).equals(expected.select(["text", "row"]))
@@ -144,6 +143,29 @@ def test_an_empty_side_is_refused(tmp_path: Path) -> None:
     paths = write_root(tmp_path, archives={"T_광주_구급": 1})
     with pytest.raises(TrainingDataError, match="validation side"):
         build_training_set(paths, ["T_광주_구급"], SplitConfig())
+
+
+def test_an_empty_development_side_is_refused_with_the_way_on(tmp_path: Path) -> None:
+    """Two archives with one call each: the only training call cannot be given away."""
+    paths = write_root(tmp_path, archives={"T_광주_구급": 1, "V_광주_구급": 3})
+    names = ["T_광주_구급", "V_광주_구급"]
+    with pytest.raises(TrainingDataError, match=r"no call is left for the development side; .*`selection: validation`"):
+        build_training_set(paths, names, SplitConfig())
+    with pytest.raises(TrainingDataError, match="two classes"):  # so it is not the empty side that is refused
+        build_training_set(paths, names, SplitConfig(selection="validation"))
+
+
+def test_without_a_development_side_its_counts_are_zero(paths: StoragePaths) -> None:
+    summary = build_training_set(paths, NAMES, SplitConfig(selection="validation"))
+    assert (summary.selection, summary.calls[DEVELOPMENT], summary.utterances[DEVELOPMENT]) == ("validation", 0, 0)
+
+
+def test_a_training_set_of_before_has_no_development_side(paths: StoragePaths) -> None:
+    build_training_set(paths, NAMES, SplitConfig(selection="validation"))
+    stored = json.loads(paths.urgency.split.read_text(encoding="utf-8"))
+    del stored["selection"], stored["development_share"]
+    paths.urgency.split.write_text(json.dumps(stored), encoding="utf-8")
+    assert read_training_set(paths).summary.selection == "validation"
 
 
 def edit(paths: StoragePaths, change: Callable[[list[dict[str, Any]]], None]) -> None:

@@ -79,6 +79,20 @@ def test_the_report_names_a_fallback_of_the_split(trained: Trained, card: dict[s
     assert "`call` instead of `official`" in report_text(trained.metrics, card, [])
 
 
+def test_the_report_says_which_calls_chose_what(folder: Path, trained: Trained, card: dict[str, Any]) -> None:
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    sizes = f"{card['utterances']['development']} utterances of {card['calls']['development']} calls"
+    assert f"The development side has {sizes}. It chose the best epoch, the temperatures and the thresholds." in text
+    assert f"- The best epoch ({card['epoch']} of {card['config']['epochs']}) was chosen on other calls." in text
+    for split in (
+        card["split"] | {"selection": "validation"},
+        {"mode_asked": "call", "mode_used": "call", "sha256": "0"},
+    ):
+        text = report_text(trained.metrics, card | {"split": split}, [])
+        assert "The validation side chose the best epoch too." in text
+        assert "was chosen on the same rows, so the scores are slightly too high" in text
+
+
 def test_a_class_that_is_absent_has_no_share(trained: Trained, card: dict[str, Any]) -> None:
     metrics = copy.deepcopy(trained.metrics)
     absent = ("recall_high", "high_read_as_low")
@@ -101,7 +115,7 @@ def test_the_report_shows_the_thresholds_or_says_there_are_none(
     fit = card["threshold_fits"]["alarm_from"]
     assert f"Alarm threshold: {fit['threshold']:.3f}, fitted on {fit['calls']} calls of 상 (high): it raises" in text
     card["threshold_fits"]["alarm_from"]["offered"] = False
-    assert "- Alarm threshold: not offered: the calibration set has only" in report_text(trained.metrics, card, [])
+    assert "- Alarm threshold: not offered: the development side has only" in report_text(trained.metrics, card, [])
     metrics = copy.deepcopy(trained.metrics)
     metrics["calibration"]["thresholds"] = {}
     assert "has no thresholds" in report_text(metrics, card, [])
@@ -119,7 +133,7 @@ def test_the_report_shows_the_calibration_of_both_levels(folder: Path, trained: 
 
 
 def test_a_card_of_before_has_a_report(trained: Trained, card: dict[str, Any]) -> None:
-    del card["threshold_fits"], card["config"]["min_calibration_calls"]
+    del card["threshold_fits"], card["config"]["min_development_calls"]
     assert "## Calibration" in report_text(trained.metrics, card, [])
 
 

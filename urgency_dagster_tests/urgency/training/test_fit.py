@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 
@@ -12,14 +11,14 @@ from urgency_dagster.errors import ArtefactError, ModelError, SettingsError, Tra
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.statistics.calibration import fit_temperature
+from urgency_dagster.statistics.confusion import confusion_matrix, f1_macro
 from urgency_dagster.urgency.configuration import SplitConfig
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.data.dataset import build_training_set, first_rows, read_training_set
-from urgency_dagster.urgency.data.splits import calibration_calls
-from urgency_dagster.urgency.data.tables import TRAIN
+from urgency_dagster.urgency.data.tables import DEVELOPMENT, TRAIN
 from urgency_dagster.urgency.network.inference import mean_by_call, predict_logits
 from urgency_dagster.urgency.package.checkpoints import read_checkpoint
-from urgency_dagster.urgency.package.model_folder import load_urgency_model, read_card
+from urgency_dagster.urgency.package.model_folder import UrgencyModel, load_urgency_model, read_card
 from urgency_dagster.urgency.training.fit import TrainingSummary, train
 from urgency_dagster.urgency.training.resume import BEST, LAST
 from urgency_dagster_tests.urgency.conftest import (
@@ -27,7 +26,6 @@ from urgency_dagster_tests.urgency.conftest import (
     FAST,
     WORDS,
     Trained,
-    relabel,
     train_and_evaluate,
     write_root,
 )
@@ -49,6 +47,11 @@ def test_several_audio_vectors_are_learnt_from(trained_on_spans: Trained, traine
     assert trained_on_spans.summary.parameters == trained.summary.parameters
 
 
+def development_side(paths: StoragePaths, model: UrgencyModel) -> UtteranceDataset:
+    rows = read_training_set(paths).side(DEVELOPMENT)
+    return UtteranceDataset(paths, rows, tokenise(rows["text"], model.tokenizer, model.max_length))
+
+
 @pytest.fixture(scope="module")
 def shuffled(tmp_path_factory: pytest.TempPathFactory, text_model: PretrainedModel) -> Trained:
     """A training on labels that have nothing to do with their content."""
@@ -67,8 +70,14 @@ def test_the_best_epoch_is_stored_and_not_the_last(shuffled: Trained) -> None:
     assert best.average_f1 == max(scores.average_f1 for scores in history)
     assert best.epoch < len(history), "the best epoch is the last one, so this test shows nothing"
     assert read_checkpoint(shuffled.paths.urgency.checkpoint)["epoch"] == best.epoch
-    scores = shuffled.metrics["utterance"]
-    assert (scores["urgency"]["f1_macro"], scores["sentiment"]["f1_macro"]) == (best.urg_f1, best.sent_f1)
+    model = load_urgency_model(shuffled.paths.urgency.model)
+    dataset = development_side(shuffled.paths, model)
+    logits = predict_logits(model.network, dataset, batch_size=FAST.batch_size, device="cpu")
+    for task, expected in (("urgency", best.urg_f1), ("sentiment", best.sent_f1)):
+        matrix = confusion_matrix(
+            getattr(dataset, task), getattr(logits, task).argmax(axis=1), getattr(logits, task).shape[1]
+        )
+        assert f1_macro(matrix) == expected
 
 
 def test_the_rate_falls_along_half_a_cosine(trained: Trained) -> None:
@@ -122,7 +131,6 @@ def two_epochs(
         {"dropout": 0.0},
         {"attention_dropout": 0.9},
         {"max_length": 4},
-        {"calibration_share": 0.4},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -152,20 +160,6 @@ def test_the_callers_random_state_is_untouched(paths: StoragePaths, text_model: 
     before = torch.random.get_rng_state()
     train(paths, text_model, ONE_EPOCH)
     assert torch.equal(before, torch.random.get_rng_state())
-
-
-def test_validation_rows_do_not_reach_the_weights(tmp_path: Path, text_model: PretrainedModel) -> None:
-    """Labels and vectors of the validation side may be anything: the loss of the training side stays."""
-    losses = []
-    for name, factor in (("a", 1), ("b", 100)):
-        paths = write_root(tmp_path / name)
-        target = paths.archive("V_광주_구급").vectors
-        np.save(target, np.load(target) * factor)
-        if factor > 1:
-            relabel(paths, "V_광주_구급", lambda _: "상")
-        build_training_set(paths, list(ARCHIVES), SplitConfig())
-        losses.append(train(paths, text_model, ONE_EPOCH).best.loss)
-    assert losses[0] == losses[1]
 
 
 def test_nan_in_the_vectors_stops_the_training(paths: StoragePaths, text_model: PretrainedModel) -> None:
@@ -203,8 +197,7 @@ def test_the_unknown_tokens_are_on_the_card_and_too_many_are_refused(
     with pytest.raises(ModelError, match=r"of the training texts are unknown to the text model 'other'.* 20\.0%"):
         train(paths, other, ONE_EPOCH.changed(unknown_tokens_max=0.2))
     train(paths, other, ONE_EPOCH.changed(unknown_tokens_max=0.9))
-    rows = read_training_set(paths).side(TRAIN)
-    used = rows.filter(pa.array(~calibration_calls(rows, FAST.calibration_share, FAST.seed)))["text"].to_pylist()
+    used = read_training_set(paths).side(TRAIN)["text"].to_pylist()
     expected = len(used) / sum(len(text.split()) for text in used)  # one word of the label in each text
     assert read_card(paths.urgency.model)["unknown_tokens"] == pytest.approx(expected)
     assert f"| {expected:.2%} |" in (paths.urgency.model / "README.md").read_text(encoding="utf-8")
@@ -216,53 +209,36 @@ def test_heads_that_do_not_divide_the_width_are_refused(paths: StoragePaths, tex
         train(paths, text_model, ONE_EPOCH.changed(attention_heads=5))
 
 
-class TestCalibrationSet:
-    def test_the_calibration_set_does_not_reach_the_weights(self, tmp_path: Path, text_model: PretrainedModel) -> None:
-        """Other vectors in the calibration set change the temperatures, but not the network."""
-        made = []
-        for name, factor in (("a", 1), ("b", -100)):
-            paths = write_root(tmp_path / name)
-            build_training_set(paths, list(ARCHIVES), SplitConfig())
-            rows = read_training_set(paths).side(TRAIN)
-            calibration = calibration_calls(rows, FAST.calibration_share, FAST.seed)
-            assert 0 < calibration.sum() < len(calibration) / 4
-            for archive in set(rows["archive"].to_pylist()):
-                vectors = np.load(paths.archive(archive).vectors)
-                of_archive = calibration & (np.array(rows["archive"].to_pylist()) == archive)
-                vectors[rows["row"].to_numpy()[of_archive]] *= factor
-                np.save(paths.archive(archive).vectors, vectors)
-            build_training_set(paths, list(ARCHIVES), SplitConfig())
-            train(paths, text_model, TWO_EPOCHS)
-            made.append(load_urgency_model(paths.urgency.model))
-        for first, second in zip(*(model.network.state_dict().values() for model in made), strict=True):
-            torch.testing.assert_close(first, second, rtol=0, atol=0)
-        assert made[0].temperatures != made[1].temperatures
-        assert made[0].thresholds != made[1].thresholds
-
-    def test_without_a_calibration_set_the_temperatures_are_one(
+class TestCalibration:
+    def test_without_a_development_side_nothing_is_fitted(
         self, paths: StoragePaths, text_model: PretrainedModel
     ) -> None:
-        build_training_set(paths, list(ARCHIVES), SplitConfig())
-        train(paths, text_model, ONE_EPOCH.changed(calibration_share=0.0))
+        build_training_set(paths, list(ARCHIVES), SplitConfig(selection="validation"))
+        train(paths, text_model, ONE_EPOCH)
         model = load_urgency_model(paths.urgency.model)
         ones = {"urgency": 1.0, "sentiment": 1.0}
         assert model.temperatures == {"utterance": ones, "call": ones}
         assert model.thresholds == {}
         readme = (paths.urgency.model / "README.md").read_text(encoding="utf-8")
-        assert "| alarm threshold for a call | not offered: the calibration set has no calls of 상 (high) |" in readme
-        assert read_card(paths.urgency.model)["held_out"] == {"calls": 0, "utterances": 0}
+        assert "| alarm threshold for a call | not offered: the development side has no calls of 상 (high) |" in readme
+        assert "| validation side, by utterance | accuracy | macro-F1 |" in readme
 
-    def test_the_card_counts_the_calibration_set(self, trained: Trained) -> None:
+    def test_the_card_says_which_calls_chose_what(self, trained: Trained) -> None:
         card = read_card(trained.paths.urgency.model)
-        assert 0 < card["held_out"]["calls"] < card["calls"][TRAIN] / 4
+        summary = read_training_set(trained.paths).summary
+        assert (card["calls"], card["utterances"]) == (summary.calls, summary.utterances)
+        assert 0 < card["calls"][DEVELOPMENT] < card["calls"][TRAIN] / 4
+        assert card["split"]["selection"] == DEVELOPMENT
+        sizes = f"{summary.utterances[DEVELOPMENT]} utterances of {summary.calls[DEVELOPMENT]} calls"
+        readme = (trained.paths.urgency.model / "README.md").read_text(encoding="utf-8")
+        assert f"| best epoch | {card['epoch']} of {FAST.epochs}, chosen on {sizes} (development) |" in readme
+        assert "| development side, by utterance | accuracy | macro-F1 |" in readme
         model = load_urgency_model(trained.paths.urgency.model)
         assert (card["temperatures"], card["thresholds"]) == (model.temperatures, model.thresholds)
 
     def test_each_level_has_the_temperature_that_fits_it(self, trained: Trained) -> None:
         model = load_urgency_model(trained.paths.urgency.model)
-        rows = read_training_set(trained.paths).side(TRAIN)
-        rows = rows.filter(pa.array(calibration_calls(rows, FAST.calibration_share, FAST.seed)))
-        dataset = UtteranceDataset(trained.paths, rows, tokenise(rows["text"], model.tokenizer, model.max_length))
+        dataset = development_side(trained.paths, model)
         logits = predict_logits(model.network, dataset, batch_size=FAST.batch_size, device="cpu")
         first = first_rows(dataset.calls)
         levels = {"utterance": (logits, slice(None)), "call": (mean_by_call(logits, dataset.calls), first)}
@@ -276,14 +252,14 @@ class TestCalibrationSet:
         self, paths: StoragePaths, text_model: PretrainedModel
     ) -> None:
         build_training_set(paths, list(ARCHIVES), SplitConfig())
-        train(paths, text_model, ONE_EPOCH.changed(min_calibration_calls=20))
+        train(paths, text_model, ONE_EPOCH.changed(min_development_calls=20))
         model, card = load_urgency_model(paths.urgency.model), read_card(paths.urgency.model)
         assert model.thresholds == {}
         assert model.temperatures["call"] == {"urgency": 1.0, "sentiment": 1.0}
         assert model.temperatures["utterance"]["urgency"] != 1
-        calls, alarm = card["held_out"]["calls"], card["threshold_fits"]["alarm_from"]
+        calls, alarm = card["calls"][DEVELOPMENT], card["threshold_fits"]["alarm_from"]
         readme = (paths.urgency.model / "README.md").read_text(encoding="utf-8")
-        assert f"not fitted: the calibration set has {calls} calls, 20 are needed" in readme
+        assert f"not fitted: the development side has {calls} calls, 20 are needed" in readme
         low, high = alarm["interval"]
         assert f"only {alarm['calls']} calls of 상 (high), and at least 20 are needed" in readme
         assert f"{low:.1%} to {high:.1%} of them (95 % interval)" in readme

@@ -28,8 +28,8 @@ from urgency_dagster.urgency.training.fit import train, untrained_model
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, AUDIO_WIDTH, FAST, write_root
 from urgency_dagster_tests.urgency.package.test_original import Original
 
-STILL = FAST.changed(dropout=0.0, epochs=3, attention_dropout=0.5, calibration_share=0.3, mixed_precision="bf16")
-"""Without dropout a training is its batches. The original's protocol fixes the last three options."""
+STILL = FAST.changed(dropout=0.0, epochs=3, attention_dropout=0.5, mixed_precision="bf16")
+"""Without dropout a training is its batches. The original's protocol fixes the last two options."""
 
 ORIGINAL = SplitConfig(protocol="original")
 
@@ -152,7 +152,8 @@ def test_card_and_set_name_the_protocol_and_its_choices(paths: StoragePaths, tex
     train(paths, text_model, FAST.changed(epochs=1))
     card = read_card(paths.urgency.model)
     assert card["protocol"] == "original"
-    assert card["config"]["calibration_share"] == 0
+    assert card["split"]["selection"] == "validation"
+    assert card["calls"]["development"] == 0
     assert "| protocol | original |" in (paths.urgency.model / "README.md").read_text(encoding="utf-8")
 
 

@@ -13,6 +13,7 @@ from urgency_dagster.listening import load_speaker_model
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.urgency.configuration import SplitConfig
+from urgency_dagster.urgency.data.batches import read_vectors
 from urgency_dagster.urgency.data.dataset import TrainingSet, build_training_set, read_training_set
 from urgency_dagster.urgency.package.model_folder import load_urgency_model, read_card
 from urgency_dagster.urgency.training import speaker as speaker_module
@@ -54,22 +55,22 @@ def test_it_tells_the_speaker_and_is_measured_on_other_calls(paths: StoragePaths
     model = fit_speaker_model(paths, training_set, 42)
     assert model is not None
     assert np.abs(model.weights).argmax() == AUDIBLE
-    scores, validation = model.scores, training_set.side("validation")
+    scores, development = model.scores, training_set.side("development")
     low, high = scores["accuracy_interval"]
     assert 0.8 < low < scores["accuracy"] < high <= 1
     assert scores["accuracy"] > scores["majority"] + 0.2
-    assert scores["validation"] == {"calls": 20, "utterances": validation.num_rows}
+    calls = training_set.summary.calls["development"]
+    assert scores["measured"] == {"calls": calls, "utterances": development.num_rows}
     assert {"f1_macro", "recall_caller", "recall_call_taker_interval"} <= set(scores)
 
 
-def test_the_accuracy_is_that_of_the_validation_side(paths: StoragePaths) -> None:
+def test_the_accuracy_is_that_of_the_development_side(paths: StoragePaths) -> None:
     make_audible(paths)
     training_set = built(paths)
     model = fit_speaker_model(paths, training_set, 42)
     assert model is not None
-    rows = training_set.side("validation")
-    vectors = np.load(paths.archive("V_광주_구급").vectors)[rows["row"].to_numpy()]
-    correct = model.roles(vectors[:, None]) == rows["speaker"].to_numpy()
+    rows = training_set.side("development")
+    correct = model.roles(read_vectors(paths, rows)) == rows["speaker"].to_numpy()
     assert model.scores["accuracy"] == pytest.approx(correct.mean())
 
 
@@ -102,13 +103,21 @@ def test_several_vectors_of_an_utterance_are_averaged(paths: StoragePaths) -> No
     assert model.scores["accuracy"] > 0.8
 
 
-@pytest.mark.parametrize("protocol", ["honest", "original"])
-def test_a_split_by_utterance_is_measured_on_other_calls_too(paths: StoragePaths, protocol: str) -> None:
+@pytest.mark.parametrize(
+    "split",
+    [
+        SplitConfig(mode="utterance"),
+        SplitConfig(mode="utterance", selection="validation"),
+        SplitConfig(selection="validation"),
+        SplitConfig(protocol="original"),
+    ],
+    ids=["utterance", "utterance without development", "official without development", "original"],
+)
+def test_every_split_is_measured_on_other_calls(paths: StoragePaths, split: SplitConfig) -> None:
     make_audible(paths)
-    mode = "utterance" if protocol == "honest" else "official"
-    training, validation = _sides(built(paths, SplitConfig(mode=mode, protocol=protocol)), 42)
-    assert validation.num_rows
-    assert not set(training["_id"].to_pylist()) & set(validation["_id"].to_pylist())
+    training, measured = _sides(built(paths, split), 42)
+    assert measured.num_rows
+    assert not set(training["_id"].to_pylist()) & set(measured["_id"].to_pylist())
 
 
 @pytest.mark.parametrize("only", [0, 1, None, 7])
@@ -127,16 +136,16 @@ def test_utterances_without_a_known_speaker_are_left_out(paths: StoragePaths) ->
     assert model.scores["training"]["utterances"] == pc.sum(known).as_py()
 
 
-def test_a_validation_side_without_speakers_gives_no_accuracy(paths: StoragePaths) -> None:
+def test_other_calls_without_speakers_give_no_accuracy(paths: StoragePaths) -> None:
     make_audible(paths)
     rows = pq.read_table(paths.archive("V_광주_구급").utterances)
     place = rows.schema.get_field_index("speaker")
     unknown = pa.nulls(rows.num_rows, pa.int64())
     write_table(paths.archive("V_광주_구급").utterances, rows.set_column(place, rows.schema.field(place), unknown))
-    model = fit_speaker_model(paths, built(paths), 42)
+    model = fit_speaker_model(paths, built(paths, SplitConfig(selection="validation")), 42)
     assert model is not None
-    assert set(model.scores) == {"training", "validation"}
-    assert model.scores["validation"] == {"calls": 0, "utterances": 0}
+    assert set(model.scores) == {"training", "measured"}
+    assert model.scores["measured"] == {"calls": 0, "utterances": 0}
 
 
 def test_a_large_training_side_is_sampled(paths: StoragePaths, monkeypatch: pytest.MonkeyPatch) -> None:
