@@ -42,7 +42,7 @@ class Server:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)["data"]
 
-    def wait_for(self, query: str, condition: Any, seconds: float = 90) -> Any:
+    def wait_for(self, query: str, condition: Any, seconds: float = PATIENCE_S) -> Any:
         deadline = time.monotonic() + seconds
         while True:
             try:
