@@ -103,7 +103,14 @@ def predict(paths: tuple[Path, ...], storage: Path | None, model: Path | None, f
     Exit with 1 if a file was rejected, and with 2 if nothing was predicted.
     """
     from urgency_dagster.operations.environment import prepare_process
-    from urgency_dagster.scoring import find_recordings, gap_line, load_predictor, predict_recordings, write_answers
+    from urgency_dagster.scoring import (
+        find_recordings,
+        gap_line,
+        load_predictor,
+        precision_line,
+        predict_recordings,
+        write_answers,
+    )
 
     prepare_process()
     try:
@@ -115,7 +122,7 @@ def predict(paths: tuple[Path, ...], storage: Path | None, model: Path | None, f
             written = write_answers(answers, predictor, form, sys.stdout, text=text)
     except UrgencyError as error:
         raise _NothingPredicted(str(error)) from error
-    if line := gap_line(predictor, written.listening):
+    for line in filter(None, (precision_line(predictor), gap_line(predictor, written.listening))):
         click.echo(line, err=True)
     if written.unused:
         click.get_current_context().exit(1)

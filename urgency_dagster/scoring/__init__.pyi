@@ -12,6 +12,7 @@ from .landing import ScoringArchive as ScoringArchive
 from .landing import ScoringLanding as ScoringLanding
 from .landing import scan_scoring as scan_scoring
 from .model import load_predictor as load_predictor
+from .model import precision_line as precision_line
 from .monitoring.archive import Monitoring as Monitoring
 from .monitoring.archive import monitor_archive as monitor_archive
 from .monitoring.drift import Drift as Drift

@@ -1,10 +1,10 @@
-"""The model that scores recordings, by default that of the storage root."""
+"""The model that scores recordings, by default that of the storage root, and how its vectors differ from theirs."""
 
 from pathlib import Path
 
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.settings import SPEECH_MODEL, Settings
-from urgency_dagster.urgency import Predictor, load_model
+from urgency_dagster.urgency import PREDICTED_IN, Predictor, load_model
 
 
 def load_predictor(storage: Path | None = None, folder: Path | None = None) -> Predictor:
@@ -24,3 +24,17 @@ def load_predictor(storage: Path | None = None, folder: Path | None = None) -> P
         return load_model(folder)
     named = None if settings.speech_model == SPEECH_MODEL else settings.speech_model
     return load_model(folder, speech_model=named, recogniser=settings.recogniser)
+
+
+def precision_line(predictor: Predictor) -> str:
+    """How the vectors of recordings differ from those of the training, in one line; empty if they do not.
+
+    Source of the difference: measured on the demo, see docs/listening.md.
+    """
+    reduced = ", ".join(predictor.provenance.reduced_precisions)
+    if not reduced:
+        return ""
+    return (
+        f"the model was trained on vectors in {reduced}; those of recordings are computed in {PREDICTED_IN} and differ "
+        "by about 0.01"
+    )

@@ -39,6 +39,7 @@ from .package.thresholds import offered_thresholds as offered_thresholds
 from .package.thresholds import threshold_text as threshold_text
 from .prediction import CallPrediction as CallPrediction
 from .prediction import ClassProbabilities as ClassProbabilities
+from .prediction import PREDICTED_IN as PREDICTED_IN
 from .prediction import Prediction as Prediction
 from .prediction import Provenance as Provenance
 from .prediction import RecordingPrediction as RecordingPrediction

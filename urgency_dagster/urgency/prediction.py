@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from urgency_dagster.listening import Listening, Turn
 
+PREDICTED_IN = "float32"
+"""The precision in which a predictor computes the vectors of recordings, whatever the training used."""
+
 
 @dataclass(frozen=True)
 class ClassProbabilities:
@@ -53,6 +56,8 @@ class Provenance:
         audio_tokens: vectors T of an utterance.
         data_sha256: SHA-256 of the training set.
         versions: library versions of the training.
+        vector_precisions: precisions of the training vectors that are known, sorted. The predictor computes those of
+            recordings in PREDICTED_IN.
     """
 
     weights_sha256: str
@@ -61,6 +66,12 @@ class Provenance:
     audio_tokens: int
     data_sha256: str
     versions: dict[str, str]
+    vector_precisions: tuple[str, ...] = ()
+
+    @property
+    def reduced_precisions(self) -> tuple[str, ...]:
+        """The precisions of the training vectors that recordings do not have, because theirs is PREDICTED_IN."""
+        return tuple(precision for precision in self.vector_precisions if precision != PREDICTED_IN)
 
 
 @dataclass(frozen=True)

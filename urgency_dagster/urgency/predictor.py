@@ -366,6 +366,7 @@ def _predictor(
         audio_tokens=model.config.audio_tokens,
         data_sha256=facts.get("data_sha256", ""),
         versions=dict(facts.get("versions", {})),
+        vector_precisions=tuple(sorted({made["precision"] for made in facts.get("arithmetic", ())} - {""})),
     )
     model.network.to(device)
     return Predictor(

@@ -7,6 +7,7 @@ import shutil
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +290,17 @@ class TestTheModel:
         assert predicted(scoring.load_predictor(None, folder), min(calls.glob("*.wav")))
         with pytest.raises(SettingsError, match="of a local folder"):
             predict_recordings(scoring.load_predictor(None, moved), find_recordings([calls]))
+
+    def test_names_a_precision_that_recordings_do_not_have(self, predictor: Predictor) -> None:
+        def line(*precisions: str) -> str:
+            provenance = replace(predictor.provenance, vector_precisions=precisions)
+            return scoring.precision_line(replace(predictor, provenance=provenance))
+
+        assert line() == line("float32") == ""
+        assert line("bfloat16", "float32") == (
+            "the model was trained on vectors in bfloat16; those of recordings are computed in float32 and differ by "
+            "about 0.01"
+        )
 
     def test_is_missing_in_one_sentence(self, tmp_path: Path) -> None:
         with pytest.raises(ArtefactError, match=r"the model folder .* cannot be loaded"):

@@ -19,7 +19,7 @@ from urgency_dagster.urgency.configuration import Protocol, Selection, SplitConf
 from urgency_dagster.urgency.data.labels import Labels, labels_of, left_out_sentence
 from urgency_dagster.urgency.data.splits import Split, split_rows
 from urgency_dagster.urgency.data.tables import SIDES, TRAIN, TRAINING_ROWS, VALIDATION
-from urgency_dagster.urgency.data.vectors import VectorKind, common_kind, open_vectors
+from urgency_dagster.urgency.data.vectors import VectorKind, arithmetic, common_kind, open_vectors
 from urgency_dagster.writing import file_hash, read_json, replacing_folder, text_hash, write_json, write_table
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class TrainingSetSummary:
         development_share: the configured share of calls for development.
         left_out: why a task is not trained and what is absent without it; empty if both are trained.
         warning: which archives do not name the revision of their speech model; empty if all do.
+        arithmetic: `engine` and `precision` that computed the vectors, see `vectors.arithmetic`; empty in training sets
+            of former versions.
     """
 
     mode_asked: str
@@ -74,6 +76,7 @@ class TrainingSetSummary:
     development_share: float = 0.15
     left_out: str = ""
     warning: str = ""
+    arithmetic: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,7 @@ def read_training_set(paths: StoragePaths) -> TrainingSet:
     del stored["call_ids"]
     stored["archives"] = tuple(stored["archives"])
     stored["labels"] = Labels.from_json(stored["labels"])
+    stored["arithmetic"] = tuple(stored.get("arithmetic", ()))
     # Training sets from before the option `audio_tokens` have one vector per utterance.
     return TrainingSet(urgency.rows, TrainingSetSummary(**{"audio_tokens": 1, **stored}))
 
@@ -263,6 +267,7 @@ def _write(
             development_share=config.development_share,
             left_out=left_out_sentence(rows, labels),
             warning=warning,
+            arithmetic=arithmetic(paths, archives),
         )
         write_json(folder / urgency.split.name, asdict(summary) | {"call_ids": call_ids})
     return summary

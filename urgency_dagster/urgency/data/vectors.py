@@ -1,6 +1,7 @@
 """The audio vectors of archives, and the speech model that made them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ import pyarrow.parquet as pq
 
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.writing import read_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,6 +86,25 @@ def common_kind(paths: StoragePaths, archives: Sequence[str]) -> tuple[VectorKin
     return kinds[0]._replace(revision=revision, weights_sha256=weights_sha256), warning
 
 
+def arithmetic(paths: StoragePaths, archives: Sequence[str]) -> tuple[dict[str, str], ...]:
+    """The `engine` and the `precision` that computed the vectors of archives: each pair once, sorted.
+
+    What is not known is empty, as for a table of the original.
+    """
+    pairs = sorted({_arithmetic(paths, archive) for archive in archives})
+    return tuple({"engine": engine, "precision": precision} for engine, precision in pairs)
+
+
+def _arithmetic(paths: StoragePaths, archive: str) -> tuple[str, str]:
+    files = paths.archive(archive)
+    precision = _metadata(files.embeddings).get(b"precision", b"").decode()
+    try:
+        choice = read_json(files.encoder)
+    except (FileNotFoundError, ValueError):  # a table of the original, or damaged
+        return "", precision
+    return choice["engine"] if choice["precision"] == precision else "", precision
+
+
 def _check_one_number(kinds: Sequence[VectorKind]) -> None:
     if len(tokens := sorted({kind.tokens for kind in kinds})) > 1:
         raise ArtefactError(
@@ -97,7 +118,11 @@ def _kind(paths: StoragePaths, archive: str) -> VectorKind:
     source = paths.archive(archive).embeddings
     if not source.is_file():
         raise ArtefactError(f"{archive} has no {source.name}", "its embeddings", "materialize utterance_embeddings")
-    metadata = pq.read_schema(source).metadata or {}
+    metadata = _metadata(source)
     _, tokens, width = open_vectors(paths, archive).shape
     model, revision, weights = (metadata.get(key, b"").decode() for key in (b"model", b"revision", b"weights_sha256"))
     return VectorKind(model, revision, weights, width, tokens)
+
+
+def _metadata(embeddings: Path) -> Mapping[bytes, bytes]:
+    return pq.read_schema(embeddings).metadata or {}

@@ -15,6 +15,7 @@ from urgency_dagster.urgency.data.dataset import TrainingSetSummary
 from urgency_dagster.urgency.data.labels import Labels
 from urgency_dagster.urgency.data.tables import DEVELOPMENT, TRAIN, VALIDATION
 from urgency_dagster.urgency.package.thresholds import ALARM_THRESHOLD, CONFIDENCE_THRESHOLD, threshold_text
+from urgency_dagster.urgency.prediction import PREDICTED_IN
 
 ARCHITECTURE = "KoElectraCrossModal"
 """The name of the network's class, stored with a model."""
@@ -61,6 +62,7 @@ def training_facts(
         "left_out": summary.left_out,
         "text_model": {"name": text_model.name, "revision": text_model.revision},
         "speech_model": summary.speech_model,
+        "arithmetic": list(summary.arithmetic),
         "audio_width": summary.audio_width,
         "audio_tokens": summary.audio_tokens,
         "max_length": max_length,
@@ -131,6 +133,7 @@ Urgency and sentiment of a Korean emergency-call utterance from its transcript a
 | sentiment ids | {_ids(labels.sentiment)} |
 | text model | {card["text_model"]["name"]} ({card["text_model"]["revision"]}) |
 | speech model | {card["speech_model"]["name"]} ({card["speech_model"]["revision"]}) |
+| arithmetic of the training vectors | {_arithmetic(card)} |
 | maximum tokens of a text | {card["max_length"]} |
 | unknown tokens of the training texts | {card["unknown_tokens"]:.2%} |
 | audio vectors | {_audio(card["audio_tokens"], card["audio_width"])} |
@@ -163,6 +166,14 @@ The epoch was chosen on the same rows, so these scores are slightly too high.{_w
 
 {LIMITS}
 """
+
+
+def _arithmetic(card: Mapping[str, Any]) -> str:
+    """The libraries and precisions, and what a reduced precision means. Cards of former versions do not name them."""
+    pairs = card.get("arithmetic", [])
+    named = [f"{pair['engine'] or 'unknown library'} in {pair['precision'] or 'unknown precision'}" for pair in pairs]
+    reduced = any(pair["precision"] not in (PREDICTED_IN, "") for pair in pairs)
+    return (", ".join(named) or "not known") + (f"; recordings are answered in {PREDICTED_IN}" if reduced else "")
 
 
 def _hub_metadata(card: Mapping[str, Any]) -> str:

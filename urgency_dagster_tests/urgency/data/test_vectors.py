@@ -10,7 +10,7 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.urgency.configuration import SplitConfig
 from urgency_dagster.urgency.data.dataset import build_training_set, read_training_set
 from urgency_dagster.urgency.data.vectors import open_vectors
-from urgency_dagster.writing import write_table
+from urgency_dagster.writing import write_json, write_table
 from urgency_dagster_tests.urgency.conftest import ARCHIVES
 
 NAMES = list(ARCHIVES)
@@ -46,12 +46,41 @@ def test_a_file_that_is_no_matrix_is_refused(paths: StoragePaths, content: Any) 
         open_vectors(paths, NAMES[0])
 
 
-def with_revision(paths: StoragePaths, archive: str, revision: str) -> None:
+def with_metadata(paths: StoragePaths, archive: str, key: bytes, value: str) -> None:
     source = paths.archive(archive).embeddings
     table = pq.read_table(source)
-    write_table(
-        source, table.replace_schema_metadata({**(table.schema.metadata or {}), b"revision": revision.encode()})
+    write_table(source, table.replace_schema_metadata({**(table.schema.metadata or {}), key: value.encode()}))
+
+
+def with_revision(paths: StoragePaths, archive: str, revision: str) -> None:
+    with_metadata(paths, archive, b"revision", revision)
+
+
+def with_arithmetic(paths: StoragePaths, archive: str, engine: str, precision: str) -> None:
+    """Stores what an embedding of the archive stores of its library and its precision."""
+    with_metadata(paths, archive, b"precision", precision)
+    write_json(paths.archive(archive).encoder, {"engine": engine, "precision": precision})
+
+
+def test_the_arithmetic_of_the_vectors_is_stored(paths: StoragePaths) -> None:
+    assert build_training_set(paths, NAMES, SplitConfig()).arithmetic == ({"engine": "", "precision": ""},)
+    with_arithmetic(paths, NAMES[0], "torch", "float32")
+    for archive in NAMES[1:]:
+        with_arithmetic(paths, archive, "openvino", "bfloat16")
+    summary = build_training_set(paths, NAMES, SplitConfig())
+    assert summary.arithmetic == (
+        {"engine": "openvino", "precision": "bfloat16"},
+        {"engine": "torch", "precision": "float32"},
     )
+    assert read_training_set(paths).summary == summary
+
+
+@pytest.mark.parametrize("content", ["{", '{"engine": "torch", "precision": "float32"}'])
+def test_the_choice_of_another_embedding_does_not_name_the_library(paths: StoragePaths, content: str) -> None:
+    for archive in NAMES:
+        with_arithmetic(paths, archive, "openvino", "bfloat16")
+        paths.archive(archive).encoder.write_text(content, encoding="utf-8")
+    assert build_training_set(paths, NAMES, SplitConfig()).arithmetic == ({"engine": "", "precision": "bfloat16"},)
 
 
 def test_an_unknown_revision_fits_every_other_with_a_warning(paths: StoragePaths) -> None:

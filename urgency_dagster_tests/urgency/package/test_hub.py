@@ -48,6 +48,30 @@ def metadata_of(text: str) -> dict[str, Any]:
     return values
 
 
+@pytest.mark.parametrize(
+    ("arithmetic", "row"),
+    [
+        ([("torch", "float32")], "torch in float32"),
+        (
+            [("openvino", "bfloat16"), ("torch", "float32")],
+            "openvino in bfloat16, torch in float32; recordings are answered in float32",
+        ),
+        ([("", "")], "unknown library in unknown precision"),
+        ([], "not known"),
+    ],
+)
+def test_the_readme_names_the_arithmetic_of_the_vectors(
+    card: dict[str, Any], arithmetic: list[tuple[str, str]], row: str
+) -> None:
+    card["arithmetic"] = [{"engine": engine, "precision": precision} for engine, precision in arithmetic]
+    assert f"| arithmetic of the training vectors | {row} |\n" in card_text(card)
+
+
+def test_a_card_of_a_former_version_does_not_know_the_arithmetic(card: dict[str, Any]) -> None:
+    del card["arithmetic"]
+    assert "| arithmetic of the training vectors | not known |\n" in card_text(card)
+
+
 def test_the_readme_is_a_model_card(trained: Trained, export: Path) -> None:
     for folder, tags in ((trained.paths.urgency.model, []), (export, ["openvino"])):
         loaded = ModelCard.load(folder / "README.md")
