@@ -37,9 +37,9 @@ from .package.thresholds import evaluate_thresholds as evaluate_thresholds
 from .package.thresholds import fit_thresholds as fit_thresholds
 from .package.thresholds import offered_thresholds as offered_thresholds
 from .package.thresholds import threshold_text as threshold_text
+from .prediction import PREDICTED_IN as PREDICTED_IN
 from .prediction import CallPrediction as CallPrediction
 from .prediction import ClassProbabilities as ClassProbabilities
-from .prediction import PREDICTED_IN as PREDICTED_IN
 from .prediction import Prediction as Prediction
 from .prediction import Provenance as Provenance
 from .prediction import RecordingPrediction as RecordingPrediction

@@ -10,10 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from urgency_dagster.calls import Audio
 from urgency_dagster.devices import AUTO, resolve_device
-from urgency_dagster.errors import ModelError, NoRecogniserError, NoSpeechError, UrgencyError
+from urgency_dagster.errors import (
+    ArtefactError,
+    ModelError,
+    NoRecogniserError,
+    NoSpeechError,
+    UrgencyError,
+)
 from urgency_dagster.extras import require_extra
 from urgency_dagster.listening import HeardCall, Listener, Listening, Recogniser, Turn, load_listener
 from urgency_dagster.pretrained import PretrainedModel
@@ -359,15 +366,7 @@ def _predictor(
 ) -> Predictor:
     settings = settings_of(weights.parent)
     hearing = recogniser or settings.recogniser
-    provenance = Provenance(
-        weights_sha256=file_hash(weights),
-        speech_model=dict(facts.get("speech_model", {})),
-        audio_width=model.config.audio_width,
-        audio_tokens=model.config.audio_tokens,
-        data_sha256=facts.get("data_sha256", ""),
-        versions=dict(facts.get("versions", {})),
-        vector_precisions=tuple(sorted({made["precision"] for made in facts.get("arithmetic", ())} - {""})),
-    )
+    provenance = _provenance(model, facts, weights)
     model.network.to(device)
     return Predictor(
         model,
@@ -378,6 +377,27 @@ def _predictor(
         recogniser=hearing,
         label_free_gap=read_label_free_gap(weights.parent, provenance.weights_sha256, hearing),
     )
+
+
+def _provenance(model: UrgencyModel, facts: dict[str, Any], weights: Path) -> Provenance:
+    """What a model is, from its file of weights and the facts on its card or in its checkpoint.
+
+    Raises:
+        ArtefactError: a fact is of another type than the training stored.
+    """
+    stored = {name: facts[name] for name in ("speech_model", "data_sha256", "versions") if name in facts}
+    try:
+        made = TypeAdapter(tuple[dict[str, str], ...]).validate_python(facts.get("arithmetic", ()))
+        precisions = sorted({one.get("precision", "") for one in made} - {""})
+        return TypeAdapter(Provenance).validate_python(
+            {"speech_model": {}, "data_sha256": "", "versions": {}, **stored}
+            | {"weights_sha256": file_hash(weights), "vector_precisions": precisions}
+            | {"audio_width": model.config.audio_width, "audio_tokens": model.config.audio_tokens}
+        )
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        received = f"the facts about {weights.name} are damaged, at {place!r}"
+        raise ArtefactError(received, "those that training stored", "train the model again") from error
 
 
 def _check_width(listener: Listener, expected: Provenance) -> None:

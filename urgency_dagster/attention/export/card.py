@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from urgency_dagster.attention.validation.protocol import THRESHOLD
 from urgency_dagster.attention.versions import library_versions
 from urgency_dagster.errors import AttentionError
@@ -22,16 +24,6 @@ if TYPE_CHECKING:
 HASHES = {".pkl": "sha256", ".skops": "skops_sha256"}
 """The card's key for the hash of each file, by suffix."""
 
-FIELDS = {
-    **dict.fromkeys(HASHES.values(), str),
-    "model": str,
-    "versions": dict,
-    "columns": list,
-    "threshold": int | float,
-    "training_data": dict,
-}
-"""The types of the values that loading a model reads from its card."""
-
 UNUSED_LIBRARIES = {".pkl": frozenset({"skops"}), ".skops": frozenset()}
 """The libraries that reading a file does not need, by suffix. Their versions are not compared."""
 
@@ -39,6 +31,33 @@ ACCEPTED = "accepted_findings"
 """The card's key for the findings of the audit that a person accepted; absent without any."""
 
 THREADING = "n_jobs is 1 in every estimator: load the model once, and give each worker thread or process its own rows"
+
+
+class _Column(BaseModel):
+    name: str
+
+
+class _TrainingData(BaseModel):
+    source_sha256: str
+
+
+class _Finding(BaseModel):
+    kind: str
+
+
+class _Card(BaseModel):
+    """What loading a model reads from its card. It may hold more."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    model: str
+    sha256: str
+    skops_sha256: str
+    versions: dict[str, str]
+    columns: list[_Column]
+    threshold: float
+    training_data: _TrainingData
+    accepted_findings: list[_Finding] = []
 
 
 def model_card(
@@ -77,24 +96,21 @@ def read_card(path: Path) -> dict[str, Any]:
     """The stored card.
 
     Raises:
-        AttentionError: the file is missing, is not JSON, or lacks a hash, the versions, the columns or the threshold.
+        AttentionError: the file is missing or not JSON, or a value that loading reads is missing or of another type.
     """
     remedy = "export the model again, or copy its card to the same folder"
     if not path.is_file():
         raise AttentionError(f"there is no card {path.name}", "the card beside the model", remedy)
     try:
-        card = read_json(path)
-    except (ValueError, RecursionError) as error:
+        card: dict[str, Any] = read_json(path)
+        _Card.model_validate(card)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        received = f"the card {path.name} is incomplete or damaged, at {place!r}"
+        raise AttentionError(received, "the card of an export", remedy) from error
+    except (OSError, ValueError, RecursionError) as error:
         raise AttentionError(f"the card {path.name} is not JSON", "the card of an export", remedy) from error
-    if not _is_card(card):
-        raise AttentionError(f"the card {path.name} is incomplete", "the card of an export", remedy)
-    valid: dict[str, Any] = card
-    return valid
-
-
-def _is_card(card: Any) -> bool:
-    """Whether the card holds what a predictor reads from it."""
-    return isinstance(card, dict) and all(isinstance(card.get(key), kind) for key, kind in FIELDS.items())
+    return card
 
 
 def check_hash(file: Path, content: bytes, card: Mapping[str, Any]) -> None:

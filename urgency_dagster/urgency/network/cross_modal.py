@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
+from pydantic import ConfigDict, PositiveInt, TypeAdapter
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -31,19 +32,25 @@ class ModelConfig:
     Source: the original pipeline, for the defaults.
     """
 
-    text_width: int
-    audio_width: int
-    urgency_classes: int
-    sentiment_classes: int
-    attention_heads: int = 4
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+
+    text_width: PositiveInt
+    audio_width: PositiveInt
+    urgency_classes: PositiveInt
+    sentiment_classes: PositiveInt
+    attention_heads: PositiveInt = 4
     dropout: float = 0.1
-    audio_tokens: int = 1
+    audio_tokens: PositiveInt = 1
     attention_dropout: float = 0.0
 
     @classmethod
     def from_stored(cls, stored: Mapping[str, Any]) -> "ModelConfig":
-        """The shape in a model folder; before the option `attention_dropout` its value was that of `dropout`."""
-        return cls(**{"attention_dropout": stored["dropout"], **stored})
+        """The shape in a model folder; before the option `attention_dropout` its value was that of `dropout`.
+
+        Raises:
+            KeyError, ValueError: a value is missing, unknown or of another type.
+        """
+        return TypeAdapter(cls).validate_python({"attention_dropout": stored["dropout"], **stored})
 
     def __post_init__(self) -> None:
         if self.text_width % self.attention_heads:

@@ -15,24 +15,22 @@ from urgency_dagster.listening import SpeakerModel, load_speaker_model
 from urgency_dagster.urgency.data.labels import Labels
 from urgency_dagster.urgency.package.cards import card_text
 from urgency_dagster.urgency.package.engines import OPENVINO, TORCH, Engine
+from urgency_dagster.urgency.package.stored_config import CONFIG, LEVELS, read_config
 from urgency_dagster.writing import read_json, replacing_folder, write_json, write_text
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
     from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal, ModelConfig
 
-WEIGHTS, CONFIG, CARD, README, SPEAKER, TEXT_ENCODER = (
+WEIGHTS, CARD, README, SPEAKER, TEXT_ENCODER = (
     "model.safetensors",
-    "config.json",
     "card.json",
     "README.md",
     "speaker.json",
     "text_encoder",
 )
-
-LEVELS = ("utterance", "call")
-"""What a temperature belongs to: the logits of an utterance, or their mean over a call."""
 
 NO_TEMPERATURES = {"urgency": 1.0, "sentiment": 1.0}
 
@@ -130,14 +128,20 @@ def load_urgency_model(folder: Path, engine: Engine = TORCH) -> UrgencyModel:
     from urgency_dagster.urgency.network.cross_modal import ModelConfig
 
     try:
-        stored = read_json(folder / CONFIG)
-        config = ModelConfig.from_stored(stored["network"])
+        stored = read_config(folder)
+        config = ModelConfig.from_stored(stored.network)
         tokenizer = AutoTokenizer.from_pretrained(folder / TEXT_ENCODER, local_files_only=True)
         network = _openvino_network(folder) if engine == OPENVINO else _torch_network(folder, config)
-        fitted = _stored_temperatures(stored["temperatures"]), stored.get("thresholds", {})
-        labels = Labels.from_json(stored["labels"])
-        speaker = load_speaker_model(folder / SPEAKER)
-        model = UrgencyModel(network.eval(), tokenizer, labels, config, stored["max_length"], *fitted, speaker=speaker)
+        model = UrgencyModel(
+            network=network.eval(),
+            tokenizer=tokenizer,
+            labels=stored.class_names,
+            config=config,
+            max_length=stored.max_length,
+            temperatures=stored.by_level,
+            thresholds=stored.thresholds,
+            speaker=_speaker_model(folder, config.audio_width),
+        )
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ArtefactError(
             f"the model folder {folder} cannot be loaded ({type(error).__name__})",
@@ -156,15 +160,15 @@ def load_answer_rules(folder: Path) -> AnswerRules:
     from transformers import AutoTokenizer
 
     try:
-        stored = read_json(folder / CONFIG)
+        stored = read_config(folder)
         return AnswerRules(
             tokenizer=AutoTokenizer.from_pretrained(folder / TEXT_ENCODER, local_files_only=True),
-            labels=Labels.from_json(stored["labels"]),
-            max_length=stored["max_length"],
-            temperatures=_stored_temperatures(stored["temperatures"]),
-            thresholds=stored.get("thresholds", {}),
+            labels=stored.class_names,
+            max_length=stored.max_length,
+            temperatures=stored.by_level,
+            thresholds=stored.thresholds,
         )
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ArtefactError(
             f"the model folder {folder} cannot be loaded ({type(error).__name__})",
             f"{CONFIG} and {TEXT_ENCODER}/ as training wrote them",
@@ -179,11 +183,38 @@ def _torch_network(folder: Path, config: "ModelConfig") -> "KoElectraCrossModal"
 
     from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal
 
+    weights = load_file(folder / WEIGHTS)
+    _check_shape(weights, config)
     encoder_config = AutoConfig.from_pretrained(folder / TEXT_ENCODER, local_files_only=True)
     with torch.random.fork_rng(devices=[]):  # random initial weights are replaced by the stored ones
         network = KoElectraCrossModal(AutoModel.from_config(encoder_config), config)
-    network.load_state_dict(load_file(folder / WEIGHTS))
+    network.load_state_dict(weights)
     return network
+
+
+def _check_shape(weights: "Mapping[str, Tensor]", config: "ModelConfig") -> None:
+    """Compares the weights with the configuration, before memory is taken for what a damaged one asks for.
+
+    Raises:
+        ValueError: they have other widths or numbers of classes.
+    """
+    stored = [tuple(weights[f"{layer}.weight"].shape) for layer in ("wav_fc", "urg_head", "sent_head")]
+    width, classes = config.text_width, (config.urgency_classes, config.sentiment_classes)
+    if stored != [(width, config.audio_width), *((count, width) for count in classes)]:
+        raise ValueError(f"the weights have the shapes {stored}")
+
+
+def _speaker_model(folder: Path, audio_width: int) -> SpeakerModel | None:
+    """The speaker model of the folder.
+
+    Raises:
+        ArtefactError: the file is damaged.
+        ValueError: it is of vectors of another width.
+    """
+    speaker = load_speaker_model(folder / SPEAKER)
+    if speaker and len(speaker.weights) != audio_width:
+        raise ValueError(f"the speaker model reads {len(speaker.weights)} values")
+    return speaker
 
 
 def _openvino_network(folder: Path) -> Any:
@@ -191,16 +222,6 @@ def _openvino_network(folder: Path) -> Any:
     from urgency_dagster.urgency.package.openvino_network import OpenVinoNetwork
 
     return OpenVinoNetwork(folder)
-
-
-def _stored_temperatures(stored: Mapping[str, Any]) -> Temperatures:
-    """The temperatures of a configuration. Before there was one for each level, both levels used the same one.
-
-    The thresholds of such a folder were fitted with it.
-    """
-    return (
-        stored if set(stored) == set(LEVELS) else _same_for_all_levels({task: stored[task] for task in NO_TEMPERATURES})
-    )
 
 
 def _same_for_all_levels(temperatures: Mapping[str, float]) -> dict[str, dict[str, float]]:
@@ -211,10 +232,12 @@ def read_card(folder: Path) -> dict[str, Any]:
     """The model card of a model folder.
 
     Raises:
-        ArtefactError: there is no card.
+        ArtefactError: there is no card, or it is no JSON object.
     """
     try:
-        card: dict[str, Any] = read_json(folder / CARD)
-    except (OSError, ValueError) as error:
+        card = read_json(folder / CARD)
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtefactError(f"no card in {folder}", CARD, "train the model again") from error
+    if not isinstance(card, dict):
+        raise ArtefactError(f"the card in {folder} is no JSON object", CARD, "train the model again")
     return card

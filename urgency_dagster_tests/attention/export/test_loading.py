@@ -8,6 +8,7 @@ import pickle
 import pickletools
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +18,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from xgboost import XGBClassifier
@@ -29,6 +32,7 @@ from urgency_dagster.errors import AttentionError
 from urgency_dagster.paths import AttentionPaths
 from urgency_dagster.writing import file_hash, read_json, write_json
 from urgency_dagster_tests.attention.export.conftest import SUFFIXES, export_one, fitted
+from urgency_dagster_tests.json_damage import damaged
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -143,6 +147,45 @@ def test_another_version_is_refused_before_it_is_opened(
     write_json(exported.card("logreg"), card)
     with pytest.raises(AttentionError, match=f"{library} 0.1 \\(here"):
         load_model(exported.model("logreg", suffix))
+
+
+def test_a_card_with_the_names_of_its_columns_alone_is_refused(exported: AttentionPaths, unopened: None) -> None:
+    card = read_json(exported.card("logreg"))
+    write_json(exported.card("logreg"), {**card, "columns": [column["name"] for column in card["columns"]]})
+    with pytest.raises(AttentionError, match=r"the card logreg\.json is incomplete or damaged, at 'columns\.0'"):
+        load_model(exported.model("logreg", ".pkl"))
+
+
+@pytest.fixture
+def intact_card(exported: AttentionPaths, tmp_path: Path) -> Path:
+    """A copy of a card with an accepted finding, which every field of a card is in."""
+    copy = tmp_path / "intact.json"
+    write_json(copy, {**read_json(exported.card("logreg")), "accepted_findings": [{"kind": "overlap"}]})
+    return copy
+
+
+@given(drawn=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+def test_a_damaged_card_is_refused_or_loads(
+    data: AttentionData, exported: AttentionPaths, intact_card: Path, drawn: st.DataObject
+) -> None:
+    """And a model that loads answers."""
+    card = drawn.draw(damaged(read_json(intact_card)))
+    exported.card("logreg").write_text(json.dumps(card), encoding="utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # accepted findings
+        try:
+            loaded = load_model(exported.model("logreg", ".skops"))
+        except AttentionError:
+            return
+    assert {row.label for row in loaded.predict(data.X).rows} <= {0, 1}
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"{", b"[" * 100_000, b"\xff", b'{"threshold": 1e999}'])
+def test_a_card_of_another_shape_is_refused(exported: AttentionPaths, content: bytes) -> None:
+    exported.card("logreg").write_bytes(content)
+    with pytest.raises(AttentionError, match=r"the card logreg\.json is"):
+        load_model(exported.model("logreg", ".pkl"))
 
 
 def test_a_card_without_versions_is_refused(exported: AttentionPaths, unopened: None) -> None:

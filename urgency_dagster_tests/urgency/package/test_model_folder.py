@@ -6,9 +6,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from transformers import AutoModel
 
-from urgency_dagster.errors import ArtefactError
+from urgency_dagster import urgency
+from urgency_dagster.errors import ArtefactError, UrgencyError
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.data.dataset import read_training_set
@@ -17,6 +20,8 @@ from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal
 from urgency_dagster.urgency.network.inference import predict_logits
 from urgency_dagster.urgency.package.checkpoints import read_checkpoint
 from urgency_dagster.urgency.package.model_folder import load_urgency_model, read_card
+from urgency_dagster.writing import read_json, write_json
+from urgency_dagster_tests.json_damage import damaged
 from urgency_dagster_tests.urgency.conftest import ARCHIVES, FAST, WORDS, Trained
 
 
@@ -141,3 +146,62 @@ def test_the_folder_holds_the_number_of_audio_vectors(request: pytest.FixtureReq
 def test_no_card_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="no card"):
         read_card(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["card.json", "config.json"])
+@given(drawn=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+def test_damaged_json_is_refused_or_the_model_answers(
+    trained: Trained, moved: Path, name: str, drawn: st.DataObject
+) -> None:
+    stored = drawn.draw(damaged(read_json(trained.paths.urgency.model / name)))
+    (moved / name).write_text(json.dumps(stored), encoding="utf-8")
+    try:
+        model = urgency.load_model(moved, "cpu")
+        (call,) = model.predict_utterances(["네 여기 호흡"], np.zeros((1, 12), np.float32), ["a"]).calls
+    except UrgencyError:
+        return
+    assert sum(call.urgency.probabilities.values() if call.urgency else [1]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["card.json", "config.json"])
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"{", b"[" * 100_000, b"\xff", b"{}"])
+def test_json_of_another_shape_is_refused_or_says_nothing(moved: Path, name: str, content: bytes) -> None:
+    """An empty card says nothing of the model, as that of an old checkpoint."""
+    (moved / name).write_bytes(content)
+    if (name, content) == ("card.json", b"{}"):
+        assert urgency.load_model(moved, "cpu").provenance.speech_model == {}
+        return
+    with pytest.raises(ArtefactError):
+        urgency.load_model(moved, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("network", "text_width"), 1 << 40),
+        (("network", "audio_width"), 1 << 40),
+        (("network", "attention_heads"), 0),
+        (("labels", "urgency"), "상중하"),
+        (("labels", "urgency"), ["하", "중"]),
+        (("temperatures", "call"), {"urgency": 1.0}),
+        (("temperatures", "call", "urgency"), 0),
+        (("thresholds", "answer_from"), "0.5"),
+        (("max_length",), 0),
+    ],
+)
+def test_a_damaged_value_of_the_configuration_is_refused(moved: Path, place: tuple[str, ...], value: object) -> None:
+    stored = read_json(moved / "config.json")
+    part = stored
+    for key in place[:-1]:
+        part = part[key]
+    part[place[-1]] = value
+    write_json(moved / "config.json", stored)
+    with pytest.raises(ArtefactError, match="cannot be loaded"):
+        load_urgency_model(moved)
+
+
+def test_a_speaker_model_of_other_vectors_is_refused(moved: Path) -> None:
+    write_json(moved / "speaker.json", {"weights": [0.0] * 5, "bias": 0.0, "scores": {}})
+    with pytest.raises(ArtefactError, match="cannot be loaded"):
+        load_urgency_model(moved)

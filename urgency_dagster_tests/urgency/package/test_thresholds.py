@@ -140,7 +140,9 @@ def test_the_text_says_what_a_threshold_stands_on() -> None:
     probabilities, _ = drawn(3)
     few = {name: asdict(fit) for name, fit in fits_of(probabilities, np.full(3, HIGH), min_calls=20).items()}
     text = threshold_text("alarm_from", few, 20)
-    assert text.startswith("not offered: the development side has only 3 calls of 상 (high), and at least 20 are needed")
+    assert text.startswith(
+        "not offered: the development side has only 3 calls of 상 (high), and at least 20 are needed"
+    )
     assert "raises an alarm for 29.2% to 99.2% of them (95 % interval)" in text
     enough = {name: asdict(fit) for name, fit in fits_of(probabilities, np.full(3, HIGH)).items()}
     assert threshold_text("alarm_from", enough, 1).startswith(f"{enough['alarm_from']['threshold']:.3f}, fitted on 3")
