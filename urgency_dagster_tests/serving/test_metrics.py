@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -22,7 +23,7 @@ def asked(served_root: ServedRoot, recording: bytes) -> Iterator[TestClient]:
     with TestClient(create_app(served_root.config), base_url=ADDRESS) as client:
         for _ in range(2):
             turns = json.dumps([{"start_ms": 0, "end_ms": 3000, "text": SECRET}])
-            files = {"audio": (f"{SECRET}.wav", recording), "turns": (None, turns)}
+            files: dict[str, Any] = {"audio": (f"{SECRET}.wav", recording), "turns": (None, turns)}
             assert client.post("/v1/calls", files=files).status_code == 200
         assert client.post("/v1/calls", content=b"noise", headers={"content-type": "audio/wav"}).status_code == 422
         for number in range(50):
