@@ -47,7 +47,7 @@ setup: .venv/.ready
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[pipelines,serve,demo,openvino,docs,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[pipelines,replicas,demo,openvino,docs,dev]'
 	@# librosa compiles its functions at their first import on a machine, which takes some 20 s.
 	$(BIN)/python -c 'import librosa; librosa.yin'
 	touch $@

@@ -16,8 +16,9 @@ from benchmarks.report import Comparison, by_duration
 from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.cross_validation import cross_validate
 from urgency_dagster.attention.validation.folds import split_folds
-from urgency_dagster.attention.validation.parallel import ONE_CORE, connected
+from urgency_dagster.attention.validation.parallel import ONE_CORE
 from urgency_dagster.attention.validation.protocol import MODEL_NAMES, CrossValidationConfig, ModelResult
+from urgency_dagster.clusters import connected
 from urgency_dagster.demo.wearables import SAMPLES, draw_answers
 from urgency_dagster.errors import BenchmarkError
 

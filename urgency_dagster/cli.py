@@ -146,14 +146,17 @@ def _progress_bar(recordings: int) -> Iterator[Progress]:
 @_storage_option(DEFAULT_STORAGE)
 @click.option("--host", default=UI_ADDRESS, help=f"Address to listen on. Default: {UI_ADDRESS}, this machine only.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, help="Port. Default: 8000; 0 for any free one.")
-def serve(storage: Path | None, host: str, port: int) -> None:
+@click.option(
+    "--replicas", type=click.IntRange(1, 64), default=1, help="Processes. More than 1 need Ray and a token. Default: 1."
+)
+def serve(storage: Path | None, host: str, port: int, replicas: int) -> None:
     """Answer over HTTP with the trained models. Another address than this machine's needs URGENCY_API_TOKEN."""
     require_extra("serve")
     from urgency_dagster.operations.environment import prepare_process
     from urgency_dagster.serving import ServingConfig, serve
 
     prepare_process()
-    serve(ServingConfig(storage, host, port, os.environ.get("URGENCY_API_TOKEN")), click.echo)
+    serve(ServingConfig(storage, host, port, os.environ.get("URGENCY_API_TOKEN")), click.echo, replicas)
 
 
 @main.command()

