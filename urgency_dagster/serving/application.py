@@ -26,17 +26,20 @@ def create_app(config: ServingConfig) -> "FastAPI":
     from urgency_dagster.serving.routes import attention, calls, health, models, open_inference, reports, utterances
     from urgency_dagster.serving.routes.dashboard import add_dashboard
     from urgency_dagster.serving.security import Security
+    from urgency_dagster.serving.stream import route as stream
+    from urgency_dagster.serving.stream.sessions import open_sessions
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with ServedModels(config) as models:
             app.state.models = models
-            yield
+            async with open_sessions(models, config.limits, config.stream) as app.state.sessions:
+                yield
 
     # The pages of FastAPI's documentation load their scripts from another server.
     app = FastAPI(title="urgency_dagster", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.config = config
-    for routes in (calls, utterances, attention, models, reports, health, open_inference):
+    for routes in (calls, utterances, attention, models, reports, health, open_inference, stream):
         app.include_router(routes.router)
     add_dashboard(app)
     add_problem_handlers(app)

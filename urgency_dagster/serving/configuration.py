@@ -37,6 +37,34 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class StreamLimits:
+    """Bounds of one call in progress. Its length and its waiting turns are in `Limits`.
+
+    Attributes:
+        message_bytes: size of a message.
+        start_s: seconds for the first message.
+        idle_s: seconds without any message after which a connection ends; None for no end. Audio of silence is a
+            message, so silence ends nothing.
+        slow_s: seconds of unheard audio at which the client is told to slow down.
+        queued_s: maximum seconds of unheard audio. More ends the connection, but not the session.
+        kept_audio_s: seconds of audio that are kept for turns that are sent after they were spoken.
+        event_bytes: size of the last events, which are kept for a client that reconnects or reads slowly.
+        resume_s: seconds for which a session without a connection is kept.
+        kept_sessions: sessions without a connection that are kept.
+    """
+
+    message_bytes: int = 1 << 20
+    start_s: float = 10.0
+    idle_s: float | None = None
+    slow_s: float = 30.0
+    queued_s: float = 120.0
+    kept_audio_s: int = 60
+    event_bytes: int = 1 << 20
+    resume_s: float = 60.0
+    kept_sessions: int = 16
+
+
+@dataclass(frozen=True)
 class ServingConfig:
     """How the models of a storage root are served.
 
@@ -46,6 +74,7 @@ class ServingConfig:
         port: port to listen on.
         token: the secret that every request must carry; None if none is needed, which only loopback allows.
         limits: see `Limits`.
+        stream: see `StreamLimits`.
     """
 
     storage: Path | None = None
@@ -53,6 +82,7 @@ class ServingConfig:
     port: int = 8000
     token: str | None = field(default=None, repr=False)
     limits: Limits = field(default_factory=Limits)
+    stream: StreamLimits = field(default_factory=StreamLimits)
 
 
 def is_loopback(host: str) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from urgency_dagster.calls import Audio
-    from urgency_dagster.listening import HeardCall, Turn
+    from urgency_dagster.listening import HeardCall, HeardTurns, Turn, TurnAudio
 
 UTTERANCE_MAX_S = 60
 """Seconds of samples in memory up to which they count as an utterance of a call in progress."""
@@ -71,6 +71,14 @@ class ServedUrgency:
         """
         pool = self._workers.utterances if _is_utterance(audio) else self._workers.recordings
         return await pool.run(self.predictor.listen, audio, turns)
+
+    async def hear(self, cuts: "Sequence[TurnAudio]") -> "list[HeardTurns]":
+        """Turns of a call in progress with their vectors. Arguments and errors: see `listening.Listener.hear`.
+
+        Raises:
+            OverloadError: too many utterances wait.
+        """
+        return await self._workers.utterances.run(lambda: list(self.predictor.listener.hear(cuts)))
 
     async def logits(self, texts: Sequence[str], vectors: "NDArray[np.float32]") -> TaskLogits:
         """The logits of N utterances. Arguments and errors: see `urgency.Predictor.predict_utterances`."""

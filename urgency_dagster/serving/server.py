@@ -50,6 +50,8 @@ def serve(config: ServingConfig, echo: Callable[[str], None], replicas: int = 1)
             log_level="warning",
             server_header=False,
             timeout_graceful_shutdown=SHUTDOWN_S,
+            ws_max_size=config.stream.message_bytes,
+            ws_per_message_deflate=False,  # audio does not shrink
         )
         with suppress(KeyboardInterrupt):
             uvicorn.Server(options).run(sockets=[listener])
