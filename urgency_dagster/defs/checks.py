@@ -5,6 +5,7 @@ Each check runs on the written files, in the step that wrote them.
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from urgency_dagster.defs.figures import DIGITS, figure, figure_table, rounded, 
 from urgency_dagster.defs.partitions import call_archives
 from urgency_dagster.defs.rejects import main_reason, reject_reasons
 from urgency_dagster.paths import StoragePaths
+from urgency_dagster.serving import Parity
 from urgency_dagster.tables import EMBEDDING
 from urgency_dagster.urgency import SharedCalls
 
@@ -96,6 +98,13 @@ NOT_WORSE = dg.AssetCheckSpec(
     "not_worse_than_before",
     asset="urgency_evaluation",
     description="Urgency macro-F1 of the validation utterances is not below the 95 % interval of the last evaluation.",
+)
+SAME_WHEN_SERVED = dg.AssetCheckSpec(
+    "same_when_served",
+    asset="urgency_evaluation",
+    blocking=True,
+    description="A sample of the validation calls, sent through the routes of the server, has the probabilities of the "
+    "evaluation. They differ by at most 1e-5, or by 0.05 if an archive has vectors in a reduced precision.",
 )
 SAME_AS_EVALUATION = dg.AssetCheckSpec(
     "same_as_evaluation",
@@ -307,7 +316,7 @@ def _on_two_sides(table: pa.Table, column: str) -> int:
 def beats_majority(metrics: Mapping[str, Any]) -> dg.AssetCheckResult:
     """Compares the macro-F1 of the model with that of the majority class on the same rows."""
     if metrics["utterance"]["urgency"] is None:
-        return _not_checked(BEATS_MAJORITY.name, metrics)
+        return _not_checked(BEATS_MAJORITY.name, metrics["left_out"])
     model, majority = (metrics[name]["urgency"]["f1_macro"] for name in ("utterance", "majority"))
     return dg.AssetCheckResult(
         check_name=BEATS_MAJORITY.name,
@@ -323,7 +332,7 @@ def beats_majority(metrics: Mapping[str, Any]) -> dg.AssetCheckResult:
 def not_worse_than_before(metrics: Mapping[str, Any], before: Mapping[str, Any] | None) -> dg.AssetCheckResult:
     """Compares the macro-F1 of the model with the interval of the last model. The first model passes."""
     if metrics["utterance"]["urgency"] is None:
-        return _not_checked(NOT_WORSE.name, metrics)
+        return _not_checked(NOT_WORSE.name, metrics["left_out"])
     score = metrics["utterance"]["urgency"]["f1_macro"]
     last = before["utterance"]["urgency"] if before else None
     least = last["f1_macro_interval"][0] if last else None
@@ -332,6 +341,22 @@ def not_worse_than_before(metrics: Mapping[str, Any], before: Mapping[str, Any] 
         passed=least is None or score >= least,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"now": figure(score), "before": figure(last["f1_macro"] if last else None), "least": figure(least)},
+    )
+
+
+def same_when_served(parity: Parity) -> dg.AssetCheckResult:
+    """Compares the answers of the server with the evaluation. Without the extra `serve` or recordings it warns."""
+    if parity.not_measured:
+        return _not_checked(SAME_WHEN_SERVED.name, parity.not_measured)
+    return dg.AssetCheckResult(
+        check_name=SAME_WHEN_SERVED.name,
+        passed=parity.passed,
+        description=None
+        if parity.passed
+        else f"The server refused {parity.refused} of {parity.asked} calls. Its probabilities differ by up to "
+        f"{parity.max_difference}; the limit is {parity.limit}. Remedy: do not serve this model; look for a change of "
+        "the speech model or of the libraries.",
+        metadata=rounded({key: value for key, value in asdict(parity).items() if key != "not_measured"}),
     )
 
 
@@ -350,13 +375,13 @@ def same_as_evaluation(metrics: Mapping[str, Any]) -> dg.AssetCheckResult:
     )
 
 
-def _not_checked(name: str, metrics: Mapping[str, Any]) -> dg.AssetCheckResult:
-    """A warning, because a check about urgency that was left out neither passes nor blocks the sentiment."""
+def _not_checked(name: str, reason: str) -> dg.AssetCheckResult:
+    """A warning, because a check that could not be made neither passes nor blocks what follows."""
     return dg.AssetCheckResult(
         check_name=name,
         passed=False,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"Not checked: {metrics['left_out']}",
+        description=f"Not checked: {reason}",
     )
 
 

@@ -14,11 +14,13 @@ from urgency_dagster.defs.checks import (
     CALLS_IN_ONE_ARCHIVE,
     NOT_WORSE,
     SAME_AS_EVALUATION,
+    SAME_WHEN_SERVED,
     SPLIT_BY_CALL,
     beats_majority,
     calls_in_one_archive,
     not_worse_than_before,
     same_as_evaluation,
+    same_when_served,
     split_by_call,
 )
 from urgency_dagster.defs.columns import column_metadata, declared_columns
@@ -44,6 +46,7 @@ from urgency_dagster.provenance.manifests import partitions_with_manifest
 from urgency_dagster.provenance.record import CheckedEvent, Record
 from urgency_dagster.scoring import CODE_VERSIONS as SCORING_VERSIONS
 from urgency_dagster.scoring import GapConfig, measure_label_free_gap
+from urgency_dagster.serving import measure_parity
 from urgency_dagster.urgency import (
     CODE_VERSIONS,
     EvaluationConfig,
@@ -141,7 +144,7 @@ class EvaluationOptions(dagster_config(EvaluationConfig)):  # type: ignore[misc]
     pool=GPU_POOL,
     kinds={"pytorch", "markdown"},
     freshness_policy=EVALUATED_LATELY,
-    check_specs=[BEATS_MAJORITY, NOT_WORSE],
+    check_specs=[BEATS_MAJORITY, NOT_WORSE, SAME_WHEN_SERVED],
 )
 def urgency_evaluation(
     context: dg.AssetExecutionContext, config: EvaluationOptions, storage: StorageResource
@@ -160,7 +163,11 @@ def urgency_evaluation(
         "report": report_page(folder / "report.md"),
         **column_metadata("urgency_evaluation"),
     }
-    checks = [beats_majority(metrics), not_worse_than_before(metrics, before)]
+    checks = [
+        beats_majority(metrics),
+        not_worse_than_before(metrics, before),
+        same_when_served(measure_parity(storage.paths.root)),
+    ]
     yield from record.close_checked([folder, *files], metadata, checks)
 
 

@@ -1,3 +1,4 @@
+from .agreement import max_difference as max_difference
 from .archive import score_archive as score_archive
 from .calls_table import CALL_SOURCES as CALL_SOURCES
 from .calls_table import write_scored_calls as write_scored_calls
@@ -5,6 +6,8 @@ from .configuration import GapConfig as GapConfig
 from .configuration import ScoringConfig as ScoringConfig
 from .counts import ScoringCounts as ScoringCounts
 from .counts import count_scored as count_scored
+from .gap.labelled_calls import LabelledCall as LabelledCall
+from .gap.labelled_calls import labelled_calls as labelled_calls
 from .gap.measurement import measure_label_free_gap as measure_label_free_gap
 from .gap.report import gap_line as gap_line
 from .inventory import write_recordings as write_recordings

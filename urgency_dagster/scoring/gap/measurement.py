@@ -4,18 +4,18 @@
 thresholds, `report` writes the page for people. No text is kept: only figures are in memory after a call.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from urgency_dagster.devices import reproducible
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.progress import Progress, no_progress
+from urgency_dagster.scoring.agreement import max_difference
 from urgency_dagster.scoring.configuration import GapConfig
 from urgency_dagster.scoring.gap.fitting import fit_label_free_thresholds, threshold_effects
 from urgency_dagster.scoring.gap.labelled_calls import LabelledCall, labelled_calls
@@ -35,12 +35,6 @@ from urgency_dagster.urgency import (
 from urgency_dagster.writing import replacing_folder, write_json, write_text
 
 T = TypeVar("T")
-
-MAX_DIFFERENCE, MAX_DIFFERENCE_REDUCED = 1e-5, 0.05
-"""Maximum difference of a probability from the evaluation: vectors in float32, and in a reduced precision.
-
-The predictor computes vectors in float32. The second value is assumed, not measured.
-"""
 
 NO_RECOGNISER = (
     "There was no recogniser (URGENCY_RECOGNISER is `none`), so turns had no text: the character error rate is not "
@@ -173,15 +167,8 @@ def _scores(predictor: Predictor, compared: list[ComparedCall], config: GapConfi
 def _same_as_evaluation(paths: StoragePaths, held_out: HeldOutCalls, compared: list[ComparedCall]) -> dict[str, Any]:
     difference = max(call.difference for call in compared)
     archives = pc.unique(held_out.validation["archive"]).to_pylist()
-    reduced = any(_precision(paths, archive) != "float32" for archive in archives)
-    limit = MAX_DIFFERENCE_REDUCED if reduced else MAX_DIFFERENCE
+    limit = max_difference(paths, archives)
     return {"max_difference": difference, "limit": limit, "passed": difference <= limit}
-
-
-def _precision(paths: StoragePaths, archive: str) -> str:
-    """The precision of an archive's vectors; empty if it is not known."""
-    metadata: Mapping[bytes, bytes] = pq.read_schema(paths.archive(archive).embeddings).metadata or {}
-    return metadata.get(b"precision", b"").decode()
 
 
 def _nothing_heard(heard: Heard) -> ArtefactError:
