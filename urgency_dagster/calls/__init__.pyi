@@ -4,6 +4,7 @@ from .audio import cut as cut
 from .audio import load_waveform as load_waveform
 from .audio import pcm16_samples as pcm16_samples
 from .audio import sample_at as sample_at
+from .audio import stated_length_s as stated_length_s
 from .audio_blocks import Resampler as Resampler
 from .audio_blocks import waveform_blocks as waveform_blocks
 from .embedding.archive import embed_archive as embed_archive

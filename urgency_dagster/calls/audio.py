@@ -32,6 +32,9 @@ MAX_FRAMES = MAX_LENGTH_S * 48_000
 MAX_AMPLITUDE = float(2**31)
 """Maximum absolute value of a float sample, where full scale is 1. Larger values and NaN are damage."""
 
+UNKNOWN_FRAMES = 1 << 62
+"""libsndfile's frames of a stream without a stated end are not below this. Source: SF_COUNT_MAX in sndfile.h."""
+
 PCM16_STEP = 2.0**-15
 """One step of a 16-bit sample, where full scale is 1."""
 
@@ -87,6 +90,23 @@ def decode(audio: Audio) -> "tuple[np.ndarray, int]":
         return _from_samples(*audio)
     with opened(Path(audio) if isinstance(audio, str) else audio) as file:
         return joined([mixed(repaired(block)) for block in sample_blocks(file)]), int(file.samplerate)
+
+
+def stated_length_s(audio: Audio) -> float:
+    """The length of a recording in seconds, without decoding it: what its header says, or the samples in memory.
+
+    A header can be wrong. The length of a stream that does not know its own end is 0.
+
+    Args:
+        audio: see `decode`.
+
+    Raises:
+        AudioError: libsndfile cannot read the header, or the rate is out of bounds.
+    """
+    if isinstance(audio, tuple):
+        return len(audio[0]) / audio[1]
+    with opened(Path(audio) if isinstance(audio, str) else audio) as file:
+        return 0.0 if file.frames >= UNKNOWN_FRAMES else file.frames / file.samplerate
 
 
 def _from_samples(samples: "np.ndarray", sample_rate: int) -> "tuple[np.ndarray, int]":

@@ -23,10 +23,13 @@ from urgency_dagster.errors import (
     ArtefactError,
     AttentionError,
     AudioError,
+    DeviceMemoryError,
     InputError,
     MissingExtraError,
     ModelError,
+    NoRecogniserError,
     NoSpeechError,
+    OverloadError,
     RecognitionError,
     SettingsError,
     UrgencyError,
@@ -38,6 +41,9 @@ MEDIA_TYPE = "application/problem+json"
 
 TYPE_PREFIX = "urn:urgency-dagster:problem:"
 """The start of each problem's `type`. It identifies the problem and leads to no page."""
+
+RETRY_AFTER_S = 1
+"""Seconds after which a client may ask a busy server again."""
 
 MAX_FAULTS = 20
 """Faults of one request that are listed."""
@@ -60,6 +66,11 @@ class ProblemType:
     status: int
     title: str
 
+    def example(self) -> dict[str, Any]:
+        """An occurrence for the OpenAPI document."""
+        example = Problem(self, f"{self.title}.").to_json()
+        return example | {"instance": "urn:uuid:8c5d2f0e-6f0c-4d0a-9d7e-2f9f0f4b7f11"}
+
 
 INVALID_REQUEST = ProblemType("invalid-request", 422, "The request does not fit its schema")
 UNREADABLE_BODY = ProblemType("unreadable-body", 400, "The body cannot be read")
@@ -73,6 +84,8 @@ NOT_RECOGNISED = ProblemType("not-recognised", 503, "The recogniser gives no tex
 NO_MODEL = ProblemType("no-model", 503, "No model can answer now")
 UNAUTHORISED = ProblemType("unauthorised", 401, "The request carries no valid token")
 FOREIGN_ORIGIN = ProblemType("foreign-origin", 403, "The request comes from a page of another origin")
+NOT_FOUND = ProblemType("not-found", 404, "There is nothing at this path")
+METHOD_NOT_ALLOWED = ProblemType("method-not-allowed", 405, "The path does not take this method")
 FOREIGN_HOST = ProblemType("foreign-host", 421, "The request is for another host")
 BODY_TOO_LARGE = ProblemType("body-too-large", 413, "The body is too large")
 UNSUPPORTED_MEDIA = ProblemType("unsupported-media", 415, "The body is of another media type")
@@ -87,6 +100,9 @@ BY_ERROR: Mapping[type[UrgencyError], ProblemType] = {
     InputError: UNUSABLE_INPUT,
     AttentionError: UNUSABLE_ROWS,
     RecognitionError: NOT_RECOGNISED,
+    NoRecogniserError: NOT_RECOGNISED,
+    DeviceMemoryError: UNUSABLE_AUDIO,
+    OverloadError: BUSY,
     ArtefactError: NO_MODEL,
     MissingExtraError: NO_MODEL,
     ModelError: NO_MODEL,
@@ -132,6 +148,11 @@ class Problem(Exception):  # noqa: N818 - the field's word for an error that a c
     faults: Sequence[Fault] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self.type.status
+
     def to_json(self) -> dict[str, Any]:
         """The problem document. `error` is the member that the Open Inference Protocol asks for."""
         document: dict[str, Any] = {
@@ -148,16 +169,18 @@ class Problem(Exception):  # noqa: N818 - the field's word for an error that a c
         """The answer."""
         document = self.to_json()
         _log.info("problem %s %s", self.type.name, document["instance"])
+        retry = {"retry-after": str(RETRY_AFTER_S)} if self.type is BUSY else {}
         content = json.dumps(document, ensure_ascii=False)
-        return Response(content, self.type.status, dict(self.headers), MEDIA_TYPE)
+        return Response(content, self.status, {**retry, **self.headers}, MEDIA_TYPE)
 
 
 @contextmanager
-def at_field(pointer: str) -> Iterator[None]:
+def at_field(pointer: str, *kinds: type[UrgencyError]) -> Iterator[None]:
     """Names the field that an error of the project is about.
 
     Args:
         pointer: JSON pointer into the body, as a URI fragment such as `#/turns`.
+        kinds: the errors that are about this field; all without any.
 
     Raises:
         Problem: instead of an error for which the client can do something.
@@ -165,9 +188,11 @@ def at_field(pointer: str) -> Iterator[None]:
     try:
         yield
     except UrgencyError as error:
-        problem = of_error(error)
-        if problem.type.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if kinds and not isinstance(error, kinds):
             raise
+        problem = of_error(error)
+        if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise problem from error
         raise Problem(problem.type, problem.detail, [Fault(problem.detail, pointer)]) from error
 
 
@@ -231,7 +256,8 @@ def _pointer(under: str, place: Sequence[Any]) -> str:
 
 STATUS_TYPES = {
     HTTPStatus.BAD_REQUEST: UNREADABLE_BODY,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: BODY_TOO_LARGE,
+    HTTPStatus.NOT_FOUND: NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED: METHOD_NOT_ALLOWED,
 }
 
 

@@ -10,8 +10,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from urgency_dagster.serving.configuration import Limits
 from urgency_dagster.serving.problems import BODY_TOO_LARGE, BUSY, SLOW_BODY, TOO_SLOW, Problem, of_unexpected
 
-RETRY_AFTER_S = 1
-
 
 class RequestLimits:
     """ASGI middleware that bounds each HTTP request.
@@ -101,5 +99,4 @@ def _stated_bytes(headers: Headers) -> int:
 
 
 def _busy() -> Problem:
-    detail = "As many requests are answered as the server allows. Ask again later."
-    return Problem(BUSY, detail, headers={"retry-after": str(RETRY_AFTER_S)})
+    return Problem(BUSY, "As many requests are answered as the server allows. Ask again later.")

@@ -90,7 +90,7 @@ class Security:
     def _holds_token(self, headers: Headers) -> bool:
         """Whether the token is in `Authorization`, or in a subprotocol of a WebSocket."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        offered = [token.strip().encode()] if scheme.lower() == "bearer" else []
+        offered = [token.strip(" ").encode("latin-1")] if scheme.lower() == "bearer" else []
         protocols = headers.get("sec-websocket-protocol", "").split(",")
         offered += [_decoded(name.strip()) for name in protocols if name.strip().startswith(TOKEN_PROTOCOL)]
         return any(hmac.compare_digest(candidate, self._token or b"") for candidate in offered)

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from urgency_dagster.serving.problems import INVALID_REQUEST, NO_MODEL, UNKNOWN_MODEL, Fault, Problem, at_field
-from urgency_dagster.serving.routes.answers import described, json_answer
+from urgency_dagster.serving.problems import (
+    INVALID_REQUEST,
+    NO_MODEL,
+    UNKNOWN_MODEL,
+    UNUSABLE_ROWS,
+    Fault,
+    Problem,
+    at_field,
+)
+from urgency_dagster.serving.routes.answers import EVERY_BODY, described, json_answer
 from urgency_dagster.serving.routes.lending import Models, ServerLimits
 from urgency_dagster.serving.schemas.attention import AttentionAnswer, AttentionInput
 
@@ -20,7 +28,7 @@ router = APIRouter(prefix="/v1", tags=["attention"])
 
 @router.post(
     "/attention",
-    responses=described(AttentionAnswer, 400, 401, 404, 408, 413, 422, 503),
+    responses=described(AttentionAnswer, *EVERY_BODY, UNKNOWN_MODEL, UNUSABLE_ROWS),
     summary="Score rows of wearable features",
 )
 async def score_rows(body: AttentionInput, models: Models, limits: ServerLimits) -> Response:

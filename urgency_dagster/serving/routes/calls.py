@@ -1,69 +1,57 @@
 """`POST /v1/calls`: urgency and sentiment of a recording."""
 
-import json
-import tempfile
 from contextlib import AsyncExitStack
-from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from pydantic import TypeAdapter, ValidationError
-from starlette.datastructures import UploadFile
 
-from urgency_dagster.calls import MAX_LABEL_BYTES, printable
-from urgency_dagster.listening import Turn
+from urgency_dagster.errors import InputError, NoSpeechError
 from urgency_dagster.scoring import PredictedRecording, call_object
-from urgency_dagster.serving.configuration import Limits
 from urgency_dagster.serving.problems import (
-    INVALID_REQUEST,
-    UNREADABLE_BODY,
+    NO_SPEECH,
+    NOT_RECOGNISED,
     UNSUPPORTED_MEDIA,
-    Fault,
-    Problem,
+    UNUSABLE_AUDIO,
+    UNUSABLE_INPUT,
     at_field,
-    of_validation,
 )
-from urgency_dagster.serving.routes.answers import described, json_answer, urgency_model
+from urgency_dagster.serving.routes.answers import EVERY_BODY, described, json_answer, urgency_model
 from urgency_dagster.serving.routes.lending import Models, ServerLimits
-from urgency_dagster.serving.schemas.calls import CallAnswer, TurnInput
+from urgency_dagster.serving.routes.sent_call import CALL_BODY, check_length, receive_call
+from urgency_dagster.serving.schemas.calls import CallAnswer
 
 if TYPE_CHECKING:
-    from urgency_dagster.calls import Audio
     from urgency_dagster.urgency import RecordingPrediction
 
 router = APIRouter(prefix="/v1", tags=["calls"])
 
-IN_MEMORY_BYTES = 1 << 20
-"""A larger recording is stored in a file without a name, which is gone when the request ends, however it ends."""
 
-TURNS = TypeAdapter(list[TurnInput])
-
-
-class SentCall(NamedTuple):
-    """What a request holds.
-
-    Attributes:
-        name: name of the file; empty without one.
-        audio: the recording.
-        turns: its turns; None to find them.
-    """
-
-    name: str
-    audio: "Audio"
-    turns: tuple[Turn, ...] | None
-
-
-@router.post("/calls", responses=described(CallAnswer, 400, 401, 408, 413, 415, 422, 503), summary="Score a recording")
-async def score_call(request: Request, models: Models, limits: ServerLimits, text: bool = Query(False)) -> Response:
+@router.post(
+    "/calls",
+    responses=described(
+        CallAnswer, *EVERY_BODY, UNSUPPORTED_MEDIA, UNUSABLE_AUDIO, NO_SPEECH, UNUSABLE_INPUT, NOT_RECOGNISED
+    ),
+    openapi_extra={"requestBody": CALL_BODY},
+    summary="Score a recording",
+)
+async def score_call(
+    request: Request,
+    models: Models,
+    limits: ServerLimits,
+    text: Annotated[bool, Query(description="Whether the utterances of the answer have their text.")] = False,
+) -> Response:
     """Urgency and sentiment of a recording and of its utterances.
 
     Send a recording as `audio/*`, or as the part `audio` of a `multipart/form-data` with the optional part `turns`.
-    Without turns, the server finds them.
+    Without turns, the server finds them. The name of the recording is that of the part.
     """
     async with AsyncExitStack() as opened:
-        sent = await _received(request, limits, opened)
-        with models.urgency() as served, at_field("#/audio"):
+        sent = await receive_call(request, limits, opened)
+        about_turns = (InputError, NoSpeechError) if sent.turns else (InputError,)
+        with models.urgency() as served, at_field("#/audio"), at_field("#/turns", *about_turns):
+            await check_length(sent.audio, limits)
             prediction = await served.predict(sent.audio, sent.turns)
     return json_answer(_call_answer(sent.name, prediction, text))
 
@@ -79,57 +67,3 @@ def _call_answer(name: str, prediction: "RecordingPrediction", text: bool) -> di
         "rejected": rejected,
         "model": urgency_model(prediction.provenance),
     }
-
-
-async def _received(request: Request, limits: Limits, opened: AsyncExitStack) -> SentCall:
-    """The recording of a request. A large one stays in a file until `opened` ends."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind.startswith("audio/"):
-        return SentCall("", await _streamed(request, opened), None)
-    if kind != "multipart/form-data":
-        received = Fault("neither `audio/*` nor `multipart/form-data`", parameter="Content-Type")
-        raise Problem(UNSUPPORTED_MEDIA, "Send the recording as `audio/*` or `multipart/form-data`.", [received])
-    form = await opened.enter_async_context(request.form(max_files=2, max_fields=2, max_part_size=MAX_LABEL_BYTES))
-    unknown = sorted(set(form) - {"audio", "turns"})
-    audio = form.get("audio")
-    if unknown or not isinstance(audio, UploadFile) or len(form.getlist("audio")) + len(form.getlist("turns")) > 2:
-        raise Problem(
-            INVALID_REQUEST, "The parts are `audio`, a file, and optionally `turns`.", [Fault("no such parts", "#")]
-        )
-    turns = form.get("turns")
-    content = await turns.read(MAX_LABEL_BYTES + 1) if isinstance(turns, UploadFile) else turns
-    return SentCall(printable(audio.filename or ""), _audio_of(audio.file, audio.size or 0), _turns(content, limits))
-
-
-async def _streamed(request: Request, opened: AsyncExitStack) -> "Audio":
-    """The body, which is the recording."""
-    file = opened.enter_context(tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES))  # noqa: SIM115 - closed with `opened`
-    async for chunk in request.stream():
-        file.write(chunk)
-    return _audio_of(file, file.tell())
-
-
-def _audio_of(file: "IO[bytes]", size: int) -> "Audio":
-    """The recording in an open file: its bytes, or the path of the file if it is large."""
-    if not size:
-        raise Problem(UNREADABLE_BODY, "There is no recording.", [Fault("is empty", "#/audio")])
-    file.seek(0)
-    if size <= IN_MEMORY_BYTES:
-        return file.read()
-    file.flush()
-    return Path(f"/dev/fd/{file.fileno()}")
-
-
-def _turns(content: bytes | str | None, limits: Limits) -> tuple[Turn, ...] | None:
-    if content is None:
-        return None
-    try:
-        turns = TURNS.validate_python(json.loads(content))
-    except ValidationError as error:
-        raise of_validation(error, "#/turns") from error
-    except (ValueError, RecursionError) as error:
-        raise Problem(UNREADABLE_BODY, "The part `turns` is not JSON.", [Fault("is not JSON", "#/turns")]) from error
-    if not 0 < len(turns) <= limits.utterances:
-        detail = f"A recording has 1 to {limits.utterances} turns."
-        raise Problem(INVALID_REQUEST, detail, [Fault(f"has not 1 to {limits.utterances} entries", "#/turns")])
-    return tuple(Turn(turn.start_ms, turn.end_ms, turn.text, turn.speaker) for turn in turns)

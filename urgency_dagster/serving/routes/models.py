@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/v1", tags=["models"])
 
 
-@router.get("/models", responses=described(ModelsAnswer, 401), summary="The models that answer now")
+@router.get("/models", responses=described(ModelsAnswer), summary="The models that answer now")
 async def list_models(models: Models) -> Response:
     """The urgency model and the attention models, with their hashes, classes, columns and thresholds."""
     with models.attention() as by_name:

@@ -12,8 +12,16 @@ import pandas as pd
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from urgency_dagster.serving.problems import INVALID_REQUEST, NO_MODEL, UNKNOWN_MODEL, Fault, Problem, at_field
-from urgency_dagster.serving.routes.answers import described, json_answer
+from urgency_dagster.serving.problems import (
+    INVALID_REQUEST,
+    NO_MODEL,
+    UNKNOWN_MODEL,
+    UNUSABLE_ROWS,
+    Fault,
+    Problem,
+    at_field,
+)
+from urgency_dagster.serving.routes.answers import EVERY_BODY, described, json_answer
 from urgency_dagster.serving.routes.lending import Models, ServerLimits
 from urgency_dagster.serving.schemas.open_inference import (
     InferenceAnswer,
@@ -37,7 +45,8 @@ OUTPUTS: Mapping[str, str] = {"label": "INT64", "probability": "FP64"}
 """The output tensors with their data types, each of shape [N]."""
 
 
-@router.get("", responses=described(ServerMetadata, 401), summary="Server metadata")
+@router.get("/", include_in_schema=False)
+@router.get("", responses=described(ServerMetadata), summary="Server metadata")
 async def server_metadata() -> Response:
     """Name and version of the server. It has no extensions of the protocol."""
     return json_answer({"name": "urgency-dagster", "version": version("urgency-dagster"), "extensions": []})
@@ -49,7 +58,7 @@ async def server_live() -> Response:
     return json_answer({"live": True})
 
 
-@router.get("/health/ready", responses=described(ServerReady, 503), summary="Server ready")
+@router.get("/health/ready", responses=described(ServerReady, NO_MODEL), summary="Server ready")
 async def server_ready(models: Models) -> Response:
     """Whether the attention models answer."""
     with models.attention() as by_name:
@@ -58,8 +67,24 @@ async def server_ready(models: Models) -> Response:
     return json_answer({"live": True})
 
 
-@router.get("/models/{name}", responses=described(ModelMetadata, 401, 404), summary="Model metadata")
-@router.get("/models/{name}/versions/{version}", responses=described(ModelMetadata, 401, 404), summary="Model metadata")
+METADATA: dict[str, Any] = {
+    "responses": described(ModelMetadata, UNKNOWN_MODEL, INVALID_REQUEST),
+    "summary": "Model metadata",
+}
+
+READY: dict[str, Any] = {
+    "responses": described(ModelReady, UNKNOWN_MODEL, INVALID_REQUEST),
+    "summary": "Model ready",
+}
+
+INFER: dict[str, Any] = {
+    "responses": described(InferenceAnswer, *EVERY_BODY, UNKNOWN_MODEL, UNUSABLE_ROWS),
+    "summary": "Inference",
+}
+
+
+@router.get("/models/{name}", **METADATA)
+@router.get("/models/{name}/versions/{version}", **METADATA)
 async def model_metadata(models: Models, name: str, version: str | None = None) -> Response:
     """The columns that a model needs, and its outputs. The version is the SHA-256 of its file."""
     with models.attention() as by_name:
@@ -71,19 +96,13 @@ async def model_metadata(models: Models, name: str, version: str | None = None) 
     return json_answer(document)
 
 
-@router.get("/models/{name}/ready", responses=described(ModelReady, 401, 404), summary="Model ready")
-@router.get("/models/{name}/versions/{version}/ready", responses=described(ModelReady, 401, 404), summary="Model ready")
+@router.get("/models/{name}/ready", **READY)
+@router.get("/models/{name}/versions/{version}/ready", **READY)
 async def model_ready(models: Models, name: str, version: str | None = None) -> Response:
     """Whether a model answers."""
     with models.attention() as by_name:
         _named(by_name, name, version)
     return json_answer({"name": name, "ready": True})
-
-
-INFER: dict[str, Any] = {
-    "responses": described(InferenceAnswer, 400, 401, 404, 408, 413, 422, 503),
-    "summary": "Inference",
-}
 
 
 @router.post("/models/{name}/infer", **INFER)

@@ -8,15 +8,15 @@ from fastapi.responses import FileResponse
 
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
-from urgency_dagster.serving.problems import NO_REPORT, Problem
-from urgency_dagster.serving.schemas.problems import ProblemAnswer
+from urgency_dagster.serving.problems import INVALID_REQUEST, NO_REPORT, Problem
+from urgency_dagster.serving.routes.answers import described_problems
 from urgency_dagster.serving.stored_reports import AttentionReport, ReportNames, StoredReports, UrgencyReport
 from urgency_dagster.settings import Settings
 
 router = APIRouter(
     prefix="/v1/reports",
     tags=["reports"],
-    responses={status: {"model": ProblemAnswer} for status in (401, 404, 503)},
+    responses=described_problems(NO_REPORT, INVALID_REQUEST),
 )
 
 

@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from urgency_dagster.errors import InputError
-from urgency_dagster.serving.problems import INVALID_REQUEST, Fault, Problem, at_field
-from urgency_dagster.serving.routes.answers import described, json_answer, urgency_model
+from urgency_dagster.serving.problems import INVALID_REQUEST, UNUSABLE_INPUT, Fault, Problem, at_field
+from urgency_dagster.serving.routes.answers import EVERY_BODY, described, json_answer, urgency_model
 from urgency_dagster.serving.routes.lending import Models, ServerLimits
 from urgency_dagster.serving.schemas.calls import UtteranceInput, UtterancesAnswer, UtterancesInput
 
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1", tags=["calls"])
 
 @router.post(
     "/utterances",
-    responses=described(UtterancesAnswer, 400, 401, 408, 413, 422, 503),
+    responses=described(UtterancesAnswer, *EVERY_BODY, UNUSABLE_INPUT),
     summary="Score utterances with vectors",
 )
 async def score_utterances(body: UtterancesInput, models: Models, limits: ServerLimits) -> Response:

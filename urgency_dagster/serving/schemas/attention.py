@@ -4,14 +4,17 @@ from typing import Literal
 
 from pydantic import Field
 
+from urgency_dagster.serving.schemas import examples
 from urgency_dagster.serving.schemas.calls import Probability
-from urgency_dagster.serving.schemas.strict import StrictModel
+from urgency_dagster.serving.schemas.strict import StrictModel, shown
 
 MAX_REASONS = 100
 
 
 class AttentionInput(StrictModel):
     """Rows by column name."""
+
+    model_config = shown(examples.ATTENTION)
 
     rows: list[dict[str, bool | int | float]] = Field(
         min_length=1,
@@ -67,5 +70,7 @@ class ModelRowsAnswer(StrictModel):
 
 class AttentionAnswer(StrictModel):
     """What each model answers, by its name."""
+
+    model_config = shown(examples.ATTENTION_ANSWER)
 
     models: dict[str, ModelRowsAnswer] = Field(description="By the name of the model.")

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from urgency_dagster.listening import Listening
-from urgency_dagster.serving.schemas.strict import StrictModel
+from urgency_dagster.serving.schemas import examples
+from urgency_dagster.serving.schemas.strict import StrictModel, shown
 
 MAX_TIME_MS = 24 * 60 * 60 * 1000
 """Maximum time of a turn in milliseconds. A recording is shorter than a day."""
@@ -17,6 +18,8 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 class TurnInput(StrictModel):
     """One utterance of a recording."""
+
+    model_config = shown(examples.TURN)
 
     start_ms: Milliseconds = Field(
         description="Start in milliseconds from the start of the recording.", examples=[1200]
@@ -65,6 +68,8 @@ class RejectedTurn(StrictModel):
 class CallAnswer(StrictModel):
     """Urgency and sentiment of a recording and of its utterances."""
 
+    model_config = shown(examples.CALL_ANSWER)
+
     file: str = Field(description="Name of the recording, as sent; empty without one.", examples=["call.wav"])
     id: str = Field(alias="_id", description="The name up to its first `_`.", examples=["call"])
     urgency: ClassAnswer | None = Field(description="Of the call. Null if the training left it out.")
@@ -92,6 +97,8 @@ class UtteranceInput(StrictModel):
 class UtterancesInput(StrictModel):
     """Utterances of one or many calls, for a client that embeds speech itself, such as the pipeline."""
 
+    model_config = shown(examples.UTTERANCES)
+
     utterances: list[UtteranceInput] = Field(min_length=1)
 
 
@@ -114,6 +121,8 @@ class CallOfUtterances(StrictModel):
 
 class UtterancesAnswer(StrictModel):
     """Urgency and sentiment of utterances and of their calls."""
+
+    model_config = shown(examples.UTTERANCES_ANSWER)
 
     utterances: list[UtteranceAnswer] = Field(description="One for each utterance, in their order.")
     calls: list[CallOfUtterances] = Field(description="In the order of their first utterances.")

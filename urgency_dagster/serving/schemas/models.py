@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from urgency_dagster.serving.schemas.strict import StrictModel
+from urgency_dagster.serving.schemas import examples
+from urgency_dagster.serving.schemas.strict import StrictModel, shown
 
 
 class UrgencyModelDescription(StrictModel):
@@ -33,6 +34,8 @@ class AttentionModelDescription(StrictModel):
 class ModelsAnswer(StrictModel):
     """The models that answer now."""
 
+    model_config = shown(examples.MODELS_ANSWER)
+
     urgency: UrgencyModelDescription | None = Field(description="Null if there is none.")
     attention: dict[str, AttentionModelDescription] = Field(description="By name; empty if there are none.")
 
@@ -46,5 +49,8 @@ class LiveAnswer(StrictModel):
 class ReadyAnswer(StrictModel):
     """Models answer."""
 
+    model_config = shown(examples.READY_ANSWER)
+
     status: Literal["ready"]
+    models: list[str] = Field(description="The models that answer.", examples=[["urgency", "attention/lgbm"]])
     missing: list[Literal["urgency", "attention"]] = Field(description="What has no model yet.")

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from urgency_dagster.serving.schemas.strict import StrictModel
+from urgency_dagster.serving.schemas import examples
+from urgency_dagster.serving.schemas.strict import StrictModel, shown
 
 DataType = Literal["BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP32", "FP64"]
 """The accepted data types. Columns are numbers; BYTES holds text, and FP16 has no form in JSON."""
@@ -63,6 +64,8 @@ class TensorMetadata(OpenModel):
 class ModelMetadata(OpenModel):
     """`GET /v2/models/{name}`."""
 
+    model_config = shown(examples.MODEL_METADATA)
+
     name: str
     versions: list[str] = Field(description="The version is the SHA-256 of the model's file.")
     platform: str
@@ -90,6 +93,8 @@ class InferenceOutput(OpenModel):
 class InferenceRequest(OpenModel):
     """`POST /v2/models/{name}/infer`."""
 
+    model_config = shown(examples.INFERENCE)
+
     id: str | None = None
     parameters: Parameters | None = None
     inputs: list[InferenceInput] = Field(min_length=1)
@@ -107,6 +112,8 @@ class OutputTensor(OpenModel):
 
 class InferenceAnswer(OpenModel):
     """The answer to an inference request."""
+
+    model_config = shown(examples.INFERENCE_ANSWER)
 
     model_name: str
     model_version: str

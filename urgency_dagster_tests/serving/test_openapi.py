@@ -1,0 +1,81 @@
+"""The OpenAPI document: what it holds, and what Schemathesis finds when it asks by it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from fastapi.testclient import TestClient
+from hypothesis import strategies as st
+from schemathesis.schemas import BaseSchema
+
+from urgency_dagster.serving import create_app
+from urgency_dagster_tests.conftest import Builder
+from urgency_dagster_tests.serving.conftest import ServedRoot
+
+EXAMPLES_PER_OPERATION = 12
+
+
+@pytest.fixture(scope="session")
+def document(client: TestClient) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/openapi.json").json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method} {path}", operation
+
+
+def test_the_document_is_of_version_3_1(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+
+
+def test_every_operation_is_described(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        assert operation["summary"], name
+        assert operation["description"], name
+        assert operation["tags"][0] in {tag["name"] for tag in document["tags"]}, name
+
+
+def test_every_error_is_a_problem_document_with_an_example(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        errors = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
+        assert {"401", "403", "421", "500", "503"} <= set(errors), name
+        for answer in errors.values():
+            assert list(answer["content"]) == ["application/problem+json"]
+            assert answer["content"]["application/problem+json"]["examples"]
+
+
+def test_the_examples_fit_their_schemas(document: dict[str, Any]) -> None:
+    import jsonschema_rs
+
+    count = 0
+    for name, schema in document["components"]["schemas"].items():
+        for example in schema.get("examples", []):
+            resolved = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+            jsonschema_rs.validate(resolved, example)
+            count += 1
+    assert count >= 10
+
+
+def test_the_token_is_described_only_if_it_is_needed(served_root: ServedRoot) -> None:
+    from dataclasses import replace
+
+    with_token = create_app(replace(served_root.config, token="t")).openapi()
+    assert with_token["security"] == [{"token": []}]
+    assert "security" not in create_app(served_root.config).openapi()
+
+
+def test_no_page_of_the_server_loads_another_server(client: TestClient) -> None:
+    assert client.get("/docs").status_code == 404
+    assert client.get("/redoc").status_code == 404
+
+
+@pytest.fixture(scope="session")
+def schema(client: TestClient, build: Builder) -> BaseSchema:
+    recordings = st.sampled_from([build.wav(1500), build.wav(700, rate=16_000), b"RIFF", b""])
+    for media_type in ("audio/*", "audio/wav"):
+        schemathesis.openapi.media_type(media_type, recordings)
+    return schemathesis.openapi.from_asgi("/openapi.json", client.app)
