@@ -218,7 +218,9 @@ def _are_chunks(content: bytes) -> bool:
     return 0 < len(content) <= start <= len(content) + 1
 
 
-def sample_blocks(file: "soundfile.SoundFile", max_length_s: int | None = None) -> "Iterator[np.ndarray]":
+def sample_blocks(
+    file: "soundfile.SoundFile", max_length_s: int | None = None, block_samples: int | None = None
+) -> "Iterator[np.ndarray]":
     """Yields the samples in blocks of shape (frames, channels): int16 for 16-bit PCM, otherwise float32, full scale 1.
 
     Blocks, because the length in a header can be wrong and larger than the memory. int16 for 16-bit PCM, because
@@ -227,13 +229,15 @@ def sample_blocks(file: "soundfile.SoundFile", max_length_s: int | None = None) 
     Args:
         file: an open recording.
         max_length_s: maximum seconds; None for the bounds of a recording that is held in memory.
+        block_samples: samples of all channels in a block; None for BLOCK_SAMPLES.
 
     Raises:
         AudioError: the recording is longer than that, or than MAX_LENGTH_S or MAX_FRAMES.
     """
     dtype = "int16" if file.subtype == "PCM_16" else "float32"
     remaining = max_frames = _max_frames(file.samplerate, max_length_s)
-    while len(samples := file.read(max(1, BLOCK_SAMPLES // file.channels), dtype=dtype, always_2d=True)):
+    frames = max(1, (block_samples or BLOCK_SAMPLES) // file.channels)
+    while len(samples := file.read(frames, dtype=dtype, always_2d=True)):
         remaining -= len(samples)
         if remaining < 0:
             raise _too_long(max_frames, file.samplerate)

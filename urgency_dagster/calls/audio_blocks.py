@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from urgency_dagster.calls.audio import (
-    BLOCK_SAMPLES,
     SAMPLE_RATE,
     Audio,
     check_samples,
@@ -24,6 +23,12 @@ if TYPE_CHECKING:
 MAX_BLOCKS_LENGTH_S = 6 * 3600
 """Maximum seconds of a recording in blocks. It bounds the time: a compressed day of silence fits in some kB."""
 
+STREAM_SAMPLES = 1 << 18
+"""Samples of all channels in a block, half a minute at 8 kHz.
+
+Larger blocks are released with holes around them in the heap, and a recording of hours needs ever more memory.
+"""
+
 
 def waveform_blocks(audio: Audio) -> "Iterator[np.ndarray]":
     """Yields consecutive blocks of a recording: mono float32 at 16 kHz, each of shape (samples,), at least one.
@@ -40,11 +45,11 @@ def waveform_blocks(audio: Audio) -> "Iterator[np.ndarray]":
     if isinstance(audio, tuple):
         samples, sample_rate = audio
         check_samples(samples, sample_rate, MAX_BLOCKS_LENGTH_S)
-        starts = range(0, len(samples), BLOCK_SAMPLES)
-        yield from _resampled((mono(samples[start : start + BLOCK_SAMPLES]) for start in starts), sample_rate)
+        starts = range(0, len(samples), STREAM_SAMPLES)
+        yield from _resampled((mono(samples[start : start + STREAM_SAMPLES]) for start in starts), sample_rate)
         return
     with opened(Path(audio) if isinstance(audio, str) else audio) as file:
-        blocks = (mixed(repaired(block)) for block in sample_blocks(file, MAX_BLOCKS_LENGTH_S))
+        blocks = (mixed(repaired(block)) for block in sample_blocks(file, MAX_BLOCKS_LENGTH_S, STREAM_SAMPLES))
         yield from _resampled(blocks, file.samplerate)
 
 

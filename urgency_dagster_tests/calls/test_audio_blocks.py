@@ -10,7 +10,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from urgency_dagster.calls import audio, audio_blocks
+from urgency_dagster.calls import audio_blocks
 from urgency_dagster.calls.audio import load_waveform, pcm16_samples
 from urgency_dagster.calls.audio_blocks import Resampler, waveform_blocks
 from urgency_dagster.errors import AudioError
@@ -25,8 +25,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Sets the samples of a block."""
 
     def set_size(size: int) -> None:
-        for module in (audio, audio_blocks):
-            monkeypatch.setattr(module, "BLOCK_SAMPLES", size)
+        monkeypatch.setattr(audio_blocks, "STREAM_SAMPLES", size)
 
     return set_size
 
@@ -54,7 +53,7 @@ def test_the_blocks_are_the_waveform(
 def test_the_length_is_that_of_the_waveform(count: int, rate: int, size: int) -> None:
     recording = (samples(count)[:, 0], rate)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(audio_blocks, "BLOCK_SAMPLES", size)
+        patched.setattr(audio_blocks, "STREAM_SAMPLES", size)
         blocks = list(waveform_blocks(recording))
     assert np.concatenate(blocks).tobytes() == load_waveform(recording).tobytes()
 
