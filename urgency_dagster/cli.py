@@ -15,6 +15,7 @@ from urgency_dagster.paths import StoragePaths, shown
 from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.scoring import FORMATS, Format
 from urgency_dagster.settings import UI_ADDRESS, Settings
+from urgency_dagster.urgency import ENGINES, Engine
 
 PORT = "3000"
 
@@ -95,9 +96,17 @@ class _NothingPredicted(click.ClickException):
 @click.option(
     "--model", type=click.Path(path_type=Path), help="Model folder. Default: `urgency/model` in the storage root."
 )
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="torch",
+    help="What computes the network. With openvino, the model folder is an exported one: by default `urgency/export`.",
+)
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", help="Default: table.")
 @click.option("--text", is_flag=True, help="Print the text of the calls, too.")
-def predict(paths: tuple[Path, ...], storage: Path | None, model: Path | None, form: Format, text: bool) -> None:
+def predict(
+    paths: tuple[Path, ...], storage: Path | None, model: Path | None, engine: Engine, form: Format, text: bool
+) -> None:
     """Predict urgency and sentiment of recordings: files, folders or ZIPs, with label JSON beside them or without.
 
     Exit with 1 if a file was rejected, and with 2 if nothing was predicted.
@@ -115,7 +124,7 @@ def predict(paths: tuple[Path, ...], storage: Path | None, model: Path | None, f
     prepare_process()
     try:
         require_extra("predict")
-        predictor = load_predictor(storage, model)
+        predictor = load_predictor(storage, model, engine)
         found = find_recordings(paths)
         with _progress_bar(len(found)) as progress:
             answers = predict_recordings(predictor, found, progress)

@@ -259,7 +259,7 @@ def label_free_gap(
 
 @steps.asset(
     group_name=GROUP,
-    deps=[training_set, urgency_model],
+    deps=[training_set, urgency_model, label_free_gap],
     owners=CALLS_TEAM,
     tags=MODEL | ON_DEMAND,
     code_version=CODE_VERSIONS["urgency_export"],
@@ -270,8 +270,8 @@ def label_free_gap(
 def urgency_export(context: dg.AssetExecutionContext, storage: StorageResource) -> Iterator[dg.MaterializeResult]:
     """The model folder with its network in OpenVINO, verified against torch, for other machines and programs.
 
-    It is made on demand, needs the extra `openvino`, and takes as much disk as the weights twice. *Materialize all*
-    leaves it out.
+    The thresholds of `label_free_gap` go with it once they are made. It is made on demand, needs the extra `openvino`,
+    and takes as much disk as the weights twice. *Materialize all* leaves it out.
     """
     if not is_asked_for(context):
         context.log.info(LEFT_OUT)

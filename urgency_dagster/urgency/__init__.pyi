@@ -24,6 +24,10 @@ from .network.inference import TaskLogits as TaskLogits
 from .network.inference import mean_by_call as mean_by_call
 from .network.text_encoder import load_text_model as load_text_model
 from .package.cards import speaker_text as speaker_text
+from .package.engines import ENGINES as ENGINES
+from .package.engines import OPENVINO as OPENVINO
+from .package.engines import TORCH as TORCH
+from .package.engines import Engine as Engine
 from .package.export import ExportSummary as ExportSummary
 from .package.export import export_model as export_model
 from .package.label_free_gap import FOUND_WAY as FOUND_WAY

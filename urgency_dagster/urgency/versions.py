@@ -5,6 +5,6 @@ CODE_VERSIONS = {
     "urgency_model": "6",
     "urgency_evaluation": "5",
     "urgency_leak_gap": "2",
-    "urgency_export": "1",
+    "urgency_export": "2",
     "full_table": "1",
 }

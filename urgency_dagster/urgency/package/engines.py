@@ -11,6 +11,8 @@ Engine = Literal["torch", "openvino"]
 TORCH: Engine = "torch"
 OPENVINO: Engine = "openvino"
 
+ENGINES: tuple[Engine, ...] = get_args(Engine)
+
 CPU = "cpu"
 
 
@@ -20,8 +22,8 @@ def engine_device(engine: Engine, device: str) -> str:
     Raises:
         SettingsError: there is no such engine, or this machine or the engine has no such device.
     """
-    if engine not in get_args(Engine):
-        raise SettingsError(f"the engine {engine!r}", " or ".join(get_args(Engine)), "correct `engine`")
+    if engine not in ENGINES:
+        raise SettingsError(f"the engine {engine!r}", " or ".join(ENGINES), "correct `engine`")
     if engine == TORCH:
         return resolve_device(device)
     if device not in (AUTO, CPU):

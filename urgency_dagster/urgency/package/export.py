@@ -1,11 +1,13 @@
 """The exported model folder: the model folder with its network in OpenVINO beside the weights, verified.
 
 model.safetensors  config.json  card.json  README.md  text_encoder/…  openvino/{openvino_model.xml, openvino_model.bin}
+label_free_gap/, once it is measured, with the thresholds for calls without labels
 """
 
 import shutil
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +20,15 @@ from urgency_dagster.urgency.data.dataset import read_training_set
 from urgency_dagster.urgency.data.tables import VALIDATION
 from urgency_dagster.urgency.network.inference import predict_logits
 from urgency_dagster.urgency.package.cards import check_same_data
-from urgency_dagster.urgency.package.model_folder import UrgencyModel, load_urgency_model, read_card, write_card
-from urgency_dagster.writing import replacing_folder
+from urgency_dagster.urgency.package.label_free_gap import gap_folder_in, is_measured
+from urgency_dagster.urgency.package.model_folder import (
+    WEIGHTS,
+    UrgencyModel,
+    load_urgency_model,
+    read_card,
+    write_card,
+)
+from urgency_dagster.writing import file_hash, replacing_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,9 +77,17 @@ def export_model(paths: StoragePaths) -> ExportSummary:
     with replacing_folder(paths.urgency.export) as temporary:
         shutil.copytree(paths.urgency.model, temporary, dirs_exist_ok=True)
         write_openvino(temporary, model.network, model.config)
+        _copy_gap(paths, temporary)
         summary = _compared(paths, rows, model, OpenVinoNetwork(temporary))
         write_card(temporary, card | {"openvino": asdict(summary)})
     return summary
+
+
+def _copy_gap(paths: StoragePaths, exported: Path) -> None:
+    """Copies what was measured of the model without labels, if it can be used: it holds figures alone."""
+    gap = paths.urgency.label_free_gap
+    if is_measured(gap, file_hash(paths.urgency.model / WEIGHTS)):
+        shutil.copytree(gap, gap_folder_in(exported))
 
 
 def _compared(paths: StoragePaths, rows: "pa.Table", model: UrgencyModel, network: Any) -> ExportSummary:

@@ -1,6 +1,7 @@
 """What missing labels cost, measured on recordings."""
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,14 +12,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 from urgency_dagster.calls import load_waveform, sample_at
+from urgency_dagster.cli import main
 from urgency_dagster.errors import ArtefactError, RecognitionError
 from urgency_dagster.listening import HeardCall, Listener, Listening, Segment, Transcript, Turn
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.scoring import load_predictor, measure_label_free_gap
 from urgency_dagster.scoring.archive import scored_with
-from urgency_dagster.urgency import GAP_METRICS, Predictor, read_held_out_calls, read_metrics
+from urgency_dagster.urgency import (
+    GAP_METRICS,
+    Predictor,
+    export_model,
+    load_model,
+    read_held_out_calls,
+    read_metrics,
+)
 from urgency_dagster.writing import read_json, write_json, write_table
 from urgency_dagster_tests.conftest import Builder
 from urgency_dagster_tests.scoring.gap.conftest import CONFIG, Measured
@@ -286,8 +296,10 @@ class TestAskingTheModelAfterwards:
             lambda stored: stored["model"].update(weights_sha256="0" * 64),
             lambda stored: stored["same_as_evaluation"].update(passed=False),
             lambda stored: stored.pop("ways"),
+            lambda stored: stored.update(thresholds={"answer_from": "much"}),
+            lambda stored: stored.update(calls=[]),
         ],
-        ids=["another model", "another evaluation", "another version"],
+        ids=["another model", "another evaluation", "another version", "no number", "no counts"],
     )
     def test_it_does_not_use_what_does_not_belong_to_it(self, again: StoragePaths, change: Any) -> None:
         file = again.urgency.label_free_gap / GAP_METRICS
@@ -316,10 +328,58 @@ class TestAskingTheModelAfterwards:
         assert load_predictor(copied.root).label_free_gap is None
 
 
+class TestTheExportedFolder:
+    """It takes the thresholds with it: an exported model abstains as the model of the storage root does."""
+
+    def test_it_abstains_by_the_same_thresholds_wherever_it_lies(self, once: Measured, again: StoragePaths) -> None:
+        export_model(again)
+        moved = Path(shutil.move(again.urgency.export, again.root / "elsewhere"))
+        recordings = sorted(again.archive(VALIDATION).audio.iterdir())
+        ours = load_predictor(again.root)
+        theirs = load_model(moved, engine="openvino", speech_model=Path(ours.speech_model or ""), recogniser="ctc")
+        assert theirs.label_free_gap == ours.label_free_gap
+        for recording in recordings:
+            one, other = ours.predict(recording), theirs.predict(recording)
+            assert other.abstain is not None
+            assert (other.abstain, other.alarm, other.listening) == (one.abstain, one.alarm, "ctc")
+
+    def test_it_holds_figures_alone(self, again: StoragePaths, speaking: SpokenRoot) -> None:
+        export_model(again)
+        folder = again.urgency.export / "label_free_gap"
+        copies = {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+        assert copies == files(again)
+        told = {str(row[name]).strip() for row in speaking.rows() for name in ("text", "_id")}
+        assert not [secret for secret in told if any(secret.encode() in copy for copy in copies.values())]
+
+    def test_without_a_measurement_it_has_none(self, copied: StoragePaths) -> None:
+        export_model(copied)
+        assert not (copied.urgency.export / "label_free_gap").exists()
+        assert load_predictor(copied.root, engine="openvino").label_free_gap is None
+
+    def test_the_gap_of_another_model_is_left_out(self, again: StoragePaths) -> None:
+        stored = read_json(again.urgency.label_free_gap / GAP_METRICS)
+        stored["model"]["weights_sha256"] = "0" * 64
+        write_json(again.urgency.label_free_gap / GAP_METRICS, stored)
+        export_model(again)
+        assert not (again.urgency.export / "label_free_gap").exists()
+
+    def test_the_command_asks_it_with_openvino(self, again: StoragePaths) -> None:
+        export_model(again)
+        recording = min(again.archive(VALIDATION).audio.iterdir())
+        words = ["predict", str(recording), "--storage", str(again.root), "--format", "json"]
+        torch, openvino = (CliRunner().invoke(main, [*words, "--engine", engine]) for engine in ("torch", "openvino"))
+        assert (torch.exit_code, openvino.exit_code) == (0, 0), openvino.output
+        ((one,), (other,)) = (json.loads(done.stdout)["calls"] for done in (torch, openvino))
+        assert other["urgency"]["probabilities"] == pytest.approx(one["urgency"]["probabilities"], abs=1e-5)
+        assert (other["abstain"], other["alarm"]) == (one["abstain"], one["alarm"])
+        shutil.rmtree(again.urgency.export)
+        without = CliRunner().invoke(main, [*words, "--engine", "openvino"])
+        assert (without.exit_code, without.stdout) == (2, "")
+        assert "urgency/export cannot be loaded" in without.stderr
+
+
 @pytest.mark.parametrize("missing", ["evaluation", "model", "training_set"])
 def test_a_missing_artefact_is_refused(copied: StoragePaths, missing: str) -> None:
-    import shutil
-
     predictor = load_predictor(copied.root)
     shutil.rmtree(copied.urgency.folder / missing)
     with pytest.raises(ArtefactError):
