@@ -13,6 +13,7 @@ from benchmarks.embed import EmbedSize, compare_embedding
 from benchmarks.overhead import OverheadSize, compare_overhead
 from benchmarks.report import HEADER, Comparison, machine, row, write_comparison
 from benchmarks.score import ScoreSize, compare_scoring
+from benchmarks.serve import ServeSize, compare_serving
 from benchmarks.train import TrainSize, compare_training
 from urgency_dagster.errors import UrgencyError
 from urgency_dagster.paths import StoragePaths
@@ -24,6 +25,7 @@ BENCHMARKS: Mapping[str, Callable[[], Comparison]] = {
     "train": partial(compare_training, TrainSize()),
     "cv": partial(compare_cross_validation, CvSize()),
     "score": partial(compare_scoring, ScoreSize()),
+    "serve": partial(compare_serving, ServeSize()),
     "overhead": partial(compare_overhead, OverheadSize()),
 }
 

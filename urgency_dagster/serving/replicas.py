@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from urgency_dagster.clusters import connected
 from urgency_dagster.errors import SettingsError
@@ -58,16 +59,16 @@ def _start(config: ServingConfig, replicas: int) -> None:
 
     serve.start(http_options={"host": config.host, "port": config.port})
 
-    @serve.deployment(
-        num_replicas=replicas,
-        ray_actor_options={"num_cpus": 1},
-        max_ongoing_requests=config.limits.requests + config.limits.connections,
-    )
     @serve.ingress(lambda: create_app(config))
     class Replica:
         """A process with the application."""
 
-    serve.run(Replica.bind(), name=APPLICATION, route_prefix="/")
+    deployment: Any = serve.deployment(
+        num_replicas=replicas,
+        ray_actor_options={"num_cpus": 1},
+        max_ongoing_requests=config.limits.requests + config.limits.connections,
+    )(Replica)
+    serve.run(deployment.bind(), name=APPLICATION, route_prefix="/")
 
 
 def _stop() -> None:

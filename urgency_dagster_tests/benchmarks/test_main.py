@@ -31,8 +31,8 @@ def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return partial(CliRunner().invoke, command.main)
 
 
-def test_there_are_six_benchmarks() -> None:
-    assert list(command.BENCHMARKS) == ["decode", "embed", "train", "cv", "score", "overhead"]
+def test_there_are_seven_benchmarks() -> None:
+    assert list(command.BENCHMARKS) == ["decode", "embed", "train", "cv", "score", "serve", "overhead"]
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ def test_replicas_answer_by_the_same_rules_and_outlive_one_of_them(own_root: Sto
     command = [sys.executable, "-c", "from urgency_dagster.cli import main; main()", "serve", "--port", "0"]
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     environment["URGENCY_API_TOKEN"] = TOKEN
-    options = ["--replicas", "2", "--storage", own_root.root]
+    options = ["--replicas", "2", "--storage", str(own_root.root)]
     with child_process([*command, *options], stdout=-1, env=environment) as server:
         assert server.stdout is not None
         address = next(line for line in server.stdout if "http://" in line).split()[4].rstrip(";")
