@@ -17,7 +17,7 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.progress import Progress, no_progress
 from urgency_dagster.scoring.agreement import max_difference
 from urgency_dagster.scoring.configuration import GapConfig
-from urgency_dagster.scoring.gap.fitting import fit_label_free_thresholds, threshold_effects
+from urgency_dagster.scoring.gap.fitting import HeardCalls, fit_label_free_thresholds, threshold_effects
 from urgency_dagster.scoring.gap.labelled_calls import LabelledCall, labelled_calls
 from urgency_dagster.scoring.gap.listening_ways import ComparedCall, call_logits, compared_call, heard_alone
 from urgency_dagster.scoring.gap.report import REPORT, report_text
@@ -90,16 +90,12 @@ def measure_label_free_gap(
         compared = [call for _, call in _heard(paths, held_out.validation, compare, heard["validation"], done)]
     if not compared:
         raise _nothing_heard(heard["validation"])
-    fits = fit_label_free_thresholds(predictor.model, held_out, fitted_on)
-    thresholds = offered_thresholds(fits)
     metrics = {
         **_measured_with(predictor),
         "calls": {name: asdict(of_set) for name, of_set in heard.items()},
         "same_as_evaluation": _same_as_evaluation(paths, held_out, compared),
         **_scores(predictor, compared, config),
-        "thresholds": thresholds,
-        "threshold_fits": {name: asdict(fit) | {"interval": list(fit.interval)} for name, fit in fits.items()},
-        "threshold_effects": threshold_effects(predictor.model, thresholds, compared, config.bootstrap),
+        **_thresholds(predictor, held_out, fitted_on, compared, config),
         "bootstrap_resamples": config.bootstrap_resamples,
     }
     with replacing_folder(paths.urgency.label_free_gap) as folder:
@@ -161,6 +157,22 @@ def _scores(predictor: Predictor, compared: list[ComparedCall], config: GapConfi
         **gap_scores(compared, classes, config.bootstrap),
         **heard_shares(compared, config.bootstrap, recognised=recognised),
         "not_measured": "" if recognised else NO_RECOGNISER,
+    }
+
+
+def _thresholds(
+    predictor: Predictor,
+    held_out: HeldOutCalls,
+    fitted_on: HeardCalls,
+    compared: list[ComparedCall],
+    config: GapConfig,
+) -> dict[str, Any]:
+    fits = fit_label_free_thresholds(predictor.model, held_out, fitted_on)
+    thresholds = offered_thresholds(fits)
+    return {
+        "thresholds": thresholds,
+        "threshold_fits": {name: asdict(fit) | {"interval": list(fit.interval)} for name, fit in fits.items()},
+        "threshold_effects": threshold_effects(predictor.model, thresholds, compared, config.bootstrap),
     }
 
 
