@@ -186,6 +186,19 @@ def test_the_core_with_predict_answers_for_recordings(
 
 
 @pytest.mark.slow
+def test_the_core_with_predict_hears_a_recording_without_a_label(
+    core_with_predict: Core, first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    root = first_run[0]
+    recording = shutil.copy(min((root / "calls" / "V_광주_구급" / "Wave").iterdir()), tmp_path)
+    done = core_with_predict.run("urgency-dagster", "predict", recording, "--storage", str(root), "--format", "json")
+    assert done.returncode == 0, done.stderr
+    (call,) = json.loads(done.stdout)["calls"]
+    assert call["listening"] == "ctc"
+    assert call["utterances"]
+
+
+@pytest.mark.slow
 def test_predict_is_small(core_with_predict: Core, capsys: pytest.CaptureFixture[str]) -> None:
     measured = json.loads(core_with_predict.run("python", "-c", MEASURE, *ONLY_IN_EXTRAS).stdout)
     with capsys.disabled():
