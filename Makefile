@@ -20,8 +20,8 @@ quick: setup  ## every test that starts no process, about 4 minutes on 2 cores
 INPUTS ?= 2000
 SEED ?= 7
 
-fuzz: setup   ## INPUTS damaged inputs of each kind, drawn from SEED: labels, ZIPs, recordings, pickles, Parquet
-	OMP_NUM_THREADS=1 FUZZ_INPUTS=$(INPUTS) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest --hypothesis-profile random --hypothesis-seed $(SEED) urgency_dagster_tests/calls/test_fuzz.py urgency_dagster_tests/attention/test_fuzz.py
+fuzz: setup   ## INPUTS damaged inputs of each kind, drawn from SEED: labels, ZIPs, recordings, pickles, Parquet, HTTP bodies
+	OMP_NUM_THREADS=1 FUZZ_INPUTS=$(INPUTS) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest --hypothesis-profile random --hypothesis-seed $(SEED) urgency_dagster_tests/calls/test_fuzz.py urgency_dagster_tests/attention/test_fuzz.py urgency_dagster_tests/serving/test_fuzz.py
 
 coverage: setup  ## the lines and branches that `make quick` runs
 	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -m 'not slow'

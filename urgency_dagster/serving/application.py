@@ -1,5 +1,6 @@
 """The application: every route over the models of one storage root."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ def create_app(config: ServingConfig) -> "FastAPI":
             async with open_sessions(models, config.limits, config.stream) as app.state.sessions:
                 yield
 
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # its warnings hold bytes of the body
     # The pages of FastAPI's documentation load their scripts from another server.
     app = FastAPI(title="urgency_dagster", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.config = config

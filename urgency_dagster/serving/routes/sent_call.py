@@ -19,6 +19,7 @@ from urgency_dagster.serving.problems import (
     INVALID_REQUEST,
     UNREADABLE_BODY,
     UNSUPPORTED_MEDIA,
+    UNUSABLE_AUDIO,
     Fault,
     Problem,
     of_validation,
@@ -143,7 +144,7 @@ async def _streamed(request: Request, opened: AsyncExitStack) -> "Audio":
 def _audio_of(file: "IO[bytes]", size: int) -> "Audio":
     """The recording in an open file: its bytes, or the path of the file if it is large."""
     if not size:
-        raise Problem(UNREADABLE_BODY, "There is no recording.", [Fault("is empty", "#/audio")])
+        raise Problem(UNUSABLE_AUDIO, "There is no recording.", [Fault("is empty", "#/audio")])
     file.seek(0)
     if size <= IN_MEMORY_BYTES:
         return file.read()
