@@ -2,13 +2,13 @@
 
 from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from urgency_dagster.serving.batching import MicroBatcher
 from urgency_dagster.serving.configuration import Limits
 from urgency_dagster.serving.probing import blank_vectors, check_finite
 from urgency_dagster.serving.tally import Tally
-from urgency_dagster.serving.worker_pool import WorkerPool
+from urgency_dagster.serving.worker_pool import WorkerPool, use_cores
 from urgency_dagster.urgency import Prediction, Predictor, RecordingPrediction, TaskLogits
 
 if TYPE_CHECKING:
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from urgency_dagster.calls import Audio
     from urgency_dagster.listening import HeardCall, HeardTurns, Turn, TurnAudio
 
-UTTERANCE_MAX_S = 60
-"""Seconds of samples in memory up to which they count as an utterance of a call in progress."""
+
+MAX_CORES = 8
+"""Cores of one forward pass at most: on more, an utterance of seconds hardly ends earlier."""
 
 
 class UrgencyWorkers:
@@ -30,14 +31,22 @@ class UrgencyWorkers:
         utterances: hears utterances of calls in progress, which must not wait for long recordings.
         network: computes logits, in one thread: tokenizers are not made for several.
 
+    Recordings share the cores, for throughput. An utterance may use all of them, because somebody waits for it.
+
     Args:
         limits: the number of threads and the length of the queues.
+        cores: the cores of this process; None for what torch uses by default, which OMP_NUM_THREADS lowers.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        self.recordings = WorkerPool("recordings", limits.decoders, limits.waiting)
-        self.utterances = WorkerPool("utterances", limits.decoders, limits.connections)
-        self.network = ThreadPoolExecutor(1, thread_name_prefix="network")
+    def __init__(self, limits: Limits, cores: int | None = None) -> None:
+        import torch
+
+        cores = cores or torch.get_num_threads()
+        at_once = min(cores, MAX_CORES)
+        of_recording = max(1, min(cores // limits.decoders, MAX_CORES))
+        self.recordings = WorkerPool("recordings", limits.decoders, limits.waiting, of_recording)
+        self.utterances = WorkerPool("utterances", max(2, cores // at_once), limits.connections, at_once)
+        self.network = ThreadPoolExecutor(1, "network", initializer=use_cores, initargs=(at_once,))
 
     def close(self) -> None:
         """Drops the work that waits. The threads end after their present work."""
@@ -69,8 +78,7 @@ class ServedUrgency:
         Raises:
             OverloadError: too many recordings wait.
         """
-        pool = self._workers.utterances if _is_utterance(audio) else self._workers.recordings
-        return await pool.run(self.predictor.listen, audio, turns)
+        return await self._workers.recordings.run(self.predictor.listen, audio, turns)
 
     async def hear(self, cuts: "Sequence[TurnAudio]") -> "list[HeardTurns]":
         """Turns of a call in progress with their vectors. Arguments and errors: see `listening.Listener.hear`.
@@ -113,10 +121,3 @@ class ServedUrgency:
             ArtefactError: a score is not finite.
         """
         check_finite(await self.logits([""], blank_vectors(self.predictor)))
-
-
-def _is_utterance(audio: Any) -> bool:
-    """Whether a recording is an utterance in memory. What is no recording at all is refused when it is heard."""
-    if not isinstance(audio, tuple) or len(audio) != 2 or not hasattr(audio[0], "__len__"):
-        return False
-    return isinstance(audio[1], int) and len(audio[0]) <= UTTERANCE_MAX_S * audio[1]

@@ -21,10 +21,11 @@ class WorkerPool:
         name: prefix of the names of the threads.
         workers: number of threads.
         waiting: maximum pieces of work that wait for a thread.
+        cores: cores that torch uses in each thread.
     """
 
-    def __init__(self, name: str, workers: int, waiting: int) -> None:
-        self._executor = ThreadPoolExecutor(workers, thread_name_prefix=name)
+    def __init__(self, name: str, workers: int, waiting: int, cores: int = 1) -> None:
+        self._executor = ThreadPoolExecutor(workers, thread_name_prefix=name, initializer=use_cores, initargs=(cores,))
         self._places = workers + waiting
         self._lock = Lock()
         self.unfinished = 0
@@ -53,3 +54,10 @@ class WorkerPool:
     def close(self) -> None:
         """Drops the work that waits. The threads end after their present work."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def use_cores(cores: int) -> None:
+    """Sets the cores that torch uses in this thread alone. Its default is all cores in every thread."""
+    import torch
+
+    torch.set_num_threads(cores)

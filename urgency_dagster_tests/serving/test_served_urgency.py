@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from urgency_dagster.errors import InputError, NoSpeechError, OverloadError
-from urgency_dagster.listening import Turn
+from urgency_dagster.listening import Turn, TurnAudio
 from urgency_dagster.scoring import load_predictor
 from urgency_dagster.serving.configuration import Limits
 from urgency_dagster.serving.served_urgency import ServedUrgency, UrgencyWorkers
@@ -112,11 +113,25 @@ def test_recordings_beyond_the_queue_are_refused_and_utterances_are_not(
 
     async def scenario() -> list[Any]:
         recordings = [served.listen(recording, [Turn(0, 1500, "네")]) for _ in range(4)]
-        utterances = [served.listen((utterance, 16_000), [Turn(0, 1000, "네")]) for _ in range(4)]
+        utterances = [served.hear([TurnAudio(Turn(0, 1000, "네"), utterance)]) for _ in range(4)]
         return await asyncio.gather(*recordings, *utterances, return_exceptions=True)
 
     answers = asyncio.run(scenario())
     assert [isinstance(answer, OverloadError) for answer in answers] == [False] * 2 + [True] * 2 + [False] * 4
+
+
+@pytest.mark.parametrize(("cores", "of_recording", "of_utterance"), [(1, 1, 1), (2, 1, 2), (8, 4, 8), (64, 8, 8)])
+def test_recordings_share_the_cores_and_an_utterance_may_use_all(
+    cores: int, of_recording: int, of_utterance: int
+) -> None:
+    workers, before = UrgencyWorkers(Limits(decoders=2), cores), torch.get_num_threads()
+
+    async def used() -> tuple[int, int]:
+        return await workers.recordings.run(torch.get_num_threads), await workers.utterances.run(torch.get_num_threads)
+
+    assert asyncio.run(used()) == (of_recording, of_utterance)
+    assert torch.get_num_threads() == before
+    workers.close()
 
 
 def test_the_probe_asks_the_network(served: ServedUrgency) -> None:
