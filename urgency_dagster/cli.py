@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -158,14 +159,21 @@ def _progress_bar(recordings: int) -> Iterator[Progress]:
 @click.option(
     "--replicas", type=click.IntRange(1, 64), default=1, help="Processes. More than 1 need Ray and a token. Default: 1."
 )
-def serve(storage: Path | None, host: str, port: int, replicas: int) -> None:
+@click.option(
+    "--speech-engine",
+    type=click.Choice(["torch", "auto"]),
+    default="torch",
+    help="What computes the speech model: torch in float32, or the fastest way of this machine. Default: torch.",
+)
+def serve(storage: Path | None, host: str, port: int, replicas: int, speech_engine: Literal["torch", "auto"]) -> None:
     """Answer over HTTP with the trained models. Another address than this machine's needs URGENCY_API_TOKEN."""
     require_extra("serve")
     from urgency_dagster.operations.environment import prepare_process
     from urgency_dagster.serving import ServingConfig, serve
 
     prepare_process()
-    serve(ServingConfig(storage, host, port, os.environ.get("URGENCY_API_TOKEN")), click.echo, replicas)
+    config = ServingConfig(storage, host, port, os.environ.get("URGENCY_API_TOKEN"), speech_engine=speech_engine)
+    serve(config, click.echo, replicas)
 
 
 @main.command()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Literal
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -75,6 +76,7 @@ class ServingConfig:
         token: the secret that every request must carry; None if none is needed, which only loopback allows.
         limits: see `Limits`.
         stream: see `StreamLimits`.
+        speech_engine: what computes the speech model, see `urgency.Predictor`.
     """
 
     storage: Path | None = None
@@ -83,6 +85,7 @@ class ServingConfig:
     token: str | None = field(default=None, repr=False)
     limits: Limits = field(default_factory=Limits)
     stream: StreamLimits = field(default_factory=StreamLimits)
+    speech_engine: Literal["torch", "auto"] = "torch"
 
 
 def is_loopback(host: str) -> bool:

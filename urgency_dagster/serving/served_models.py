@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -63,6 +63,7 @@ class ServedModels:
     """
 
     def __init__(self, config: ServingConfig) -> None:
+        self._config = config
         self.paths = StoragePaths(Settings.load(config.storage).storage)
         self.workers, self.tally = UrgencyWorkers(config.limits), Tally()
         self._urgency = ModelSlot(URGENCY, self._urgency_files, self._load_urgency)
@@ -148,7 +149,7 @@ class ServedModels:
         return [*files_below(urgency.model), *files_below(urgency.label_free_gap)]
 
     def _load_urgency(self) -> ServedUrgency:
-        predictor = load_predictor(self.paths.root)
+        predictor = replace(load_predictor(self.paths.root), speech_engine=self._config.speech_engine)
         hear_noise(predictor)
         return ServedUrgency(predictor, self.workers, self.tally)
 

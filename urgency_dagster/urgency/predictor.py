@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -73,6 +73,8 @@ class Predictor:
         batch_size: utterances per forward pass.
         speech_model: where the speech model is looked for: a hub id, `id@revision`, or the absolute path of a folder;
             None if only the name of a local folder is known.
+        speech_engine: `torch` in float32, or `auto` for the fastest library and precision of this machine, whose
+            vectors differ: see `precision` of `listening.load_listener`.
         recogniser: the recogniser of turns without text, see `listening.load_listener`.
         label_free_gap: what was measured of the model with this recogniser and without labels; None if nothing was.
     """
@@ -83,6 +85,7 @@ class Predictor:
     device: str = "cpu"
     batch_size: int = field(default=BATCH_SIZE, kw_only=True)
     speech_model: str | None = field(default=None, kw_only=True)
+    speech_engine: Literal["torch", "auto"] = field(default="torch", kw_only=True)
     recogniser: str | Recogniser = field(default="none", kw_only=True)
     label_free_gap: LabelFreeGap | None = field(default=None, kw_only=True)
 
@@ -102,6 +105,8 @@ class Predictor:
             source,
             audio_tokens=self.provenance.audio_tokens,
             device=self.device,
+            engine=self.speech_engine,
+            precision="float32" if self.speech_engine == TORCH else AUTO,
             recogniser=self.recogniser,
             speaker_model=self.model.speaker,
         )

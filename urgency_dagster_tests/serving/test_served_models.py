@@ -5,6 +5,7 @@ import gc
 import shutil
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -241,3 +242,12 @@ def test_a_probe_tells_which_model_fails(config: ServingConfig, monkeypatch: pyt
             assert await models.probe() == {"urgency": "ZeroDivisionError"}
 
     asyncio.run(scenario())
+
+
+def test_the_speech_model_is_computed_by_the_engine_of_the_configuration(config: ServingConfig) -> None:
+    async def scenario() -> str:
+        async with ServedModels(replace(config, speech_engine="auto")) as models:
+            with models.urgency() as served:
+                return served.predictor.listener.encoder.encoder.engine
+
+    assert asyncio.run(scenario()) == "openvino"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from importlib.metadata import version
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -67,10 +68,14 @@ class OpenVinoEncoder:
                 "a wav2vec2-family model",
                 "use `engine: torch`",
             ) from error
-        self._requests = openvino.AsyncInferQueue(compiled)
+        self._requests, self._lock = openvino.AsyncInferQueue(compiled), RLock()
 
     def vectors(self, batches: Iterable[Sequence[Piece]], observe: Observer = unobserved) -> "Iterator[np.ndarray]":
-        """See `Encoder.vectors`."""
+        """See `Encoder.vectors`. Threads take turns: they share the requests and their callback."""
+        with self._lock:
+            yield from self._vectors(batches, observe)
+
+    def _vectors(self, batches: Iterable[Sequence[Piece]], observe: Observer) -> "Iterator[np.ndarray]":
         finished: dict[int, np.ndarray] = {}
 
         def store(request: Any, job: tuple[int, Sequence[Piece]]) -> None:

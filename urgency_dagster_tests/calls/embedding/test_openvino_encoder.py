@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from urgency_dagster.calls.embedding import openvino_encoder
 from urgency_dagster.calls.embedding.batching import Budget, embed_segments, pieces_of
 from urgency_dagster.calls.embedding.choice import encoders
 from urgency_dagster.calls.embedding.configuration import EncoderConfig
+from urgency_dagster.calls.embedding.encoder import Piece
 from urgency_dagster.calls.embedding.openvino_encoder import OpenVinoEncoder, _channels_last
 from urgency_dagster.calls.embedding.speech_model import SpeechModel, load_speech_model
 from urgency_dagster.errors import ModelError
@@ -79,6 +81,21 @@ class TestVectors:
             started.close()  # type: ignore[attr-defined]
             for vectors, wanted in zip(encoder.vectors([piece] for piece in spoken), expected, strict=True):
                 np.testing.assert_array_equal(vectors, wanted)
+
+    def test_threads_that_share_it_get_their_own_vectors(self, speech_model: SpeechModels) -> None:
+        speech = load_speech_model(speech_model(LAYER))
+        encoder = OpenVinoEncoder(speech, "float32")
+        spoken = list(pieces_of(segments(*range(8000, 40_000, 1000)), 480_000, speech.frames))
+        shares = [spoken[start::4] for start in range(4)]
+
+        def vectors(share: list[Piece]) -> np.ndarray:
+            return np.concatenate(list(encoder.vectors([piece] for piece in share)))
+
+        expected = [vectors(share) for share in shares]
+        with ThreadPoolExecutor(4) as threads:
+            for _ in range(5):
+                for found, wanted in zip(threads.map(vectors, shares), expected, strict=True):
+                    np.testing.assert_array_equal(found, wanted)
 
 
 class TestUntraceable:
