@@ -43,7 +43,7 @@ async def serve_connection(socket: WebSocket, sessions: Sessions) -> None:
 def _subprotocol(socket: WebSocket) -> str | None:
     """The subprotocol of the answer. A browser refuses an answer without one if it offered some."""
     offered: list[str] = socket.scope.get("subprotocols", [])
-    return PROTOCOL if PROTOCOL in offered or not offered else offered[0]
+    return PROTOCOL if PROTOCOL in offered else next(iter(offered), None)
 
 
 async def _send_last(socket: WebSocket, problem: Problem, sequence: int) -> None:

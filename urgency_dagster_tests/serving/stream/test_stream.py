@@ -349,6 +349,13 @@ def test_a_page_of_another_site_cannot_connect(client: TestClient, header: dict[
         pass
 
 
-def test_a_browser_that_offers_protocols_gets_ours(client: TestClient) -> None:
-    with client.websocket_connect(ADDRESS_OF_STREAM, subprotocols=["bearer.eA", "urgency-stream.v1"]) as socket:
-        assert socket.accepted_subprotocol == "urgency-stream.v1"
+@pytest.mark.parametrize(
+    ("offered", "accepted"),
+    [([], None), (["bearer.eA", "urgency-stream.v1"], "urgency-stream.v1"), (["bearer.eA"], "bearer.eA")],
+)
+def test_a_subprotocol_that_was_offered_is_accepted(
+    client: TestClient, offered: list[str], accepted: str | None
+) -> None:
+    """A browser refuses an answer without one of those that it offered; every client one that it did not offer."""
+    with client.websocket_connect(ADDRESS_OF_STREAM, subprotocols=offered) as socket:
+        assert socket.accepted_subprotocol == accepted
