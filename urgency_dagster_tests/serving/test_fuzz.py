@@ -43,7 +43,7 @@ sizes: list[int] = []
 def survives(client: TestClient, path: str, content: bytes, media_type: str, kind: str) -> None:
     """Tests that a body is answered or refused, without a word of it."""
     tried[kind] += 1
-    answer = client.post(path, content=content, headers={"content-type": media_type.encode("latin-1")})
+    answer = client.post(path, content=content, headers={b"content-type": media_type.encode("latin-1")})
     assert answer.status_code in (200, 400, 404, 413, 415, 422), answer.text
     expected = "application/json" if answer.status_code == 200 else "application/problem+json"
     assert answer.headers["content-type"] == expected

@@ -21,8 +21,8 @@ def client_of(tmp_path: Path, token: str | None = None, host: str = "127.0.0.1")
     return TestClient(create_app(ServingConfig(tmp_path, host, token=token)), base_url=ADDRESS)
 
 
-def bearer(token: str) -> dict[str, bytes]:
-    return {"authorization": f"Bearer {token}".encode()}
+def bearer(token: str) -> dict[bytes, bytes]:
+    return {b"authorization": f"Bearer {token}".encode()}
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -33,7 +33,7 @@ def test_without_its_token_nothing_is_answered(tmp_path: Path, path: str) -> Non
         bearer(""),
         bearer("x"),
         bearer(TOKEN + "x"),
-        {"authorization": TOKEN.encode()},
+        {b"authorization": TOKEN.encode()},
     ]
     for headers in wrong:
         answer = client.get(path, headers=headers)
@@ -67,7 +67,7 @@ def test_names_of_this_machine_are_answered(tmp_path: Path, host: str) -> None:
 def test_with_a_token_any_host_is_answered(tmp_path: Path) -> None:
     """A proxy in front passes the public name on, and a foreign page has no token."""
     client = client_of(tmp_path, TOKEN, host="0.0.0.0")
-    headers = {"host": b"calls.example", **bearer(TOKEN)}
+    headers = {b"host": b"calls.example", **bearer(TOKEN)}
     assert client.get("/openapi.json", headers=headers).status_code == 200
 
 
