@@ -106,7 +106,7 @@ class Predictor:
             audio_tokens=self.provenance.audio_tokens,
             device=self.device,
             engine=self.speech_engine,
-            precision="float32" if self.speech_engine == TORCH else AUTO,
+            precision="float32" if self.speech_engine == TORCH else "auto",
             recogniser=self.recogniser,
             speaker_model=self.model.speaker,
         )
