@@ -94,11 +94,13 @@ class Session:
         self.log.append(error_event(problem, fatal=True))
 
     def receive_audio(self, content: bytes) -> None:
-        """Takes a piece of audio.
+        """Takes a piece of audio. After the last event, it is left out without a word.
 
         Raises:
             Problem: too much audio waits.
         """
+        if self.log.is_closed:
+            return
         if problem := self._audio_problem(content):
             self.log.append(error_event(problem, fatal=False))
             return
@@ -106,11 +108,13 @@ class Session:
         self._tell_pressure()
 
     def receive_text(self, content: str) -> None:
-        """Takes a message. A message that cannot be used becomes an event.
+        """Takes a message. One that cannot be used becomes an event. After the last event, it is left out.
 
         Raises:
             Problem: too much waits.
         """
+        if self.log.is_closed:
+            return
         try:
             order = self._order(content)
         except Problem as problem:

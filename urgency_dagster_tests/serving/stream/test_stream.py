@@ -232,6 +232,18 @@ def test_nothing_follows_the_end(client: TestClient, speech: "NDArray[np.int16]"
     assert closed.value.code == 1000
 
 
+def test_nothing_follows_the_last_event(client: TestClient) -> None:
+    """Whatever arrives while the call ends is left out at the latest then."""
+    with connected(client) as socket:
+        socket.send_json({"type": "finish"})
+        for _ in range(300):
+            socket.send_text("?")
+        events = until(socket, "session.finished")
+        with pytest.raises(WebSocketDisconnect):
+            socket.receive_text()
+    assert events[-1]["sequence"] == len(events)
+
+
 @pytest.mark.parametrize(
     ("first", "kind"),
     [
@@ -357,5 +369,5 @@ def test_a_subprotocol_that_was_offered_is_accepted(
     client: TestClient, offered: list[str], accepted: str | None
 ) -> None:
     """A browser refuses an answer without one of those that it offered; every client one that it did not offer."""
-    with client.websocket_connect(ADDRESS_OF_STREAM, subprotocols=offered) as socket:
+    with client.websocket_connect(ADDRESS_OF_STREAM, subprotocols=offered or None) as socket:
         assert socket.accepted_subprotocol == accepted
