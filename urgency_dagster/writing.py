@@ -112,8 +112,8 @@ def write_table(target: Path, table: "pa.Table") -> None:
 class TableSink:
     """Writes rows to Parquet in row groups of fixed length, so that memory does not grow with the table."""
 
-    ROWS_PER_BATCH = 1_024
-    ROWS_PER_GROUP = 8 * ROWS_PER_BATCH
+    ROWS_PER_BATCH = 128
+    ROWS_PER_GROUP = 64 * ROWS_PER_BATCH
 
     def __init__(self, writer: "pq.ParquetWriter") -> None:
         self._writer = writer

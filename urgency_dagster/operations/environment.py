@@ -8,6 +8,7 @@ from pathlib import Path
 from urgency_dagster.paths import StoragePaths
 
 STEP_ENVIRONMENT = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "DAGSTER_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
@@ -28,7 +29,8 @@ Without `RAY_task_oom_retries`, Ray repeats a task for ever that needs too much 
 
 On the CPU, torch keeps 1,024 operations of every kind, and oneDNN as many in all, one for each shape. A turn has a
 length of its own, so these two caches grow and are hardly used again: with these capacities the memory of scoring is
-flat. Source: `lru_cache.hpp` of ideep for the first variable, the developer guide of oneDNN for the second.
+flat. Source: `lru_cache.hpp` of ideep for the first variable, the developer guide of oneDNN for the second. Arrow's own
+allocator keeps what it once held, that of the system gives it back.
 """
 
 
