@@ -18,7 +18,7 @@ from benchmarks.scoring_memory import (
 from urgency_dagster.paths import StoragePaths
 
 MAX_GROWTH_MB = 15
-"""Measured: 4 MB. With the caches of torch and oneDNN as they come: 48 MB."""
+"""Measured: 3 MB. With the caches of torch and oneDNN as they come: 88 MB."""
 
 TURNS, WARM_TURNS = 600, 60
 
