@@ -148,7 +148,8 @@ def test_the_heads_matter_only_to_several_audio_vectors(
     """The weight of the only vector is 1 in every head."""
     one_head = TWO_EPOCHS.changed(attention_heads=1)
     build_training_set(paths, list(ARCHIVES), SplitConfig())
-    assert train(paths, text_model, one_head).history[1].loss == two_epochs.history[1].loss
+    loss = train(paths, text_model, one_head).history[1].loss
+    assert loss == pytest.approx(two_epochs.history[1].loss, rel=1e-6)  # other shapes of products round differently
     spans = write_root(tmp_path / "spans", tokens=4)
     build_training_set(spans, list(ARCHIVES), SplitConfig())
     one, four = (train(spans, text_model, config).history[1].loss for config in (one_head, TWO_EPOCHS))
