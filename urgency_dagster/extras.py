@@ -19,6 +19,7 @@ MODULES: dict[Extra, tuple[str, ...]] = {
         "filelock",
         "imblearn",
         "librosa",
+        "markdown_it",
         "matplotlib",
         "ray",
         "sqlalchemy",

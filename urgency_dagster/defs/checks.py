@@ -22,7 +22,7 @@ from urgency_dagster.defs.rejects import main_reason, reject_reasons
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.serving import Parity
 from urgency_dagster.tables import EMBEDDING
-from urgency_dagster.urgency import SharedCalls
+from urgency_dagster.urgency import SharedCalls, best_part, is_better
 
 
 def check_of_each(
@@ -105,6 +105,12 @@ SAME_WHEN_SERVED = dg.AssetCheckSpec(
     blocking=True,
     description="A sample of the validation calls, sent through the routes of the server, has the probabilities of the "
     "evaluation. They differ by at most 1e-5, or by 0.05 if an archive has vectors in a reduced precision.",
+)
+BETTER_THAN_PARTS = dg.AssetCheckSpec(
+    "better_than_parts",
+    asset="urgency_evaluation",
+    description="Urgency macro-F1 by call is above that of the best part alone, such as text: the 95 % interval of the "
+    "paired difference is above 0.",
 )
 SAME_AS_EVALUATION = dg.AssetCheckSpec(
     "same_as_evaluation",
@@ -357,6 +363,26 @@ def same_when_served(parity: Parity) -> dg.AssetCheckResult:
         f"{parity.max_difference}; the limit is {parity.limit}. Remedy: do not serve this model; look for a change of "
         "the speech model or of the libraries.",
         metadata=rounded({key: value for key, value in asdict(parity).items() if key != "not_measured"}),
+    )
+
+
+def better_than_parts(metrics: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """Warns if the model is not better by call than its best part alone."""
+    if metrics["utterance"]["urgency"] is None:
+        return _not_checked(BETTER_THAN_PARTS.name, metrics["left_out"])
+    part = best_part(metrics, "urgency")
+    difference = metrics["differences"]["urgency"][part]
+    low, high = difference["f1_macro_interval"] or (None, None)
+    passed = is_better(difference)
+    return dg.AssetCheckResult(
+        check_name=BETTER_THAN_PARTS.name,
+        passed=passed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=None
+        if passed
+        else f"By call, urgency macro-F1 minus that of `{part}` is {difference['f1_macro']:+.3f}. It is not clearly "
+        "above 0. Remedy: use the simpler model, or train with more calls.",
+        metadata={"part": part, "difference": figure(difference["f1_macro"]), "low": figure(low), "high": figure(high)},
     )
 
 

@@ -15,7 +15,7 @@ import dagster as dg
 
 from urgency_dagster.urgency import draw_history
 
-PICTURE = re.compile(r"!\[([\w .-]*)\]\(([\w-]+\.png)\)")
+PICTURE = re.compile(r"!\[([\w ,.-]*)\]\(([\w-]+\.png)\)")
 """A line that shows a picture which lies beside the report."""
 
 LINK = re.compile(r"\[([\w-]+\.md)\]\(\1\)")

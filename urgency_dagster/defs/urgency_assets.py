@@ -11,12 +11,14 @@ from urgency_dagster.defs import steps
 from urgency_dagster.defs.call_assets import processed_data
 from urgency_dagster.defs.checks import (
     BEATS_MAJORITY,
+    BETTER_THAN_PARTS,
     CALLS_IN_ONE_ARCHIVE,
     NOT_WORSE,
     SAME_AS_EVALUATION,
     SAME_WHEN_SERVED,
     SPLIT_BY_CALL,
     beats_majority,
+    better_than_parts,
     calls_in_one_archive,
     not_worse_than_before,
     same_as_evaluation,
@@ -144,7 +146,7 @@ class EvaluationOptions(dagster_config(EvaluationConfig)):  # type: ignore[misc]
     pool=GPU_POOL,
     kinds={"pytorch", "markdown"},
     freshness_policy=EVALUATED_LATELY,
-    check_specs=[BEATS_MAJORITY, NOT_WORSE, SAME_WHEN_SERVED],
+    check_specs=[BEATS_MAJORITY, NOT_WORSE, BETTER_THAN_PARTS, SAME_WHEN_SERVED],
 )
 def urgency_evaluation(
     context: dg.AssetExecutionContext, config: EvaluationOptions, storage: StorageResource
@@ -161,11 +163,13 @@ def urgency_evaluation(
     metadata = {
         **evaluation_metadata(metrics),
         "report": report_page(folder / "report.md"),
+        "page": dg.MetadataValue.path(str(folder / "report.html")),
         **column_metadata("urgency_evaluation"),
     }
     checks = [
         beats_majority(metrics),
         not_worse_than_before(metrics, before),
+        better_than_parts(metrics),
         same_when_served(measure_parity(storage.paths.root)),
     ]
     yield from record.close_checked([folder, *files], metadata, checks)

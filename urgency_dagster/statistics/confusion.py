@@ -128,6 +128,44 @@ def scores_of_matrices(
     return result
 
 
+def paired_differences(
+    true: "NDArray[np.int64]",
+    predicted: "NDArray[np.int64]",
+    other: "NDArray[np.int64]",
+    classes: int,
+    scores: Mapping[str, Score],
+    config: BootstrapConfig,
+) -> dict[str, Any]:
+    """Each score minus that of other predictions for the same groups, with intervals of the difference.
+
+    Both have the same groups in every bootstrap sample, so what is hard for both cancels out.
+
+    Args:
+        true: the class id of each group, (G,).
+        predicted: class ids, (G,).
+        other: class ids of the predictions to compare with, (G,).
+        classes: number of classes.
+        scores: score functions by name.
+        config: number of bootstrap samples and seed.
+
+    Returns:
+        See `scores_with_intervals`. A difference is None if one of both scores is.
+    """
+    result: dict[str, Any] = {}
+    groups = np.arange(len(true))
+    matrices = [confusion_matrix(true, classified, classes) for classified in (predicted, other)]
+    samples = [resampled_matrices(true, classified, groups, classes, config) for classified in (predicted, other)]
+    for name, score in scores.items():
+        sampled = [_difference(score, *pair) for pair in zip(*samples, strict=True)]
+        result |= with_interval(name, _difference(score, *matrices), sampled)
+    return result
+
+
+def _difference(score: Score, one: "NDArray[np.int64]", other: "NDArray[np.int64]") -> float | None:
+    first, second = score(one), score(other)
+    return None if first is None or second is None else first - second
+
+
 def with_interval(name: str, score: float | None, samples: Sequence[float | None]) -> dict[str, Any]:
     """A score by its name, and its 95 % interval from its bootstrap samples as `<name>_interval`."""
     interval = percentile_interval(samples)

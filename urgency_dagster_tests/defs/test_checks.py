@@ -10,6 +10,7 @@ from urgency_dagster.calls.embedding.verification import Verification
 from urgency_dagster.calls.table.funnel import Funnel
 from urgency_dagster.defs.checks import (
     beats_majority,
+    better_than_parts,
     calls_in_one_archive,
     counts_add_up,
     few_rejects,
@@ -200,3 +201,20 @@ def test_the_reject_check_names_the_cause_before_its_effect() -> None:
 def test_the_remedy_fits_the_main_cause(rejected: dict[str, dict[str, int]], remedy: str) -> None:
     funnel = Funnel(archives=1, members=90, calls=45, utterances=90, rejected={**rejected, "utterances": {}})
     assert remedy in str(few_rejects(funnel, 0.1, 0.2).metadata["remedy"].value)
+
+
+@pytest.mark.parametrize(
+    ("interval", "passed"), [([0.01, 0.2], True), ([0.0, 0.2], False), ([-0.1, 0.2], False), (None, False)]
+)
+def test_the_model_is_compared_with_its_best_part(interval: list[float] | None, passed: bool) -> None:
+    """The majority class is no part, and the best part is the one with the smallest difference."""
+    differences = {
+        "majority": {"f1_macro": -0.1, "f1_macro_interval": [-0.2, -0.05]},
+        "text_only": {"f1_macro": 0.05, "f1_macro_interval": interval},
+        "audio_only": {"f1_macro": 0.4, "f1_macro_interval": [0.3, 0.5]},
+    }
+    metrics = {"utterance": {"urgency": {}}, "differences": {"urgency": differences}}
+    check = better_than_parts(metrics)
+    assert (check.passed, check.severity) == (passed, dg.AssetCheckSeverity.WARN)
+    assert check.metadata["part"].value == "text_only"
+    assert (check.description is None) is passed

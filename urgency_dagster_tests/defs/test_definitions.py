@@ -71,6 +71,7 @@ def test_jobs_sensors_and_checks(definitions: dg.Definitions) -> None:
         "training_set:split_by_call": True,
         "urgency_evaluation:beats_majority": True,
         "urgency_evaluation:not_worse_than_before": False,
+        "urgency_evaluation:better_than_parts": False,
         "urgency_evaluation:same_when_served": True,
         "label_free_gap:same_as_evaluation": True,
         "attention_audit:no_leak": True,

@@ -11,6 +11,7 @@ from urgency_dagster.statistics.confusion import (
     confusion_matrix,
     f1_macro,
     f1_macro_of_present,
+    paired_differences,
     recall_of,
     resampled_matrices,
     scores_with_intervals,
@@ -99,3 +100,36 @@ def test_groups_without_a_row_take_part_in_the_samples() -> None:
     assert (whole[:, 0, 0] == part[:, 0, 0]).all()
     assert without_last.min() >= 0
     assert without_last.max() > 0
+
+
+class TestPairedDifferences:
+    def test_a_difference_is_that_of_both_scores_and_its_interval_that_of_the_same_samples(self) -> None:
+        true, predicted, _ = noisy(80, 1)
+        other = np.roll(predicted, 1)
+        config = BootstrapConfig(200, 1)
+        found = paired_differences(true, predicted, other, 3, {"f1_macro": f1_macro}, config)
+        ours, theirs = (confusion_matrix(true, one, 3) for one in (predicted, other))
+        assert found["f1_macro"] == f1_macro(ours) - f1_macro(theirs)
+        codes = np.arange(len(true))
+        samples = (resampled_matrices(true, one, codes, 3, config) for one in (predicted, other))
+        differences = [f1_macro(one) - f1_macro(two) for one, two in zip(*samples, strict=True)]
+        assert found["f1_macro_interval"] == pytest.approx(np.percentile(differences, [2.5, 97.5]))
+
+    def test_predictions_do_not_differ_from_themselves(self) -> None:
+        true, predicted, _ = noisy(30, 1)
+        found = paired_differences(true, predicted, predicted, 3, {"accuracy": accuracy}, BootstrapConfig(50))
+        assert found == {"accuracy": 0.0, "accuracy_interval": [0.0, 0.0]}
+
+    def test_it_is_narrower_than_both_intervals_where_the_same_calls_are_hard(self) -> None:
+        true, predicted, codes = noisy(80, 1)
+        other = np.where(codes < 3, (predicted + 1) % 3, predicted)
+        found = paired_differences(true, predicted, other, 3, {"accuracy": accuracy}, BootstrapConfig())
+        alone = scores_with_intervals(true, predicted, codes, 3, {"accuracy": accuracy}, BootstrapConfig())
+        (low, high), (low_alone, high_alone) = found["accuracy_interval"], alone["accuracy_interval"]
+        assert high - low < 0.6 * (high_alone - low_alone)
+        assert low <= found["accuracy"] <= high
+
+    def test_a_score_that_one_of_both_lacks_has_no_difference(self) -> None:
+        true = np.array([0, 1])
+        found = paired_differences(true, true, true, 3, {"recall": recall_of(2)}, BootstrapConfig(10))
+        assert found == {"recall": None, "recall_interval": None}

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from urgency_dagster import urgency
-from urgency_dagster.defs.checks import beats_majority, not_worse_than_before
+from urgency_dagster.defs.checks import beats_majority, better_than_parts, not_worse_than_before
 from urgency_dagster.defs.metadata import evaluation_metadata, training_metadata, training_set_metadata
 from urgency_dagster.errors import TrainingDataError
 from urgency_dagster.paths import StoragePaths
@@ -83,6 +83,8 @@ def test_no_score_of_the_urgency_is_shown(made: Made) -> None:
         assert metrics[section]["urgency"] is None
         assert metrics[section]["average_f1"] == metrics[section]["sentiment"]["f1_macro"]
     assert metrics["slices"] is metrics["time_to_decision"] is metrics["cost_per_1000_calls"] is None
+    assert metrics["high_urgency"] is None
+    assert set(metrics["differences"]) == {"sentiment"}
     assert metrics["calibration"]["abstention"] is metrics["calibration"]["thresholds"] is None
     assert set(metrics["calibration"]["call"]) == {"sentiment"}
     assert metrics["left_out"] == SENTENCE
@@ -94,9 +96,14 @@ def test_the_report_has_no_section_about_urgency(made: Made) -> None:
     assert f"**{SENTENCE}**" in report
     assert "| left out | left out |" in report
     headings = [line for line in report.splitlines() if line.startswith("## ")]
-    assert headings == ["## Scores", "## Calibration", "## Confusion matrices", "## Limits of these scores"]
+    assert headings == ["## Data", "## Scores", "## Calibration", "## Limits of these scores", "## Pictures"]
+    sentences = report.splitlines()[2:7]
+    assert sentences[0].startswith("- By call, the sentiment has macro-F1 ")
+    assert sentences[2] == "- The model says nothing about 상 (high), because urgency is left out."
     pictures = {picture.name for picture in folder.glob("*.png")}
-    assert pictures == {"confusion_sentiment_utterance.png", "confusion_sentiment_call.png", "reliability.png"}
+    kinds = {"confusion_sentiment", "reliability"}
+    by_unit = {f"{kind}_{unit}.png" for kind in kinds for unit in ("utterance", "call")}
+    assert pictures == by_unit | {"class_counts.png", "learning_curve.png"}
     assert "urgency by" not in (folder / "classification_report.txt").read_text(encoding="utf-8")
 
 
@@ -122,7 +129,11 @@ def test_the_pages_show_the_sentiment_alone(made: Made) -> None:
 
 def test_the_checks_about_urgency_warn_that_nothing_was_checked(made: Made) -> None:
     """Passed would be a lie, and an error would stop the sentiment."""
-    for check in (beats_majority(made.metrics), not_worse_than_before(made.metrics, made.metrics)):
+    for check in (
+        beats_majority(made.metrics),
+        not_worse_than_before(made.metrics, made.metrics),
+        better_than_parts(made.metrics),
+    ):
         assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
         assert check.description == f"Not checked: {SENTENCE}"
 

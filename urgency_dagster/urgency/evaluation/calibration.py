@@ -1,18 +1,14 @@
-"""Accuracy when the least confident calls are deferred to a person, and the reliability diagram."""
+"""Accuracy when the least confident calls are deferred to a person."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from urgency_dagster.pictures import BLUE, GREY, ORANGE, picture
 from urgency_dagster.statistics.bootstrap import BootstrapConfig
-from urgency_dagster.statistics.calibration import Reliability
 from urgency_dagster.statistics.confusion import accuracy, scores_with_intervals
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 DEFERRAL_RATES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
@@ -48,18 +44,3 @@ def abstention(
         )
         points.append({"to_person": 1 - len(kept) / len(true), **scores, "confidence": float(confidence[kept[-1]])})
     return points
-
-
-def draw_reliability(target: "Path", task: str, before: Reliability, after: Reliability) -> None:
-    """Draws accuracy against confidence, without and with the temperature; a calibrated model is on the diagonal."""
-    with picture(target, width_in=4.4, height_in=3.8) as axes:
-        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
-        for curve, title, color in ((before, "without temperature", ORANGE), (after, "with temperature", BLUE)):
-            label = f"{title}: error {curve.error:.3f}"
-            axes.plot(curve.confidence, curve.accuracy, marker="o", markersize=3, color=color, label=label)
-        axes.set_xlim(0, 1)
-        axes.set_ylim(0, 1.02)
-        axes.set_xlabel("confidence")
-        axes.set_ylabel("accuracy")
-        axes.set_title(f"{task.capitalize()} by utterance", fontsize=10)
-        axes.legend(frameon=False, fontsize=8, loc="upper left")

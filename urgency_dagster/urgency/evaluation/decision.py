@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from urgency_dagster.pictures import BLUE, GREY, ORANGE, picture
 from urgency_dagster.statistics.bootstrap import BootstrapConfig
 from urgency_dagster.statistics.confusion import accuracy, recall_of, scores_with_intervals
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 TIMES_S = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180)
@@ -79,21 +76,3 @@ def expected_cost(matrix: "NDArray[np.int64]", costs: "NDArray[np.float64]") -> 
         costs: cost of one call of each true class (rows) predicted as each class (columns), float64, (K, K).
     """
     return float((matrix * costs).sum() / matrix.sum() * COST_CALLS)
-
-
-def draw_time_to_decision(target: "Path", points: Sequence[dict[str, Any]]) -> None:
-    """Draws accuracy, recall of high urgency and the share of calls with a prediction, by seconds heard."""
-    seconds = [point["seconds"] for point in points]
-    lines = (("accuracy", "accuracy", BLUE), ("recall_high", "recall of high", ORANGE), ("decided", "answered", GREY))
-    with picture(target, width_in=6.0, height_in=3.2) as axes:
-        for key, title, color in lines:
-            shares = [np.nan if point[key] is None else point[key] for point in points]
-            axes.plot(seconds, shares, marker="o", markersize=3, color=color, label=title)
-            bounds = [point.get(f"{key}_interval") or (np.nan, np.nan) for point in points]
-            low, high = zip(*bounds, strict=True)
-            axes.fill_between(seconds, low, high, color=color, alpha=0.15, linewidth=0)
-        axes.set_ylim(0, 1.02)
-        axes.set_xlabel("seconds of the call heard")
-        axes.set_ylabel("share of all calls")
-        axes.set_title("Urgency by call, by seconds heard", fontsize=10)
-        axes.legend(frameon=False, fontsize=8)

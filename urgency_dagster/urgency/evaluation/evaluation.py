@@ -14,36 +14,38 @@ from urgency_dagster.urgency.configuration import EvaluationConfig
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.data.dataset import read_training_set
 from urgency_dagster.urgency.data.tables import URGENCY_PREDICTIONS, VALIDATION
-from urgency_dagster.urgency.evaluation.calibration import draw_reliability
-from urgency_dagster.urgency.evaluation.decision import draw_time_to_decision
 from urgency_dagster.urgency.evaluation.metrics import (
+    baseline_answers,
     baseline_scores,
     breakdowns,
     calibration_scores,
     majority_predictions,
     overall_scores,
-    utterance_reliability,
+    reliabilities,
 )
+from urgency_dagster.urgency.evaluation.pictures import draw_pictures
 from urgency_dagster.urgency.evaluation.predictions import Answers
-from urgency_dagster.urgency.evaluation.report import classification_text, draw_confusions, report_text
+from urgency_dagster.urgency.evaluation.report.classification import classification_text
+from urgency_dagster.urgency.evaluation.report.document import TITLE, report_text
+from urgency_dagster.urgency.evaluation.report.html import html_page
 from urgency_dagster.urgency.network.inference import TaskLogits, predict_logits
 from urgency_dagster.urgency.package.cards import check_same_data
 from urgency_dagster.urgency.package.model_folder import UrgencyModel, load_urgency_model, read_card
 from urgency_dagster.writing import read_json, replacing_folder, write_json, write_table, write_text
 
-METRICS, CLASSIFICATION, PREDICTIONS, REPORT = (
+METRICS, CLASSIFICATION, PREDICTIONS, REPORT, PAGE = (
     "metrics.json",
     "classification_report.txt",
     "predictions.parquet",
     "report.md",
+    "report.html",
 )
-TIME_TO_DECISION, RELIABILITY = "time_to_decision.png", "reliability.png"
 
 
 def evaluate(paths: StoragePaths, config: EvaluationConfig, progress: Progress = no_progress) -> dict[str, Any]:
     """Evaluates the model of a storage root and returns the metrics.
 
-    Metrics, predictions, the report and its pictures are written to the evaluation folder.
+    Metrics, predictions, the report as Markdown and as HTML, and its pictures are written to the evaluation folder.
 
     Args:
         paths: the storage root, with its training set and its model folder.
@@ -62,10 +64,11 @@ def evaluate(paths: StoragePaths, config: EvaluationConfig, progress: Progress =
     rows = training_set.side(VALIDATION)
     answers = Answers.of(rows, _logits(paths, model, rows, config, progress))
     majority = majority_predictions(answers, training_set)
+    baselines = baseline_answers(paths, training_set, rows, config)
     metrics = (
         overall_scores(answers, majority, training_set, config)
-        | breakdowns(answers, majority, training_set.labels, config)
-        | baseline_scores(paths, training_set, rows, config)
+        | breakdowns(answers, majority, model, config)
+        | baseline_scores(baselines, answers.call, majority["call"], training_set.labels, config)
         | {"calibration": calibration_scores(answers, model, config), "left_out": training_set.summary.left_out}
     )
     _write(paths, answers, metrics, card, model)
@@ -103,13 +106,12 @@ def _write(
     with replacing_folder(paths.urgency.evaluation) as folder:
         write_json(folder / METRICS, metrics)
         write_table(folder / PREDICTIONS, _prediction_table(answers))
-        if metrics["time_to_decision"]:
-            draw_time_to_decision(folder / TIME_TO_DECISION, metrics["time_to_decision"])
-        task = model.labels.tasks[0]
-        draw_reliability(folder / RELIABILITY, task, *utterance_reliability(answers, model, task))
-        pictures = draw_confusions(folder, matrices, model.labels)
+        pairs = reliabilities(answers, model, model.labels.tasks[0])
+        pictures = draw_pictures(folder, metrics, card, matrices, pairs, model.labels)
+        report = report_text(metrics, card, pictures)
         write_text(folder / CLASSIFICATION, classification_text(by_unit, model.labels))
-        write_text(folder / REPORT, report_text(metrics, card, pictures))
+        write_text(folder / REPORT, report)
+        write_text(folder / PAGE, html_page(report, TITLE, folder))
 
 
 def _prediction_table(answers: Answers) -> pa.Table:

@@ -21,7 +21,9 @@ from urgency_dagster.urgency.data.labels import Labels
 from urgency_dagster.urgency.data.tables import TRAIN
 from urgency_dagster.urgency.evaluation.baselines import baseline_logits
 from urgency_dagster.urgency.evaluation.calibration import abstention
+from urgency_dagster.urgency.evaluation.comparison import MAJORITY, differences_by_call
 from urgency_dagster.urgency.evaluation.decision import expected_cost, time_to_decision
+from urgency_dagster.urgency.evaluation.high_urgency import high_urgency
 from urgency_dagster.urgency.evaluation.predictions import Answers, Predictions, evaluate_predictions
 from urgency_dagster.urgency.evaluation.slices import slice_labels, slice_scores
 from urgency_dagster.urgency.network.inference import TaskLogits
@@ -31,7 +33,7 @@ from urgency_dagster.urgency.package.thresholds import evaluate_thresholds
 SPEAKER_SECTIONS = {"caller_only": CALLER, "taker_only": CALL_TAKER}
 """Sections with scores from the utterances of one speaker."""
 
-OF_URGENCY = ("slices", "time_to_decision", "cost_per_1000_calls")
+OF_URGENCY = ("slices", "time_to_decision", "cost_per_1000_calls", "high_urgency")
 """Sections about the urgency alone."""
 
 
@@ -76,23 +78,25 @@ def _constant(predictions: Predictions, training: pa.Table) -> Predictions:
 
 
 def breakdowns(
-    answers: Answers, majority: dict[str, Predictions], labels: Labels, config: EvaluationConfig
+    answers: Answers, majority: dict[str, Predictions], model: UrgencyModel, config: EvaluationConfig
 ) -> dict[str, Any]:
-    """Scores by speaker; of the urgency also by slice and by seconds heard, and the expected cost of errors.
+    """Scores by speaker; of the urgency also by slice, seconds heard and alarm threshold, and the cost of errors.
 
     What is about urgency is None if it is left out.
     """
+    labels = model.labels
     by_speaker = {name: _of_speaker(answers, speaker, labels, config) for name, speaker in SPEAKER_SECTIONS.items()}
     if "urgency" in labels.left_out:
         return by_speaker | dict.fromkeys(OF_URGENCY)
-    return by_speaker | _urgency_breakdowns(answers, majority, labels, config)
+    return by_speaker | _urgency_breakdowns(answers, majority, model, config)
 
 
 def _urgency_breakdowns(
-    answers: Answers, majority: dict[str, Predictions], labels: Labels, config: EvaluationConfig
+    answers: Answers, majority: dict[str, Predictions], model: UrgencyModel, config: EvaluationConfig
 ) -> dict[str, Any]:
-    utterance, call = answers.utterance, answers.call
+    utterance, call, labels = answers.utterance, answers.call, model.labels
     high = labels.urgency.index(HIGH)
+    of_calls = probabilities(answers.call_logits.urgency, model.temperatures["call"]["urgency"])
     costs = np.array(config.cost_matrix)
     return {
         "slices": slice_scores(
@@ -117,6 +121,7 @@ def _urgency_breakdowns(
             "majority": expected_cost(majority["call"].matrices(labels)["urgency"], costs),
             "matrix": costs.tolist(),
         },
+        "high_urgency": high_urgency(of_calls[:, high], call.urgency == high),
     }
 
 
@@ -130,12 +135,17 @@ def _of_speaker(answers: Answers, speaker: int, labels: Labels, config: Evaluati
     return evaluate_predictions(by_speaker.call, labels, config.bootstrap)
 
 
-def utterance_reliability(answers: Answers, model: UrgencyModel, task: str) -> tuple[Reliability, Reliability]:
-    """The reliability of one task of utterances, without and with the temperature."""
-    logits, true = getattr(answers.logits, task), getattr(answers.utterance, task)
-    temperatures = (1.0, model.temperatures["utterance"][task])
-    before, after = (reliability(probabilities(logits, temperature), true) for temperature in temperatures)
-    return before, after
+def reliabilities(answers: Answers, model: UrgencyModel, task: str) -> dict[str, tuple[Reliability, Reliability]]:
+    """By unit, the reliability of one task, without and with the temperature."""
+    units = {"utterance": (answers.logits, answers.utterance), "call": (answers.call_logits, answers.call)}
+    pairs = {}
+    for unit, (logits, predictions) in units.items():
+        before, after = (
+            reliability(probabilities(getattr(logits, task), temperature), getattr(predictions, task))
+            for temperature in (1.0, model.temperatures[unit][task])
+        )
+        pairs[unit] = before, after
+    return pairs
 
 
 def calibration_scores(answers: Answers, model: UrgencyModel, config: EvaluationConfig) -> dict[str, Any]:
@@ -188,16 +198,32 @@ def _calibration_of_level(
     return scores
 
 
-def baseline_scores(
+def baseline_answers(
     paths: StoragePaths, training_set: TrainingSet, rows: pa.Table, config: EvaluationConfig
-) -> dict[str, Any]:
-    """The scores of linear models of the text alone and of the audio alone, by utterance and by call."""
+) -> dict[str, Answers]:
+    """The answers of linear models of the text alone and of the audio alone."""
     labels = training_set.labels
     training = training_set.side(TRAIN, ("archive", "row", "text", "urgency_id", "sentiment_id"))
     classes = {task: len(getattr(labels, task)) for task in labels.tasks}
     logits = baseline_logits(paths, training, rows, classes, config.seed)
-    answers = {name: Answers.of(rows, of_name) for name, of_name in logits.items()}
+    return {name: Answers.of(rows, of_name) for name, of_name in logits.items()}
+
+
+def baseline_scores(
+    answers: Mapping[str, Answers], model: Predictions, majority: Predictions, labels: Labels, config: EvaluationConfig
+) -> dict[str, Any]:
+    """The scores of the baselines, by utterance and by call, and by how much the model is better, by call.
+
+    Args:
+        answers: those of each baseline.
+        model: the predictions of the model, by call.
+        majority: those of the majority class, by call.
+        labels: the class names.
+        config: the bootstrap.
+    """
+    by_call = {MAJORITY: majority} | {name: of_name.call for name, of_name in answers.items()}
     return {
+        "differences": differences_by_call(model, by_call, labels, config.bootstrap),
         **{
             name: evaluate_predictions(of_name.utterance, labels, config.bootstrap) for name, of_name in answers.items()
         },

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sklearn.metrics import accuracy_score, f1_score, log_loss
+from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_score, recall_score
 
 from urgency_dagster.errors import ArtefactError
 from urgency_dagster.paths import StoragePaths
@@ -86,6 +86,35 @@ def test_call_scores_follow_from_the_mean_logits(stored: dict[str, Any], predict
     high = true == 2
     assert stored["call"]["urgency"]["recall_high"] == pytest.approx((predicted[high] == 2).mean())
     assert stored["call"]["urgency"]["high_read_as_low"] == pytest.approx((predicted[high] == 0).mean())
+
+
+def test_a_difference_is_that_of_the_scores_by_call(stored: dict[str, Any]) -> None:
+    for task in ("urgency", "sentiment"):
+        assert set(stored["differences"][task]) == {"majority", "text_only", "audio_only"}
+        for name, difference in stored["differences"][task].items():
+            for score in ("accuracy", "f1_macro"):
+                expected = stored["call"][task][score] - stored[f"{name}_call"][task][score]
+                assert difference[score] == pytest.approx(expected)
+                low, high = difference[f"{score}_interval"]
+                assert low <= difference[score] <= high
+
+
+def test_the_alarms_follow_from_the_predictions(
+    stored: dict[str, Any], trained: Trained, predictions: pa.Table
+) -> None:
+    calls = predictions.to_pandas().groupby("_id")
+    mean = np.stack(calls["urgency_logits"].agg(lambda of_call: np.mean(np.stack(of_call), axis=0)).to_list())
+    temperature = load_urgency_model(trained.paths.urgency.model).temperatures["call"]["urgency"]
+    of_high = probabilities(mean.astype(np.float32), temperature)[:, 2]
+    is_high = calls["urgency_id"].first().to_numpy() == 2
+    found = stored["high_urgency"]
+    assert found["calls"] == is_high.sum()
+    points = [point for point in found["curve"] if point["precision"] is not None]
+    assert len(points) > 20
+    for point in points:
+        alarm = of_high >= point["threshold"]
+        assert point["precision"] == pytest.approx(precision_score(is_high, alarm))
+        assert point["recall"] == pytest.approx(recall_score(is_high, alarm))
 
 
 def test_only_validation_rows_are_predicted_in_their_order(predictions: pa.Table, trained: Trained) -> None:

@@ -7,8 +7,8 @@ const SECTIONS = ["utterance", "text_only", "audio_only", "majority", "call", "t
 
 /** The pictures, in the order of their weight. */
 const PICTURES = [
-  "confusion_urgency_call", "time_to_decision", "reliability", "confusion_urgency_utterance", "confusion_sentiment_call",
-  "confusion_sentiment_utterance",
+  "confusion_urgency_call", "high_urgency", "coverage", "time_to_decision", "reliability_call", "reliability_utterance", "class_counts",
+  "learning_curve", "confusion_urgency_utterance", "confusion_sentiment_call", "confusion_sentiment_utterance",
 ].map((name) => `${name}.png`);
 
 /** The columns: task and score. */
