@@ -17,6 +17,7 @@ UrgencyError
 ├── ArtefactError     a stored artefact that is missing or inconsistent with another
 ├── MissingExtraError an optional part of the installation that is not installed
 ├── BusyError         the storage root is in use by another run
+├── OverloadError     a server with as many requests as it can queue
 ├── ServiceError      a process of `dev` that does not start
 ├── BenchmarkError    a benchmark whose two sides give different results
 └── Rejected          a member, call or utterance that goes to the reject table

@@ -39,6 +39,8 @@ from urgency_dagster_tests.urgency.spoken import CONFIG, SPOKEN_ARCHIVES, write_
 
 __all__ = ["text_model"]
 
+pytestmark = pytest.mark.slow  # Dagster copies the output of a step by processes
+
 LABELLED, HEARD, BROKEN, ADDRESS = "숨겨진qzlabel목소리", "엿들은qzheard속삭임", "부서진qzbroken문장", "비밀동"
 """In the text of labels, in the answers of the recogniser, in labels that cannot be used, and in the address."""
 

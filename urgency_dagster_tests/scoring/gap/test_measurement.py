@@ -392,7 +392,7 @@ def test_the_report_has_every_figure_for_people(once: Measured) -> None:
     for way in ("(a) label turns, label text", "(b) label turns, recognised text", "(c) found turns, recognised text"):
         assert way in report
     assert f"{metrics['speech']['missed']:.3f}" in report
-    assert json.dumps(metrics["calls"]["calibration"]["measured"]) in report
+    assert json.dumps(metrics["calls"]["development"]["measured"]) in report
 
 
 def test_the_model_folder_is_not_changed(once: Measured, speaking: SpokenRoot) -> None:

@@ -15,7 +15,7 @@ from urgency_dagster.errors import ArtefactError, UrgencyError
 from urgency_dagster.pretrained import PretrainedModel
 from urgency_dagster.urgency.data.batches import UtteranceDataset, tokenise
 from urgency_dagster.urgency.data.dataset import read_training_set
-from urgency_dagster.urgency.data.tables import VALIDATION
+from urgency_dagster.urgency.data.tables import DEVELOPMENT
 from urgency_dagster.urgency.network.cross_modal import KoElectraCrossModal
 from urgency_dagster.urgency.network.inference import predict_logits
 from urgency_dagster.urgency.package.checkpoints import read_checkpoint
@@ -32,29 +32,29 @@ def moved(trained: Trained, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def validation(trained: Trained, moved: Path) -> UtteranceDataset:
-    rows = read_training_set(trained.paths).side(VALIDATION)
+def development(trained: Trained, moved: Path) -> UtteranceDataset:
+    rows = read_training_set(trained.paths).side(DEVELOPMENT)
     model = load_urgency_model(moved)
     return UtteranceDataset(trained.paths, rows, tokenise(rows["text"], model.tokenizer, model.max_length))
 
 
 def test_the_folder_gives_the_logits_of_the_checkpoint(
-    trained: Trained, moved: Path, validation: UtteranceDataset, text_model: PretrainedModel
+    trained: Trained, moved: Path, development: UtteranceDataset, text_model: PretrainedModel
 ) -> None:
     model = load_urgency_model(moved)
     encoder = AutoModel.from_pretrained(text_model.folder, local_files_only=True)
     network = KoElectraCrossModal(encoder, model.config)
     network.load_state_dict(read_checkpoint(trained.paths.urgency.checkpoint)["model_state_dict"])
     stored, expected = (
-        predict_logits(some, validation, batch_size=FAST.batch_size, device="cpu") for some in (model.network, network)
+        predict_logits(some, development, batch_size=FAST.batch_size, device="cpu") for some in (model.network, network)
     )
     np.testing.assert_array_equal(stored.urgency, expected.urgency)
     np.testing.assert_array_equal(stored.sentiment, expected.sentiment)
 
 
-def test_the_folder_predicts_as_in_training(trained: Trained, moved: Path, validation: UtteranceDataset) -> None:
+def test_the_folder_predicts_as_in_training(trained: Trained, moved: Path, development: UtteranceDataset) -> None:
     model = load_urgency_model(moved)
-    logits = predict_logits(model.network, validation, batch_size=FAST.batch_size, device="cpu")
+    logits = predict_logits(model.network, development, batch_size=FAST.batch_size, device="cpu")
     measured = read_checkpoint(trained.paths.urgency.checkpoint)["val_metrics"]
     assert logits.urgency.argmax(axis=1).tolist() == measured["preds_urg"]
 
