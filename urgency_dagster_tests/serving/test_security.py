@@ -28,7 +28,7 @@ def bearer(token: str) -> dict[bytes, bytes]:
 @pytest.mark.parametrize("path", PATHS)
 def test_without_its_token_nothing_is_answered(tmp_path: Path, path: str) -> None:
     client = client_of(tmp_path, TOKEN)
-    wrong: list[dict[str, bytes]] = [
+    wrong: list[dict[bytes, bytes]] = [
         {},
         bearer(""),
         bearer("x"),
