@@ -1,5 +1,6 @@
 """A call in progress is answered as the finished recording, however it is sent; what is wrong becomes a problem."""
 
+import base64
 import json
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,12 @@ from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
+from urgency_dagster.errors import RecognitionError
 from urgency_dagster.listening import Turn
 from urgency_dagster.serving import StreamLimits
 from urgency_dagster.serving.configuration import Limits
+from urgency_dagster.serving.served_urgency import ServedUrgency
+from urgency_dagster.serving.stream.call_audio import CallAudio
 from urgency_dagster.serving.stream.client import pcm16
 from urgency_dagster.statistics.calibration import probabilities
 from urgency_dagster.urgency import Predictor, RecordingPrediction
@@ -371,3 +375,61 @@ def test_a_subprotocol_that_was_offered_is_accepted(
     """A browser refuses an answer without one of those that it offered; every client one that it did not offer."""
     with client.websocket_connect(ADDRESS_OF_STREAM, subprotocols=offered or None) as socket:
         assert socket.accepted_subprotocol == accepted
+
+
+def test_a_token_is_needed_if_the_server_has_one(served_root: ServedRoot) -> None:
+    offered = ["urgency-stream.v1", f"bearer.{base64.urlsafe_b64encode(b'secret').decode().rstrip('=')}"]
+    with small_client(served_root, token="secret") as client:
+        for refused in ({}, {"authorization": "Bearer other"}):
+            with (
+                pytest.raises(WebSocketDenialResponse),
+                client.websocket_connect(ADDRESS_OF_STREAM, headers=refused),
+            ):
+                pass
+        for accepted in ({"headers": {"authorization": "Bearer secret"}}, {"subprotocols": offered}):
+            with client.websocket_connect(ADDRESS_OF_STREAM, **accepted) as socket:
+                socket.send_json(start())
+                assert received(socket)["type"] == "session.created"
+
+
+def test_a_call_keeps_the_model_that_it_began_with(served_root: ServedRoot, speech: "NDArray[np.int16]") -> None:
+    with small_client(served_root) as client, connected(client) as socket:
+        assert received(socket)["type"] == "session.created"
+        client.app.state.models._urgency.model = None  # type: ignore[attr-defined]
+        for piece in pieces(speech, 16_000):
+            socket.send_bytes(piece)
+        socket.send_json({"type": "finish"})
+        assert until(socket, "session.finished")[-1]["utterances"] >= 3
+
+
+def test_an_utterance_that_is_not_recognised_costs_only_itself(
+    client: TestClient, speech: "NDArray[np.int16]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hear, failures = ServedUrgency.hear, [RecognitionError("the recogniser does not answer")]
+
+    async def hear_later(served: ServedUrgency, cuts: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await hear(served, cuts)
+
+    monkeypatch.setattr(ServedUrgency, "hear", hear_later)
+    events = sent_call(client, speech, 1600)
+    assert of_kind(events, "error")[0]["problem"]["type"].endswith("not-recognised")
+    assert events[-1]["utterances"] >= 2
+
+
+def test_a_fault_of_the_server_ends_the_call_and_says_nothing_of_it(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(audio: CallAudio, content: bytes) -> None:
+        raise RuntimeError("비밀")
+
+    monkeypatch.setattr(CallAudio, "add", fail)
+    with connected(client) as socket:
+        socket.send_bytes(bytes(32_000))
+        events = until(socket, "error")
+        assert (events[-1]["fatal"], events[-1]["problem"]["status"]) == (True, 500)
+        with pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_text()
+    assert closed.value.code == 1011
+    assert "비밀" not in json.dumps(events, ensure_ascii=False) + caplog.text
