@@ -125,7 +125,10 @@ def small_client(root: ServedRoot, **changed: Any) -> Iterator[TestClient]:
 @contextmanager
 def listening_server(config: ServingConfig) -> Iterator[str]:
     """The address of a stream on a real socket, in a thread of this process."""
-    options = uvicorn.Config(create_app(config), port=0, access_log=False, log_level="warning", ws_max_size=1 << 20)
+    # Without pings: on a loaded machine an answer can be too late.
+    options = uvicorn.Config(
+        create_app(config), port=0, access_log=False, log_level="warning", ws_max_size=1 << 20, ws_ping_interval=None
+    )
     server = uvicorn.Server(options)
     thread = threading.Thread(target=server.run)
     thread.start()

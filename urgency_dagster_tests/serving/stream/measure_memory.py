@@ -30,7 +30,7 @@ def minute() -> bytes:
 async def measure(url: str, mode: str, marks: list[int]) -> None:
     """Sends a call of so many minutes, as fast as it is heard, and prints the memory at each mark."""
     content, process = minute(), psutil.Process()
-    async with connect(url, compression=None, proxy=None) as socket:
+    async with connect(url, compression=None, proxy=None, ping_interval=None) as socket:
         await socket.send(json.dumps(start(sample_rate=RATE, listening=mode)))
         for number in range(1, marks[-1] + 1):
             if mode == "turns":
