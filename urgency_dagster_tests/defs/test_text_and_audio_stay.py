@@ -59,7 +59,8 @@ class Always(list[Answer]):
     """The first answer, again and again."""
 
     def pop(self, index: Any = 0) -> Answer:
-        return self[index]
+        answer: Answer = self[0]
+        return answer
 
 
 @dataclass(frozen=True)

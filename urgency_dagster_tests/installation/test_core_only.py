@@ -191,7 +191,9 @@ def test_the_core_with_predict_hears_a_recording_without_a_label(
 ) -> None:
     root = first_run[0]
     recording = shutil.copy(min((root / "calls" / "V_광주_구급" / "Wave").iterdir()), tmp_path)
-    done = core_with_predict.run("urgency-dagster", "predict", recording, "--storage", str(root), "--format", "json")
+    done = core_with_predict.run(
+        "urgency-dagster", "predict", str(recording), "--storage", str(root), "--format", "json"
+    )
     assert done.returncode == 0, done.stderr
     (call,) = json.loads(done.stdout)["calls"]
     assert call["listening"] == "ctc"

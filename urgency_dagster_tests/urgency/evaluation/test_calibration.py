@@ -1,11 +1,7 @@
-from pathlib import Path
-
 import numpy as np
 
 from urgency_dagster.statistics.bootstrap import BootstrapConfig
-from urgency_dagster.statistics.calibration import probabilities, reliability
-from urgency_dagster.urgency.evaluation.calibration import abstention, draw_reliability
-from urgency_dagster_tests.statistics.test_calibration import drawn
+from urgency_dagster.urgency.evaluation.calibration import abstention
 
 
 class TestAbstention:
@@ -21,11 +17,3 @@ class TestAbstention:
     def test_at_least_one_call_remains(self) -> None:
         (only,) = abstention(self.PROBABILITIES[:1], np.array([0]), BootstrapConfig(10, 0), rates=(0.9,))
         assert only == {"to_person": 0, "accuracy": 1, "accuracy_interval": [1, 1], "confidence": 0.9}
-
-
-def test_the_picture_shows_both_curves(tmp_path: Path) -> None:
-    logits, true = drawn(500, 3.0)
-    before, after = (reliability(probabilities(logits, t), true) for t in (1.0, 3.0))
-    draw_reliability(tmp_path / "one.png", "urgency", before, after)
-    draw_reliability(tmp_path / "other.png", "urgency", before, before)
-    assert (tmp_path / "one.png").read_bytes() != (tmp_path / "other.png").read_bytes()

@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -6,7 +5,6 @@ import pytest
 
 from urgency_dagster.statistics.bootstrap import BootstrapConfig
 from urgency_dagster.urgency.evaluation.decision import (
-    draw_time_to_decision,
     expected_cost,
     time_to_decision,
 )
@@ -73,11 +71,3 @@ def test_the_expected_cost_follows_the_cost_matrix() -> None:
     matrix, costs = np.array([[3, 1], [2, 4]]), np.array([[0.0, 1.0], [10.0, 0.0]])
     assert expected_cost(matrix, costs) == pytest.approx(1000 * (1 * 1 + 2 * 10) / 10)
     assert expected_cost(np.diag([3, 5]), costs) == 0
-
-
-def test_the_picture_shows_the_points(tmp_path: Path) -> None:
-    draw_time_to_decision(tmp_path / "one.png", moments([0, 2], 1, 5, 12))
-    draw_time_to_decision(tmp_path / "other.png", moments([0, 1], 1, 5, 12))  # without a high call
-    one, other = ((tmp_path / name).read_bytes() for name in ("one.png", "other.png"))
-    assert one.startswith(b"\x89PNG")
-    assert one != other
