@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from docs.generate import assets, columns, commands, modules, options
+from docs.generate import assets, columns, commands, modules, options, serving
 
 PARTS: dict[str, Callable[[], str]] = {
     "asset options": options.asset_options,
@@ -18,10 +18,14 @@ PARTS: dict[str, Callable[[], str]] = {
     "import rules": modules.import_rules,
     "monitored calls columns": columns.monitored_call_columns,
     "modules": modules.module_tables,
+    "problems": serving.problem_table,
     "prosody columns": columns.prosody_columns,
+    "request limits": serving.request_limits,
     "scored calls columns": columns.scored_call_columns,
     "scored utterances columns": columns.scored_utterance_columns,
     "scoring recordings columns": columns.scoring_recording_columns,
+    "stream limits": serving.stream_limits,
+    "stream messages": serving.stream_messages,
 }
 
 MARKER = re.compile(r"^<!-- generate: (.+) -->$", re.MULTILINE)

@@ -10,7 +10,7 @@ from docs.generate.tables import first_line, table
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "urgency_dagster"
 BENCHMARKS = ROOT / "benchmarks"
-SUBJECTS = ("calls", "urgency", "attention", "listening", "scoring")
+SUBJECTS = ("calls", "urgency", "attention", "listening", "scoring", "serving")
 
 
 def module_tables() -> str:

@@ -1,4 +1,5 @@
 from .application import create_app as create_app
+from .configuration import Limits as Limits
 from .configuration import ServingConfig as ServingConfig
 from .configuration import StreamLimits as StreamLimits
 from .parity import SAMPLE_CALLS as SAMPLE_CALLS
