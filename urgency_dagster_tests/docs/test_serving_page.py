@@ -193,6 +193,7 @@ def test_the_size_of_a_body_in_the_proxies_is_that_of_the_server() -> None:
     assert int(timeout_s) > ServingConfig().limits.request_s
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     (unit,) = blocks(PAGE, "ini")
