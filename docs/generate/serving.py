@@ -50,7 +50,7 @@ def _limits(limits: Any) -> str:
     return table(["limit", "default", "meaning"], rows)
 
 
-def _default(value: float | None) -> str:
+def _default(value: Any) -> str:
     return "none" if value is None else f"{value:,.10g}"
 
 
