@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 PREFIX = "urgency_dagster"
 
+CLIENT_GONE = 499
+"""The status of a request without an answer: the client has closed the connection. Source: nginx's access log."""
+
 UNMATCHED = "unmatched"
 """The route of every request without a route, so that clients cannot add labels."""
 
@@ -80,7 +83,7 @@ class MeasuredRequests:
             await self._app(scope, receive, send)
 
     async def _measured(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        status, start = 500, time.perf_counter()
+        status, start = CLIENT_GONE, time.perf_counter()
 
         async def send_noted(message: "Message") -> None:
             nonlocal status

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.types import Message, Scope
 
 from urgency_dagster.serving import create_app
 from urgency_dagster_tests.serving.conftest import ADDRESS, ServedRoot
@@ -85,3 +86,26 @@ def test_no_text_and_no_name_is_in_a_label(asked: TestClient) -> None:
 def test_two_applications_count_apart(served_root: ServedRoot, asked: TestClient) -> None:
     with TestClient(create_app(served_root.config), base_url=ADDRESS) as other:
         assert 'route="/v1/calls"' not in other.get("/metrics").text
+
+
+def test_a_client_that_goes_away_is_no_fault_of_the_server(asked: TestClient) -> None:
+    """It closes its connection in the middle of a recording."""
+    messages: list[Message] = [
+        {"type": "http.request", "body": b"RIFF", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"127.0.0.1:8000"), (b"content-type", b"audio/wav")]
+    scope: Scope = {"type": "http", "method": "POST", "path": "/v1/calls", "headers": headers, "query_string": b""}
+    assert asked.portal
+    asked.portal.call(asked.app, scope, receive, send)
+    assert sent == []
+    counted = 'urgency_dagster_http_requests_total{method="POST",route="/v1/calls",status="499"} 1.0'
+    assert counted in asked.get("/metrics").text
