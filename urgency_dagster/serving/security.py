@@ -109,7 +109,7 @@ def _decoded(protocol: str) -> bytes:
 
 
 def _host_name(authority: str) -> str:
-    """The host of `host:port`, in lower case and without brackets."""
+    """The host of `host:port`, in lower case and without brackets; empty if there is none."""
     try:
         return urlsplit(f"//{authority}").hostname or ""
     except ValueError:
@@ -121,4 +121,12 @@ def _is_foreign(headers: Headers) -> bool:
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is not None:
         return site not in ("same-origin", "none")
-    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    return origin is not None and _authority(origin) != headers.get("host", "").lower()
+
+
+def _authority(origin: str) -> str:
+    """`host:port` of an origin, in lower case; empty if it is no origin."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
