@@ -17,12 +17,16 @@ from urgency_dagster.scoring import load_predictor
 from urgency_dagster.serving.configuration import ServingConfig
 from urgency_dagster.serving.model_slot import ModelSlot, files_below
 from urgency_dagster.serving.probing import ask_zeros, hear_noise
+from urgency_dagster.serving.recent_answer import RecentAnswer
 from urgency_dagster.serving.served_urgency import ServedUrgency, UrgencyWorkers
 from urgency_dagster.serving.tally import Tally
 from urgency_dagster.settings import Settings
 
 LOOK_INTERVAL_S = 1.0
 """Seconds between two looks at the storage."""
+
+PROBE_KEPT_S = 1.0
+"""Seconds for which a probe holds. Nobody needs a token to ask for one, and it takes work."""
 
 URGENCY = "urgency"
 """The name of the urgency model among the models that are served."""
@@ -70,6 +74,7 @@ class ServedModels:
         self._attention: dict[str, ModelSlot[attention.Predictor]] = {}
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="models")
         self._watch: asyncio.Task[None] | None = None
+        self._probes = RecentAnswer(self._probe, PROBE_KEPT_S)
 
     async def __aenter__(self) -> Self:
         """Loads what lies in storage, and begins to watch it."""
@@ -93,7 +98,8 @@ class ServedModels:
 
         A change is taken up at the second look that finds it, see `ModelSlot`.
         """
-        await asyncio.get_running_loop().run_in_executor(self._loader, self._look)
+        if await asyncio.get_running_loop().run_in_executor(self._loader, self._look):
+            self._probes.forget()
 
     @contextmanager
     def urgency(self) -> Iterator[ServedUrgency]:
@@ -117,11 +123,14 @@ class ServedModels:
         return [_urgency_state(self._urgency), *(_attention_state(slot) for _, slot in sorted(self._attention.items()))]
 
     async def probe(self) -> Mapping[str, str | None]:
-        """Asks every model that answers a synthetic question.
+        """Asks every model that answers a synthetic question. The answer of the last second is given again.
 
         Returns:
             By name of the model, why it does not answer; None if it does. Empty if there is no model.
         """
+        return await self._probes.get()
+
+    async def _probe(self) -> Mapping[str, str | None]:
         answers: dict[str, str | None] = {}
         with suppress(ArtefactError), self.urgency() as served:
             answers[URGENCY] = await _reason(served.probe())
@@ -135,13 +144,14 @@ class ServedModels:
             await asyncio.sleep(LOOK_INTERVAL_S)
             await self.look()
 
-    def _look(self) -> None:
-        self._urgency.look()
+    def _look(self) -> bool:
+        """Whether another model answers than before."""
+        changed = [self._urgency.look()]
         for file in files_below(self.paths.attention.models_folder):
             if file.suffix == ".pkl":
                 self._attention.setdefault(file.stem, _attention_slot(file))
-        for slot in list(self._attention.values()):
-            slot.look()
+        changed += [slot.look() for slot in list(self._attention.values())]
+        return any(changed)
 
     def _urgency_files(self) -> list[Path]:
         """The files of the model folder, and what was measured of the model without labels."""

@@ -244,6 +244,16 @@ def test_a_probe_tells_which_model_fails(config: ServingConfig, monkeypatch: pyt
     asyncio.run(scenario())
 
 
+def test_probes_that_come_together_are_one_question(config: ServingConfig) -> None:
+    async def scenario() -> None:
+        async with ServedModels(config) as models:
+            answers = await asyncio.gather(*(models.probe() for _ in range(50)))
+            assert answers == [{"urgency": None}] * 50
+            assert models.tally.forward_passes == {1: 1}
+
+    asyncio.run(scenario())
+
+
 def test_the_speech_model_is_computed_by_the_engine_of_the_configuration(config: ServingConfig) -> None:
     async def scenario() -> str:
         async with ServedModels(replace(config, speech_engine="auto")) as models:
