@@ -18,7 +18,7 @@ class Limits:
         audio_s: length of a recording in seconds.
         utterances: utterances of a request.
         rows: rows of an attention request.
-        requests: simultaneous requests.
+        requests: simultaneous requests, without probes and `/metrics`.
         connections: simultaneous streams.
         request_s: time for a request in seconds.
         decoders: recordings that are decoded and heard at the same time.

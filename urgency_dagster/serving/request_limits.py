@@ -9,6 +9,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from urgency_dagster.serving.configuration import Limits
 from urgency_dagster.serving.problems import BODY_TOO_LARGE, BUSY, SLOW_BODY, TOO_SLOW, Problem, of_unexpected
+from urgency_dagster.serving.security import PROBE_PATHS
+
+UNCOUNTED_PATHS = PROBE_PATHS | {"/metrics"}
+"""Paths that are answered however many requests run. Without an answer, an orchestrator would end a busy server."""
 
 
 class RequestLimits:
@@ -27,15 +31,19 @@ class RequestLimits:
         """Passes a request on and ends it at a bound with a problem document."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-            return
-        if self._running >= self._limits.requests:
+        elif scope["path"] in UNCOUNTED_PATHS:
+            await self._answer(scope, receive, send)
+        elif self._running >= self._limits.requests:
             await _busy().response()(scope, receive, send)
-            return
-        self._running += 1
-        try:
-            await _BoundedRequest(self._app, self._limits, receive, send).answer(scope)
-        finally:
-            self._running -= 1
+        else:
+            self._running += 1
+            try:
+                await self._answer(scope, receive, send)
+            finally:
+                self._running -= 1
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await _BoundedRequest(self._app, self._limits, receive, send).answer(scope)
 
 
 class _BoundedRequest:

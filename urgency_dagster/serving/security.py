@@ -11,7 +11,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from urgency_dagster.serving.configuration import LOOPBACK_NAMES, ServingConfig
 from urgency_dagster.serving.problems import FOREIGN_HOST, FOREIGN_ORIGIN, UNAUTHORISED, Fault, Problem
 
-OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
+PROBE_PATHS = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
+"""Paths of the probes of an orchestrator."""
+
+OPEN_PATHS = PROBE_PATHS | {"/"}
 """Paths without a token: probes of an orchestrator and the start of the dashboard carry none, and get no data."""
 
 OPEN_FOLDER = "/page/"

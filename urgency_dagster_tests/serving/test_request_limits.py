@@ -39,6 +39,11 @@ def bounded(limits: Limits = LIMITS) -> FastAPI:
         app.state.waiting.release()
         await app.state.go_on.wait()
 
+    @app.get("/healthz")
+    @app.get("/metrics")
+    async def probe() -> None:
+        """Answers at once."""
+
     @app.get("/fail")
     async def fail() -> None:
         raise KeyError(SECRET)
@@ -123,6 +128,20 @@ def test_more_requests_than_the_limit_are_refused_and_later_ones_answered() -> N
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     assert answered == [200, 200]
     assert later.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/metrics"])
+def test_a_busy_server_answers_its_probes(path: str) -> None:
+    async def scenario() -> int:
+        app = bounded(Limits(requests=1))
+        waiting = asyncio.create_task(ask(app, "POST", "/wait"))
+        await app.state.waiting.acquire()
+        probe = await ask(app, "GET", path)
+        app.state.go_on.set()
+        await waiting
+        return probe.status_code
+
+    assert asyncio.run(scenario()) == 200
 
 
 def test_an_unexpected_error_says_nothing_of_the_request(caplog: pytest.LogCaptureFixture) -> None:
