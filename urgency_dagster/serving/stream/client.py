@@ -145,8 +145,8 @@ class _SentCall:
         return json.dumps({"type": "finish"}) if self.messages == len(turns) + 1 else None
 
     def take(self, event: dict[str, Any]) -> None:
-        """Follows an event of the server."""
-        self.sequence = event["sequence"]
+        """Follows an event of the server. One that is not kept has the number of the last one that was sent."""
+        self.sequence = max(self.sequence, event["sequence"])
         match event["type"]:
             case "session.created":
                 self.session = event["session"]

@@ -26,11 +26,11 @@ async def serve_connection(socket: WebSocket, sessions: Sessions) -> None:
     try:
         start = await _first_message(socket, sessions.stream_limits)
         attachment = sessions.attach(start)
+        connection = _Connection(socket, attachment, sessions.stream_limits)
         try:
-            sequence = attachment.session.log.sequence
-            await _Connection(socket, attachment, sessions.stream_limits).serve(start)
+            await connection.serve(start)
         finally:
-            sequence = attachment.session.log.sequence
+            sequence = connection.sequence
             sessions.detach(attachment)
         failure = attachment.session.failure
         await socket.close(close_code(failure) if failure else NORMAL_CLOSURE)
@@ -93,9 +93,14 @@ async def _received(socket: WebSocket, timeout_s: float | None) -> str | bytes:
 
 
 class _Connection:
-    """A connection of a session."""
+    """A connection of a session.
+
+    Attributes:
+        sequence: number of the last event that was sent, here or over a former connection.
+    """
 
     def __init__(self, socket: WebSocket, attachment: Attachment, limits: StreamLimits) -> None:
+        self.sequence = 0
         self._socket, self._attachment, self._limits = socket, attachment, limits
 
     @property
@@ -132,15 +137,15 @@ class _Connection:
                 self._session.receive_audio(content)
 
     async def _write(self, start: SessionStart) -> None:
-        sequence, log = 0, self._session.log
+        log = self._session.log
         if start.resume:
-            sequence = start.resume.sequence
-            await self._send(self._resumed(sequence))
-        while not (log.is_closed and sequence == log.sequence):
-            for number, content in log.after(sequence):
+            self.sequence = start.resume.sequence
+            await self._send(self._resumed(self.sequence))
+        while not (log.is_closed and self.sequence == log.sequence):
+            for number, content in log.after(self.sequence):
                 await self._socket.send_text(content)
-                sequence = number
-            await log.more(sequence)
+                self.sequence = number
+            await log.more(self.sequence)
 
     async def _wait_for_another(self) -> None:
         await self._attachment.replaced.wait()

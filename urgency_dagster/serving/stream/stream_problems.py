@@ -32,7 +32,8 @@ def error_event(problem: Problem, *, fatal: bool, sequence: int = 0) -> ErrorEve
     Args:
         problem: the problem.
         fatal: whether the connection ends.
-        sequence: the number of the last event, for an event that is not kept.
+        sequence: the number of the last event that was sent, for an event that is not kept. A client that resumes
+            asks for the events after it.
     """
     document = ProblemAnswer.model_validate(problem.to_json())
     return ErrorEvent(type="error", sequence=sequence, fatal=fatal, problem=document)
