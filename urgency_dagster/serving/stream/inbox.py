@@ -17,6 +17,9 @@ STEP_S = 0.1
 MAX_STEP_S = 4.0
 """Seconds of audio that are worked on together at most."""
 
+MAX_ITEMS = 16_384
+"""Messages and pieces of audio that wait at most: a small one takes far more memory than its bytes."""
+
 SAMPLE_BYTES = 2
 
 
@@ -55,6 +58,8 @@ class Inbox:
             raise Problem(
                 TOO_FAST, f"{self._max_bytes / self._bytes_per_s:g} s of audio wait. Send more after a while."
             )
+        if len(self._items) == MAX_ITEMS:
+            raise Problem(TOO_FAST, f"{MAX_ITEMS:,} messages wait. Send more after a while.")
         self._items.append(item)
         self._bytes += size
         self.audio_bytes += size if isinstance(item, bytes) else 0

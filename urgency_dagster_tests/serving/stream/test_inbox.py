@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from urgency_dagster.serving.problems import Problem
-from urgency_dagster.serving.stream.inbox import MAX_STEP_S, Inbox, Order
+from urgency_dagster.serving.stream.inbox import MAX_ITEMS, MAX_STEP_S, Inbox, Order
 from urgency_dagster.serving.stream.messages import Commit, Finish, TurnMessage
 
 RATE = 8000
@@ -70,5 +70,21 @@ def test_it_is_bounded_by_audio_and_text() -> None:
             inbox.put(TurnMessage(type="turn", start_ms=0, end_ms=900, text="가" * 1400))
         inbox.put(bytes(4000))
         assert inbox.audio_bytes == 16_000
+
+    asyncio.run(fill())
+
+
+@pytest.mark.parametrize("item", [COMMIT, b"ab"])
+def test_it_is_bounded_by_the_number_of_messages(item: Item) -> None:
+    async def fill() -> None:
+        inbox = Inbox(RATE, 600)
+        for _ in range(MAX_ITEMS):
+            inbox.put(item)
+        with pytest.raises(Problem) as refused:
+            inbox.put(item)
+        assert refused.value.status == 429
+        assert "messages wait" in refused.value.detail
+        await inbox.get()
+        inbox.put(item)
 
     asyncio.run(fill())
