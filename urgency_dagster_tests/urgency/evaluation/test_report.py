@@ -258,3 +258,13 @@ class TestPage:
         assert not page.of("script")
         assert not page.of("img")
         assert page.text.count("alert(1)") == 6
+
+    @pytest.mark.parametrize("name", ["![secret]({path})", "[secret](https://evil.example)", "<https://evil.example>"])
+    def test_a_name_shows_no_other_file_and_links_nowhere(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / "secret.png").write_bytes(b"secret")
+        (tmp_path / "report").mkdir()
+        for path in ("../secret.png", str(tmp_path / "secret.png"), "absent.png"):
+            page = Page(html_page(name.format(path=path), "title", tmp_path / "report"))
+            assert not page.of("img")
+            assert not page.of("a")
+            assert "secret" in page.text or "evil" in page.text

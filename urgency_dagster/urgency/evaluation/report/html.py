@@ -34,11 +34,14 @@ def html_page(markdown: str, title: str, folder: Path) -> str:
     """
     from markdown_it import MarkdownIt
 
-    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "autolink"])
     tokens = parser.parse(markdown)
+    files = {file.name: file for file in folder.glob("*.png")}
     for picture in _pictures(tokens):
-        file = folder / str(picture.attrs["src"])
-        picture.attrs["src"] = f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}"
+        if file := files.get(str(picture.attrs["src"])):
+            picture.attrs["src"] = f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}"
+        else:  # no picture of the report: a name looks like one
+            picture.type, picture.children = "text", None
     return f"""\
 <!doctype html>
 <html lang="en">
