@@ -135,12 +135,12 @@ def _of_models(models: ServedModels) -> Iterator[Metric]:
 def _of_answers(models: ServedModels) -> Iterator[Metric]:
     tally = models.tally
     labels = ["urgency", "abstained", "alarmed"]
-    calls = CounterMetricFamily(f"{PREFIX}_calls", "Scored calls.", labels=labels)
+    calls = CounterMetricFamily(f"{PREFIX}_calls", "Scored recordings and ended calls in progress.", labels=labels)
     for outcome, count in sorted(tally.calls.items()):
         calls.add_metric([outcome.urgency, str(outcome.abstained).lower(), str(outcome.alarmed).lower()], count)
     yield calls
     yield CounterMetricFamily(
-        f"{PREFIX}_audio_seconds", "Length of the scored recordings.", value=tally.audio_ms / 1000
+        f"{PREFIX}_audio_seconds", "Length of these recordings and calls.", value=tally.audio_ms / 1000
     )
     sizes = tally.forward_passes
     below = [(str(bound), float(_up_to(sizes, bound))) for bound in BATCH_BUCKETS]

@@ -109,7 +109,7 @@ class ServedUrgency:
             return self.predictor.predict_heard(heard)  # raises that nothing was heard
         logits = await self.logits([turn.text or "" for turn in heard.turns], heard.vectors)
         answer = self.predictor.answer(heard, logits)
-        self.tally.add_call(answer)
+        self.tally.add_call(answer, answer.duration_ms)
         return answer
 
     async def probe(self) -> None:

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from urgency_dagster.urgency import RecordingPrediction
+from urgency_dagster.urgency import CallPrediction, RecordingPrediction
 
 
 class CallOutcome(NamedTuple):
@@ -26,8 +26,8 @@ class Tally:
     """Counts of a server. Only its event loop writes to them.
 
     Attributes:
-        calls: calls by outcome.
-        audio_ms: length of the scored recordings.
+        calls: recordings and ended calls in progress, by outcome.
+        audio_ms: their length.
         forward_passes: forward passes of the network by their number of utterances.
     """
 
@@ -35,11 +35,11 @@ class Tally:
     audio_ms: int = 0
     forward_passes: Counter[int] = field(default_factory=Counter)
 
-    def add_call(self, answer: RecordingPrediction) -> None:
-        """Counts a scored call."""
+    def add_call(self, answer: RecordingPrediction | CallPrediction, duration_ms: int) -> None:
+        """Counts a scored call. A call in progress counts once, at its end, with its last answer."""
         label = answer.urgency.label if answer.urgency else ""
         self.calls[CallOutcome(label, bool(answer.abstain), bool(answer.alarm))] += 1
-        self.audio_ms += answer.duration_ms
+        self.audio_ms += duration_ms
 
     def add_forward_pass(self, utterances: int) -> None:
         """Counts a forward pass."""

@@ -22,7 +22,7 @@ from urgency_dagster.serving.stream.messages import (
     UtteranceStarted,
 )
 from urgency_dagster.serving.stream.stream_problems import error_event
-from urgency_dagster.urgency import ClassProbabilities, RunningMean, TurnPrediction
+from urgency_dagster.urgency import CallPrediction, ClassProbabilities, RunningMean, TurnPrediction
 
 Result = TypeVar("Result")
 
@@ -51,6 +51,7 @@ class CallScoring:
         self._start, self._audio, self._served = start, audio, served
         self._log, self._cutters, self._max_waiting = log, cutters, max_waiting
         self._mean, self._announced = RunningMean(), list[int]()
+        self._answer: CallPrediction | None = None
 
     async def add(self, content: bytes) -> None:
         """Takes the next audio, raw PCM16.
@@ -93,10 +94,12 @@ class CallScoring:
         self._score_call()
 
     def end(self) -> None:
-        """Says that the call has ended."""
-        if not self._mean.count:
-            self._log.append(error_event(Problem(NO_SPEECH, "No utterance of the call was scored."), fatal=False))
+        """Says that the call has ended, and counts it."""
         duration_ms, utterances = self._audio.duration_ms, self._mean.count
+        if not utterances:
+            self._log.append(error_event(Problem(NO_SPEECH, "No utterance of the call was scored."), fatal=False))
+        if self._answer:
+            self._served.tally.add_call(self._answer, duration_ms)
         self._log.append(SessionFinished(type="session.finished", audio_ms=duration_ms, utterances=utterances))
 
     async def _score_new(self, cuts: Sequence[TurnAudio]) -> None:
@@ -148,7 +151,7 @@ class CallScoring:
 
     def _call_scored(self) -> CallScored:
         listening = self._listening()
-        answer = self._served.predictor.answer_call(self._mean.logits, listening)
+        answer = self._answer = self._served.predictor.answer_call(self._mean.logits, listening)
         return CallScored(
             type="call.scored",
             as_of_ms=self._audio.duration_ms,

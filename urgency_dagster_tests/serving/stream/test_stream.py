@@ -116,6 +116,14 @@ def test_events_are_numbered_and_an_utterance_starts_before_its_score(
     assert not started
 
 
+def test_a_call_is_counted_once_when_it_ends(client: TestClient, speech: "NDArray[np.int16]") -> None:
+    tally = client.app.state.models.tally  # type: ignore[attr-defined]
+    calls, audio_ms = tally.calls.total(), tally.audio_ms
+    events = sent_call(client, speech, 16_000)
+    assert len(of_kind(events, "call.scored")) > 1
+    assert (tally.calls.total(), tally.audio_ms) == (calls + 1, audio_ms + events[-1]["audio_ms"])
+
+
 def test_the_session_names_the_model_and_the_limits(client: TestClient, served_predictor: Predictor) -> None:
     with connected(client) as socket:
         created = received(socket)
