@@ -17,13 +17,14 @@ from urgency_dagster.serving.problems import (
     at_field,
 )
 from urgency_dagster.serving.routes.answers import EVERY_BODY, described, json_answer
+from urgency_dagster.serving.routes.json_bodies import JsonRoute
 from urgency_dagster.serving.routes.lending import Models, ServerLimits
 from urgency_dagster.serving.schemas.attention import AttentionAnswer, AttentionInput
 
 if TYPE_CHECKING:
     from urgency_dagster.attention import Prediction, Predictor
 
-router = APIRouter(prefix="/v1", tags=["attention"])
+router = APIRouter(prefix="/v1", tags=["attention"], route_class=JsonRoute)
 
 
 @router.post(

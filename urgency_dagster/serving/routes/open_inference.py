@@ -22,6 +22,7 @@ from urgency_dagster.serving.problems import (
     at_field,
 )
 from urgency_dagster.serving.routes.answers import EVERY_BODY, described, json_answer
+from urgency_dagster.serving.routes.json_bodies import JsonRoute
 from urgency_dagster.serving.routes.lending import Models, ServerLimits
 from urgency_dagster.serving.schemas.open_inference import (
     InferenceAnswer,
@@ -37,7 +38,7 @@ from urgency_dagster.serving.schemas.open_inference import (
 if TYPE_CHECKING:
     from urgency_dagster.attention import Prediction, Predictor
 
-router = APIRouter(prefix="/v2", tags=["open inference protocol"])
+router = APIRouter(prefix="/v2", tags=["open inference protocol"], route_class=JsonRoute)
 
 PLATFORM = "sklearn_pickle"
 

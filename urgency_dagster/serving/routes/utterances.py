@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from urgency_dagster.errors import InputError
 from urgency_dagster.serving.problems import INVALID_REQUEST, UNUSABLE_INPUT, Fault, Problem, at_field
 from urgency_dagster.serving.routes.answers import EVERY_BODY, described, json_answer, urgency_model
+from urgency_dagster.serving.routes.json_bodies import JsonRoute
 from urgency_dagster.serving.routes.lending import Models, ServerLimits
 from urgency_dagster.serving.schemas.calls import UtteranceInput, UtterancesAnswer, UtterancesInput
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from urgency_dagster.urgency import ClassProbabilities, Prediction
 
-router = APIRouter(prefix="/v1", tags=["calls"])
+router = APIRouter(prefix="/v1", tags=["calls"], route_class=JsonRoute)
 
 
 @router.post(
