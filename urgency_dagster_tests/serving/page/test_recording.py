@@ -87,6 +87,21 @@ def test_a_refused_microphone_is_said(open_page: Open, language: str) -> None:
     expect(dashboard.button("intake.record")).to_be_enabled()
 
 
+def test_a_microphone_that_cannot_be_heard_is_given_back(open_page: Open) -> None:
+    dashboard = open_page()
+    dashboard.page.evaluate(
+        """() => {
+            const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+            navigator.mediaDevices.getUserMedia = async (wish) => (window.sound = await ask(wish));
+            AudioContext.prototype.createMediaStreamSource = () => { throw new DOMException("another rate"); };
+        }"""
+    )
+    dashboard.button("intake.record").click()
+    dashboard.sees(dashboard.say("microphone.refused"))
+    assert dashboard.page.evaluate("sound.getTracks().map(({ readyState }) => readyState)") == ["ended"]
+    expect(dashboard.button("intake.record")).to_be_enabled()
+
+
 def test_the_sound_of_the_alarm_is_off_by_default_and_remembered(open_page: Open) -> None:
     dashboard = open_page()
     switch = dashboard.page.get_by_role("switch", name=dashboard.say("call.sound"))

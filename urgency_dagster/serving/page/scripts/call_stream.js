@@ -85,11 +85,17 @@ export class CallStream extends EventTarget {
     while (this.#next < this.#pieces.length && missing >= this.#pieces[this.#next].byteLength) {
       missing -= this.#pieces[this.#next++].byteLength;
     }
-    if (missing) this.#pieces[this.#next] = this.#pieces[this.#next].subarray(missing / Int16Array.BYTES_PER_ELEMENT);
+    if (missing) this.#split(missing / Int16Array.BYTES_PER_ELEMENT);
     if (this.#state === "finish_sent" && !messages) this.#state = "finishing";
     this.#slow = false;
     this.#ready = true;
     this.#giveUp_ms = 0;
+  }
+
+  /** Makes two pieces of the next one, and goes on with the second. @param {number} samples of the first */
+  #split(samples) {
+    const piece = this.#pieces[this.#next];
+    this.#pieces.splice(this.#next++, 1, piece.subarray(0, samples), piece.subarray(samples));
   }
 
   #flush() {

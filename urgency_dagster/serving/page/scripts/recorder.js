@@ -12,11 +12,21 @@ export class Recorder extends EventTarget {
       throw new UnusableFile("microphone.refused");
     });
     this.context = new AudioContext({ sampleRate: SAMPLE_RATE });
+    try {
+      await this.#connect();
+    } catch {
+      await this.#release();
+      throw new UnusableFile("microphone.refused");
+    }
+    return this.stream;
+  }
+
+  /** Hears the microphone. It throws in a browser that does not resample a microphone of another rate. */
+  async #connect() {
     await this.context.audioWorklet.addModule(new URL("./pcm_worklet.js", import.meta.url));
     this.node = new AudioWorkletNode(this.context, "pcm", { numberOfOutputs: 0 });
     this.node.port.onmessage = ({ data }) => this.dispatchEvent(new CustomEvent("piece", { detail: data }));
     this.context.createMediaStreamSource(this.stream).connect(this.node);
-    return this.stream;
   }
 
   /** Stops after the last piece. @returns {Promise<void>} */
@@ -26,6 +36,11 @@ export class Recorder extends EventTarget {
     });
     this.node.port.postMessage("end");
     await last;
+    await this.#release();
+  }
+
+  /** Gives the microphone back. @returns {Promise<void>} */
+  async #release() {
     this.stream.getTracks().forEach((track) => track.stop());
     await this.context.close();
   }
