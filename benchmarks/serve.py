@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Side, in_turns
+from benchmarks.measure import Figures, Timing
 from benchmarks.report import Comparison, by_rate
 from benchmarks.scoring_models import write_models
 from benchmarks.serving_load import TOKEN, Load, ServerProcess, ask, free_port, running
@@ -59,12 +59,9 @@ def compare_serving(size: ServeSize) -> Comparison:
             ask(server, questions, size.at_once, size.at_once)  # imports, and connections
         loads: dict[str, list[Load]] = {name: [] for name in started}
 
-        def run(name: str) -> None:
-            loads[name].append(ask(started[name], questions, size.requests, size.at_once))
-
-        timed, timed_plain = in_turns(Side(lambda: run(OURS), size.runs), Side(lambda: run(PLAIN), size.runs))
-        for _ in range(size.runs if RAY in started else 0):
-            run(RAY)
+        for _ in range(size.runs):  # in turns, because the machine may slow down meanwhile
+            for name, server in started.items():
+                loads[name].append(ask(server, questions, size.requests, size.at_once))
         memory = {name: round(server.memory_bytes() / 1e6, 1) for name, server in started.items()}
         grown = grown_memory(started[OURS], questions, size)
     details = {
@@ -74,7 +71,13 @@ def compare_serving(size: ServeSize) -> Comparison:
         "memory_mb": memory,
         "memory_ratio_after": {"requests": size.memory_requests, "ratio": grown},
     }
-    return by_rate("serve", "requests/s", timed.rate(size.requests), timed_plain.rate(size.requests), details)
+    ours, plain = (_rate(loads[name], size.requests) for name in (OURS, PLAIN))
+    return by_rate("serve", "requests/s", ours, plain, details)
+
+
+def _rate(loads: Sequence[Load], requests: int) -> Figures:
+    """Requests per second of the runs of a server."""
+    return Timing(tuple(load.wall_s for load in loads), None).rate(requests)
 
 
 def _names(size: ServeSize) -> list[str]:
