@@ -11,11 +11,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmarks.embed import SpeechShape
 from benchmarks.measure import Figures, Timing
 from benchmarks.report import Comparison, by_rate
-from benchmarks.scoring_models import write_models
+from benchmarks.scoring_models import TINY_TEXT, write_models
 from benchmarks.serving_load import TOKEN, Load, ServerProcess, ask, free_port, running
-from benchmarks.train import draw_utterances
+from benchmarks.train import TextShape, draw_utterances
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.urgency.package.model_folder import CARD, write_model_files
 from urgency_dagster.writing import write_json, write_text
@@ -107,9 +108,9 @@ def _server(name: str, root: Path, size: ServeSize) -> Any:
     return running([*command, *options, *replicas], port, {"URGENCY_API_TOKEN": TOKEN})
 
 
-def write_served_root(folder: Path) -> Path:
-    """A storage root with an urgency model with random weights."""
-    files = write_models(folder / "models")
+def write_served_root(folder: Path, speech: SpeechShape | None = None, text: TextShape | None = None) -> Path:
+    """A storage root with an urgency model with random weights; without shapes it is tiny."""
+    files = write_models(folder / "models", speech, text or TINY_TEXT)
     predictor = files.predictor("cpu")
     paths = StoragePaths(folder / "root")
     paths.urgency.model.mkdir(parents=True)
