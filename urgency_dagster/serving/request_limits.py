@@ -14,6 +14,17 @@ from urgency_dagster.serving.security import PROBE_PATHS
 UNCOUNTED_PATHS = PROBE_PATHS | {"/metrics"}
 """Paths that are answered however many requests run. Without an answer, an orchestrator would end a busy server."""
 
+PATIENCE_S = 20
+"""Seconds that a body has to arrive, besides the time of its size."""
+
+MIN_BYTES_PER_S = 4_000
+"""Bytes of a body that arrive in a second at least: a quarter of a telephone call's PCM.
+
+A client that hangs would keep a place of `Limits.requests` from others.
+
+Source: the rule of Apache's mod_reqtimeout, `body=20,MinRate=500`.
+"""
+
 
 class RequestLimits:
     """ASGI middleware that bounds each HTTP request.
@@ -52,12 +63,13 @@ class _BoundedRequest:
     def __init__(self, app: ASGIApp, limits: Limits, receive: Receive, send: Send) -> None:
         self._app, self._limits, self._receive, self._send = app, limits, receive, send
         self._received_bytes, self._is_received, self._is_answered = 0, False, False
-        self._max_bytes = 0
+        self._max_bytes, self._start_s = 0, 0.0
 
     async def answer(self, scope: Scope) -> None:
         """Runs the application; answers in its place where it does not."""
         headers = Headers(scope=scope)
         self._max_bytes = max_body_bytes(headers.get("content-type", ""), self._limits)
+        self._start_s = asyncio.get_running_loop().time()
         problem: Problem | None = None
         try:
             self._count(_stated_bytes(headers))
@@ -78,11 +90,21 @@ class _BoundedRequest:
                 await problem.response()(scope, self._receive, self._send)
 
     async def _receive_bounded(self) -> Message:
-        message = await self._receive()
+        message = await self._received()
         if message["type"] == "http.request":
             self._is_received = not message.get("more_body", False)
             self._count(len(message.get("body", b"")))
         return message
+
+    async def _received(self) -> Message:
+        """The next message. The end of the connection, which follows the body, is waited for without this bound."""
+        in_time_s = self._start_s + PATIENCE_S + self._received_bytes / MIN_BYTES_PER_S
+        try:
+            async with asyncio.timeout_at(None if self._is_received else in_time_s):
+                return await self._receive()
+        except TimeoutError as error:
+            detail = f"A body has {PATIENCE_S} s, and a second for each {MIN_BYTES_PER_S} bytes that arrived."
+            raise Problem(SLOW_BODY, detail, headers={"connection": "close"}) from error
 
     async def _send_noted(self, message: Message) -> None:
         self._is_answered = True

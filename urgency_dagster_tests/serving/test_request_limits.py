@@ -9,6 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 
+from urgency_dagster.serving import request_limits
 from urgency_dagster.serving.configuration import Limits
 from urgency_dagster.serving.problems import add_problem_handlers
 from urgency_dagster.serving.request_limits import RequestLimits, max_body_bytes
@@ -111,6 +112,40 @@ def test_a_body_that_does_not_arrive_ends() -> None:
 
     answer = asyncio.run(ask(bounded(), "POST", "/read", content=never()))
     assert (answer.status_code, answer.json()["type"]) == (408, "urn:urgency-dagster:problem:slow-body")
+
+
+@pytest.mark.parametrize("path", ["/read", "/parse"])
+def test_a_body_that_hardly_arrives_ends_before_the_request(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    async def trickle() -> AsyncIterator[bytes]:
+        while True:
+            yield b"0"
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(request_limits, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(request_limits, "MIN_BYTES_PER_S", 1_000_000)
+    answer = asyncio.run(ask(bounded(Limits()), "POST", path, content=trickle()))
+    assert (answer.status_code, answer.json()["type"]) == (408, "urn:urgency-dagster:problem:slow-body")
+
+
+def test_a_body_that_has_arrived_leaves_the_request_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_limits, "PATIENCE_S", 0)
+    answer = asyncio.run(ask(bounded(), "POST", "/wait", content=b"0"))
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:urgency-dagster:problem:too-slow")
+
+
+def test_a_busy_server_still_says_that_it_lives() -> None:
+    """Otherwise an orchestrator would end it."""
+
+    async def scenario() -> int:
+        app = bounded(Limits(requests=1))
+        waiting = asyncio.create_task(ask(app, "POST", "/wait"))
+        await app.state.waiting.acquire()
+        answer = await ask(app, "GET", "/healthz")
+        app.state.go_on.set()
+        await waiting
+        return answer.status_code
+
+    assert asyncio.run(scenario()) == 200
 
 
 def test_more_requests_than_the_limit_are_refused_and_later_ones_answered() -> None:
