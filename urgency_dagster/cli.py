@@ -172,7 +172,8 @@ def serve(storage: Path | None, host: str, port: int, replicas: int, speech_engi
     from urgency_dagster.serving import ServingConfig, serve
 
     prepare_process()
-    config = ServingConfig(storage, host, port, os.environ.get("URGENCY_API_TOKEN"), speech_engine=speech_engine)
+    token = os.environ.get("URGENCY_API_TOKEN", "").strip() or None  # a blank one is no secret
+    config = ServingConfig(storage, host, port, token, speech_engine=speech_engine)
     serve(config, click.echo, replicas)
 
 

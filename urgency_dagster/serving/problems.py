@@ -5,6 +5,7 @@ Source: RFC 9457, Problem Details for HTTP APIs.
 
 import json
 import logging
+import os
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -211,11 +212,12 @@ def of_error(error: UrgencyError) -> Problem:
 def of_unexpected(error: Exception) -> Problem:
     """The problem of an error that nobody expected. Its message can hold values of the request: no part of it is kept.
 
-    The log gets the class, and the line of code.
+    The log gets the class, what the system says of it, such as a full disk, and the line of code.
     """
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = f"{place[0].filename.rpartition('/')[2]}:{place[0].lineno}" if place else "an unknown line"
-    _log.error("unexpected %s at %s", type(error).__name__, where)
+    reason = f" ({os.strerror(error.errno)})" if isinstance(error, OSError) and error.errno else ""
+    _log.error("unexpected %s%s at %s", type(error).__name__, reason, where)
     return Problem(INTERNAL, "The server has a fault. Its log names the place.")
 
 

@@ -1,6 +1,8 @@
 """Problem documents."""
 
+import errno
 import logging
+import os
 
 import pytest
 from fastapi.testclient import TestClient
@@ -9,7 +11,15 @@ from pydantic import TypeAdapter, ValidationError
 from urgency_dagster import errors
 from urgency_dagster.errors import ArtefactError, AudioError, NoSpeechError, RecognitionError, Rejected, UrgencyError
 from urgency_dagster.serving import problems
-from urgency_dagster.serving.problems import MAX_FAULTS, Problem, ProblemType, at_field, of_error, of_validation
+from urgency_dagster.serving.problems import (
+    MAX_FAULTS,
+    Problem,
+    ProblemType,
+    at_field,
+    of_error,
+    of_unexpected,
+    of_validation,
+)
 from urgency_dagster.serving.schemas.attention import AttentionInput
 from urgency_dagster.serving.schemas.calls import TurnInput
 
@@ -57,6 +67,13 @@ def test_the_message_of_a_fault_of_the_server_goes_to_its_log_only(caplog: pytes
         problem = of_error(ArtefactError("there is no /srv/models/urgency"))
     assert "/srv" not in problem.detail
     assert "/srv/models/urgency" in caplog.text
+
+
+def test_the_log_names_a_full_disk_but_no_file(caplog: pytest.LogCaptureFixture) -> None:
+    problem = of_unexpected(OSError(errno.ENOSPC, SECRET, f"{SECRET}.wav"))
+    assert os.strerror(errno.ENOSPC) in caplog.text
+    assert SECRET not in caplog.text
+    assert (problem.status, os.strerror(errno.ENOSPC) in problem.detail) == (500, False)
 
 
 def test_the_field_of_an_error_is_named() -> None:

@@ -24,8 +24,9 @@ def refused(*options: str, token: str = "") -> str:
     return result.output
 
 
-def test_an_address_that_others_reach_needs_a_token(tmp_path: Path) -> None:
-    output = refused("--storage", str(tmp_path), "--host", "0.0.0.0")
+@pytest.mark.parametrize("token", ["", " ", "\n"])
+def test_an_address_that_others_reach_needs_a_token(tmp_path: Path, token: str) -> None:
+    output = refused("--storage", str(tmp_path), "--host", "192.0.2.1", token=token)
     assert "URGENCY_API_TOKEN" in output
 
 
