@@ -78,7 +78,6 @@ def test_with_a_token_any_host_is_answered(tmp_path: Path) -> None:
         {"origin": "null"},
         {"origin": "http://[::1"},
         {"origin": "http://127.0.0.1:9000"},
-        {"origin": "http://[::1"},
         {"origin": "http://[::zz]"},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site", "origin": "http://127.0.0.1:8000"},
