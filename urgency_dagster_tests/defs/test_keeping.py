@@ -14,11 +14,15 @@ from urgency_dagster_tests.defs.materialising import ARCHIVE, materialise
 AFTER_UTTERANCES = ["utterance_embeddings", "prosody", "processed_data"]
 
 
-def inodes(paths: StoragePaths) -> dict[str, int]:
-    """The inode of each file that follows the utterance table. A file that is made again has another."""
+def identities(paths: StoragePaths) -> dict[str, tuple[int, int]]:
+    """Inode and time of change of each file that follows the utterance table. A file that is made again has others.
+
+    The inode alone can be that of a file which was deleted before.
+    """
     files = paths.archive(ARCHIVE)
     made = {"utterance_embeddings": files.embeddings, "prosody": files.prosody, "processed_data": files.processed_csv}
-    return {name: Path(file).stat().st_ino for name, file in made.items()}
+    stats = {name: Path(file).stat() for name, file in made.items()}
+    return {name: (stat.st_ino, stat.st_ctime_ns) for name, stat in stats.items()}
 
 
 def make_again(made: Settings, planned: bool, **options: dict[str, object]) -> dg.ExecuteInProcessResult:
@@ -36,11 +40,11 @@ def shown(result: dg.ExecuteInProcessResult) -> dict[str, object]:
 def test_equal_bytes_made_again_compute_nothing_downstream(
     made: Settings, paths: StoragePaths, materialised: tuple[Path, dg.ExecuteInProcessResult]
 ) -> None:
-    before = inodes(paths)
+    before = identities(paths)
     paths.archive(ARCHIVE).utterances.unlink()
     result = make_again(made, planned=True)
     assert paths.archive(ARCHIVE).utterances.is_file()
-    assert inodes(paths) == before
+    assert identities(paths) == before
     again, first = shown(result), shown(materialised[1])
     assert {name: again[name] for name in AFTER_UTTERANCES} == {name: first[name] for name in AFTER_UTTERANCES}
     checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
@@ -49,34 +53,34 @@ def test_equal_bytes_made_again_compute_nothing_downstream(
 
 
 def test_other_bytes_are_used(made: Settings, paths: StoragePaths) -> None:
-    before = inodes(paths)
+    before = identities(paths)
     for label in list(paths.archive(ARCHIVE).labels.rglob("*.json"))[:2]:
         label.write_text("{")
     paths.archive(ARCHIVE).utterances.unlink()
     make_again(made, planned=True, utterances={"rejected_calls_max": 1.0})
-    after = inodes(paths)
+    after = identities(paths)
     assert [name for name in AFTER_UTTERANCES if after[name] == before[name]] == []
 
 
 def test_a_person_gets_what_was_asked_for(made: Settings, paths: StoragePaths) -> None:
-    before = inodes(paths)
+    before = identities(paths)
     make_again(made, planned=False)
-    after = inodes(paths)
+    after = identities(paths)
     assert [name for name in AFTER_UTTERANCES if after[name] == before[name]] == []
 
 
 def test_another_declared_option_is_applied(made: Settings, paths: StoragePaths) -> None:
-    before = inodes(paths)
+    before = identities(paths)
     paths.run_config.write_text("prosody: {f0_max_hz: 400.0}\n")
     make_again(made, planned=True, prosody={"f0_max_hz": 400.0})
-    after = inodes(paths)
+    after = identities(paths)
     assert [name for name in AFTER_UTTERANCES if after[name] != before[name]] == ["prosody"]
 
 
 @pytest.mark.parametrize("lost", ["file", "events"])
 def test_what_cannot_be_shown_again_is_made_again(made: Settings, paths: StoragePaths, lost: str) -> None:
-    before = inodes(paths)
+    before = identities(paths)
     (paths.archive(ARCHIVE).prosody if lost == "file" else paths.events("prosody", ARCHIVE)).unlink()
     make_again(made, planned=True)
-    after = inodes(paths)
+    after = identities(paths)
     assert [name for name in AFTER_UTTERANCES if after[name] != before[name]] == ["prosody"]

@@ -29,7 +29,7 @@ MAX_START_S = 45
 MAX_LOAD = 3
 """Maximum running processes for each processor under which the time counts."""
 
-RUN_CONFIG = "training_set: {seed: 7}\nurgency_model: {epochs: 9, learning_rate: 0.002}\n"
+RUN_CONFIG = "training_set: {seed: 7, selection: validation}\nurgency_model: {epochs: 9, learning_rate: 0.002}\n"
 
 
 @dataclass

@@ -105,7 +105,7 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(speech: Path) -> Iterator[Browser]:
     """A browser whose microphone hears the speech; skips the test where there is none."""
     microphone = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
