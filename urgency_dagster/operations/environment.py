@@ -51,9 +51,18 @@ def prepare_process() -> None:
     """
     for name, value in STEP_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    _use_arrow_pool()
     inherited = os.umask(PRIVATE_UMASK)
     if inherited not in DEFAULT_UMASKS:
         os.umask(inherited)
+
+
+def _use_arrow_pool() -> None:
+    """Follows Arrow's variable here too. Arrow read it when it was imported, which was before."""
+    import pyarrow as pa
+
+    if os.environ["ARROW_DEFAULT_MEMORY_POOL"] == "system":
+        pa.set_memory_pool(pa.system_memory_pool())
 
 
 def close_former(paths: StoragePaths) -> list[str]:

@@ -1,9 +1,10 @@
-"""The umask of the project's processes."""
+"""The environment and the umask of the project's processes."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from urgency_dagster.operations.environment import close_former, prepare_process
@@ -65,3 +66,19 @@ def test_nothing_is_closed_under_a_chosen_umask(former: StoragePaths, tmp_path: 
     assert close_former(former) == []
     assert modes(former)["calls"] == 0o755
     assert (tmp_path / "token").stat().st_mode & 0o777 == 0o644
+
+
+def test_arrow_uses_the_allocator_of_the_system_although_it_was_imported_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    former = pa.default_memory_pool()
+    try:
+        pa.set_memory_pool(pa.mimalloc_memory_pool())
+        monkeypatch.setenv("ARROW_DEFAULT_MEMORY_POOL", "mimalloc")
+        prepare_process()
+        assert pa.default_memory_pool().backend_name == "mimalloc"  # the user's choice
+        monkeypatch.delenv("ARROW_DEFAULT_MEMORY_POOL")
+        prepare_process()
+        assert pa.default_memory_pool().backend_name == "system"
+    finally:
+        pa.set_memory_pool(former)
