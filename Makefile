@@ -14,7 +14,7 @@ demo: setup   ## write a synthetic input and run both pipelines on it, from ZIP 
 test: setup   ## every test, two files at a time with a thread each, files with slow tests first
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-quick: setup  ## every test that starts no process, about 4 minutes on 2 cores
+quick: setup  ## every test that starts no process, about 6 minutes on 2 cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 INPUTS ?= 2000

@@ -21,10 +21,7 @@ from urgency_dagster.defs.columns import column_metadata
 from urgency_dagster.defs.figures import duration, figure, figure_table, option_table, rounded, share, size, timing
 from urgency_dagster.defs.reports import history_picture, pictures
 from urgency_dagster.tables import embeddings_schema
-from urgency_dagster.urgency import TrainingConfig, TrainingSetSummary, TrainingSummary, speaker_text
-
-TASKS = ("urgency", "sentiment")
-"""The tasks of the model in the order of every page: urgency is what the model is for."""
+from urgency_dagster.urgency import TASKS, TrainingConfig, TrainingSetSummary, TrainingSummary, speaker_text
 
 EPOCH_SCORES = {
     "urgency_f1_macro": "urg_f1",

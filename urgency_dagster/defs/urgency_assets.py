@@ -10,27 +10,28 @@ from urgency_dagster.calls import total_funnel, write_full_table
 from urgency_dagster.defs import steps
 from urgency_dagster.defs.call_assets import processed_data
 from urgency_dagster.defs.checks import (
-    BEATS_MAJORITY,
-    BETTER_THAN_PARTS,
     CALLS_IN_ONE_ARCHIVE,
-    NOT_WORSE,
-    SAME_AS_EVALUATION,
-    SAME_WHEN_SERVED,
     SPLIT_BY_CALL,
-    beats_majority,
-    better_than_parts,
     calls_in_one_archive,
-    not_worse_than_before,
-    same_as_evaluation,
-    same_when_served,
     split_by_call,
 )
 from urgency_dagster.defs.columns import column_metadata, declared_columns
 from urgency_dagster.defs.configuration import dagster_config
+from urgency_dagster.defs.evaluation_checks import (
+    BEATS_MAJORITY,
+    BETTER_THAN_PARTS,
+    NOT_WORSE,
+    SAME_AS_EVALUATION,
+    SAME_WHEN_SERVED,
+    beats_majority,
+    better_than_parts,
+    not_worse_than_before,
+    same_as_evaluation,
+    same_when_served,
+)
 from urgency_dagster.defs.figures import figure_table
 from urgency_dagster.defs.labels import CALLS_TEAM, EVALUATED_LATELY, FIGURES, MODEL, ON_DEMAND, PERSONAL
 from urgency_dagster.defs.metadata import (
-    TASKS,
     evaluation_metadata,
     funnel_metadata,
     gap_metadata,
@@ -51,6 +52,7 @@ from urgency_dagster.scoring import GapConfig, measure_label_free_gap
 from urgency_dagster.serving import measure_parity
 from urgency_dagster.urgency import (
     CODE_VERSIONS,
+    TASKS,
     EvaluationConfig,
     SplitConfig,
     TrainingConfig,

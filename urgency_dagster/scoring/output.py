@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO, TypeAlias, g
 from urgency_dagster.calls import printable
 from urgency_dagster.listening import Listening
 from urgency_dagster.scoring.rejects import Rejection
+from urgency_dagster.urgency import TASKS
 
 if TYPE_CHECKING:
     from urgency_dagster.scoring.prediction import PredictedRecording
@@ -22,8 +23,6 @@ Format = Literal["table", "json", "csv"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 Answer: TypeAlias = "PredictedRecording | Rejection"
-
-TASKS = ("urgency", "sentiment")
 
 TABLE_HEADER = ("file", *TASKS, "abstain", "alarm", "listening", "utterances")
 

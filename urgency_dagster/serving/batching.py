@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from urgency_dagster.urgency import TaskLogits
+from urgency_dagster.urgency import TASKS, TaskLogits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,7 +62,7 @@ class MicroBatcher:
             await self._piece(texts[start : start + self._size], vectors[start : start + self._size])
             for start in starts
         ]
-        return TaskLogits(*(np.concatenate([getattr(piece, task) for piece in pieces]) for task in _TASKS))
+        return TaskLogits(*(np.concatenate([getattr(piece, task) for piece in pieces]) for task in TASKS))
 
     async def _piece(self, texts: Sequence[str], vectors: "NDArray[np.float32]") -> TaskLogits:
         request = _Request(texts, vectors, asyncio.get_running_loop().create_future())
@@ -99,9 +99,6 @@ class MicroBatcher:
             start = end
 
 
-_TASKS = ("urgency", "sentiment")
-
-
 def _settle(request: _Request, work: asyncio.Future[TaskLogits], rows: slice) -> None:
     """Gives a request its rows, or the error. A request that was cancelled meanwhile gets neither."""
     if request.answer.done():
@@ -109,4 +106,4 @@ def _settle(request: _Request, work: asyncio.Future[TaskLogits], rows: slice) ->
     if error := work.exception():
         request.answer.set_exception(error)
     else:
-        request.answer.set_result(TaskLogits(*(getattr(work.result(), task)[rows] for task in _TASKS)))
+        request.answer.set_result(TaskLogits(*(getattr(work.result(), task)[rows] for task in TASKS)))

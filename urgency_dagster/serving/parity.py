@@ -20,7 +20,7 @@ from urgency_dagster.paths import StoragePaths
 from urgency_dagster.scoring import LabelledCall, labelled_calls, max_difference
 from urgency_dagster.serving.configuration import ServingConfig
 from urgency_dagster.statistics.calibration import probabilities
-from urgency_dagster.urgency import Predictor, TaskLogits, mean_by_call, read_held_out_calls
+from urgency_dagster.urgency import TASKS, Predictor, TaskLogits, mean_by_call, read_held_out_calls
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 SAMPLE_CALLS = 16
 """Default number of calls that are sent."""
-
-TASKS = ("urgency", "sentiment")
 
 ADDRESS = "http://127.0.0.1"
 """The address that the requests name. The server answers only those that name this machine."""

@@ -49,6 +49,7 @@ def serve(config: ServingConfig, echo: Callable[[str], None], replicas: int = 1)
             access_log=False,
             log_level="warning",
             server_header=False,
+            backlog=BACKLOG,
             timeout_graceful_shutdown=SHUTDOWN_S,
             ws_max_size=config.stream.message_bytes,
             ws_per_message_deflate=False,  # audio does not shrink

@@ -5,6 +5,7 @@ from .data.dataset import TrainingSetSummary as TrainingSetSummary
 from .data.dataset import build_training_set as build_training_set
 from .data.duplicates import SharedCalls as SharedCalls
 from .data.duplicates import find_shared_calls as find_shared_calls
+from .data.labels import TASKS as TASKS
 from .data.tables import TRAINING_ROWS as TRAINING_ROWS
 from .data.tables import URGENCY_PREDICTIONS as URGENCY_PREDICTIONS
 from .evaluation.comparison import best_part as best_part
@@ -21,6 +22,8 @@ from .evaluation.reference import CallCount as CallCount
 from .evaluation.reference import call_vector as call_vector
 from .evaluation.reference import count_validation_calls as count_validation_calls
 from .evaluation.reference import training_call_vectors as training_call_vectors
+from .loading import load_model as load_model
+from .loading import load_original_checkpoint as load_original_checkpoint
 from .network.inference import RunningMean as RunningMean
 from .network.inference import TaskLogits as TaskLogits
 from .network.inference import mean_by_call as mean_by_call
@@ -52,8 +55,6 @@ from .prediction import RecordingPrediction as RecordingPrediction
 from .prediction import RejectedRecording as RejectedRecording
 from .prediction import TurnPrediction as TurnPrediction
 from .predictor import Predictor as Predictor
-from .predictor import load_model as load_model
-from .predictor import load_original_checkpoint as load_original_checkpoint
 from .training.fit import EpochScores as EpochScores
 from .training.fit import TrainingSummary as TrainingSummary
 from .training.fit import train as train

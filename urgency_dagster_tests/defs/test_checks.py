@@ -9,14 +9,11 @@ from urgency_dagster.attention.audit.findings import Finding, FindingKind, Level
 from urgency_dagster.calls.embedding.verification import Verification
 from urgency_dagster.calls.table.funnel import Funnel
 from urgency_dagster.defs.checks import (
-    beats_majority,
-    better_than_parts,
     calls_in_one_archive,
     counts_add_up,
     few_rejects,
     no_leak,
     no_suspicion,
-    not_worse_than_before,
     plausible_scores,
     same_as_one_by_one,
     split_by_call,
@@ -122,26 +119,6 @@ def test_no_call_is_on_two_sides(paths: StoragePaths) -> None:
     assert (copied.metadata["calls_on_two_sides"].value, copied.metadata["recordings_on_two_sides"].value) == (0, 1)
 
 
-@pytest.mark.parametrize(("model", "passed"), [(0.5, True), (0.2, False), (0.1, False)])
-def test_the_model_must_beat_the_majority_class(model: float, passed: bool) -> None:
-    metrics = {"utterance": {"urgency": {"f1_macro": model}}, "majority": {"urgency": {"f1_macro": 0.2}}}
-    assert beats_majority(metrics).passed is passed
-
-
-@pytest.mark.parametrize(("now", "passed"), [(0.60, True), (0.45, True), (0.44, False)])
-def test_a_model_can_be_worse_within_the_interval_of_the_last_one(now: float, passed: bool) -> None:
-    before = {"utterance": {"urgency": {"f1_macro": 0.5, "f1_macro_interval": [0.45, 0.55]}}}
-    check = not_worse_than_before({"utterance": {"urgency": {"f1_macro": now}}}, before)
-    assert (check.passed, check.severity) == (passed, dg.AssetCheckSeverity.WARN)
-    assert (check.metadata["before"].value, check.metadata["least"].value) == (0.5, 0.45)
-
-
-def test_the_first_model_passes() -> None:
-    check = not_worse_than_before({"utterance": {"urgency": {"f1_macro": 0.1}}}, None)
-    assert check.passed
-    assert check.metadata["before"].value == "none"
-
-
 @pytest.mark.parametrize(
     ("levels", "leak", "suspicion"),
     [((), True, True), ((Level.NOTE,), True, True), ((Level.SUSPICION,), True, False), ((Level.CERTAIN,), False, True)],
@@ -201,20 +178,3 @@ def test_the_reject_check_names_the_cause_before_its_effect() -> None:
 def test_the_remedy_fits_the_main_cause(rejected: dict[str, dict[str, int]], remedy: str) -> None:
     funnel = Funnel(archives=1, members=90, calls=45, utterances=90, rejected={**rejected, "utterances": {}})
     assert remedy in str(few_rejects(funnel, 0.1, 0.2).metadata["remedy"].value)
-
-
-@pytest.mark.parametrize(
-    ("interval", "passed"), [([0.01, 0.2], True), ([0.0, 0.2], False), ([-0.1, 0.2], False), (None, False)]
-)
-def test_the_model_is_compared_with_its_best_part(interval: list[float] | None, passed: bool) -> None:
-    """The majority class is no part, and the best part is the one with the smallest difference."""
-    differences = {
-        "majority": {"f1_macro": -0.1, "f1_macro_interval": [-0.2, -0.05]},
-        "text_only": {"f1_macro": 0.05, "f1_macro_interval": interval},
-        "audio_only": {"f1_macro": 0.4, "f1_macro_interval": [0.3, 0.5]},
-    }
-    metrics = {"utterance": {"urgency": {}}, "differences": {"urgency": differences}}
-    check = better_than_parts(metrics)
-    assert (check.passed, check.severity) == (passed, dg.AssetCheckSeverity.WARN)
-    assert check.metadata["part"].value == "text_only"
-    assert (check.description is None) is passed

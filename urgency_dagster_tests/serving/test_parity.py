@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from urgency_dagster import extras
-from urgency_dagster.defs.checks import same_when_served
+from urgency_dagster.defs.evaluation_checks import same_when_served
 from urgency_dagster.paths import StoragePaths
 from urgency_dagster.serving import Parity, measure_parity, parity
 from urgency_dagster.writing import read_json, write_json

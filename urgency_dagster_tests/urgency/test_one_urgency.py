@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from urgency_dagster import urgency
-from urgency_dagster.defs.checks import beats_majority, better_than_parts, not_worse_than_before
+from urgency_dagster.defs.evaluation_checks import beats_majority, better_than_parts, not_worse_than_before
 from urgency_dagster.defs.metadata import evaluation_metadata, training_metadata, training_set_metadata
 from urgency_dagster.errors import TrainingDataError
 from urgency_dagster.paths import StoragePaths
